@@ -1,0 +1,42 @@
+"""Coded concepts of the findings, structures and measurements (SNOMED CT, DCM, RadLex, UCUM), each literal once.
+
+Sources: PS3.16 CID 7150/7151 (segmentation property categories and types), CID 6 (units), SNOMED CT international.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Code:
+    """One coded concept: Code Value (0008,0100), Coding Scheme Designator (0008,0102), Code Meaning (0008,0104)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+LUNG = Code("39607008", "SCT", "Lung")
+HEART = Code("80891009", "SCT", "Heart")
+THORAX = Code("51185008", "SCT", "Thorax")
+RIGHT = Code("24028007", "SCT", "Right")
+LEFT = Code("7771000", "SCT", "Left")
+ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
+MORPHOLOGICALLY_ABNORMAL_STRUCTURE = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+
+PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
+PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
+ATELECTASIS = Code("46621007", "SCT", "Atelectasis")
+
+CARDIOTHORACIC_RATIO = Code("371843000", "SCT", "Cardiothoracic ratio")
+AREA = Code("42798000", "SCT", "Area")
+WIDTH = Code("103355008", "SCT", "Width")
+
+RATIO = Code("{ratio}", "UCUM", "ratio")
+PROBABILITY_UNIT = Code("1", "UCUM", "no units")
+MILLIMETRE = Code("mm", "UCUM", "mm")
+SQUARE_CENTIMETRE = Code("cm2", "UCUM", "cm2")
+SQUARE_PIXEL = Code("{pixels}", "UCUM", "pixels")
+PIXEL = Code("{pixels}", "UCUM", "pixels")
+YEARS = Code("a", "UCUM", "year")

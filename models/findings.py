@@ -1,0 +1,132 @@
+"""What the networks say about one radiograph: plain frozen values, without files, datasets or tensors.
+
+Everything downstream (SEG, SR, PNG, JSON, tables) is made from these. All masks lie on the grid of the source image.
+`None` means unknown; `()` means that there was nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.codes import Code
+
+
+@dataclass(frozen=True)
+class BundleIdentity:
+    """The algorithm behind a value: the bundle's name, version and digest.
+
+    `digest` is the SHA-256, in hex, over the manifest and every file that it lists; with the operating configuration
+    it identifies the algorithm in audit rows, SR, SEG and metrics.
+    """
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A classification result of one image: `probability` (calibrated, 0 to 1) against `threshold`."""
+
+    label: str
+    code: Code
+    probability: float
+    threshold: float
+    threshold_rule: str
+    bundle: BundleIdentity
+
+    @property
+    def present(self) -> bool:
+        """Whether the probability reaches the threshold."""
+        return self.probability >= self.threshold
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A structure found in one image.
+
+    `mask` is bool (rows, columns) on the source grid and holds at least one true pixel: a structure that was not found
+    is an absent segment, never an empty one.
+    """
+
+    label: str
+    property_type: Code
+    property_category: Code
+    laterality: Code | None
+    colour_rgb: tuple[int, int, int]
+    mask: NDArray[np.bool_]
+    bundle: BundleIdentity
+
+
+@dataclass(frozen=True)
+class Box:
+    """A bounding box on the source grid, in pixels; the maximum edges are exclusive (width = x1 - x0)."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number measured in one image, with its coded name, coded unit and the structure that it belongs to."""
+
+    label: str
+    code: Code
+    value: float
+    unit: Code
+    finding_site: Code | None
+    laterality: Code | None
+    bundle: BundleIdentity
+
+
+class NotComputedReason(StrEnum):
+    """Why no finding was computed: for the whole image (the gate) or for one bundle (its intended use)."""
+
+    NOT_A_CHEST = "not-a-frontal-chest-radiograph"
+    LUNGS_IMPLAUSIBLE = "two-plausible-lungs-not-found"
+    AGE_OUTSIDE_INTENDED_USE = "age-outside-intended-use"
+    AGE_UNKNOWN = "age-unknown"
+    VIEW_OUTSIDE_INTENDED_USE = "view-outside-intended-use"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The verdict of the gate that stands before every finding: `reason` is None when the image passed."""
+
+    reason: NotComputedReason | None
+    detail: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether findings may be computed."""
+        return self.reason is None
+
+
+@dataclass(frozen=True)
+class NotComputed:
+    """One bundle that was not run on an image that passed the gate, and why."""
+
+    bundle: BundleIdentity
+    label: str
+    reason: NotComputedReason
+    detail: str
+
+
+@dataclass(frozen=True)
+class ImageFindings:
+    """All that was computed for one source image (one SOP Instance)."""
+
+    sop_instance_uid: str
+    gate: Gate
+    findings: tuple[Finding, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    heart_box: Box | None = None
+    not_computed: tuple[NotComputed, ...] = ()
+    pixel_notes: tuple[str, ...] = ()

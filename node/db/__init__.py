@@ -1,0 +1,1 @@
+"""The truth: typed tables, the state machine, the audit chain. The only place that imports SQLAlchemy."""

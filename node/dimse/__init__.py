@@ -1,0 +1,1 @@
+"""The DICOM network: association admission, Storage and Verification SCP, Storage SCU (PS3.7, PS3.8)."""

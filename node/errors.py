@@ -1,0 +1,57 @@
+"""One root exception; each class is named for the decision that it causes.
+
+Messages say what, which value, and what was expected. They never hold a patient attribute.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HilumError(Exception):
+    """Root of every exception that this project raises on purpose."""
+
+    retryable: ClassVar[bool] = False
+
+
+class Misconfigured(HilumError):
+    """A setting is missing or wrong; the operator must change it."""
+
+
+class Quarantined(HilumError):
+    """The object cannot be used; its bytes are kept aside with `reason`."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class SpoolFull(HilumError):
+    """The spool's file system is under its watermark or cannot be written (status 0xA700)."""
+
+    retryable = True
+
+
+class PeerUnavailable(HilumError):
+    """The peer could not be reached, refused the association, or broke it off."""
+
+    retryable = True
+
+
+class PeerRefused(HilumError):
+    """The peer answered with a failure that sending again will not change."""
+
+
+class StaleClaim(HilumError):
+    """Another worker holds this row now; what was computed under the old lease must be dropped."""
+
+
+class ImpossibleTransition(HilumError):
+    """A state change that the tables of `node.db.states` do not allow."""
+
+
+class BrokerUnavailable(HilumError):
+    """The Celery broker cannot be reached; the rows stay due and are sent later."""
+
+    retryable = True

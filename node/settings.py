@@ -1,0 +1,293 @@
+"""Every setting of the node, its default and its meaning; the only place where the environment is read.
+
+Order of precedence: environment (`HILUM_RECEIVER__PORT=11113`), then the YAML file named by `HILUM_CONFIG` (or
+`--config`), then the defaults below. Unknown keys are refused. docs/configuration.md is generated from this module.
+"""
+
+from __future__ import annotations
+
+import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from node.errors import Misconfigured
+
+AETitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")]
+"""An AE Title (PS3.5 section 6.2): 1 to 16 characters of the default repertoire, no backslash, no control character."""
+
+Network = IPv4Network | IPv6Network
+
+
+def _loopback() -> list[Network]:
+    return [ip_network("127.0.0.0/8"), ip_network("::1/128")]
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class TLSFiles(Section):
+    """TLS with client certificates (PS3.15 section B.12, BCP 195 profile): three PEM files, all or none."""
+
+    certificate: Path | None = None
+    """This node's certificate (PEM, with its chain)."""
+    key: Path | None = None
+    """The private key of that certificate (PEM)."""
+    ca: Path | None = None
+    """The authorities whose certificates a peer may show (PEM)."""
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> TLSFiles:
+        given = [name for name in ("certificate", "key", "ca") if getattr(self, name) is not None]
+        if 0 < len(given) < 3:
+            raise ValueError(f"TLS needs certificate, key and ca together; only {', '.join(given)} given")
+        return self
+
+    @property
+    def enabled(self) -> bool:
+        """Whether connections are encrypted and peers must show a certificate."""
+        return self.certificate is not None
+
+
+class ReceiverSettings(Section):
+    """The Storage SCP: where it listens and whom it lets in."""
+
+    ae_title: AETitle = "HILUM"
+    """Called AE Title of the node; an association for another title is refused (A-ASSOCIATE-RJ 1/1/7)."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Only loopback by default; `0.0.0.0` opens every interface."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 11112
+    """TCP port; 0 takes a free one."""
+    processes: Annotated[int, Field(ge=1, le=16)] = 2
+    """Receiver processes that share the port (SO_REUSEPORT)."""
+    allowed_networks: list[Network] = Field(default_factory=_loopback)
+    """Networks (CIDR) whose addresses may open an association; anything else is refused."""
+    allowed_calling_ae_titles: list[AETitle] = Field(default_factory=list)
+    """Calling AE Titles let in (A-ASSOCIATE-RJ 1/1/3 otherwise). Empty: every title from the allowed networks."""
+    maximum_associations: Annotated[int, Field(ge=1, le=500)] = 25
+    """Associations open at once in each process; one more is refused as transient (A-ASSOCIATE-RJ 2/3/2)."""
+    maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
+    """Largest PDU that peers may send."""
+    network_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Silence on an open association after which it is aborted."""
+    dimse_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Longest wait for the rest of a DIMSE message."""
+    tls: TLSFiles = TLSFiles()
+
+
+class SpoolSettings(Section):
+    """The disk: received objects, quarantine and results."""
+
+    minimum_free_bytes: Annotated[int, Field(ge=0)] = 2 << 30
+    """Below this much free space new associations are refused and stores answered 0xA700 (out of resources)."""
+    maximum_object_bytes: Annotated[int, Field(ge=1 << 16)] = 512 << 20
+    """Largest object that is taken for analysis; a larger one goes to quarantine."""
+
+
+class CompletionSettings(Section):
+    """When a study counts as complete. The first rule that holds closes it, and its name is recorded."""
+
+    release_s: Annotated[float, Field(ge=0)] = 2.0
+    """Seconds without a new image after every association that sent one was released cleanly."""
+    quiet_s: Annotated[float, Field(ge=0)] = 15.0
+    """Seconds without a new image when an association is still open or was aborted."""
+    cap_s: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds after the first image of a revision at which it closes in any case."""
+    count_from: str | None = None
+    """Destination to ask (C-FIND) how many instances the study has; equal to ours: complete. None: do not ask."""
+
+
+class DeliverySettings(Section):
+    """How results go back, and for how long."""
+
+    retry_for_s: Annotated[float, Field(gt=0)] = 3 * 86400.0
+    """Time after which an undelivered result becomes a dead letter (`hilum rerun` brings it back)."""
+    first_delay_s: Annotated[float, Field(gt=0)] = 5.0
+    """Delay before the second attempt; it doubles with each attempt."""
+    maximum_delay_s: Annotated[float, Field(gt=0)] = 1800.0
+    """Largest delay between attempts."""
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the delay that is random."""
+    breaker_failures: Annotated[int, Field(ge=1)] = 3
+    """Failures in a row after which a destination is left alone for `breaker_open_s`."""
+    breaker_open_s: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds for which an open circuit keeps a destination from being tried."""
+    connect_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    """TCP and A-ASSOCIATE timeout."""
+    response_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Longest wait for a C-STORE response."""
+
+
+class AnalysisSettings(Section):
+    """How jobs are run."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where jobs run; `auto` takes a GPU when a GPU worker is alive, else the CPU."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the networks."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of one worker process; 0 takes the number of cores."""
+    bundles: Path | None = None
+    """Folder that holds the bundles; None takes those shipped with the program."""
+    maximum_attempts: Annotated[int, Field(ge=1)] = 3
+    """Attempts after which a job is answered as failed."""
+    lease_s: Annotated[float, Field(gt=0)] = 60.0
+    """A job whose worker was silent for this long is given to another."""
+    time_limit_s: Annotated[float, Field(gt=0)] = 600.0
+    """Longest run of one job; then its worker process is killed."""
+
+
+class DispatchSettings(Section):
+    """The outbox that turns committed rows into Celery messages."""
+
+    interval_s: Annotated[float, Field(gt=0)] = 0.25
+    """Pause between two rounds."""
+    resend_after_s: Annotated[float, Field(gt=0)] = 20.0
+    """A row still waiting this long after its message was sent is sent again."""
+    window: Annotated[int, Field(ge=1)] = 32
+    """Routine messages in the broker at once; the rest wait in the database, so that STAT stays ahead."""
+
+
+class Destination(Section):
+    """A Storage SCP that results are sent to."""
+
+    ae_title: AETitle
+    """Called AE Title of the destination."""
+    host: str
+    """Its host name or address."""
+    port: Annotated[int, Field(ge=1, le=65535)]
+    """Its TCP port."""
+    profile: Literal["ohif", "strict"] = "ohif"
+    """`ohif`: SEG of projection images carries Plane Orientation so that OHIF shows it; `strict`: PS3.3 to the letter."""
+    tls: TLSFiles = TLSFiles()
+
+
+class Rule(Section):
+    """One routing rule; the first that matches decides. An empty condition matches everything."""
+
+    name: str
+    """Name for audit and logs."""
+    calling_ae_title: list[AETitle] = Field(default_factory=list)
+    """Calling AE Titles."""
+    modality: list[str] = Field(default_factory=list)
+    """Modality (0008,0060), for example [CR, DX]."""
+    description: str | None = None
+    """Regular expression, searched without case in Study Description and Series Description."""
+    age_years: tuple[float, float] | None = None
+    """Patient's age, from (inclusive) and to (exclusive); an unknown age does not match."""
+    pipeline: Literal["chest", "none"] = "chest"
+    """`chest` analyses; `none` keeps nothing but the audit trail."""
+    bundles: list[str] | None = None
+    """Names of the bundles to run; None runs all."""
+    priority: Literal["STAT", "routine"] = "routine"
+    """STAT jobs overtake routine jobs."""
+    destinations: list[str] | None = None
+    """Names of destinations for the results; None takes all."""
+
+
+class Settings(BaseSettings):
+    """All settings of one node."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HILUM_", env_nested_delimiter="__", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    home: Path = Path.home() / ".local" / "share" / "hilum"
+    """Folder of the spool, the results and, in the embedded configuration, the database and the broker."""
+    database_url: str | None = None
+    """SQLAlchemy URL, for example `postgresql+psycopg://hilum@db/hilum`; None: SQLite in `home`."""
+    broker_url: str | None = None
+    """Celery broker URL, for example `redis://redis:6379/0`; None: a private Redis on a socket in `home`."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe event that is logged."""
+    log_format: Literal["console", "json"] = "console"
+    """`console` for people, `json` for collectors."""
+    receiver: ReceiverSettings = ReceiverSettings()
+    spool: SpoolSettings = SpoolSettings()
+    completion: CompletionSettings = CompletionSettings()
+    dispatch: DispatchSettings = DispatchSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    destinations: dict[str, Destination] = Field(default_factory=dict)
+    """Where results go, by name."""
+    rules: list[Rule] = Field(default_factory=lambda: [Rule(name="default")])
+    """Routing rules, first match wins; a study that matches none is not analysed."""
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Settings:
+        for rule in self.rules:
+            for name in rule.destinations or ():
+                if name not in self.destinations:
+                    raise ValueError(f"rule {rule.name!r} names destination {name!r}, which is not configured")
+        asked = self.completion.count_from
+        if asked is not None and asked not in self.destinations:
+            raise ValueError(f"completion.count_from names destination {asked!r}, which is not configured")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment override the YAML file, which arrives as initial values."""
+        return env_settings, init_settings
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database in use."""
+        return self.database_url or f"sqlite:///{self.home / 'hilum.db'}"
+
+    @property
+    def embedded_redis_socket(self) -> Path:
+        """Unix socket of the private Redis."""
+        return self.home / "redis.sock"
+
+    @property
+    def resolved_broker_url(self) -> str:
+        """The broker in use."""
+        return self.broker_url or f"redis+socket://{self.embedded_redis_socket}"
+
+
+def load(config: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Parameters
+    ----------
+    config
+        YAML file; None takes the one that `HILUM_CONFIG` names, if any.
+
+    Raises
+    ------
+    Misconfigured
+        The file cannot be read, or a value is not what was expected; every wrong value is named.
+    """
+    named = os.environ.get("HILUM_CONFIG")
+    path = config or (Path(named) if named else None)
+    values: object = {}
+    if path is not None:
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise Misconfigured(f"cannot read the configuration {path}: {error}") from error
+        if not isinstance(values, dict):
+            raise Misconfigured(f"the configuration {path} must be a mapping of settings, found {type(values).__name__}")
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'settings'}: {e['msg']}" for e in error.errors()]
+        raise Misconfigured("wrong settings" + (f" in {path}" if path else "") + ":\n" + "\n".join(lines)) from error

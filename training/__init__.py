@@ -1,0 +1,1 @@
+"""Recipes that turn public data sets into the bundles the workers load."""

@@ -1,0 +1,1 @@
+"""The workers: Celery tasks that analyse a job and deliver its results, and the command-line program."""

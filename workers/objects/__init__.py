@@ -1,0 +1,1 @@
+"""DICOM result objects (SEG, SR) from typed findings. The only place that imports highdicom."""
