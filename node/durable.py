@@ -1,0 +1,80 @@
+"""Files that survive a power cut: written aside, synced, renamed, and the directory synced too.
+
+A rename is atomic, but it is on the disk only after its directory was synced; so every function here does both.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV})
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of `path` is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the names in directory `path` are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """Create directory `path` durably where it does not exist; its parent must exist."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    sync_directory(path.parent)
+
+
+def write_file(path: Path, content: bytes, *, aside: Path) -> None:
+    """Write `content` to `path`: all of it or nothing, also after a crash.
+
+    Parameters
+    ----------
+    aside
+        Path on the same file system for the unfinished file; it is gone afterwards.
+    """
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fdatasync(file.fileno())
+    aside.replace(path)
+    sync_directory(path.parent)
+
+
+def link_file(source: Path, target: Path, *, aside: Path) -> bool:
+    """Give the durable file `source` a second durable name; copy it where the file system has no hard links.
+
+    Returns
+    -------
+    bool
+        Whether `target` is new; False where it existed before, which is left as it is.
+    """
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if target.exists():
+            return False
+        shutil.copyfile(source, aside)
+        sync_file(aside)
+        aside.replace(target)
+    sync_directory(target.parent)
+    return True

@@ -1,0 +1,16 @@
+"""Who this node is in the objects and associations that it makes: the names by which it knows its own results again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node import __version__
+
+OWN_MANUFACTURER: Final = "Hilum"
+"""Manufacturer (0008,0070) and Contributing Equipment's Manufacturer of every result."""
+
+IMPLEMENTATION_CLASS_UID: Final = "2.25.129642005435577901703288082355486770229"
+"""Implementation Class UID (PS3.7 section D.3.3.2), the same for every version."""
+
+IMPLEMENTATION_VERSION_NAME: Final = f"HILUM_{__version__}"[:16]
+"""Implementation Version Name (PS3.7 section D.3.3.2): at most 16 characters."""
