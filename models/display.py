@@ -1,0 +1,191 @@
+"""Grey values as a radiologist's viewer shows them: Modality LUT, VOI LUT or window, polarity.
+
+PS3.3 C.11.1 (Modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (Photometric Interpretation), C.11.6 (Presentation LUT).
+Softcopy presentation states are not looked for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+Float = NDArray[np.float32]
+
+# Without a window of the sender's: the values between which nearly all of the picture lies.
+ROBUST_PERCENTILES = (0.5, 99.5)
+SAMPLE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Grey values (rows, columns) in [0, 1], bright is dense, and what was done to get them."""
+
+    values: Float
+    notes: tuple[str, ...]
+
+
+def show(stored: NDArray[Any], ds: Dataset, valid: NDArray[np.bool_] | None) -> Shown:
+    """Turn stored values into what is displayed; only `valid` pixels decide a window that had to be chosen."""
+    values, notes = modality(stored, ds)
+    shown, voi_notes = _voi(values, ds, valid)
+    notes += voi_notes
+    if is_inverted(ds):
+        shown = 1 - shown
+        notes += (f"inverted {ds.PhotometricInterpretation}",)
+    return Shown(shown, notes)
+
+
+def is_inverted(ds: Dataset) -> bool:
+    """Whether low values are displayed bright: MONOCHROME1, or the shape INVERSE on MONOCHROME2.
+
+    DX objects give MONOCHROME1 and INVERSE together and mean one inversion (PS3.3 C.8.11.3.1.2).
+    """
+    return ds.PhotometricInterpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE"
+
+
+def modality(stored: NDArray[Any], ds: Dataset) -> tuple[Float, tuple[str, ...]]:
+    """Apply the Modality LUT Sequence or the rescale; neither leaves the stored values."""
+    item = _first(ds.get("ModalityLUTSequence"))
+    if item is not None:
+        table = _Lut.of(item, signed=int(ds.get("PixelRepresentation", 0)) == 1)
+        if table is not None:
+            return table.look_up(stored), ("Modality LUT Sequence",)
+    slope, intercept = _number(ds.get("RescaleSlope")), _number(ds.get("RescaleIntercept"))
+    values = stored.astype(np.float32)
+    if slope is None or intercept is None or slope == 0:
+        return values, ()
+    if (slope, intercept) == (1, 0):
+        return values, ()
+    return values * np.float32(slope) + np.float32(intercept), ("rescaled",)
+
+
+def _voi(values: Float, ds: Dataset, valid: NDArray[np.bool_] | None) -> tuple[Float, tuple[str, ...]]:
+    """Apply the sender's VOI LUT, else its first window, else one of ours."""
+    item = _first(ds.get("VOILUTSequence"))
+    table = None if item is None else _Lut.of(item, signed=float(values.min()) < 0)
+    if table is not None:
+        looked_up = table.look_up(values)
+        spread = table.full_scale
+        return np.clip(looked_up / np.float32(spread), 0, 1), ("VOI LUT Sequence",)
+    centre, width = _number(ds.get("WindowCenter")), _number(ds.get("WindowWidth"))
+    if centre is not None and width is not None:
+        function = str(ds.get("VOILUTFunction") or "LINEAR").upper()
+        shown = window(values, centre, width, function)
+        if shown is None:
+            return _own_window(values, ds, valid, f"window {centre:g}/{width:g} {function} is not valid")
+        if _is_visible(shown, valid):
+            return shown, () if function == "LINEAR" else (f"VOI LUT Function {function}",)
+        return _own_window(values, ds, valid, f"window {centre:g}/{width:g} shows nothing")
+    return _own_window(values, ds, valid, None)
+
+
+def window(values: Float, centre: float, width: float, function: str) -> Float | None:
+    """Apply a window (PS3.3 C.11.2.1.2 and C.11.2.1.3) with output 0 to 1; None where it is not valid."""
+    match function:
+        case "LINEAR" if width == 1:
+            return (values > centre - 0.5).astype(np.float32)
+        case "LINEAR" if width > 1:
+            return np.clip((values - np.float32(centre - 0.5)) / np.float32(width - 1) + 0.5, 0, 1)
+        case "LINEAR_EXACT" if width > 0:
+            return np.clip((values - np.float32(centre)) / np.float32(width) + 0.5, 0, 1)
+        case "SIGMOID" if width > 0:
+            exponent = np.clip(-4 * (values - np.float32(centre)) / np.float32(width), -80, 80)
+            return np.asarray(1 / (1 + np.exp(exponent)), np.float32)
+    return None
+
+
+def robust_window(values: Float, valid: NDArray[np.bool_] | None) -> Float:
+    """Stretch the picture between its robust percentiles."""
+    low, high = np.percentile(_sample(values, valid), ROBUST_PERCENTILES)
+    return np.asarray(np.clip((values - low) / max(float(high - low), 1e-6), 0, 1), np.float32)
+
+
+def _own_window(
+    values: Float, ds: Dataset, valid: NDArray[np.bool_] | None, why: str | None
+) -> tuple[Float, tuple[str, ...]]:
+    """Show 8-bit values as they are, and others between robust percentiles."""
+    notes = () if why is None else (why,)
+    unscaled = "ModalityLUTSequence" not in ds and "RescaleSlope" not in ds
+    if why is None and int(ds.BitsStored) == 8 and unscaled and int(ds.get("PixelRepresentation", 0)) == 0:
+        return values / np.float32(255), notes
+    return robust_window(values, valid), (*notes, "no window given: robust percentiles")
+
+
+def _is_visible(shown: Float, valid: NDArray[np.bool_] | None) -> bool:
+    """Whether a window leaves anything to see: the middle 98 percent of the picture are not one grey."""
+    low, high = np.percentile(_sample(shown, valid), (1, 99))
+    return bool(high - low > 0.02)
+
+
+def _sample(values: Float, valid: NDArray[np.bool_] | None) -> Float:
+    """Give about a million of the valid values."""
+    flat = values[valid] if valid is not None else values.reshape(-1)
+    return flat[:: max(1, flat.size // SAMPLE)]
+
+
+@dataclass(frozen=True)
+class _Lut:
+    """A lookup table: `entries` for the inputs from `first` on; inputs beyond either end take the end entry."""
+
+    first: int
+    entries: Float
+    bits: int
+
+    @classmethod
+    def of(cls, item: Dataset, *, signed: bool) -> _Lut | None:
+        """Read LUT Descriptor and LUT Data; None where they do not fit together."""
+        descriptor = [int(v) for v in item.get("LUTDescriptor") or ()]
+        data = item.get("LUTData")
+        if len(descriptor) != 3 or data is None:
+            return None
+        count = descriptor[0] % 65536 or 65536
+        first = descriptor[1] % 65536
+        first -= 65536 if signed and first >= 32768 else 0
+        entries = _lut_entries(data, count)
+        if entries is None or not 1 <= descriptor[2] <= 16:
+            return None
+        return cls(first, entries, descriptor[2])
+
+    @property
+    def full_scale(self) -> float:
+        """The largest output: by the descriptor's bits, unless the entries go beyond or are far below (seen in CR)."""
+        nominal = float(2**self.bits - 1)
+        highest = float(self.entries.max())
+        return nominal if nominal / 4 <= highest <= nominal else max(highest, 1.0)
+
+    def look_up(self, values: NDArray[Any]) -> Float:
+        """Map values, rounded to integers."""
+        index = np.rint(values).astype(np.int64) - self.first
+        return self.entries[np.clip(index, 0, len(self.entries) - 1)]
+
+
+def _lut_entries(data: Any, count: int) -> Float | None:
+    """Read LUT Data as US values or as OW bytes, 8 or 16 bits each."""
+    if isinstance(data, bytes):
+        kind = "<u2" if len(data) >= 2 * count else "u1"
+        entries = np.frombuffer(data, kind)
+    else:
+        entries = np.asarray(data).reshape(-1) % 65536
+    return entries[:count].astype(np.float32) if len(entries) >= count else None
+
+
+def _first(sequence: Any) -> Dataset | None:
+    """Give the first item of a sequence that may be absent or empty."""
+    return sequence[0] if sequence else None
+
+
+def _number(value: Any) -> float | None:
+    """Give the first of possibly several values, if it is a finite number."""
+    if isinstance(value, MultiValue | list | tuple):
+        value = value[0] if len(value) else None
+    try:
+        number = float(value) if value is not None else math.nan
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

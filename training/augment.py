@@ -1,0 +1,54 @@
+"""Variation of training images with torchvision.transforms.v2, geometry jointly on image and masks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from training.config import Augmentation
+
+
+class Augment:
+    """Vary an image and its masks; draws from torch's generator, which the trainer seeds."""
+
+    def __init__(self, settings: Augmentation) -> None:
+        self.settings = settings
+        steps: list[torch.nn.Module] = [
+            v2.RandomAffine(
+                degrees=settings.rotation_degrees,
+                translate=(settings.translation, settings.translation),
+                scale=settings.scale,
+                shear=[-settings.shear_degrees, settings.shear_degrees] * 2,
+                interpolation=v2.InterpolationMode.BILINEAR,
+            )
+        ]
+        if settings.horizontal_flip:
+            steps.append(v2.RandomHorizontalFlip())
+        self.geometry = v2.Compose(steps)
+        self.blur = v2.RandomApply([v2.GaussianBlur(5, sigma=(0.3, 1.2))], p=settings.blur_probability)
+
+    def __call__(self, image: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Vary `image` (1, size, size) and `masks` (channels, size, size), both in [0, 1].
+
+        Image and masks go through the geometry as one stack: masks are covered parts and are interpolated alike.
+        """
+        stack = image if masks is None else torch.cat([image, masks])
+        moved = self.geometry(tv_tensors.Image(stack)).as_subclass(Tensor)
+        return self._grey(moved[:1]), None if masks is None else moved[1:]
+
+    def _grey(self, image: Tensor) -> Tensor:
+        """Vary the grey values."""
+        gamma = _uniform(self.settings.gamma)
+        contrast = _uniform(self.settings.contrast)
+        shift = _uniform((-self.settings.brightness, self.settings.brightness))
+        varied = (image.clamp(0, 1) ** gamma - 0.5) * contrast + 0.5 + shift
+        varied = self.blur(varied)
+        noise = torch.randn_like(varied) * _uniform((0.0, self.settings.noise))
+        return (varied + noise).clamp(0, 1)
+
+
+def _uniform(limits: tuple[float, float]) -> float:
+    """Draw uniformly between two limits."""
+    return float(torch.empty(()).uniform_(*limits))

@@ -1,0 +1,40 @@
+"""`python -m training`: prepare, train, evaluate, export. Research use only, not for clinical use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+RecipePath = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Recipe (training/recipes/*.yaml).")]
+DataFolder = Annotated[Path, typer.Option("--data", envvar="HILUM_DATA", help="Folder of the data sets.")]
+CacheFolder = Annotated[Path, typer.Option("--cache", help="Folder of decoded arrays.")]
+RunFolder = Annotated[Path, typer.Option("--out", help="Folder of this run.")]
+
+
+@app.command()
+def prepare(recipe: RecipePath, data: DataFolder, cache: CacheFolder = Path("runs/cache")) -> None:
+    """Decode the data sets of a recipe once, through the preprocessing of serving."""
+    from training import cache as decoded
+    from training import config
+
+    spec = config.read(recipe).input
+    for name in decoded.READERS:
+        typer.echo(f"{name}: {len(decoded.build(data, name, spec, cache).ids)} images")
+
+
+@app.command()
+def train(
+    recipe: RecipePath,
+    data: DataFolder,
+    out: RunFolder,
+    weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors, torchvision layout).")] = None,
+    cache: CacheFolder = Path("runs/cache"),
+) -> None:
+    """Train a recipe; the best checkpoint, the metrics and the resolved recipe lie in the run's folder."""
+    from training import config, fit
+
+    typer.echo(fit.train(config.read(recipe), data, cache, out, weights=weights))

@@ -1,0 +1,118 @@
+"""Recipes: every number of an experiment, read from YAML; an unknown key is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.inputs import InputSpec
+from models.networks import Architecture
+
+
+class Section(BaseModel):
+    """A part of a recipe: fixed once read, and closed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mixture(Section):
+    """How many images of each kind one epoch of the lungs-heart training draws."""
+
+    ctr: int = 309
+    """Adults with all three masks; the whole training split when it has that many."""
+    kermany: int = 120
+    """Children with lung fields in another convention: a partial label (see training/losses.py)."""
+    negatives: int = 90
+    """Not a frontal chest the right way up: the target is three empty masks."""
+
+
+class Augmentation(Section):
+    """How training images are varied; all ranges are drawn uniformly."""
+
+    rotation_degrees: float = 10.0
+    """Largest rotation to either side. Quarter turns are negatives, never augmentation."""
+    translation: float = 0.08
+    """Largest shift as a part of the image edge."""
+    scale: tuple[float, float] = (0.8, 1.15)
+    """Range of the zoom."""
+    shear_degrees: float = 4.0
+    """Largest shear along either axis."""
+    gamma: tuple[float, float] = (0.6, 1.6)
+    """Range of the exponent on [0, 1] values."""
+    contrast: tuple[float, float] = (0.75, 1.25)
+    """Range of the factor about the middle grey."""
+    brightness: float = 0.12
+    """Largest shift of the grey value."""
+    noise: float = 0.03
+    """Largest standard deviation of added normal noise."""
+    blur_probability: float = 0.2
+    """How often an image is blurred (sigma 0.3 to 1.2 pixels)."""
+    horizontal_flip: bool = False
+    """Mirroring. Never for lungs-heart: the side of the heart and of each lung is what it learns."""
+
+
+class Optimisation(Section):
+    """The training loop."""
+
+    epochs: int = 60
+    """Most epochs; the schedule is a half cosine over them."""
+    patience: int = 15
+    """Epochs without a better validation score before stopping."""
+    batch_size: int = 16
+    """Images a step."""
+    learning_rate: float = 1e-3
+    """Peak rate of AdamW."""
+    warmup_fraction: float = 0.05
+    """Part of all steps in which the rate rises from 0."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay."""
+    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
+    """Lightning's precision; bf16 autocast halves the time of the U-Net on a CPU that has the instructions."""
+    averaging: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Decay of the exponential moving average of the weights that is validated and exported; 0 is none."""
+
+
+class Recipe(Section):
+    """One experiment from data to bundle."""
+
+    name: str
+    """Name of the bundle that this recipe makes."""
+    version: str
+    """Version of that bundle."""
+    task: Literal["segmentation", "classification"]
+    """What is trained: multi-label masks, or one probability for each label."""
+    architecture: Architecture
+    """A name of models/networks.py."""
+    labels: tuple[str, ...]
+    """Outputs in order."""
+    seed: int = 20261121
+    """Seeds the weights, the order and the augmentation."""
+    input: InputSpec
+    """Model grid and normalisation, the same in serving."""
+    mixture: Mixture = Mixture()
+    """Only for segmentation."""
+    augmentation: Augmentation = Augmentation()
+    """Variation of training images."""
+    optimisation: Optimisation = Optimisation()
+    """The loop."""
+    sensitivity_floor: float = 0.985
+    """Classification: the threshold is the highest one that keeps this sensitivity on validation (see evaluate)."""
+
+
+def read(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A key is unknown, missing, or has a value of another type.
+    """
+    return Recipe.model_validate(yaml.safe_load(path.read_text()))
+
+
+def write(recipe: Recipe, path: Path) -> None:
+    """Save the resolved recipe, defaults included."""
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))

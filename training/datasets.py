@@ -1,0 +1,153 @@
+"""Datasets over the cache: what one training or validation item is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, WeightedRandomSampler
+
+from training import cache, negatives, splits
+from training.augment import Augment
+from training.cache import Cache
+from training.config import Recipe
+from training.losses import FULL, NEGATIVE, PARTIAL
+
+
+class MaskItem(TypedDict):
+    """An image (1, size, size) with masks (3, size, size), both in [0, 1], and the kind of target."""
+
+    image: Tensor
+    masks: Tensor
+    kind: int
+
+
+class LabelItem(TypedDict):
+    """An image (1, size, size) in [0, 1] with its labels (labels,); NaN is unknown."""
+
+    image: Tensor
+    labels: Tensor
+
+
+class MaskDataset(Dataset[MaskItem]):
+    """Images of a cache with their masks."""
+
+    def __init__(self, source: Cache, rows: list[int], kind: int, augment: Augment | None) -> None:
+        self.source, self.rows, self.kind, self.augment = source, rows, kind, augment
+
+    def __len__(self) -> int:
+        """Give the number of images."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> MaskItem:
+        """Read and vary one image."""
+        row = self.rows[index]
+        if self.source.masks is None:
+            raise ValueError("this cache holds no masks")
+        image, masks = as_image(self.source.images[row]), torch.from_numpy(self.source.masks[row] / np.float32(255))
+        if self.augment is not None:
+            image, varied = self.augment(image, masks)
+            masks = masks if varied is None else varied
+        return {"image": image, "masks": masks, "kind": self.kind}
+
+
+class NegativeDataset(Dataset[MaskItem]):
+    """Pictures to be answered with empty masks: made from chests, or real ones of another kind (MR slices)."""
+
+    def __init__(self, source: Cache, rows: list[int], augment: Augment, *, transform: bool) -> None:
+        self.source, self.rows, self.augment, self.transform = source, rows, augment, transform
+
+    def __len__(self) -> int:
+        """Give the number of images to draw from."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> MaskItem:
+        """Read, transform and vary one image."""
+        image = as_image(self.source.images[self.rows[index]])
+        if self.transform:
+            image = negatives.draw(image)
+        image, _ = self.augment(image)
+        return {"image": image, "masks": torch.zeros(3, *image.shape[-2:]), "kind": NEGATIVE}
+
+
+class LabelDataset(Dataset[LabelItem]):
+    """Images of a cache with labels."""
+
+    def __init__(self, source: Cache, rows: list[int], labels: Tensor, augment: Augment | None) -> None:
+        self.source, self.rows, self.labels, self.augment = source, rows, labels, augment
+
+    def __len__(self) -> int:
+        """Give the number of images."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> LabelItem:
+        """Read and vary one image."""
+        image = as_image(self.source.images[self.rows[index]])
+        if self.augment is not None:
+            image, _ = self.augment(image)
+        return {"image": image, "labels": self.labels[index]}
+
+
+def as_image(stored: np.ndarray) -> Tensor:
+    """Give a cached uint8 image (size, size) as float32 (1, size, size) in [0, 1]."""
+    return torch.from_numpy(stored / np.float32(255))[None]
+
+
+def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
+    """Give the training mixture and the validation split of the lungs-heart recipe."""
+    sets = {name: cache.build(data, name, recipe.input, folder) for name in ("ctr", "kermany", "atrium")}
+    rows = {name: found.rows(splits.read(name, "train")) for name, found in sets.items() if name != "atrium"}
+    children = sets["kermany"].masks
+    if children is None:
+        raise ValueError("the cache of kermany holds no masks")
+    rows["kermany"] = [row for row in rows["kermany"] if children[row, 2].any()]
+    slices = [i for i, name in enumerate(sets["atrium"].ids) if name.split("-")[0] in splits.read("atrium", "train")]
+    vary = Augment(recipe.augmentation)
+    parts: list[tuple[Dataset[MaskItem], int, float]] = [
+        (MaskDataset(sets["ctr"], rows["ctr"], FULL, vary), len(rows["ctr"]), recipe.mixture.ctr),
+        (MaskDataset(sets["kermany"], rows["kermany"], PARTIAL, vary), len(rows["kermany"]), recipe.mixture.kermany),
+        (
+            NegativeDataset(sets["ctr"], rows["ctr"], vary, transform=True),
+            len(rows["ctr"]),
+            0.6 * recipe.mixture.negatives,
+        ),
+        (
+            NegativeDataset(sets["kermany"], rows["kermany"], vary, transform=True),
+            len(rows["kermany"]),
+            0.25 * recipe.mixture.negatives,
+        ),
+        (NegativeDataset(sets["atrium"], slices, vary, transform=False), len(slices), 0.15 * recipe.mixture.negatives),
+    ]
+    weights = torch.cat([torch.full((count,), drawn / count) for _, count, drawn in parts])
+    generator = torch.Generator().manual_seed(recipe.seed)
+    total = recipe.mixture.ctr + recipe.mixture.kermany + recipe.mixture.negatives
+    sampler = WeightedRandomSampler(weights.tolist(), total, replacement=True, generator=generator)
+    batch = recipe.optimisation.batch_size
+    train = DataLoader(ConcatDataset([part for part, _, _ in parts]), batch, sampler=sampler, drop_last=True)
+    val_rows = sets["ctr"].rows(splits.read("ctr", "val"))
+    val = DataLoader(MaskDataset(sets["ctr"], val_rows, FULL, None), batch)
+    return train, val
+
+
+def pneumonia_labels(data: Path, ids: tuple[str, ...]) -> Tensor:
+    """Give the label of each id (images, 1)."""
+    label = {row["id"]: float(row["pneumonia"]) for row in splits.read_table(data, "kermany")}
+    return torch.tensor([[label[name]] for name in ids])
+
+
+def classification_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
+    """Give the training and the validation split of the paediatric recipe."""
+    source = cache.build(data, "kermany", recipe.input, folder)
+    loaders: list[DataLoader] = []
+    for split in ("train", "val"):
+        ids = splits.read("kermany", split)
+        training = split == "train"
+        augment = Augment(recipe.augmentation) if training else None
+        items = LabelDataset(source, source.rows(ids), pneumonia_labels(data, ids), augment)
+        generator = torch.Generator().manual_seed(recipe.seed)
+        batch = recipe.optimisation.batch_size
+        loaders.append(DataLoader(items, batch, shuffle=training, drop_last=training, generator=generator))
+    return loaders[0], loaders[1]

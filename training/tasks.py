@@ -1,0 +1,116 @@
+"""The two Lightning modules: a network with its loss, its optimiser and its validation score."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+
+from models import networks
+from training.config import Recipe
+from training.datasets import LabelItem, MaskItem
+from training.losses import segmentation_loss
+
+
+class Task(lightning.LightningModule):
+    """What both have in common: the network, AdamW and a warm-up followed by half a cosine."""
+
+    score = "val_score"
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.net = networks.build(recipe.architecture, len(recipe.labels)).to(memory_format=torch.channels_last)
+
+    def forward(self, image: Tensor) -> Any:
+        """Run the network on images (batch, 1, size, size) in [0, 1]."""
+        spec = self.recipe.input
+        return self.net(networks.three_channels(image, scale=spec.scale, offset=spec.offset))
+
+    def configure_optimizers(self) -> Any:
+        """Give AdamW without decay on norms and biases, stepped by the schedule."""
+        settings = self.recipe.optimisation
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        warmup = max(1, round(settings.warmup_fraction * total))
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"}}
+
+
+class SegmentationTask(Task):
+    """Lungs and heart; the score is the mean Dice of both lungs and the heart on the model grid."""
+
+    def training_step(self, batch: MaskItem, index: int) -> Tensor:
+        """Give the loss of one batch."""
+        logits, _ = self(batch["image"])
+        loss = segmentation_loss(logits, batch["masks"], torch.as_tensor(batch["kind"]))
+        self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(logits))
+        return loss
+
+    def validation_step(self, batch: MaskItem, index: int) -> None:
+        """Record Dice; the masks are covered parts, so half a pixel is in."""
+        logits, _ = self(batch["image"])
+        found, truth = logits > 0, batch["masks"] >= 0.5
+        overlap = (found & truth).sum(dim=(2, 3))
+        dice = (2 * overlap / (found.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))).clamp(min=1)).mean(dim=0)
+        for label, value in zip(self.recipe.labels, dice, strict=True):
+            self.log(f"val_dice_{label}", value, on_epoch=True, batch_size=len(logits))
+        self.log(self.score, dice.mean(), prog_bar=True, on_epoch=True, batch_size=len(logits))
+
+
+class ClassificationTask(Task):
+    """Independent labels; the score is the validation cross-entropy, negated."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def training_step(self, batch: LabelItem, index: int) -> Tensor:
+        """Give the loss of one batch."""
+        loss = known_cross_entropy(self(batch["image"]).float(), batch["labels"])
+        self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
+        return loss
+
+    def validation_step(self, batch: LabelItem, index: int) -> None:
+        """Collect logits."""
+        self.seen.append((self(batch["image"]).float(), batch["labels"]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Record cross-entropy and the mean AUC of the labels that have both classes."""
+        logits, labels = (torch.cat(part) for part in zip(*self.seen, strict=True))
+        self.seen.clear()
+        self.log(self.score, -known_cross_entropy(logits, labels), prog_bar=True)
+        self.log("val_auc", mean_auc(logits, labels), prog_bar=True)
+
+
+def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Average binary cross-entropy over the labels that are not NaN."""
+    known = ~labels.isnan()
+    if not known.any():
+        return logits.sum() * 0
+    return functional.binary_cross_entropy_with_logits(logits[known], labels[known])
+
+
+def mean_auc(logits: Tensor, labels: Tensor) -> float:
+    """Average the AUC over labels with known positives and negatives; NaN where there is none."""
+    values: list[float] = []
+    for column in range(labels.shape[1]):
+        known = ~labels[:, column].isnan()
+        truth = labels[known, column]
+        if 0 < truth.sum() < len(truth):
+            values.append(float(roc_auc_score(truth.cpu(), logits[known, column].cpu())))
+    return sum(values) / len(values) if values else float("nan")
