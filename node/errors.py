@@ -19,12 +19,24 @@ class Misconfigured(HilumError):
 
 
 class Quarantined(HilumError):
-    """The object cannot be used; its bytes are kept aside with `reason`."""
+    """The object cannot be used; its bytes are kept aside with `reason`.
 
-    def __init__(self, reason: str, detail: str) -> None:
+    The UIDs are given where they could still be read, so that the study can be answered.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        detail: str,
+        *,
+        study_instance_uid: str | None = None,
+        sop_instance_uid: str | None = None,
+    ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.study_instance_uid = study_instance_uid
+        self.sop_instance_uid = sop_instance_uid
 
 
 class SpoolFull(HilumError):

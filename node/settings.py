@@ -6,13 +6,16 @@ Order of precedence: environment (`HILUM_RECEIVER__PORT=11113`), then the YAML f
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import tempfile
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,8 +24,12 @@ from pydantic_settings import (
 
 from node.errors import Misconfigured
 
-AETitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")]
+AETitle = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
+]
 """An AE Title (PS3.5 section 6.2): 1 to 16 characters of the default repertoire, no backslash, no control character."""
+
+UNIX_SOCKET_PATH_BYTES = 100
 
 Network = IPv4Network | IPv6Network
 
@@ -82,7 +89,14 @@ class ReceiverSettings(Section):
     network_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     """Silence on an open association after which it is aborted."""
     dimse_timeout_s: Annotated[float, Field(gt=0)] = 60.0
-    """Longest wait for the rest of a DIMSE message."""
+    """Longest time for one DIMSE message; a large one may take longer while it comes at 16 KiB/s or more."""
+    association_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    """Longest time from a TCP connection to its A-ASSOCIATE-RQ, TLS handshake included (ARTIM, PS3.8 section 9.1.5)."""
+    maximum_pending_connections: Annotated[int, Field(ge=1, le=1000)] = 64
+    """TCP connections without association in each process; one more is closed at once."""
+    decoders: list[str] | None = None
+    """Decoder modules that the workers have (`gdcm`, `openjpeg`, `jpeg_ls`, `PIL`, `libjpeg`); a transfer syntax that
+    none of them decodes is not accepted. None: those that the `worker` extra installs."""
     tls: TLSFiles = TLSFiles()
 
 
@@ -195,12 +209,26 @@ class Rule(Section):
     destinations: list[str] | None = None
     """Names of destinations for the results; None takes all."""
 
+    @field_validator("description")
+    @classmethod
+    def _is_expression(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
 
 class Settings(BaseSettings):
     """All settings of one node."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HILUM_", env_nested_delimiter="__", extra="forbid", frozen=True, use_attribute_docstrings=True
+        env_prefix="HILUM_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
     )
 
     home: Path = Path.home() / ".local" / "share" / "hilum"
@@ -254,8 +282,12 @@ class Settings(BaseSettings):
 
     @property
     def embedded_redis_socket(self) -> Path:
-        """Unix socket of the private Redis."""
-        return self.home / "redis.sock"
+        """Unix socket of the private Redis: in `home`, or where that path is too long for a socket, in /tmp."""
+        inside = self.home.resolve() / "redis.sock"
+        if len(str(inside).encode()) <= UNIX_SOCKET_PATH_BYTES:
+            return inside
+        name = hashlib.sha256(str(inside).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"hilum-{os.getuid()}-{name}.sock"
 
     @property
     def resolved_broker_url(self) -> str:
@@ -278,14 +310,16 @@ def load(config: Path | None = None) -> Settings:
     """
     named = os.environ.get("HILUM_CONFIG")
     path = config or (Path(named) if named else None)
-    values: object = {}
+    values: Any = {}
     if path is not None:
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise Misconfigured(f"cannot read the configuration {path}: {error}") from error
         if not isinstance(values, dict):
-            raise Misconfigured(f"the configuration {path} must be a mapping of settings, found {type(values).__name__}")
+            raise Misconfigured(
+                f"the configuration {path} must be a mapping of settings, found {type(values).__name__}"
+            )
     try:
         return Settings(**values)
     except ValidationError as error:

@@ -1,0 +1,269 @@
+"""Storage, Verification and Study Root Query SCU: send results, ask whether a peer is there and what it has.
+
+The bytes of a result are sent as they are stored; nothing is decoded or encoded again. Storage commitment is not asked
+for here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, evt
+
+from node.dimse import tls
+from node.dimse.contexts import VERIFICATION_SOP_CLASS
+from node.dimse.status import Disposition, disposition_of
+from node.errors import PeerUnavailable, Quarantined
+from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.part10 import read_meta
+from node.settings import Destination
+
+STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
+"""Study Root Query/Retrieve Information Model - FIND (PS3.4 section C.6.2)."""
+
+MAXIMUM_PDU_BYTES: Final = 131072
+MAXIMUM_CONTEXTS: Final = 128
+"""Presentation context IDs are the odd numbers to 255 (PS3.8 section 9.3.2.2)."""
+
+_UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+_PENDING: Final = (0xFF00, 0xFF01)
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingFile:
+    """A Part 10 file to send."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """What became of one file."""
+
+    sop_instance_uid: str
+    status: int | None
+    """Status of the C-STORE response; None: there was none."""
+    disposition: Disposition
+    detail: str
+
+
+def send(
+    destination: Destination,
+    files: Sequence[OutgoingFile],
+    *,
+    calling_ae_title: str,
+    connect_timeout_s: float,
+    response_timeout_s: float,
+) -> list[SendOutcome]:
+    """Send files over one association.
+
+    Parameters
+    ----------
+    files
+        Files of up to 128 different pairs of SOP class and transfer syntax.
+    calling_ae_title
+        This node's title.
+
+    Returns
+    -------
+    list of SendOutcome
+        One for each file, in order. After the association has broken, the rest is `retry` without status.
+
+    Raises
+    ------
+    PeerUnavailable
+        There was no association, so that nothing was sent.
+    Misconfigured
+        The destination's TLS files cannot be used.
+    """
+    outcomes: dict[int, SendOutcome] = {}
+    syntaxes: dict[int, tuple[str, str]] = {}
+    for index, file in enumerate(files):
+        try:
+            with file.path.open("rb") as stored:
+                syntaxes[index] = (file.sop_class_uid, read_meta(stored).transfer_syntax_uid)
+        except (OSError, Quarantined) as error:
+            detail = f"the stored file cannot be sent: {error}"
+            outcomes[index] = SendOutcome(file.sop_instance_uid, None, Disposition.REFUSED, detail)
+    pairs = sorted(set(syntaxes.values()))
+    if not pairs:
+        return [outcomes[index] for index in range(len(files))]
+    with _associated(
+        destination,
+        [(sop_class, (syntax,)) for sop_class, syntax in pairs],
+        calling_ae_title=calling_ae_title,
+        connect_timeout_s=connect_timeout_s,
+        response_timeout_s=response_timeout_s,
+    ) as association:
+        accepted = {(cx.abstract_syntax, cx.transfer_syntax[0]) for cx in association.accepted_contexts}
+        for index, pair in syntaxes.items():
+            if pair in accepted:
+                outcomes[index] = _send_one(association, files[index], index)
+            else:
+                detail = f"the peer accepts no SOP class {pair[0]} in transfer syntax {pair[1]}"
+                outcomes[index] = SendOutcome(files[index].sop_instance_uid, None, Disposition.REFUSED, detail)
+    return [outcomes[index] for index in range(len(files))]
+
+
+def echo(destination: Destination, *, calling_ae_title: str, timeout_s: float) -> None:
+    """Ask the peer whether it is there (C-ECHO, PS3.4 Annex A).
+
+    Raises
+    ------
+    PeerUnavailable
+        There was no association, or no success.
+    Misconfigured
+        The destination's TLS files cannot be used.
+    """
+    with _associated(
+        destination,
+        [(VERIFICATION_SOP_CLASS, _UNCOMPRESSED)],
+        calling_ae_title=calling_ae_title,
+        connect_timeout_s=timeout_s,
+        response_timeout_s=timeout_s,
+    ) as association:
+        status = association.send_c_echo() if association.accepted_contexts else Dataset()
+    if status.get("Status") != 0x0000:
+        raise PeerUnavailable(f"{_name(destination)} does not answer C-ECHO with success")
+
+
+def count_instances(
+    destination: Destination,
+    study_instance_uid: str,
+    *,
+    calling_ae_title: str,
+    timeout_s: float,
+) -> int | None:
+    """Ask the peer how many instances it has of a study (C-FIND, PS3.4 section C.4.1).
+
+    Returns
+    -------
+    int or None
+        Number of Study Related Instances (0020,1208); None: the peer does not say, 0: it does not know the study.
+
+    Raises
+    ------
+    PeerUnavailable
+        There was no association, or the query failed.
+    """
+    query = Dataset()
+    query.QueryRetrieveLevel = "STUDY"
+    query.StudyInstanceUID = study_instance_uid
+    query.NumberOfStudyRelatedInstances = None
+    found: int | None = 0
+    with _associated(
+        destination,
+        [(STUDY_ROOT_FIND, _UNCOMPRESSED)],
+        calling_ae_title=calling_ae_title,
+        connect_timeout_s=timeout_s,
+        response_timeout_s=timeout_s,
+    ) as association:
+        if not association.accepted_contexts:
+            return None
+        for status, answer in association.send_c_find(query, STUDY_ROOT_FIND):
+            code = status.get("Status")
+            if code in _PENDING and answer is not None:
+                found = _number(answer, study_instance_uid, found)
+            elif code != 0x0000:
+                raise PeerUnavailable(f"{_name(destination)} failed the query for a study: status {code}")
+    return found
+
+
+def _send_one(association: Any, file: OutgoingFile, index: int) -> SendOutcome:
+    """Send one file; a broken association is an outcome too."""
+    uid = file.sop_instance_uid
+    if not association.is_established:
+        return SendOutcome(uid, None, Disposition.RETRY, "the association was broken off before")
+    try:
+        status = association.send_c_store(file.path, msg_id=index % 65535 + 1).get("Status")
+    except (ValueError, AttributeError, OSError, RuntimeError) as error:
+        return SendOutcome(uid, None, Disposition.RETRY, f"not sent: {type(error).__name__}: {error}")
+    if status is None:
+        return SendOutcome(uid, None, Disposition.RETRY, "no valid response: timed out, aborted or connection lost")
+    disposition, meaning = disposition_of(status)
+    return SendOutcome(uid, status, disposition, f"{status:#06x} {meaning}")
+
+
+def _number(answer: Dataset, study_instance_uid: str, found: int | None) -> int | None:
+    """Read the count of one match; other studies do not count, a missing or odd value is unknown."""
+    if answer.get("StudyInstanceUID") != study_instance_uid:
+        return found
+    try:
+        return int(answer.NumberOfStudyRelatedInstances)
+    except (AttributeError, TypeError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def _associated(
+    destination: Destination,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    *,
+    calling_ae_title: str,
+    connect_timeout_s: float,
+    response_timeout_s: float,
+) -> Iterator[Any]:
+    """Open an association and release it; abort it where the block fails."""
+    _config.LOG_HANDLER_LEVEL = "none"  # its handlers format every PDU, read or not
+    _config.STORE_SEND_CHUNKED_DATASET = True
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # our exceptions say the same, once
+    ae = AE(ae_title=calling_ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.connection_timeout = ae.acse_timeout = connect_timeout_s
+    ae.dimse_timeout = ae.network_timeout = response_timeout_s
+    for sop_class, syntaxes in contexts[:MAXIMUM_CONTEXTS]:
+        ae.add_requested_context(sop_class, list(syntaxes))
+    context = tls.client_context(destination.tls)
+    try:
+        association = ae.associate(
+            destination.host,
+            destination.port,
+            ae_title=destination.ae_title,
+            max_pdu=MAXIMUM_PDU_BYTES,
+            tls_args=None if context is None else (context, destination.host),
+            evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay)],
+        )
+    except (OSError, ValueError) as error:  # the name does not resolve
+        raise PeerUnavailable(f"{_name(destination)} cannot be reached: {error}") from error
+    if not association.is_established:
+        raise PeerUnavailable(f"{_name(destination)} {_why_not(association)}")
+    try:
+        yield association
+    except BaseException:
+        association.abort()
+        raise
+    if association.is_established:
+        association.release()
+
+
+def _set_no_delay(event: Any) -> None:
+    """Send small PDUs at once: Nagle's algorithm and delayed ACK together cost 40 ms for each object."""
+    connection = event.assoc.dul.socket.socket
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _why_not(association: Any) -> str:
+    """Say why there is no association."""
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        return (
+            f"rejected the association: result {answer.result}, source {answer.result_source}, "
+            f"reason {answer.diagnostic}"
+        )
+    if answer is not None and answer.result == 0:
+        return "accepts none of the SOP classes and transfer syntaxes"
+    return "cannot be reached, or did not answer"
+
+
+def _name(destination: Destination) -> str:
+    return f"{destination.ae_title} at {destination.host}:{destination.port}"
