@@ -313,7 +313,8 @@ def load(config: Path | None = None) -> Settings:
     values: Any = {}
     if path is not None:
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = {} if values is None else values
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise Misconfigured(f"cannot read the configuration {path}: {error}") from error
         if not isinstance(values, dict):

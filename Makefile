@@ -1,0 +1,54 @@
+# make demo    a study through a whole node on this machine, results in demo-output/
+# make up      the node in the foreground, for real use
+# make test    all tests (installs what they need)
+# make check   format, lint, types, import rules, tests: what CI runs
+# make bench   ingest and latency figures, side by side with DCMTK and Orthanc
+
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+HILUM := $(VENV)/bin/hilum
+HILUM_HOME ?= $(CURDIR)/var
+STUDY ?=
+OUT ?= demo-output
+
+.PHONY: demo up test check lint bench venv packages docs clean
+
+demo: $(VENV)/.run
+	$(HILUM) demo --out "$(OUT)" $(STUDY)
+
+up: $(VENV)/.run
+	HILUM_HOME="$(HILUM_HOME)" $(HILUM) up
+
+test: $(VENV)/.dev packages
+	$(PYTHON) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+check: lint test
+
+bench: $(VENV)/.dev packages
+	$(PYTHON) -m tests.bench $(ARGS)
+
+docs: $(VENV)/.dev
+	$(PYTHON) -m node.conformance > docs/conformance.md
+	$(PYTHON) -m node.reference > docs/configuration.md
+
+packages:
+	@sh deploy/debian-packages.sh
+
+venv: $(VENV)/.run
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	@sh deploy/venv.sh "$(VENV)" embedded,worker
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@sh deploy/venv.sh "$(VENV)" embedded,postgresql,worker,training,dev
+	@touch $(VENV)/.run $@
+
+clean:
+	rm -rf "$(VENV)" build ./*.egg-info

@@ -1,0 +1,175 @@
+"""The audit log: append-only, each row holding the hash of the row before.
+
+`hash = SHA-256(previous hash | canonical JSON of the row)`. The last link is also kept in `audit_head`, so that rows cut
+off the end are noticed. Database triggers refuse UPDATE and DELETE. Someone who can rewrite the whole database can
+rewrite the whole chain: keep the head hash that `hilum verify-audit` prints somewhere else, and compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from node.db.tables import AuditHeadRow, AuditRow
+
+GENESIS = "0" * 64
+HEAD_ID = 1
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """One link of the chain as stored."""
+
+    sequence: int
+    at: str
+    actor: str
+    action: str
+    study_id: int | None
+    job_id: str | None
+    detail: dict[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Outcome of a check of the chain: `problem` is None when every link holds."""
+
+    rows: int
+    head: str
+    problem: str | None
+
+
+def append(
+    session: Session,
+    *,
+    at: datetime,
+    actor: str,
+    action: str,
+    study_id: int | None = None,
+    job_id: str | None = None,
+    **detail: Any,
+) -> None:
+    """Add one event in the caller's transaction.
+
+    Parameters
+    ----------
+    actor
+        Who: a component and its process, an AE Title, or a user of the command line.
+    action
+        What, as an event name (`study.completed`).
+    detail
+        Why and with what: JSON values only, and never a patient attribute.
+    """
+    head = session.execute(select(AuditHeadRow).where(AuditHeadRow.id == HEAD_ID).with_for_update()).scalar_one()
+    moment = at.astimezone(UTC).isoformat(timespec="microseconds")
+    text = json.dumps(detail, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    sequence = head.sequence + 1
+    link = _link(head.hash, sequence, moment, actor, action, study_id, job_id, text)
+    session.add(
+        AuditRow(
+            sequence=sequence,
+            at=moment,
+            actor=actor,
+            action=action,
+            study_id=study_id,
+            job_id=job_id,
+            detail=text,
+            previous_hash=head.hash,
+            hash=link,
+        )
+    )
+    head.sequence, head.hash = sequence, link
+    session.flush()
+
+
+def events(session: Session, *, study_id: int | None = None, job_id: str | None = None) -> Iterator[AuditEvent]:
+    """Yield events in order, of one study or job if asked."""
+    query = select(AuditRow).order_by(AuditRow.sequence)
+    if study_id is not None:
+        query = query.where(AuditRow.study_id == study_id)
+    if job_id is not None:
+        query = query.where(AuditRow.job_id == job_id)
+    for row in session.execute(query.execution_options(yield_per=1000)).scalars():
+        yield AuditEvent(
+            row.sequence,
+            row.at,
+            row.actor,
+            row.action,
+            row.study_id,
+            row.job_id,
+            json.loads(row.detail),
+            row.hash,
+        )
+
+
+def contains(session: Session, link: str) -> bool:
+    """Say whether a hash noted earlier is (still) a link of the chain."""
+    return link == GENESIS or session.scalar(select(AuditRow.sequence).where(AuditRow.hash == link)) is not None
+
+
+def verify(session: Session) -> Verification:
+    """Walk the whole chain and name the first row that was edited, removed, inserted or moved."""
+    expected_hash, expected_sequence = GENESIS, 1
+    query = select(AuditRow).order_by(AuditRow.sequence).execution_options(yield_per=1000)
+    for row in session.execute(query).scalars():
+        if row.sequence != expected_sequence:
+            return Verification(
+                expected_sequence - 1,
+                expected_hash,
+                f"row {expected_sequence} is missing: the next row found is {row.sequence}",
+            )
+        if row.previous_hash != expected_hash:
+            return Verification(
+                expected_sequence - 1,
+                expected_hash,
+                f"row {row.sequence} does not follow row {row.sequence - 1}",
+            )
+        link = _link(
+            row.previous_hash,
+            row.sequence,
+            row.at,
+            row.actor,
+            row.action,
+            row.study_id,
+            row.job_id,
+            row.detail,
+        )
+        if link != row.hash:
+            return Verification(
+                expected_sequence - 1,
+                expected_hash,
+                f"row {row.sequence} was edited: its hash does not match",
+            )
+        expected_hash, expected_sequence = row.hash, row.sequence + 1
+    rows = expected_sequence - 1
+    head = session.get(AuditHeadRow, HEAD_ID)
+    if head is None:
+        return Verification(rows, expected_hash, "the head of the chain is missing")
+    if (head.sequence, head.hash) != (rows, expected_hash):
+        return Verification(
+            rows,
+            expected_hash,
+            f"the chain ends at row {rows}, its head says {head.sequence}: rows were cut off",
+        )
+    return Verification(rows, expected_hash, None)
+
+
+def _link(
+    previous: str,
+    sequence: int,
+    at: str,
+    actor: str,
+    action: str,
+    study_id: int | None,
+    job_id: str | None,
+    detail: str,
+) -> str:
+    row = json.dumps([sequence, at, actor, action, study_id, job_id, detail], ensure_ascii=False)
+    return hashlib.sha256(f"{previous}|{row}".encode()).hexdigest()

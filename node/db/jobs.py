@@ -1,0 +1,349 @@
+"""Jobs: the outbox of analysis messages, claims with leases, and the publication of results."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import case, func, or_, select
+
+from node.db import audit
+from node.db.engine import Transaction
+from node.db.states import DeliveryState, JobState
+from node.db.tables import DeliveryRow, JobRow, ResultRow, StudyRow
+from node.errors import StaleClaim
+from node.reasons import Reason
+
+STAT = "STAT"
+ROUTINE = "routine"
+_URGENT_FIRST = case((JobRow.priority == STAT, 0), else_=1)
+
+
+@dataclass(frozen=True)
+class DueJob:
+    """A job whose message should be sent to the broker."""
+
+    id: str
+    priority: str
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """A job that this worker holds until its lease runs out.
+
+    `answer_only` is a reason when nothing is to be computed and only the answer is to be made.
+    """
+
+    id: str
+    token: str
+    study_id: int
+    study_instance_uid: str
+    revision: int
+    attempts: int
+    created_at: datetime
+    bundles: tuple[str, ...] | None
+    destinations: tuple[str, ...]
+    answer_only: Reason | None
+
+
+@dataclass(frozen=True)
+class NewResult:
+    """A result object whose bytes are already stored at `path`."""
+
+    kind: str
+    profile: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    sha256: str
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class PredecessorResult:
+    """A result of the study's latest earlier revision that has any."""
+
+    kind: str
+    profile: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+def due(tx: Transaction, *, now: datetime, resend_after_s: float, window: int) -> list[DueJob]:
+    """Return the jobs to send now: STAT first, and routine jobs only while fewer than `window` are under way.
+
+    A job is due when its time has come and no message was sent for it in the last `resend_after_s`.
+    """
+    stale = now - timedelta(seconds=resend_after_s)
+    waiting = (JobRow.state == JobState.QUEUED, JobRow.due_at <= now)
+    unsent = or_(JobRow.sent_at.is_(None), JobRow.sent_at < stale, JobRow.sent_at < JobRow.due_at)
+    under_way = tx.scalar(
+        select(func.count())
+        .select_from(JobRow)
+        .where(*waiting, JobRow.sent_at >= stale, JobRow.sent_at >= JobRow.due_at)
+    )
+    query = select(JobRow.id, JobRow.priority).where(*waiting, unsent).order_by(_URGENT_FIRST, JobRow.created_at)
+    found = [DueJob(id_, priority) for id_, priority in tx.execute(query.limit(10 * window))]
+    room = max(0, window - (under_way or 0))
+    urgent = [job for job in found if job.priority == STAT]
+    return urgent + [job for job in found if job.priority != STAT][:room]
+
+
+def mark_sent(tx: Transaction, job_id: str, *, queue: str, actor: str, now: datetime) -> None:
+    """Note that a message for the job is in the broker."""
+    job = tx.get_one(JobRow, job_id)
+    first = job.sent_at is None
+    job.sent_at = now
+    if first:
+        audit.append(tx, at=now, actor=actor, action="job.sent", study_id=job.study_id, job_id=job.id, queue=queue)
+
+
+def claim(tx: Transaction, job_id: str, *, owner: str, lease_s: float, now: datetime) -> ClaimedJob | None:
+    """Take a queued job for this worker; None when it is not there to be taken (a repeated message, say)."""
+    job = tx.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
+    if job is None or job.state is not JobState.QUEUED:
+        return None
+    job.state = JobState.RUNNING
+    job.attempts += 1
+    job.lease_owner, job.lease_token = owner, str(uuid.uuid4())
+    job.lease_until = now + timedelta(seconds=lease_s)
+    job.started_at = now
+    audit.append(
+        tx, at=now, actor=owner, action="job.started", study_id=job.study_id, job_id=job.id, attempt=job.attempts
+    )
+    study = tx.get_one(StudyRow, job.study_id)
+    return ClaimedJob(
+        id=job.id,
+        token=job.lease_token,
+        study_id=job.study_id,
+        study_instance_uid=study.study_instance_uid,
+        revision=job.revision,
+        attempts=job.attempts,
+        created_at=job.created_at,
+        bundles=tuple(job.bundles) if job.bundles is not None else None,
+        destinations=tuple(job.destinations),
+        answer_only=Reason(job.answer_only) if job.answer_only else None,
+    )
+
+
+def heartbeat(tx: Transaction, claimed: ClaimedJob, *, lease_s: float, now: datetime) -> None:
+    """Extend the lease.
+
+    Raises
+    ------
+    StaleClaim
+        The job is no longer ours.
+    """
+    _held(tx, claimed).lease_until = now + timedelta(seconds=lease_s)
+
+
+def predecessors(tx: Transaction, *, study_id: int, revision: int) -> tuple[PredecessorResult, ...]:
+    """Return the results of the latest earlier revision that produced any."""
+    before = tx.scalar(
+        select(func.max(JobRow.revision))
+        .join(ResultRow, ResultRow.job_id == JobRow.id)
+        .where(JobRow.study_id == study_id, JobRow.revision < revision)
+    )
+    if before is None:
+        return ()
+    query = (
+        select(ResultRow)
+        .join(JobRow, ResultRow.job_id == JobRow.id)
+        .where(JobRow.study_id == study_id, JobRow.revision == before)
+        .order_by(ResultRow.id)
+    )
+    return tuple(
+        PredecessorResult(row.kind, row.profile, row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid)
+        for row in tx.scalars(query)
+    )
+
+
+def publish(
+    tx: Transaction,
+    claimed: ClaimedJob,
+    results: Sequence[NewResult],
+    *,
+    profiles: dict[str, str],
+    configuration_digest: str,
+    bundle_digests: dict[str, str],
+    timings: dict[str, float],
+    summary: dict[str, Any],
+    retry_for_s: float,
+    owner: str,
+    now: datetime,
+) -> None:
+    """Store the results and one delivery for each destination, and hand the job over to delivery.
+
+    Parameters
+    ----------
+    profiles
+        Object profile of each destination; it gets the results of that profile.
+
+    Raises
+    ------
+    StaleClaim
+        Another worker holds the job now: nothing is written.
+    """
+    job = _held(tx, claimed)
+    rows = [
+        ResultRow(
+            job_id=job.id,
+            kind=result.kind,
+            profile=result.profile,
+            sop_class_uid=result.sop_class_uid,
+            sop_instance_uid=result.sop_instance_uid,
+            series_instance_uid=result.series_instance_uid,
+            sha256=result.sha256,
+            path=str(result.path),
+            size_bytes=result.size_bytes,
+            created_at=now,
+        )
+        for result in results
+    ]
+    tx.add_all(rows)
+    tx.flush()
+    tx.add_all(
+        DeliveryRow(
+            job_id=job.id,
+            result_id=row.id,
+            destination=destination,
+            state=DeliveryState.PENDING,
+            created_at=now,
+            due_at=now,
+            retry_until=now + timedelta(seconds=retry_for_s),
+        )
+        for destination, profile in profiles.items()
+        for row in rows
+        if row.profile == profile
+    )
+    job.state = JobState.DELIVERING if profiles else JobState.DONE
+    job.analysed_at = now
+    job.finished_at = None if profiles else now
+    job.configuration_digest = configuration_digest
+    job.timings = {**job.timings, **timings}
+    job.summary = summary
+    _release(job)
+    audit.append(
+        tx,
+        at=now,
+        actor=owner,
+        action="job.analysed",
+        study_id=job.study_id,
+        job_id=job.id,
+        bundles=bundle_digests,
+        configuration_digest=configuration_digest,
+        results=[
+            {"kind": row.kind, "profile": row.profile, "sop_instance_uid": row.sop_instance_uid, "sha256": row.sha256}
+            for row in rows
+        ],
+    )
+    if not profiles:
+        audit.append(
+            tx,
+            at=now,
+            actor=owner,
+            action="job.done",
+            study_id=job.study_id,
+            job_id=job.id,
+            why="no destination is configured; the results are kept in the node",
+        )
+
+
+def retry_or_answer(
+    tx: Transaction,
+    claimed: ClaimedJob,
+    *,
+    error: str,
+    maximum_attempts: int,
+    delay_s: float,
+    owner: str,
+    now: datetime,
+) -> None:
+    """Give a failed attempt back: to be tried again, then to be answered as failed, then FAILED for good.
+
+    Raises
+    ------
+    StaleClaim
+        Another worker holds the job now.
+    """
+    job = _held(tx, claimed)
+    _give_back(tx, job, error=error, maximum_attempts=maximum_attempts, delay_s=delay_s, actor=owner, now=now)
+
+
+def take_back(tx: Transaction, *, maximum_attempts: int, actor: str, now: datetime) -> list[str]:
+    """Return jobs whose worker fell silent to the queue; their ids."""
+    query = select(JobRow).where(JobRow.state == JobState.RUNNING, JobRow.lease_until < now).with_for_update()
+    taken = []
+    for job in tx.scalars(query):
+        _give_back(
+            tx,
+            job,
+            error=f"worker {job.lease_owner} fell silent",
+            maximum_attempts=maximum_attempts,
+            delay_s=0.0,
+            actor=actor,
+            now=now,
+        )
+        taken.append(job.id)
+    return taken
+
+
+def revive(tx: Transaction, *, actor: str, now: datetime, study_instance_uid: str | None = None) -> list[str]:
+    """Queue failed jobs again (`rerun`), of one study or all; their ids."""
+    query = select(JobRow).where(JobRow.state == JobState.FAILED).with_for_update()
+    if study_instance_uid is not None:
+        query = query.join(StudyRow, StudyRow.id == JobRow.study_id).where(
+            StudyRow.study_instance_uid == study_instance_uid
+        )
+    revived = []
+    for job in tx.scalars(query):
+        job.state = JobState.QUEUED
+        job.attempts, job.answer_only = 0, None
+        job.due_at, job.finished_at = now, None
+        audit.append(tx, at=now, actor=actor, action="job.revived", study_id=job.study_id, job_id=job.id)
+        revived.append(job.id)
+    return revived
+
+
+def _give_back(
+    tx: Transaction, job: JobRow, *, error: str, maximum_attempts: int, delay_s: float, actor: str, now: datetime
+) -> None:
+    """Queue the job again; past the limit as an answer without analysis, and past twice the limit not at all."""
+    job.last_error = error
+    _release(job)
+    if job.attempts >= 2 * maximum_attempts:
+        job.state = JobState.FAILED
+        job.finished_at = now
+    else:
+        job.state = JobState.QUEUED
+        job.due_at = now + timedelta(seconds=delay_s)
+        if job.attempts >= maximum_attempts:
+            job.answer_only = Reason.ANALYSIS_FAILED
+    audit.append(
+        tx,
+        at=now,
+        actor=actor,
+        action="job.failed" if job.state is JobState.FAILED else "job.returned",
+        study_id=job.study_id,
+        job_id=job.id,
+        attempt=job.attempts,
+        why=error,
+        answer_only=job.answer_only,
+    )
+
+
+def _held(tx: Transaction, claimed: ClaimedJob) -> JobRow:
+    job = tx.scalar(select(JobRow).where(JobRow.id == claimed.id).with_for_update())
+    if job is None or job.state is not JobState.RUNNING or job.lease_token != claimed.token:
+        raise StaleClaim(f"job {claimed.id} is no longer held by this worker")
+    return job
+
+
+def _release(job: JobRow) -> None:
+    job.lease_owner = job.lease_token = job.lease_until = None

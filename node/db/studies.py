@@ -1,0 +1,373 @@
+"""Instances and studies: what arrived, what became of it, and when a study is complete."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+
+from node.db import audit
+from node.db.engine import Transaction
+from node.db.states import InstanceState, JobState, StudyState
+from node.db.tables import AssociationRow, InstanceRow, JobRow, StudyRow
+from node.reasons import Reason
+
+ANSWERED = (InstanceState.ACCEPTED, InstanceState.DECLINED, InstanceState.QUARANTINED)
+"""Instances that a job speaks of: analysed, or listed with the reason why not."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One durable object and the verdict on it, ready to be recorded.
+
+    `arrival` names the file in the spool (association and number): recording it twice has no effect.
+    """
+
+    arrival: str
+    association_id: str
+    received_at: datetime
+    digest: str
+    path: Path
+    size_bytes: int
+    state: InstanceState
+    reason: Reason | None = None
+    detail: str | None = None
+    study_instance_uid: str | None = None
+    sop_instance_uid: str | None = None
+    sop_class_uid: str | None = None
+    transfer_syntax_uid: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study that still collects, with what the completion rules look at."""
+
+    id: int
+    study_instance_uid: str
+    revision: int
+    opened_at: datetime
+    last_arrival_at: datetime
+    instances: int
+    outcomes: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class StoredInstance:
+    """One instance of a study as recorded."""
+
+    id: int
+    sop_instance_uid: str
+    sop_class_uid: str
+    path: Path
+    state: InstanceState
+    reason: Reason | None
+    detail: str
+    association_id: str
+
+
+def record_association(
+    tx: Transaction,
+    *,
+    association_id: str,
+    calling_ae_title: str,
+    called_ae_title: str,
+    peer_address: str,
+    opened_at: datetime,
+    outcome: str | None,
+    now: datetime,
+) -> None:
+    """Record an association, and how it ended once that is known."""
+    row = tx.get(AssociationRow, association_id)
+    if row is None:
+        row = AssociationRow(
+            id=association_id,
+            calling_ae_title=calling_ae_title,
+            called_ae_title=called_ae_title,
+            peer_address=peer_address,
+            opened_at=opened_at,
+        )
+        tx.add(row)
+        tx.flush()
+    if outcome is not None and row.outcome is None:
+        row.outcome = outcome
+        audit.append(
+            tx,
+            at=now,
+            actor=f"ae:{calling_ae_title}",
+            action=f"association.{outcome}",
+            association_id=association_id,
+            peer_address=peer_address,
+        )
+
+
+def record_arrival(tx: Transaction, arrival: Arrival, *, actor: str, now: datetime) -> InstanceState | None:
+    """Record one object.
+
+    The same SOP Instance UID with the same bytes is a repetition: nothing but an audit event. With other bytes it is
+    kept as a CONFLICT beside the first, which stays the one that is analysed.
+
+    Returns
+    -------
+    InstanceState or None
+        The state recorded, or None for a repetition.
+    """
+    if tx.scalar(select(InstanceRow.id).where(InstanceRow.arrival == arrival.arrival)) is not None:
+        return None
+    study = _study_of(tx, arrival)
+    same_uid = _rows_of_uid(tx, arrival.sop_instance_uid)
+    facts: dict[str, Any] = {
+        "association_id": arrival.association_id,
+        "sop_instance_uid": arrival.sop_instance_uid,
+        "digest": arrival.digest,
+        "bytes": arrival.size_bytes,
+    }
+    if any(row.digest == arrival.digest for row in same_uid):
+        audit.append(tx, at=now, actor=actor, action="instance.repeated", study_id=study.id if study else None, **facts)
+        return None
+    state, reason, detail = arrival.state, arrival.reason, arrival.detail
+    if same_uid and state is not InstanceState.IGNORED:
+        state, reason = InstanceState.CONFLICT, Reason.UID_CONFLICT
+        detail = f"{len(same_uid)} other object(s) with this SOP Instance UID are held; the first one counts"
+    if state in ANSWERED and arrival.study_instance_uid is not None:
+        study = _reopen(tx, study, arrival, actor=actor, now=now)
+    tx.add(
+        InstanceRow(
+            study_id=study.id if study else None,
+            association_id=arrival.association_id,
+            arrival=arrival.arrival,
+            sop_instance_uid=arrival.sop_instance_uid,
+            sop_class_uid=arrival.sop_class_uid,
+            transfer_syntax_uid=arrival.transfer_syntax_uid,
+            digest=arrival.digest,
+            path=str(arrival.path),
+            size_bytes=arrival.size_bytes,
+            state=state,
+            reason=reason,
+            detail=detail,
+            revision=study.revision if study and state in ANSWERED else None,
+            received_at=arrival.received_at,
+        )
+    )
+    audit.append(
+        tx,
+        at=now,
+        actor=actor,
+        action=f"instance.{state}",
+        study_id=study.id if study else None,
+        reason=reason,
+        why=detail,
+        **facts,
+    )
+    return state
+
+
+def open_studies(tx: Transaction) -> list[OpenStudy]:
+    """Return the studies that still collect, oldest first."""
+    found = []
+    for study in tx.scalars(select(StudyRow).where(StudyRow.state == StudyState.OPEN).order_by(StudyRow.opened_at)):
+        rows = tx.execute(
+            select(AssociationRow.outcome, func.count())
+            .join(InstanceRow, InstanceRow.association_id == AssociationRow.id)
+            .where(InstanceRow.study_id == study.id, InstanceRow.revision == study.revision)
+            .group_by(AssociationRow.id)
+        ).all()
+        total = tx.scalar(
+            select(func.count())
+            .select_from(InstanceRow)
+            .where(InstanceRow.study_id == study.id, InstanceRow.state.in_(ANSWERED))
+        )
+        found.append(
+            OpenStudy(
+                id=study.id,
+                study_instance_uid=study.study_instance_uid,
+                revision=study.revision,
+                opened_at=study.opened_at,
+                last_arrival_at=study.last_arrival_at,
+                instances=total or 0,
+                outcomes=tuple(outcome for outcome, _ in rows),
+            )
+        )
+    return found
+
+
+def instances_of(tx: Transaction, study_id: int) -> tuple[StoredInstance, ...]:
+    """Return the instances that a job of this study speaks of, in order of arrival."""
+    query = (
+        select(InstanceRow)
+        .where(InstanceRow.study_id == study_id, InstanceRow.state.in_(ANSWERED))
+        .order_by(InstanceRow.id)
+    )
+    return tuple(
+        StoredInstance(
+            id=row.id,
+            sop_instance_uid=row.sop_instance_uid or "",
+            sop_class_uid=row.sop_class_uid or "",
+            path=Path(row.path),
+            state=row.state,
+            reason=Reason(row.reason) if row.reason else None,
+            detail=row.detail or "",
+            association_id=row.association_id,
+        )
+        for row in tx.scalars(query)
+    )
+
+
+def calling_ae_title(tx: Transaction, association_id: str) -> str:
+    """Return who sent the objects of an association."""
+    return tx.get_one(AssociationRow, association_id).calling_ae_title
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the routing rules decided for a complete study; None in `complete` means: no analysis."""
+
+    rule: str
+    priority: str
+    bundles: Sequence[str] | None
+    destinations: Sequence[str]
+
+
+def complete(
+    tx: Transaction, study_id: int, *, reason: str, order: Order | None, actor: str, now: datetime
+) -> str | None:
+    """Close the study's revision and create its job, in one transaction with the audit events.
+
+    Returns
+    -------
+    str or None
+        The job's id; None where no rule asks for an analysis.
+    """
+    study = tx.get_one(StudyRow, study_id)
+    study.state = StudyState.COMPLETE
+    study.completed_at = now
+    study.completion_reason = reason
+    audit.append(
+        tx,
+        at=now,
+        actor=actor,
+        action="study.completed",
+        study_id=study.id,
+        reason=reason,
+        revision=study.revision,
+        rule=order.rule if order else None,
+    )
+    if order is None:
+        return None
+    job = JobRow(
+        id=str(uuid.uuid4()),
+        study_id=study.id,
+        revision=study.revision,
+        state=JobState.QUEUED,
+        rule=order.rule,
+        priority=order.priority,
+        bundles=list(order.bundles) if order.bundles is not None else None,
+        destinations=list(order.destinations),
+        created_at=now,
+        due_at=now,
+        timings={},
+    )
+    tx.add(job)
+    audit.append(
+        tx,
+        at=now,
+        actor=actor,
+        action="job.created",
+        study_id=study.id,
+        job_id=job.id,
+        revision=study.revision,
+        rule=order.rule,
+        priority=order.priority,
+        destinations=list(order.destinations),
+    )
+    return job.id
+
+
+def reopen(tx: Transaction, study_instance_uid: str, *, actor: str, now: datetime) -> int | None:
+    """Open the next revision of a complete study (`rerun`); return its number, None if there is no such study.
+
+    The study closes again by the ordinary rules, at once, because nothing new has to arrive.
+    """
+    study = tx.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update())
+    if study is None:
+        return None
+    if study.state is StudyState.COMPLETE:
+        _next_revision(study, opened_at=now, last_arrival_at=study.last_arrival_at)
+        audit.append(
+            tx, at=now, actor=actor, action="study.reopened", study_id=study.id, revision=study.revision, reason="rerun"
+        )
+    return study.revision
+
+
+def quarantine_pixels(tx: Transaction, instance_id: int, *, detail: str, actor: str, now: datetime) -> None:
+    """Mark an accepted image whose pixels could not be decoded."""
+    row = tx.get_one(InstanceRow, instance_id)
+    if row.state is InstanceState.QUARANTINED:
+        return
+    row.state = InstanceState.QUARANTINED
+    row.reason, row.detail = Reason.UNDECODABLE, detail
+    audit.append(
+        tx,
+        at=now,
+        actor=actor,
+        action="instance.quarantined",
+        study_id=row.study_id,
+        reason=Reason.UNDECODABLE,
+        why=detail,
+        sop_instance_uid=row.sop_instance_uid,
+        digest=row.digest,
+    )
+
+
+def _study_of(tx: Transaction, arrival: Arrival) -> StudyRow | None:
+    if arrival.study_instance_uid is None:
+        return None
+    return tx.scalar(
+        select(StudyRow).where(StudyRow.study_instance_uid == arrival.study_instance_uid).with_for_update()
+    )
+
+
+def _rows_of_uid(tx: Transaction, sop_instance_uid: str | None) -> Sequence[InstanceRow]:
+    if sop_instance_uid is None:
+        return ()
+    return tx.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == sop_instance_uid)).all()
+
+
+def _reopen(tx: Transaction, study: StudyRow | None, arrival: Arrival, *, actor: str, now: datetime) -> StudyRow:
+    """Return the open study that the arrival belongs to: new, still open, or open again as the next revision."""
+    if study is None:
+        study = StudyRow(
+            study_instance_uid=arrival.study_instance_uid,
+            state=StudyState.OPEN,
+            revision=1,
+            opened_at=arrival.received_at,
+            last_arrival_at=arrival.received_at,
+        )
+        tx.add(study)
+        tx.flush()
+        audit.append(tx, at=now, actor=actor, action="study.opened", study_id=study.id, revision=1)
+    elif study.state is StudyState.COMPLETE:
+        _next_revision(study, opened_at=arrival.received_at, last_arrival_at=arrival.received_at)
+        audit.append(
+            tx,
+            at=now,
+            actor=actor,
+            action="study.reopened",
+            study_id=study.id,
+            revision=study.revision,
+            reason="late-image",
+        )
+    else:
+        study.last_arrival_at = max(study.last_arrival_at, arrival.received_at)
+    return study
+
+
+def _next_revision(study: StudyRow, *, opened_at: datetime, last_arrival_at: datetime) -> None:
+    study.state = StudyState.OPEN
+    study.revision += 1
+    study.opened_at, study.last_arrival_at = opened_at, last_arrival_at
+    study.completed_at = study.completion_reason = None

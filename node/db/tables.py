@@ -1,0 +1,279 @@
+"""Typed tables. They hold UIDs, digests, states and times; no patient attribute has a column here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, validates
+
+from node.db.states import DeliveryState, InstanceState, JobState, StudyState, check
+
+UID = String(64)
+DIGEST = String(64)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A time-zone-aware UTC timestamp on every database; a naive one is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC before writing."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a timestamp must carry its time zone")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _enum(kind: type[StrEnum]) -> Enum:
+    """Store a StrEnum by its value, guarded by a CHECK constraint."""
+    return Enum(
+        kind,
+        native_enum=False,
+        length=16,
+        create_constraint=True,
+        name=kind.__name__.lower(),
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class Base(DeclarativeBase):
+    """Base of all tables, with named constraints so that migrations can refer to them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UTCDateTime,
+        InstanceState: _enum(InstanceState),
+        StudyState: _enum(StudyState),
+        JobState: _enum(JobState),
+        DeliveryState: _enum(DeliveryState),
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+    }
+
+
+class StateGuard:
+    """Checks each assignment of `state` against the transition table."""
+
+    @validates("state")
+    def _allowed(self, _key: str, new: Any) -> Any:
+        old = self.__dict__.get("state")
+        return new if old is None or old == new else check(old, new)
+
+
+class AssociationRow(Base):
+    """One association that brought objects, and how it ended (None: still open, or its receiver died)."""
+
+    __tablename__ = "associations"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    called_ae_title: Mapped[str] = mapped_column(String(16))
+    peer_address: Mapped[str] = mapped_column(String(64))
+    opened_at: Mapped[datetime]
+    outcome: Mapped[str | None] = mapped_column(String(16))
+
+
+class StudyRow(StateGuard, Base):
+    """One study; `revision` counts its completions."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    state: Mapped[StudyState] = mapped_column(index=True)
+    revision: Mapped[int]
+    opened_at: Mapped[datetime]
+    last_arrival_at: Mapped[datetime]
+    completed_at: Mapped[datetime | None]
+    completion_reason: Mapped[str | None] = mapped_column(String(32))
+
+    instances: Mapped[list[InstanceRow]] = relationship(back_populates="study", order_by="InstanceRow.id")
+
+
+class InstanceRow(StateGuard, Base):
+    """One received SOP Instance. The same UID with other bytes is a row of its own, in state CONFLICT."""
+
+    __tablename__ = "instances"
+    __table_args__ = (UniqueConstraint("sop_instance_uid", "digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"), index=True)
+    association_id: Mapped[str] = mapped_column(ForeignKey("associations.id"), index=True)
+    arrival: Mapped[str] = mapped_column(String(128), unique=True)
+    sop_instance_uid: Mapped[str | None] = mapped_column(UID, index=True)
+    sop_class_uid: Mapped[str | None] = mapped_column(UID)
+    transfer_syntax_uid: Mapped[str | None] = mapped_column(UID)
+    digest: Mapped[str] = mapped_column(DIGEST)
+    path: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int]
+    state: Mapped[InstanceState]
+    reason: Mapped[str | None] = mapped_column(String(64))
+    detail: Mapped[str | None] = mapped_column(Text)
+    revision: Mapped[int | None]
+    received_at: Mapped[datetime]
+
+    study: Mapped[StudyRow | None] = relationship(back_populates="instances")
+
+
+class JobRow(StateGuard, Base):
+    """One analysis of one study revision; also the outbox row of its Celery messages."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("study_id", "revision"),
+        Index(None, "state", "priority", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    revision: Mapped[int]
+    state: Mapped[JobState]
+    rule: Mapped[str] = mapped_column(String(128))
+    priority: Mapped[str] = mapped_column(String(8))
+    bundles: Mapped[list[str] | None]
+    destinations: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    answer_only: Mapped[str | None] = mapped_column(String(64))
+    last_error: Mapped[str | None] = mapped_column(Text)
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_token: Mapped[str | None] = mapped_column(String(36))
+    lease_until: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    analysed_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    configuration_digest: Mapped[str | None] = mapped_column(DIGEST)
+    timings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    summary: Mapped[dict[str, Any] | None]
+
+    study: Mapped[StudyRow] = relationship()
+    results: Mapped[list[ResultRow]] = relationship(back_populates="job", order_by="ResultRow.id")
+    deliveries: Mapped[list[DeliveryRow]] = relationship(back_populates="job", order_by="DeliveryRow.id")
+
+
+class ResultRow(Base):
+    """One SEG or SR object, encoded once; `path` holds the bytes that every destination gets."""
+
+    __tablename__ = "results"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    profile: Mapped[str] = mapped_column(String(16))
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    series_instance_uid: Mapped[str] = mapped_column(UID)
+    sha256: Mapped[str] = mapped_column(DIGEST)
+    path: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int]
+    created_at: Mapped[datetime]
+
+    job: Mapped[JobRow] = relationship(back_populates="results")
+
+
+class DeliveryRow(StateGuard, Base):
+    """One result to one destination, with its attempts."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (UniqueConstraint("result_id", "destination"), Index(None, "state", "due_at"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("results.id"))
+    destination: Mapped[str] = mapped_column(String(64))
+    state: Mapped[DeliveryState]
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    retry_until: Mapped[datetime]
+    lease_token: Mapped[str | None] = mapped_column(String(36))
+    lease_until: Mapped[datetime | None]
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+    accepted_at: Mapped[datetime | None]
+
+    job: Mapped[JobRow] = relationship(back_populates="deliveries")
+    result: Mapped[ResultRow] = relationship()
+
+
+class CircuitRow(Base):
+    """The circuit breaker of one destination."""
+
+    __tablename__ = "circuits"
+
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int] = mapped_column(default=0)
+    open_until: Mapped[datetime | None]
+
+
+class WorkerRow(Base):
+    """One analysis worker that has been seen, and when last."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    device: Mapped[str] = mapped_column(String(16))
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class AuditRow(Base):
+    """One event of the append-only, hash-chained audit log (see `node.db.audit`)."""
+
+    __tablename__ = "audit_events"
+
+    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[str] = mapped_column(String(32))
+    actor: Mapped[str] = mapped_column(String(128))
+    action: Mapped[str] = mapped_column(String(64), index=True)
+    study_id: Mapped[int | None] = mapped_column(index=True)
+    job_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    detail: Mapped[str] = mapped_column(Text)
+    previous_hash: Mapped[str] = mapped_column(DIGEST)
+    hash: Mapped[str] = mapped_column(DIGEST, unique=True)
+
+
+class AuditHeadRow(Base):
+    """The last link of the audit chain: the lock for appending, and the proof that no row was cut off the end."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sequence: Mapped[int]
+    hash: Mapped[str] = mapped_column(DIGEST)

@@ -1,0 +1,50 @@
+"""Structured logs: an event name and key-values, `job_id` bound by context, and never a patient attribute."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+
+def configure(*, level: str = "info", style: Literal["console", "json"] = "console", component: str = "") -> None:
+    """Set up logging for this process; standard-library loggers go the same way."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)
+    )
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # pydicom and pynetdicom write values of attributes into their warnings: a patient's name must not get here.
+    for noisy in ("pydicom", "pynetdicom", "highdicom", "alembic", "kombu", "celery", "amqp", "PIL", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy in {"pydicom", "pynetdicom"} else logging.WARNING)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.CRITICAL)
+    if component:
+        structlog.contextvars.bind_contextvars(component=component)

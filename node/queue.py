@@ -1,0 +1,125 @@
+"""The Celery application and its messages: a task name, a queue, and a job id. Nothing else is ever sent.
+
+The broker is a hint. A message may be lost or come twice; the row of the job decides (see `node.db.jobs`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import KombuError
+
+from node.errors import BrokerUnavailable
+from node.settings import Settings
+
+ANALYSE = "hilum.analyse"
+DELIVER = "hilum.deliver"
+DELIVERY_QUEUE = "delivery"
+ANALYSIS_QUEUES: dict[str, str] = {"cpu": "analysis.cpu", "cuda": "analysis.cuda"}
+
+Device = Literal["cpu", "cuda"]
+
+# With Redis the lowest number goes first, with AMQP the highest.
+_REDIS_PRIORITY = {"STAT": 0, "routine": 6}
+_AMQP_PRIORITY = {"STAT": 9, "routine": 3}
+
+
+def make_app(settings: Settings) -> Celery:
+    """Build the application for sending and for working."""
+    url = settings.resolved_broker_url
+    redis = url.startswith("redis")
+    arguments = None if redis else {"x-max-priority": 10}
+    app = Celery("hilum", broker=url, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(name, queue_arguments=arguments) for name in (*ANALYSIS_QUEUES.values(), DELIVERY_QUEUE)],
+        task_create_missing_queues=False,
+        task_default_queue=DELIVERY_QUEUE,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        result_backend=None,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_acks_on_failure_or_timeout=True,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=redis,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        task_send_sent_event=True,
+        task_time_limit=settings.analysis.time_limit_s,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=3,
+        broker_pool_limit=2,
+        broker_transport_options=_transport_options(settings) if redis else {},
+        enable_utc=True,
+    )
+    return app
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    """Redis: priorities honoured, a dead socket noticed, lost messages looked for at each interval."""
+    return {
+        "queue_order_strategy": "priority",
+        "visibility_timeout": max(60, int(2 * settings.analysis.time_limit_s)),
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+
+
+class Sender:
+    """Sends messages; the only thing that the dispatcher needs of Celery."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        redis = str(app.conf.broker_url).startswith("redis")
+        self._priorities = _REDIS_PRIORITY if redis else _AMQP_PRIORITY
+
+    def analyse(self, job_id: str, *, device: Device, priority: str) -> str:
+        """Ask for an analysis; return the queue.
+
+        Raises
+        ------
+        BrokerUnavailable
+            The broker does not answer; the row stays due.
+        """
+        queue = ANALYSIS_QUEUES[device]
+        self._send(ANALYSE, job_id, queue=queue, priority=self._priorities[priority])
+        return queue
+
+    def deliver(self, job_id: str) -> None:
+        """Ask for the due deliveries of a job to be sent.
+
+        Raises
+        ------
+        BrokerUnavailable
+            The broker does not answer; the rows stay due.
+        """
+        self._send(DELIVER, job_id, queue=DELIVERY_QUEUE, priority=self._priorities["routine"])
+
+    def _send(self, task: str, job_id: str, *, queue: str, priority: int) -> None:
+        try:
+            self._app.send_task(task, args=[job_id], queue=queue, priority=priority, retry=False)
+        except (KombuError, OSError) as error:
+            raise BrokerUnavailable(f"the broker does not answer: {error}") from error
+
+
+def broker_alive(settings: Settings) -> bool:
+    """Say whether the broker answers."""
+    app = make_app(settings)
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=0, timeout=3)
+            connection.default_channel.close()
+    except (KombuError, OSError):
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""Fixtures shared by all tests: databases, settings, the real data where it is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.db.engine import Database
+from node.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="run the slow campaigns in their whole form")
+
+
+@pytest.fixture(scope="session")
+def whole(request: pytest.FixtureRequest) -> bool:
+    """Whether campaigns run whole rather than shortened."""
+    return bool(request.config.getoption("--whole"))
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Real data, read only and never copied; skips where it is absent."""
+    folder = Path(os.environ.get("HILUM_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "dicom").is_dir():
+        pytest.skip(f"no real data in {folder} (set HILUM_DATA to the folder that holds them)")
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a node in an empty folder."""
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty SQLite database with the newest schema."""
+    made = Database(f"sqlite:///{tmp_path / 'hilum.db'}")
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL server of this test run; skips where the package is missing."""
+    from tests import peers
+
+    with peers.postgresql(tmp_path_factory.mktemp("postgresql")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        made = Database(f"sqlite:///{tmp_path / 'hilum.db'}")
+    else:
+        from tests import peers
+
+        made = Database(peers.new_database(request.getfixturevalue("postgresql_server")))
+    made.migrate()
+    yield made
+    made.close()

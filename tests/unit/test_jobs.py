@@ -1,0 +1,351 @@
+"""Jobs and deliveries as rows: claims, leases, retries, and that nothing is done twice. On SQLite and PostgreSQL."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from node.db import audit, deliveries, jobs, report, studies
+from node.db.deliveries import Settlement, Verdict
+from node.db.jobs import NewResult
+from node.db.states import DeliveryState, InstanceState, JobState
+from node.errors import StaleClaim
+from node.reasons import Reason
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ORDER = studies.Order("default", "routine", None, ["pacs", "vna"])
+RESULT = NewResult("SR", "ohif", "1.2.3", "2.25.1", "2.25.2", "d" * 64, Path("/r"), 10)
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def arrive(tx, number=1, *, study="1.2.3", digest=None, state=InstanceState.ACCEPTED, sop=None, outcome="released"):
+    studies.record_association(
+        tx,
+        association_id=f"a{number}",
+        calling_ae_title="ROUTER",
+        called_ae_title="HILUM",
+        peer_address="127.0.0.1",
+        opened_at=NOW,
+        outcome=outcome,
+        now=NOW,
+    )
+    return studies.record_arrival(
+        tx,
+        studies.Arrival(
+            arrival=f"a{number}/000001",
+            association_id=f"a{number}",
+            received_at=later(number),
+            digest=digest or f"{number:064d}",
+            path=Path(f"/spool/{number}.dcm"),
+            size_bytes=100,
+            state=state,
+            reason=Reason.LATERAL_VIEW if state is InstanceState.DECLINED else None,
+            study_instance_uid=study,
+            sop_instance_uid=sop or f"1.2.3.{number}",
+            sop_class_uid="1.2",
+            transfer_syntax_uid="1.2.840.10008.1.2.1",
+        ),
+        actor="test",
+        now=later(number),
+    )
+
+
+def queued_job(database, number=1, *, order=ORDER, study=None) -> str:
+    with database.write() as tx:
+        arrive(tx, number, study=study or f"1.2.{number}")
+        (found,) = studies.open_studies(tx)
+        return studies.complete(tx, found.id, reason="released", order=order, actor="test", now=later(number))
+
+
+def claimed_job(database, job_id, *, now=NOW, lease_s=60.0):
+    with database.write() as tx:
+        return jobs.claim(tx, job_id, owner="w1", lease_s=lease_s, now=now)
+
+
+def publish(database, claimed, *, profiles=None, results=(RESULT,), now=NOW):
+    with database.write() as tx:
+        jobs.publish(
+            tx,
+            claimed,
+            results,
+            profiles={"pacs": "ohif", "vna": "ohif"} if profiles is None else profiles,
+            configuration_digest="c" * 64,
+            bundle_digests={},
+            timings={"infer": 1.0},
+            summary={},
+            retry_for_s=100.0,
+            owner="w1",
+            now=now,
+        )
+
+
+def state_of(database, job_id) -> JobState:
+    with database.read() as tx:
+        return report.job(tx, job_id).state
+
+
+# Instances and studies
+
+
+def test_the_same_bytes_again_are_no_second_instance(any_database):
+    with any_database.write() as tx:
+        assert arrive(tx, 1) is InstanceState.ACCEPTED
+        assert arrive(tx, 2, sop="1.2.3.1", digest=f"{1:064d}") is None
+        (study,) = studies.open_studies(tx)
+    assert study.instances == 1
+
+
+def test_the_same_uid_with_other_bytes_is_kept_as_a_conflict(any_database):
+    with any_database.write() as tx:
+        arrive(tx, 1)
+        assert arrive(tx, 2, sop="1.2.3.1") is InstanceState.CONFLICT
+        (study,) = studies.open_studies(tx)
+        assert [i.path for i in studies.instances_of(tx, study.id)] == [Path("/spool/1.dcm")]
+        assert [e.action for e in audit.events(tx, study_id=study.id)].count("instance.conflict") == 1
+
+
+def test_a_file_recorded_twice_after_a_crash_changes_nothing(any_database):
+    with any_database.write() as tx:
+        arrive(tx, 1)
+        before = len(list(audit.events(tx)))
+        assert arrive(tx, 1) is None
+        assert len(list(audit.events(tx))) == before
+
+
+def test_a_late_image_opens_the_next_revision_of_the_same_study(any_database):
+    first = queued_job(any_database, 1)
+    with any_database.write() as tx:
+        arrive(tx, 7, study="1.2.1")
+        (study,) = studies.open_studies(tx)
+        assert (study.revision, study.instances, study.outcomes) == (2, 2, ("released",))
+        second = studies.complete(tx, study.id, reason="quiet", order=ORDER, actor="test", now=later(20))
+    assert second != first
+
+
+def test_our_own_results_open_nothing(any_database):
+    with any_database.write() as tx:
+        assert arrive(tx, 1, state=InstanceState.IGNORED) is InstanceState.IGNORED
+        assert studies.open_studies(tx) == []
+
+
+def test_a_declined_image_alone_still_makes_a_job(any_database):
+    with any_database.write() as tx:
+        arrive(tx, 1, state=InstanceState.DECLINED)
+        (study,) = studies.open_studies(tx)
+        assert studies.complete(tx, study.id, reason="released", order=ORDER, actor="t", now=NOW) is not None
+        (instance,) = studies.instances_of(tx, study.id)
+        assert instance.reason is Reason.LATERAL_VIEW
+
+
+def test_an_open_association_shows_in_the_outcomes(any_database):
+    with any_database.write() as tx:
+        arrive(tx, 1, outcome=None)
+        assert studies.open_studies(tx)[0].outcomes == (None,)
+        arrive(tx, 1, outcome="aborted")
+        assert studies.open_studies(tx)[0].outcomes == ("aborted",)
+
+
+# Jobs
+
+
+def test_a_job_is_sent_once_and_again_only_when_stale(any_database):
+    job_id = queued_job(any_database)
+    with any_database.write() as tx:
+        assert [j.id for j in jobs.due(tx, now=later(5), resend_after_s=20, window=8)] == [job_id]
+        jobs.mark_sent(tx, job_id, queue="analysis.cpu", actor="d", now=later(5))
+        assert jobs.due(tx, now=later(6), resend_after_s=20, window=8) == []
+        assert [j.id for j in jobs.due(tx, now=later(26), resend_after_s=20, window=8)] == [job_id]
+
+
+def test_stat_goes_first_and_is_not_held_by_the_window(any_database):
+    routine = [queued_job(any_database, n) for n in (1, 2, 3)]
+    stat = queued_job(any_database, 4, order=studies.Order("er", "STAT", None, []))
+    with any_database.write() as tx:
+        due = jobs.due(tx, now=later(9), resend_after_s=20, window=2)
+        assert [j.id for j in due] == [stat, *routine[:2]]
+        for job in due:
+            jobs.mark_sent(tx, job.id, queue="analysis.cpu", actor="d", now=later(9))
+        assert jobs.due(tx, now=later(10), resend_after_s=20, window=2) == []
+
+
+def test_only_one_worker_gets_a_job(any_database):
+    job_id = queued_job(any_database)
+    assert claimed_job(any_database, job_id) is not None
+    assert claimed_job(any_database, job_id) is None
+    assert claimed_job(any_database, "no such job") is None
+
+
+def test_a_silent_workers_job_goes_back_and_its_late_results_are_refused(any_database):
+    job_id = queued_job(any_database)
+    lost = claimed_job(any_database, job_id, lease_s=60)
+    with any_database.write() as tx:
+        assert jobs.take_back(tx, maximum_attempts=3, actor="d", now=later(59)) == []
+        jobs.heartbeat(tx, lost, lease_s=60, now=later(59))
+        assert jobs.take_back(tx, maximum_attempts=3, actor="d", now=later(61)) == []
+        assert jobs.take_back(tx, maximum_attempts=3, actor="d", now=later(120)) == [job_id]
+    with pytest.raises(StaleClaim):
+        publish(any_database, lost)
+    second = claimed_job(any_database, job_id, now=later(121))
+    with pytest.raises(StaleClaim):
+        publish(any_database, lost)
+    publish(any_database, second)
+    assert state_of(any_database, job_id) is JobState.DELIVERING
+
+
+def test_a_job_that_always_fails_is_answered_and_then_given_up(any_database):
+    job_id = queued_job(any_database)
+    answer_only = []
+    for attempt in range(1, 7):
+        claimed = claimed_job(any_database, job_id, now=later(1000 * attempt))
+        answer_only.append(claimed.answer_only)
+        with any_database.write() as tx:
+            jobs.retry_or_answer(
+                tx, claimed, error="E", maximum_attempts=3, delay_s=1, owner="w", now=later(1000 * attempt)
+            )
+    assert answer_only == [None] * 3 + [Reason.ANALYSIS_FAILED] * 3
+    assert state_of(any_database, job_id) is JobState.FAILED
+    with any_database.write() as tx:
+        assert jobs.revive(tx, actor="op", now=NOW) == [job_id]
+    assert claimed_job(any_database, job_id).answer_only is None
+
+
+def test_without_destinations_a_job_is_done_when_analysed(any_database):
+    job_id = queued_job(any_database)
+    publish(any_database, claimed_job(any_database, job_id), profiles={})
+    assert state_of(any_database, job_id) is JobState.DONE
+
+
+def test_a_rerun_is_a_new_revision_that_knows_its_predecessor(any_database):
+    job_id = queued_job(any_database)
+    publish(any_database, claimed_job(any_database, job_id))
+    with any_database.write() as tx:
+        assert studies.reopen(tx, "1.2.1", actor="op", now=later(50)) == 2
+        (study,) = studies.open_studies(tx)
+        assert study.outcomes == ()
+        assert [p.sop_instance_uid for p in jobs.predecessors(tx, study_id=study.id, revision=2)] == ["2.25.1"]
+        assert studies.reopen(tx, "9.9", actor="op", now=NOW) is None
+
+
+# Deliveries
+
+
+@pytest.fixture
+def delivering(any_database):
+    job_id = queued_job(any_database)
+    publish(any_database, claimed_job(any_database, job_id))
+    return any_database, job_id
+
+
+def claim_deliveries(database, job_id, now=NOW):
+    with database.write() as tx:
+        return deliveries.claim(tx, job_id, lease_s=30, now=now)
+
+
+def settle(database, job_id, claimed, verdicts, *, now=NOW, retry_s=10.0):
+    with database.write() as tx:
+        return deliveries.settle(
+            tx,
+            job_id,
+            [
+                Settlement(c.id, c.token, v, 0xA700 if v is Verdict.RETRY else 0, "", later(retry_s))
+                for c, v in zip(claimed, verdicts, strict=True)
+            ],
+            actor="w",
+            now=now,
+        )
+
+
+def test_a_job_is_done_only_when_every_destination_has_accepted(delivering):
+    database, job_id = delivering
+    claimed = claim_deliveries(database, job_id)
+    assert [c.destination for c in claimed] == ["pacs", "vna"]
+    assert settle(database, job_id, claimed, [Verdict.ACCEPTED, Verdict.RETRY]) is JobState.DELIVERING
+    assert claim_deliveries(database, job_id, now=later(5)) == []
+    again = claim_deliveries(database, job_id, now=later(10))
+    assert [(c.destination, c.attempts) for c in again] == [("vna", 2)]
+    assert settle(database, job_id, again, [Verdict.ACCEPTED]) is JobState.DONE
+
+
+def test_a_refused_result_is_a_dead_letter_that_rerun_brings_back(delivering):
+    database, job_id = delivering
+    claimed = claim_deliveries(database, job_id)
+    assert settle(database, job_id, claimed, [Verdict.ACCEPTED, Verdict.REFUSED]) is JobState.UNDELIVERED
+    with database.write() as tx:
+        assert deliveries.revive(tx, retry_for_s=100, actor="op", now=later(60)) == 1
+    assert state_of(database, job_id) is JobState.DELIVERING
+    again = claim_deliveries(database, job_id, now=later(61))
+    assert [c.destination for c in again] == ["vna"]
+    assert settle(database, job_id, again, [Verdict.ACCEPTED]) is JobState.DONE
+
+
+def test_retries_end_when_their_time_is_over(delivering):
+    database, job_id = delivering
+    claimed = claim_deliveries(database, job_id)
+    assert settle(database, job_id, claimed, [Verdict.RETRY] * 2, retry_s=101) is JobState.UNDELIVERED
+
+
+def test_waiting_deliveries_are_buried_when_their_time_is_over(delivering):
+    database, job_id = delivering
+    with database.write() as tx:
+        assert deliveries.take_back(tx, actor="d", now=later(99)) == 0
+        assert deliveries.take_back(tx, actor="d", now=later(101)) == 2
+    assert state_of(database, job_id) is JobState.UNDELIVERED
+
+
+def test_a_silent_senders_deliveries_go_back_and_its_late_word_counts_for_nothing(delivering):
+    database, job_id = delivering
+    lost = claim_deliveries(database, job_id)
+    with database.write() as tx:
+        assert deliveries.take_back(tx, actor="d", now=later(31)) == 2
+    assert settle(database, job_id, lost, [Verdict.ACCEPTED] * 2) is JobState.DELIVERING
+    with database.read() as tx:
+        assert {line.state for line in report.result_lines(tx, job_id)} == {DeliveryState.PENDING}
+
+
+def test_an_open_circuit_holds_only_its_own_destination(delivering):
+    database, job_id = delivering
+    with database.write() as tx:
+        opened = [
+            deliveries.note_failure(tx, "vna", threshold=3, open_s=30, actor="w", now=NOW) for _ in range(3)
+        ]
+        assert opened == [False, False, True]
+        assert deliveries.due_jobs(tx, now=later(1), resend_after_s=20) == [job_id]
+    claimed = claim_deliveries(database, job_id, now=later(1))
+    assert [c.destination for c in claimed] == ["pacs"]
+    settle(database, job_id, claimed, [Verdict.ACCEPTED])
+    with database.write() as tx:
+        assert deliveries.due_jobs(tx, now=later(2), resend_after_s=20) == []
+        assert deliveries.due_jobs(tx, now=later(31), resend_after_s=20) == [job_id]
+        deliveries.note_success(tx, "vna")
+        assert deliveries.due_jobs(tx, now=later(2), resend_after_s=20) == [job_id]
+
+
+def test_a_delivery_message_is_not_repeated_while_it_is_fresh(delivering):
+    database, job_id = delivering
+    with database.write() as tx:
+        deliveries.mark_sent(tx, job_id, now=later(1))
+        assert deliveries.due_jobs(tx, now=later(2), resend_after_s=20) == []
+        assert deliveries.due_jobs(tx, now=later(22), resend_after_s=20) == [job_id]
+
+
+def test_every_step_is_in_an_intact_trail(delivering):
+    database, job_id = delivering
+    settle(database, job_id, claim_deliveries(database, job_id), [Verdict.ACCEPTED] * 2)
+    with database.read() as tx:
+        actions = [event.action for event in audit.events(tx)]
+        assert audit.verify(tx).problem is None
+    assert actions == [
+        "association.released",
+        "study.opened",
+        "instance.accepted",
+        "study.completed",
+        "job.created",
+        "job.started",
+        "job.analysed",
+        "delivery.accepted",
+        "delivery.accepted",
+        "job.done",
+    ]

@@ -1,0 +1,174 @@
+"""One analysis job from claim to publication, without Celery: claimed by its row, kept alive by heartbeats."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from node.db import jobs, studies
+from node.db.jobs import ClaimedJob, NewResult
+from node.db.states import InstanceState
+from node.errors import BrokerUnavailable, StaleClaim
+from workers import pipeline
+from workers.pipeline import Analysis, Predecessor, Profile, SourceImage
+from workers.runtime import Runtime
+
+log = structlog.get_logger()
+
+RETRY_DELAY_S = 5.0
+"""Pause before the second attempt at a job; it grows with each attempt."""
+
+
+def analyse_job(runtime: Runtime, job_id: str) -> bool:
+    """Run one job; return False when there was nothing to claim. May be called any number of times."""
+    settings = runtime.settings.analysis
+    with runtime.database.write() as tx:
+        claimed = jobs.claim(tx, job_id, owner=runtime.actor, lease_s=settings.lease_s, now=runtime.clock())
+    if claimed is None:
+        log.debug("job.not_claimed")
+        return False
+    log.info("job.started", attempt=claimed.attempts, answer_only=claimed.answer_only)
+    try:
+        with _heartbeat(runtime, claimed):
+            analysis = _run(runtime, claimed)
+        _publish(runtime, claimed, analysis)
+    except StaleClaim:
+        log.warning("job.lost", why="the lease ran out and the job was given to another worker")
+        return True
+    except Exception as error:  # the task body: whatever went wrong is recorded and the job goes back
+        _give_back(runtime, claimed, error)
+        return True
+    try:
+        runtime.sender.deliver(claimed.id)
+    except BrokerUnavailable:
+        log.info("delivery.left_to_dispatcher")
+    return True
+
+
+def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
+    with runtime.database.read() as tx:
+        instances = studies.instances_of(tx, claimed.study_id)
+        before = jobs.predecessors(tx, study_id=claimed.study_id, revision=claimed.revision)
+    analysis = pipeline.run(
+        runtime.networks,
+        [
+            SourceImage(
+                path=instance.path,
+                sop_instance_uid=instance.sop_instance_uid,
+                declined=None if instance.state is InstanceState.ACCEPTED else instance.reason,
+                detail=instance.detail,
+            )
+            for instance in instances
+        ],
+        study_instance_uid=claimed.study_instance_uid,
+        bundles=claimed.bundles,
+        revision=claimed.revision,
+        created_at=claimed.created_at,
+        profiles=sorted(set(_profiles(runtime, claimed).values())) or ["ohif"],
+        predecessors=[
+            Predecessor(p.profile, p.sop_class_uid, p.sop_instance_uid, p.series_instance_uid) for p in before
+        ],
+        answer_only=claimed.answer_only,
+    )
+    if analysis.undecodable:
+        ids = {instance.sop_instance_uid: instance.id for instance in instances}
+        with runtime.database.write() as tx:
+            for image in analysis.undecodable:
+                studies.quarantine_pixels(
+                    tx, ids[image.sop_instance_uid], detail=image.detail, actor=runtime.actor, now=runtime.clock()
+                )
+    return analysis
+
+
+def _profiles(runtime: Runtime, claimed: ClaimedJob) -> dict[str, Profile]:
+    """Return the object profile of each destination; one that is no longer configured gets the default."""
+    configured = runtime.settings.destinations
+    return {name: configured[name].profile if name in configured else "ohif" for name in claimed.destinations}
+
+
+def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
+    stored = []
+    for profile, result in analysis.results:
+        sha256, path = runtime.spool.store_result(result.content)
+        stored.append(
+            NewResult(
+                kind=result.kind,
+                profile=profile,
+                sop_class_uid=result.sop_class_uid,
+                sop_instance_uid=result.sop_instance_uid,
+                series_instance_uid=result.series_instance_uid,
+                sha256=sha256,
+                path=path,
+                size_bytes=len(result.content),
+            )
+        )
+    with runtime.database.write() as tx:
+        jobs.publish(
+            tx,
+            claimed,
+            stored,
+            profiles=dict(_profiles(runtime, claimed)),
+            configuration_digest=analysis.request.configuration_digest,
+            bundle_digests={bundle.name: bundle.digest for bundle in analysis.request.bundles},
+            timings=analysis.timings_s,
+            summary=analysis.summary,
+            retry_for_s=runtime.settings.delivery.retry_for_s,
+            owner=runtime.actor,
+            now=runtime.clock(),
+        )
+    log.info("job.analysed", results=len(stored), **{k: round(v, 3) for k, v in analysis.timings_s.items()})
+
+
+def _give_back(runtime: Runtime, claimed: ClaimedJob, error: Exception) -> None:
+    # The text of an unknown exception may quote an attribute of the patient; only its type and place are kept.
+    log.error("job.attempt_failed", error=type(error).__name__, attempt=claimed.attempts)
+    try:
+        with runtime.database.write() as tx:
+            jobs.retry_or_answer(
+                tx,
+                claimed,
+                error=_place(error),
+                maximum_attempts=runtime.settings.analysis.maximum_attempts,
+                delay_s=RETRY_DELAY_S * claimed.attempts,
+                owner=runtime.actor,
+                now=runtime.clock(),
+            )
+    except StaleClaim:
+        log.warning("job.lost", why="the lease ran out and the job was given to another worker")
+
+
+def _place(error: Exception) -> str:
+    """Name the exception and the line that raised it, without its text."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}{where}"
+
+
+@contextmanager
+def _heartbeat(runtime: Runtime, claimed: ClaimedJob) -> Iterator[None]:
+    """Extend the lease while the block runs; a lost lease shows when the results are published."""
+    stop = threading.Event()
+    lease_s = runtime.settings.analysis.lease_s
+
+    def beat() -> None:
+        while not stop.wait(lease_s / 3):
+            try:
+                with runtime.database.write() as tx:
+                    jobs.heartbeat(tx, claimed, lease_s=lease_s, now=runtime.clock())
+            except StaleClaim:
+                return
+            except Exception as error:  # the database is away: the lease may run out, and publishing will notice
+                log.warning("job.heartbeat_failed", error=type(error).__name__)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)

@@ -1,0 +1,254 @@
+"""`hilum`: one program for the node, its workers and its operator. Commands that need torch import it when they run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import structlog
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from node import __version__
+from node import cli as edge
+from node.cli import Invocation, stop_event
+from node.errors import HilumError, Misconfigured
+from node.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, Device, make_app
+
+app = typer.Typer(
+    name="hilum",
+    help=(
+        "AI worker node for chest radiographs: receives by C-STORE, analyses, and returns DICOM SEG and SR to the PACS.\n\n"
+        "Start with `hilum up` (everything on this machine), or run `receive`, `dispatch` and `work` apart. "
+        "Research use only, not for clinical use."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+console = Console()
+log = structlog.get_logger()
+
+# OpenMP threads that wait must sleep: spinning ones slow a batch-1 network tenfold when another process runs.
+OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", envvar="HILUM_CONFIG", help="YAML file with settings, destinations and rules."),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        console.print(__version__)
+        raise typer.Exit
+    context.obj = Invocation(config)
+
+
+@app.command(rich_help_panel="Node")
+def up(context: typer.Context) -> None:
+    """Run the whole node in the foreground: broker, receiver, dispatcher and workers, restarted when one dies.
+
+    Embedded by default: SQLite and a private Redis in `home`, no server needed. Ctrl-C ends it; what was received and
+    not yet answered goes on at the next start.
+    """
+    from workers.supervisor import Node
+
+    settings = context.obj.start("up")
+    stop = stop_event()
+    node = Node(settings, context.obj.config)
+    receiver = settings.receiver
+    console.print(f"[bold]Hilum {__version__}[/] · research use only, not for clinical use")
+    console.print(
+        f"Point the PACS at   AE Title [bold]{receiver.ae_title}[/], host [bold]{receiver.host}[/], "
+        f"port [bold]{receiver.port}[/]" + (" (TLS)" if receiver.tls.enabled else "")
+    )
+    networks = ", ".join(str(network) for network in receiver.allowed_networks)
+    titles = ", ".join(receiver.allowed_calling_ae_titles) or "any calling AE Title"
+    console.print(f"Lets in             {titles} from {networks}")
+    for name, destination in settings.destinations.items():
+        console.print(f"Results go to       {name}: {destination.ae_title} at {destination.host}:{destination.port}")
+    if not settings.destinations:
+        console.print("[yellow]Results go nowhere[/]: no `destinations` are configured; they are kept in the node")
+    console.print(f"Data                {settings.home}")
+    console.print("Look at it with     hilum status · hilum studies\n")
+    try:
+        node.start()
+    except HilumError:
+        node.stop()
+        raise
+    node.run(stop)
+
+
+@app.command(rich_help_panel="Node")
+def work(
+    context: typer.Context,
+    delivery: Annotated[bool, typer.Option("--delivery", help="Deliver results instead of analysing.")] = False,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Processes (analysis; one for each GPU) or threads (delivery); 0: 1 process, 4 threads."
+        ),
+    ] = 0,
+) -> None:
+    """Run a Celery worker: analysis on the GPU or CPU, or with --delivery the return of results.
+
+    Run at least one of each. An analysis worker takes jobs of its device's queue (`analysis.cpu`, `analysis.cuda`).
+    """
+    for name, value in OPENMP.items():
+        os.environ.setdefault(name, value)
+    from workers import tasks
+
+    settings = context.obj.start("deliver" if delivery else "work")
+    context.obj.database(settings).close()
+    device: Device = "cpu" if delivery else _device(settings.analysis.device)
+    celery = make_app(settings)
+    process = tasks.register(celery, settings, device=device, component="deliver" if delivery else f"work-{device}")
+    if delivery:
+        queue, pool, count = DELIVERY_QUEUE, "threads", concurrency or 4
+    else:
+        queue, pool, count = ANALYSIS_QUEUES[device], "prefork", concurrency or 1
+        tasks.announce(process, settings, device)
+    arguments = ["worker", "-Q", queue, "--pool", pool, "--concurrency", str(count), "--loglevel", "WARNING"]
+    arguments += ["--hostname", f"{queue}.{os.getpid()}@%h", "--without-gossip", "--without-mingle"]
+    log.info("worker.starting", queue=queue, pool=pool, concurrency=count)
+    celery.worker_main(arguments)
+
+
+@app.command("bundles", rich_help_panel="Look")
+def list_bundles(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Show the model card of this bundle.")] = None,
+) -> None:
+    """List the installed bundles with digest, figures and terms, or print one bundle's model card."""
+    from models import bundle as bundles
+
+    root = context.obj.settings.analysis.bundles or bundles.shipped()
+    found = bundles.find(root)
+    if name is not None:
+        chosen = [bundle for bundle in found if name in (bundle.identity.name, bundle.path.name)]
+        if not chosen:
+            known = ", ".join(bundle.identity.name for bundle in found) or "none"
+            raise Misconfigured(f"no bundle named {name!r} in {root}; there are: {known}")
+        from rich.markdown import Markdown
+
+        for bundle in chosen:
+            console.print(Markdown((bundle.path / "card.md").read_text(encoding="utf-8")))
+        return
+    table = Table("bundle", "version", "task", "digest", "intended ages", "licence", title=f"Bundles in {root}")
+    for bundle in found:
+        manifest = bundle.manifest
+        ages = manifest.intended_use.age_years
+        table.add_row(
+            manifest.name,
+            manifest.version,
+            manifest.task,
+            bundle.digest[:16],
+            str(ages),
+            manifest.training.licence if hasattr(manifest.training, "licence") else "",
+        )
+    console.print(table)
+
+
+@app.command(rich_help_panel="Try")
+def phantom(
+    out: Annotated[Path, typer.Argument(help="DICOM file to write.")] = Path("phantom.dcm"),
+    seed: Annotated[int, typer.Option(min=0, help="Anatomy; the same seed gives the same bytes.")] = 1,
+    rows: Annotated[int, typer.Option(min=128, max=8192, help="Height in pixels.")] = 2500,
+    columns: Annotated[int, typer.Option(min=128, max=8192, help="Width in pixels.")] = 2048,
+    age: Annotated[int, typer.Option(min=1, max=100, help="Patient's Age in years.")] = 54,
+) -> None:
+    """Write a generated PA chest radiograph (DX): no patient, but anatomy enough for the whole pipeline."""
+    from models import phantom as phantoms
+
+    image = phantoms.generate(seed, rows=rows, columns=columns, age_years=age)
+    phantoms.write(phantoms.dataset(image, seed=seed), out)
+    console.print(f"{out}: phantom {seed}, {rows} × {columns}")
+
+
+@app.command(rich_help_panel="Try")
+def analyse(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hilum-results"),
+    profile: Annotated[Literal["ohif", "strict"], typer.Option(help="Object profile.")] = "ohif",
+) -> None:
+    """Analyse DICOM files without any PACS: writes SEG, SR, an overlay PNG and a JSON summary for each study."""
+    for name, value in OPENMP.items():
+        os.environ.setdefault(name, value)
+    from workers import offline
+
+    settings = context.obj.settings
+    studies, unusable = offline.group(files)
+    for path, why in unusable:
+        console.print(f"[yellow]left out[/] {path}: {why}")
+    if not studies:
+        raise Misconfigured("no DICOM radiograph among the files given")
+    device = _device(settings.analysis.device)
+    for study in studies:
+        offline.analyse(study, settings=settings, device=device, out=out, profile=profile, console=console)
+
+
+@app.command(rich_help_panel="Try")
+def demo(
+    study: Annotated[
+        list[Path] | None, typer.Argument(help="Your own DICOM files or folders; a phantom if not given.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is left to look at.")] = Path("demo-output"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the phantom.")] = 1,
+) -> None:
+    """Start a node and a stand-in PACS on this machine, send a study, and show what comes back.
+
+    Ends with 0 only if the stand-in PACS holds a SEG and an SR.
+    """
+    from workers import demonstration
+
+    raise typer.Exit(demonstration.run(study or [], out=out, seed=seed, console=console))
+
+
+def _device(asked: Literal["auto", "cpu", "cuda"]) -> Device:
+    """Find out whether there is a GPU, in a process of its own: CUDA must not start in one that forks."""
+    if asked != "auto":
+        return asked
+    if not Path("/dev/nvidiactl").exists() and shutil.which("nvidia-smi") is None:
+        return "cpu"
+    probe = [sys.executable, "-c", "import torch; raise SystemExit(not torch.cuda.is_available())"]
+    return "cuda" if subprocess.run(probe, check=False, capture_output=True).returncode == 0 else "cpu"
+
+
+_PANELS = {
+    "receive": "Node",
+    "dispatch": "Node",
+    "migrate": "Node",
+    "status": "Look",
+    "studies": "Look",
+    "verify-audit": "Look",
+    "echo": "Look",
+    "rerun": "Look",
+}
+for _command in edge.app.registered_commands:
+    _name = _command.name or getattr(_command.callback, "__name__", "")
+    _command.rich_help_panel = _PANELS[_name]
+    app.registered_commands.append(_command)
+
+
+def main() -> None:
+    """Run the command line; an expected error is one clear line and exit code 2."""
+    try:
+        app()
+    except HilumError as error:
+        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False)
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""From the images of a study to its encoded results: decode, gate, find, segment, measure, encode.
+
+Knows no queue and no database; `analyse` on the command line runs the same code as the workers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from node.header import Header, read_header
+
+from models import pixels
+from models.errors import Undecodable
+from models.findings import ImageFindings
+from node.errors import Quarantined
+from node.reasons import Reason
+from workers.objects.encode import encode
+from workers.objects.preflight import preflight
+from workers.objects.request import DeclinedImage, EncodedResult, ResultRequest
+from workers.objects.summary import summary
+from workers.runtime import Networks, configuration_digest
+
+Profile = Literal["ohif", "strict"]
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One image of the study: its Part 10 file, and the reason if it was declined before."""
+
+    path: Path
+    sop_instance_uid: str
+    declined: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """A result of the revision before, which this one follows."""
+
+    profile: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that one run yields. `results` has one set for each profile asked for."""
+
+    request: ResultRequest
+    results: tuple[tuple[Profile, EncodedResult], ...]
+    undecodable: tuple[DeclinedImage, ...]
+    timings_s: dict[str, float]
+    summary: dict[str, Any]
+
+
+@dataclass
+class Stopwatch:
+    """Seconds spent in each stage, on the monotonic clock."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the block's duration to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def run(
+    networks: Networks,
+    images: Sequence[SourceImage],
+    *,
+    study_instance_uid: str,
+    bundles: Sequence[str] | None,
+    revision: int,
+    created_at: datetime,
+    profiles: Sequence[Profile],
+    predecessors: Sequence[Predecessor] = (),
+    answer_only: Reason | None = None,
+    progress: Callable[[str], None] = lambda _stage: None,
+) -> Analysis:
+    """Analyse a study and encode its results.
+
+    Parameters
+    ----------
+    answer_only
+        Nothing is computed; every image is answered with this reason.
+    progress
+        Called with the name of each stage as it begins.
+
+    Raises
+    ------
+    BundleRefused, Misconfigured
+        The networks cannot be loaded.
+    """
+    watch = Stopwatch()
+    declined = [DeclinedImage(i.sop_instance_uid, i.declined, i.detail) for i in images if i.declined]
+    candidates = [image for image in images if image.declined is None]
+    findings: list[ImageFindings] = []
+    undecodable: list[DeclinedImage] = []
+    chosen = networks.choose(bundles) if candidates and answer_only is None else ()
+    if answer_only is not None:
+        why = "the analysis could not be completed; the operator of the node has been informed in its log"
+        declined += [DeclinedImage(image.sop_instance_uid, answer_only, why) for image in candidates]
+    elif candidates:
+        progress("load")
+        with watch.stage("load"):
+            analyser = networks.analyser(chosen)
+        for image in candidates:
+            progress("decode")
+            try:
+                with watch.stage("decode"):
+                    header, radiograph = _read(image.path)
+            except Undecodable as error:
+                undecodable.append(DeclinedImage(image.sop_instance_uid, Reason.UNDECODABLE, str(error)))
+                continue
+            progress("infer")
+            with watch.stage("infer"):
+                findings.append(
+                    analyser.analyse(
+                        radiograph,
+                        sop_instance_uid=image.sop_instance_uid,
+                        age_years=header.age_years,
+                        view=header.view_position,
+                    )
+                )
+    request = ResultRequest(
+        study_instance_uid=study_instance_uid,
+        sources=tuple(image.path for image in images),
+        images=tuple(findings),
+        declined=tuple(declined + undecodable),
+        bundles=tuple(bundle.identity for bundle in chosen) if findings else (),
+        configuration_digest=configuration_digest(networks.settings, chosen),
+        revision=revision,
+        created_at=created_at,
+    )
+    results: list[tuple[Profile, EncodedResult]] = []
+    for profile in profiles:
+        progress("encode")
+        before = [
+            (p.sop_class_uid, p.sop_instance_uid, p.series_instance_uid) for p in predecessors if p.profile == profile
+        ]
+        with watch.stage("encode"):
+            encoded = encode(request, profile=profile, predecessors=before)
+        with watch.stage("validate"):
+            for result in encoded:
+                preflight(result, request)
+        results += [(profile, result) for result in encoded]
+    return Analysis(request, tuple(results), tuple(undecodable), watch.seconds, summary(request))
+
+
+def _read(path: Path) -> tuple[Header, pixels.Radiograph]:
+    try:
+        header = read_header(path)
+    except Quarantined as error:
+        raise Undecodable(error.detail) from error
+    return header, pixels.read(path)
