@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from models.findings import BundleIdentity, ImageFindings
 from node.reasons import Reason
+
+Profile = Literal["ohif", "strict"]
+"""How a destination wants its objects; see `node.settings.Destination.profile`."""
 
 
 class ResultKind(StrEnum):
@@ -25,6 +29,22 @@ class DeclinedImage:
     sop_instance_uid: str
     reason: Reason
     detail: str
+
+
+@dataclass(frozen=True)
+class IntendedUse:
+    """What one bundle may be used for, in the words of its manifest; repeated in every report."""
+
+    bundle_name: str
+    text: str
+
+
+class Predecessor(NamedTuple):
+    """A result of the revision that this one supersedes."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,8 @@ class ResultRequest:
         1 for the first analysis of the study; n + 1 supersedes n.
     created_at
         The job's stored timestamp (UTC); the only clock that a result may show.
+    intended_use
+        Statements of the bundles' manifests for the report.
     """
 
     study_instance_uid: str
@@ -58,6 +80,7 @@ class ResultRequest:
     configuration_digest: str
     revision: int
     created_at: datetime
+    intended_use: tuple[IntendedUse, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""Result requests for the synthetic sources: findings, three segments, measurements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from models import codes
+from models.findings import (
+    Box,
+    BundleIdentity,
+    Finding,
+    Gate,
+    ImageFindings,
+    Measurement,
+    NotComputed,
+    NotComputedReason,
+    Segment,
+)
+from tests.sources import STUDY
+from workers.objects.request import DeclinedImage, IntendedUse, ResultRequest
+
+PNEUMONIA = BundleIdentity("pneumonia", "1.2.0", "a1" * 32)
+LUNGS = BundleIdentity("lungs-heart", "2.0.1", "b2" * 32)
+CREATED = datetime(2026, 1, 10, 8, 16, 30, 123456, tzinfo=UTC)
+
+
+def image(uid: str, rows: int = 96, columns: int = 80) -> ImageFindings:
+    """Return findings on a grid: two lungs and a heart that overlaps the left one."""
+    return ImageFindings(
+        sop_instance_uid=uid,
+        gate=Gate(None, "Frontal chest radiograph with two lungs."),
+        findings=(
+            Finding("Pneumonia", codes.PNEUMONIA, 0.8125, 0.5, "sensitivity 0.95 on the validation split", PNEUMONIA),
+            Finding("Atelectasis", codes.ATELECTASIS, 0.125, 0.4, "Youden index on the validation split", PNEUMONIA),
+        ),
+        segments=(
+            _segment("Right lung", codes.LUNG, codes.RIGHT, (80, 160, 240), _box(rows, columns, 0.2, 0.8, 0.1, 0.4)),
+            _segment("Left lung", codes.LUNG, codes.LEFT, (90, 200, 120), _box(rows, columns, 0.2, 0.8, 0.6, 0.9)),
+            _segment("Heart", codes.HEART, None, (230, 90, 90), _box(rows, columns, 0.5, 0.8, 0.4, 0.7)),
+        ),
+        measurements=(
+            Measurement(
+                "Cardiothoracic ratio", codes.CARDIOTHORACIC_RATIO, 0.47, codes.RATIO, codes.HEART, None, LUNGS
+            ),
+            Measurement("Cardiac diameter", codes.WIDTH, 121.5, codes.MILLIMETRE, codes.HEART, None, LUNGS),
+            Measurement("Thoracic diameter", codes.WIDTH, 258.25, codes.MILLIMETRE, codes.THORAX, None, LUNGS),
+            Measurement("Right lung area", codes.AREA, 201.25, codes.SQUARE_CENTIMETRE, codes.LUNG, codes.RIGHT, LUNGS),
+            Measurement("Left lung area", codes.AREA, 180.5, codes.SQUARE_CENTIMETRE, codes.LUNG, codes.LEFT, LUNGS),
+        ),
+        heart_box=Box(int(columns * 0.4), int(rows * 0.5), int(columns * 0.7), int(rows * 0.8)),
+        not_computed=(
+            NotComputed(
+                BundleIdentity("paediatric-pneumonia", "1.0.0", "c3" * 32),
+                "Pneumonia (paediatric)",
+                NotComputedReason.AGE_OUTSIDE_INTENDED_USE,
+                "The patient is older than 5 years.",
+            ),
+        ),
+        pixel_notes=("Inverted: MONOCHROME1.",),
+    )
+
+
+def request(sources: tuple[Path, ...], images: tuple[ImageFindings, ...], *declined: DeclinedImage) -> ResultRequest:
+    """Return revision 1 of the study."""
+    return ResultRequest(
+        study_instance_uid=STUDY,
+        sources=sources,
+        images=images,
+        declined=declined,
+        bundles=(PNEUMONIA, LUNGS) if images else (),
+        configuration_digest="d4" * 32,
+        revision=1,
+        created_at=CREATED,
+        intended_use=(IntendedUse("pneumonia", "Research on adults, frontal view."),) if images else (),
+    )
+
+
+def refused(uid: str) -> ImageFindings:
+    """Return what the gate says of an image that is no chest."""
+    return ImageFindings(uid, Gate(NotComputedReason.NOT_A_CHEST, "Score 0.02, at least 0.5 expected."))
+
+
+def without_segments(of: ImageFindings) -> ImageFindings:
+    """Return the findings without masks."""
+    return replace(of, segments=(), measurements=())
+
+
+def _box(rows: int, columns: int, *edges: float) -> np.ndarray:
+    top, bottom, left, right = edges
+    mask = np.zeros((rows, columns), dtype=np.bool_)
+    mask[int(rows * top) : int(rows * bottom), int(columns * left) : int(columns * right)] = True
+    return mask
+
+
+def _segment(
+    label: str, kind: codes.Code, laterality: codes.Code | None, colour: tuple[int, int, int], mask: np.ndarray
+) -> Segment:
+    return Segment(label, kind, codes.ANATOMICAL_STRUCTURE, laterality, colour, mask, LUNGS)

@@ -1,0 +1,285 @@
+"""Measurement groups of the report: PS3.16 TID 1501 for an image, TID 1410 for a segment.
+
+Every finding is said in plain coded, numeric and text items of its own group. Nothing rests on drawn coordinates, which
+viewers do not show (OHIF #5082).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodeContentItem,
+    FindingSite,
+    MeasurementsAndQualitativeEvaluations,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    ReferencedSegmentationFrame,
+    RelationshipTypeValues,
+    SourceImageForMeasurement,
+    SourceImageForMeasurementGroup,
+    SourceImageForSegmentation,
+    TextContentItem,
+    TrackingIdentifier,
+)
+from highdicom.sr import Measurement as NumberItem
+from pydicom.dataset import Dataset
+
+from models.codes import AREA, PROBABILITY_UNIT, RATIO, Code
+from models.findings import (
+    BundleIdentity,
+    Finding,
+    ImageFindings,
+    Measurement,
+    NotComputed,
+    NotComputedReason,
+    Segment,
+)
+from node.reasons import Reason
+from workers.objects import equipment, vocabulary
+from workers.objects.identity import derived_uid, tracking_id, tracking_uid
+from workers.objects.request import ResultRequest
+from workers.objects.source import Source, short_name
+from workers.objects.vocabulary import concept, reason_code
+
+Group = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
+
+_CONTAINS = RelationshipTypeValues.CONTAINS
+_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class SegmentReference:
+    """Where a segment is stored: the SEG's UIDs and the number of the segment in it."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    number: int
+
+
+def image_groups(
+    request: ResultRequest, image: ImageFindings, source: Source, references: Sequence[SegmentReference]
+) -> list[Group]:
+    """Return every group of one analysed image; `references` has one entry for each of its segments."""
+    subject = _Subject(request, source, image.sop_instance_uid)
+    in_segments = {id(m) for segment in image.segments for m in _areas(image, segment)}
+    others = [m for m in image.measurements if id(m) not in in_segments]
+    return [
+        _gate(subject, image),
+        *(_finding(subject, finding) for finding in image.findings),
+        *(_segment(subject, image, s, r) for s, r in zip(image.segments, references, strict=True)),
+        *(_measured(subject, measurement) for measurement in others),
+        *(_not_computed(subject, item) for item in image.not_computed),
+    ]
+
+
+def declined_group(
+    request: ResultRequest, source: Source | None, image_uid: str, reason: Reason, detail: str
+) -> MeasurementsAndQualitativeEvaluations:
+    """Return the group of an image that the networks never saw, or failed on; `source` is None if it cannot be read."""
+    subject = _Subject(request, source, image_uid)
+    status = vocabulary.FAILED if reason in _FAILURES else vocabulary.NOT_ATTEMPTED
+    group = subject.group("analysis", evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, status), _reason(reason)])
+    where = "" if source is not None else f" (SOP Instance UID {image_uid}, not readable)"
+    _say(group, vocabulary.COMMENT, f"Not analysed: {reason_code(reason).meaning}.{where} {detail}")
+    return group
+
+
+_FAILURES = frozenset({Reason.ANALYSIS_FAILED, Reason.UNDECODABLE})
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The image that a group speaks of."""
+
+    request: ResultRequest
+    source: Source | None
+    image_uid: str
+
+    def tracking(self, label: str, bundle: BundleIdentity | None = None) -> TrackingIdentifier:
+        """Return Tracking Identifier and Tracking Unique Identifier; those of a segment equal its SEG's."""
+        study = self.request.study_instance_uid
+        uid = (
+            tracking_uid(study, self.image_uid, bundle, label)
+            if bundle is not None
+            else derived_uid("tracking", study, self.image_uid, label)
+        )
+        name = short_name(self.image_uid) if self.source is None else self.source.name
+        return TrackingIdentifier(uid=uid, identifier=tracking_id(label, name))
+
+    def group(
+        self,
+        label: str,
+        *,
+        bundle: BundleIdentity | None = None,
+        finding: Code | None = None,
+        numbers: Sequence[NumberItem] = (),
+        evaluations: Sequence[tuple[Code, Code]] = (),
+    ) -> MeasurementsAndQualitativeEvaluations:
+        """Return a group of TID 1501 that refers to the image where that can be referred to."""
+        source = self.source
+        return MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=self.tracking(label, bundle),
+            finding_type=None if finding is None else concept(finding),
+            algorithm_id=None if bundle is None else _algorithm(self.request, bundle),
+            measurements=list(numbers) or None,
+            qualitative_evaluations=[_evaluation(name, value) for name, value in evaluations] or None,
+            source_images=None
+            if source is None
+            else [SourceImageForMeasurementGroup(source.sop_class_uid, source.uid)],
+        )
+
+
+def _gate(subject: _Subject, image: ImageFindings) -> Group:
+    passed = image.gate.passed
+    evaluations = [
+        (vocabulary.SUMMARY_OF_ANALYSES, vocabulary.SUCCEEDED if passed else vocabulary.NOT_ATTEMPTED),
+        (vocabulary.GATE, vocabulary.GATE_PASSED if passed else vocabulary.GATE_REFUSED),
+    ]
+    if image.gate.reason is not None:
+        evaluations.append(_reason(image.gate.reason))
+    group = subject.group("analysis", evaluations=evaluations)
+    if image.gate.reason is None:
+        _say(group, vocabulary.COMMENT, f"Analysed. {image.gate.detail}")
+    else:
+        _say(group, vocabulary.COMMENT, f"Not analysed: {reason_code(image.gate.reason).meaning}. {image.gate.detail}")
+    for note in image.pixel_notes:
+        _say(group, vocabulary.PIXEL_NOTE, note)
+    return group
+
+
+def _finding(subject: _Subject, finding: Finding) -> Group:
+    answer = vocabulary.PRESENT if finding.present else vocabulary.ABSENT
+    group = subject.group(
+        finding.label,
+        bundle=finding.bundle,
+        finding=finding.code,
+        numbers=[
+            _number(vocabulary.PROBABILITY, finding.probability, PROBABILITY_UNIT, subject),
+            _number(vocabulary.THRESHOLD, finding.threshold, PROBABILITY_UNIT, subject),
+        ],
+        evaluations=[(finding.code, answer)],
+    )
+    _say(group, vocabulary.THRESHOLD_RULE, finding.threshold_rule)
+    _say(group, vocabulary.COMMENT, finding_sentence(finding))
+    return group
+
+
+def finding_sentence(finding: Finding) -> str:
+    """Return the finding in words."""
+    relation = "at or above" if finding.present else "below"
+    answer = (vocabulary.PRESENT if finding.present else vocabulary.ABSENT).meaning.lower()
+    probability, threshold = f"{finding.probability:.3f}", f"{finding.threshold:.3f}"
+    return f"{finding.label}: {answer} (probability {probability}, {relation} the threshold {threshold})"
+
+
+def measurement_sentence(measurement: Measurement) -> str:
+    """Return the measurement in words."""
+    unit = "" if measurement.unit == RATIO else f" {measurement.unit.meaning}"
+    return f"{measurement.label}: {measurement.value:.4g}{unit}"
+
+
+def _segment(subject: _Subject, image: ImageFindings, segment: Segment, reference: SegmentReference) -> Group:
+    source = subject.source
+    if source is None:
+        raise ValueError(f"image {image.sop_instance_uid} has segments, but its file cannot be read")
+    group = PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=subject.tracking(segment.label, segment.bundle),
+        referenced_segment=ReferencedSegmentationFrame(
+            sop_class_uid=reference.sop_class_uid,
+            sop_instance_uid=reference.sop_instance_uid,
+            frame_number=1,
+            segment_number=reference.number,
+            source_image=SourceImageForSegmentation(source.sop_class_uid, source.uid),
+        ),
+        finding_category=concept(segment.property_category),
+        finding_type=concept(segment.property_type),
+        finding_sites=[_site(segment.property_type, segment.laterality)],
+        algorithm_id=_algorithm(subject.request, segment.bundle),
+        measurements=[_measurement(m, subject, site=False) for m in _areas(image, segment)] or None,
+    )
+    for item in group[0].ContentSequence:
+        _drop_frame_number(item)
+    return group
+
+
+def _drop_frame_number(item: Dataset) -> None:
+    """Keep the segment number only: Referenced Frame Number (0008,1160) beside it fails dciodvfy (PS3.3 Table 10-3)."""
+    for reference in item.get("ReferencedSOPSequence", ()):
+        if "ReferencedSegmentNumber" in reference and "ReferencedFrameNumber" in reference:
+            del reference.ReferencedFrameNumber
+
+
+def _measured(subject: _Subject, measurement: Measurement) -> Group:
+    return subject.group(measurement.label, bundle=measurement.bundle, numbers=[_measurement(measurement, subject)])
+
+
+def _not_computed(subject: _Subject, item: NotComputed) -> Group:
+    group = subject.group(
+        f"{item.label} not computed",
+        bundle=item.bundle,
+        evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, vocabulary.NOT_ATTEMPTED), _reason(item.reason)],
+    )
+    _say(group, vocabulary.COMMENT, f"{item.label} not computed: {reason_code(item.reason).meaning}. {item.detail}")
+    return group
+
+
+def _areas(image: ImageFindings, segment: Segment) -> list[Measurement]:
+    """Return the areas of a segment; other numbers lie between structures and belong to the image."""
+    return [
+        m
+        for m in image.measurements
+        if m.code == AREA and m.finding_site == segment.property_type and m.laterality == segment.laterality
+    ]
+
+
+def _measurement(measurement: Measurement, subject: _Subject, *, site: bool = True) -> NumberItem:
+    sites = [_site(measurement.finding_site, measurement.laterality)] if site and measurement.finding_site else None
+    return _number(measurement.code, measurement.value, measurement.unit, subject, sites=sites)
+
+
+def _number(
+    name: Code, value: float, unit: Code, subject: _Subject, *, sites: Sequence[FindingSite] | None = None
+) -> NumberItem:
+    """Return a NUM item (TID 300), inferred from the image."""
+    if not math.isfinite(value):
+        raise ValueError(f"{name.meaning} is {value}, expected a finite number")
+    source = subject.source
+    return NumberItem(
+        name=concept(name),
+        value=round(float(value), _DECIMALS),
+        unit=concept(unit),
+        finding_sites=sites,
+        referenced_images=None if source is None else [SourceImageForMeasurement(source.sop_class_uid, source.uid)],
+    )
+
+
+def _site(site: Code, laterality: Code | None) -> FindingSite:
+    return FindingSite(concept(site), laterality=None if laterality is None else concept(laterality))
+
+
+def _algorithm(request: ResultRequest, bundle: BundleIdentity) -> AlgorithmIdentification:
+    return equipment.group_algorithm(equipment.algorithm(bundle, request.configuration_digest))
+
+
+def _evaluation(name: Code, value: Code) -> QualitativeEvaluation:
+    return QualitativeEvaluation(concept(name), concept(value))
+
+
+def _reason(reason: Reason | NotComputedReason) -> tuple[Code, Code]:
+    return vocabulary.NOT_COMPUTED_REASON, reason_code(reason)
+
+
+def _say(group: Group, name: Code, text: str) -> None:
+    """Add a sentence to a group; an empty one is left out."""
+    words = " ".join(text.split())
+    if words:
+        group[0].ContentSequence.append(TextContentItem(concept(name), words, relationship_type=_CONTAINS))
+
+
+def code_item(name: Code, value: Code) -> CodeContentItem:
+    """Return a coded answer outside a measurement group (TID 1500 row 13)."""
+    return CodeContentItem(concept(name), concept(value), relationship_type=_CONTAINS)

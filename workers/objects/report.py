@@ -1,0 +1,312 @@
+"""Structured Report of a study: Comprehensive 3D SR with PS3.16 TID 1500, preliminary and unverified.
+
+Every study is answered. Where nothing was computed the report says so, image by image, with a coded reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+
+from highdicom.sr import (
+    Comprehensive3DSR,
+    ContainerContentItem,
+    ContentSequence,
+    MeasurementReport,
+    ObservationContext,
+    RelationshipTypeValues,
+    TextContentItem,
+)
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as ItemSequence
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from models.codes import Code
+from models.findings import ImageFindings
+from workers.objects import equipment, vocabulary
+from workers.objects.groups import (
+    Group,
+    SegmentReference,
+    code_item,
+    declined_group,
+    finding_sentence,
+    image_groups,
+    measurement_sentence,
+)
+from workers.objects.identity import derived_uid, result_uid, series_uid
+from workers.objects.library import image_library
+from workers.objects.part10 import local_time
+from workers.objects.request import EncodedResult, Predecessor, Profile, ResultKind, ResultRequest
+from workers.objects.source import COMPUTED_RADIOGRAPHY_IMAGE_STORAGE, Source, empty_header, short_name
+from workers.objects.vocabulary import concept, reason_code
+
+SERIES_NUMBER = 9102
+SERIES_DESCRIPTION = f"AI SR - {equipment.RESEARCH_ONLY}"
+COMPREHENSIVE_3D_SR_STORAGE = "1.2.840.10008.5.1.4.1.1.88.34"
+
+TITLES: dict[Profile, Code] = {
+    "ohif": vocabulary.DIAGNOSTIC_IMAGING_REPORT,
+    "strict": vocabulary.IMAGING_MEASUREMENT_REPORT,
+}
+"""Document title. CID 7021 of TID 1500 is extensible: OHIF 3.13.2 shows the text of an SR under any title but
+(126000, DCM), and under that one stops with a TypeError at the first measurement group without coordinates."""
+
+_CONTAINS = RelationshipTypeValues.CONTAINS
+
+
+def report(
+    request: ResultRequest,
+    sources: Sequence[Source],
+    segmentations: Sequence[EncodedResult],
+    references: dict[str, tuple[SegmentReference, ...]],
+    *,
+    profile: Profile,
+    predecessors: Sequence[Predecessor] = (),
+) -> Comprehensive3DSR:
+    """Return the SR of a study.
+
+    Parameters
+    ----------
+    sources
+        Every image of the study whose header could be read; may be empty.
+    segmentations
+        The SEGs of the same request and profile.
+    references
+        For each image with segments, by SOP Instance UID, where these are stored.
+    """
+    by_uid = {source.uid: source for source in sources}
+    subject = sources[0] if sources else empty_header(request.study_instance_uid)
+    moment = local_time(request.created_at, subject)
+    ds = Comprehensive3DSR(
+        evidence=[
+            _context(subject),
+            *(source.header for source in sources),
+            *(_segmentation(r, request) for r in segmentations),
+        ],
+        content=_content(request, sources, by_uid, references, profile),
+        series_instance_uid=series_uid(request.study_instance_uid, ResultKind.SR, profile),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=result_uid(request, ResultKind.SR, profile),
+        instance_number=request.revision,
+        manufacturer=equipment.MANUFACTURER,
+        manufacturer_model_name=equipment.MODEL_NAME,
+        software_versions=equipment.SOFTWARE_VERSION,
+        device_serial_number=equipment.node(request.configuration_digest).serial_number,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        series_description=SERIES_DESCRIPTION,
+        specific_character_set="ISO_IR 192",
+        coding_schemes=vocabulary.coding_schemes(),
+        contributing_equipment=[equipment.contributing_equipment(a, moment) for a in equipment.algorithms(request)],
+    )
+    _set_evidence(ds, request, sources, segmentations)
+    _set_request(ds, subject, request)
+    _refer_to_predecessors(ds, request, predecessors)
+    return ds
+
+
+def _content(
+    request: ResultRequest,
+    sources: Sequence[Source],
+    by_uid: dict[str, Source],
+    references: dict[str, tuple[SegmentReference, ...]],
+    profile: Profile,
+) -> ItemSequence:
+    observers = [equipment.observer(algorithm) for algorithm in equipment.algorithms(request)]
+    context = ObservationContext(observer_device_context=observers[0])
+    for observer in observers[1:]:
+        context.extend(observer)
+    groups: list[Group] = []
+    for image in request.images:
+        source = by_uid.get(image.sop_instance_uid)
+        if source is None:
+            raise ValueError(f"image {image.sop_instance_uid} was analysed, but no source file has its header")
+        groups += image_groups(request, image, source, references.get(image.sop_instance_uid, ()))
+    groups += [
+        declined_group(request, by_uid.get(d.sop_instance_uid), d.sop_instance_uid, d.reason, d.detail)
+        for d in request.declined
+    ]
+    if not groups:
+        raise ValueError("a result needs at least one image, analysed or declined")
+    content = MeasurementReport(
+        observation_context=context,
+        procedure_reported=concept(vocabulary.PLAIN_CHEST_RADIOGRAPHY),
+        imaging_measurements=groups,
+        title=concept(TITLES[profile]),
+    )
+    root = content[0].ContentSequence
+    if sources:
+        root.insert(len(root) - 1, image_library(sources))
+    root.append(_evaluations(request, by_uid))
+    _separate(content)
+    return content
+
+
+def _separate(items: Sequence[Dataset]) -> None:
+    """Set Continuity of Content (0040,A050): items stand alone. OHIF runs those of a continuous container together."""
+    for item in items:
+        if item.ValueType == "CONTAINER":
+            item.ContinuityOfContent = "SEPARATE"
+            _separate(item.ContentSequence)
+
+
+def _evaluations(request: ResultRequest, by_uid: dict[str, Source]) -> ContainerContentItem:
+    """Return what holds for the whole study (TID 1500 rows 12 to 14)."""
+    container = ContainerContentItem(concept(vocabulary.QUALITATIVE_EVALUATIONS), relationship_type=_CONTAINS)
+    uses = [f"{use.bundle_name}: {use.text}" for use in request.intended_use]
+    container.ContentSequence = ContentSequence(
+        [
+            code_item(vocabulary.SUMMARY_OF_ANALYSES, study_status(request)),
+            *(
+                _text(vocabulary.SUMMARY, line)
+                for line in study_lines(request, {uid: source.name for uid, source in by_uid.items()})
+            ),
+            *(_text(vocabulary.INTENDED_USE, use) for use in uses),
+            _text(vocabulary.LIMITS, limits(request)),
+        ]
+    )
+    return container
+
+
+def study_status(request: ResultRequest) -> Code:
+    """Return how the analysis of the study went (PS3.16 CID 6042); anything left out makes it partial."""
+    analysed = [image for image in request.images if image.gate.passed]
+    left_out = len(request.declined) + len(request.images) - len(analysed)
+    left_out += sum(len(image.not_computed) for image in analysed)
+    if analysed:
+        return vocabulary.PARTIALLY_SUCCEEDED if left_out else vocabulary.SUCCEEDED
+    failed = any(declined.reason == declined.reason.ANALYSIS_FAILED for declined in request.declined)
+    return vocabulary.FAILED if failed else vocabulary.NOT_ATTEMPTED
+
+
+def study_lines(request: ResultRequest, names: Mapping[str, str] | None = None) -> list[str]:
+    """Return the result in sentences: one for each finding, measurement and image left out.
+
+    Parameters
+    ----------
+    names
+        What to call each image, by SOP Instance UID; only used where there is more than one.
+    """
+    several = len(request.images) + len(request.declined) > 1
+    lines: list[str] = []
+    for image in request.images:
+        lines += [_named(line, image.sop_instance_uid, names, several) for line in _image_lines(image)]
+    for declined in request.declined:
+        line = f"not analysed: {reason_code(declined.reason).meaning}."
+        lines.append(_named(line, declined.sop_instance_uid, names, several))
+    return lines
+
+
+def _named(line: str, uid: str, names: Mapping[str, str] | None, several: bool) -> str:
+    if not several:
+        return line[0].upper() + line[1:]
+    name = (names or {}).get(uid) or short_name(uid)
+    return f"{name[0].upper()}{name[1:]}: {line}"
+
+
+def _image_lines(image: ImageFindings) -> list[str]:
+    if image.gate.reason is not None:
+        return [f"not analysed: {reason_code(image.gate.reason).meaning}."]
+    lines = [finding_sentence(finding) for finding in image.findings]
+    lines += [measurement_sentence(measurement) for measurement in image.measurements]
+    lines += [f"{item.label} not computed: {reason_code(item.reason).meaning}." for item in image.not_computed]
+    return lines or ["analysed; no finding was asked for."]
+
+
+def limits(request: ResultRequest) -> str:
+    """Return the statement that stands in every report."""
+    names = ", ".join(f"{a.model_name} {a.version}" for a in equipment.algorithms(request))
+    return (
+        f"{equipment.RESEARCH_ONLY}. Preliminary, made by software ({names}) and not reviewed by a person. "
+        "It may miss findings and may be wrong; what is not listed was not looked for."
+    )
+
+
+def _text(name: Code, value: str) -> TextContentItem:
+    return TextContentItem(concept(name), " ".join(value.split()), relationship_type=_CONTAINS)
+
+
+def _context(subject: Source) -> Dataset:
+    """Return the header that highdicom copies patient and study from, under a SOP class that it knows."""
+    header = deepcopy(subject.header)
+    header.SOPClassUID = COMPUTED_RADIOGRAPHY_IMAGE_STORAGE
+    header.SOPInstanceUID = UID(derived_uid("context", str(header.StudyInstanceUID)))
+    header.SeriesInstanceUID = UID(derived_uid("context", "series", str(header.StudyInstanceUID)))
+    return header
+
+
+def _segmentation(result: EncodedResult, request: ResultRequest) -> Dataset:
+    ds = Dataset()
+    ds.StudyInstanceUID = UID(request.study_instance_uid)
+    ds.SOPClassUID = UID(result.sop_class_uid)
+    ds.SOPInstanceUID = UID(result.sop_instance_uid)
+    ds.SeriesInstanceUID = UID(result.series_instance_uid)
+    return ds
+
+
+def _set_evidence(
+    ds: Comprehensive3DSR, request: ResultRequest, sources: Sequence[Source], segmentations: Sequence[EncodedResult]
+) -> None:
+    """List what the report rests on (0040,A375), and not the stand-in that the patient was copied from."""
+    by_series: dict[str, list[Dataset]] = {}
+    instances = [(s.series_instance_uid, s.sop_class_uid, s.uid) for s in sources]
+    instances += [(r.series_instance_uid, r.sop_class_uid, r.sop_instance_uid) for r in segmentations]
+    for series_instance_uid, sop_class_uid, sop_instance_uid in instances:
+        by_series.setdefault(series_instance_uid, []).append(_reference(sop_class_uid, sop_instance_uid))
+    if by_series:
+        ds.CurrentRequestedProcedureEvidenceSequence = [_study_reference(request, by_series)]
+    elif "CurrentRequestedProcedureEvidenceSequence" in ds:
+        del ds.CurrentRequestedProcedureEvidenceSequence
+
+
+def _refer_to_predecessors(ds: Comprehensive3DSR, request: ResultRequest, predecessors: Sequence[Predecessor]) -> None:
+    """Name the reports that this one supersedes (0040,A360)."""
+    by_series: dict[str, list[Dataset]] = {}
+    for predecessor in predecessors:
+        if predecessor.sop_class_uid == COMPREHENSIVE_3D_SR_STORAGE:
+            reference = _reference(predecessor.sop_class_uid, predecessor.sop_instance_uid)
+            by_series.setdefault(predecessor.series_instance_uid, []).append(reference)
+    if by_series:
+        ds.PredecessorDocumentsSequence = [_study_reference(request, by_series)]
+
+
+def _study_reference(request: ResultRequest, by_series: dict[str, list[Dataset]]) -> Dataset:
+    """Return an item of the Hierarchical SOP Instance Reference Macro (PS3.3 section C.17.2.1)."""
+    study = Dataset()
+    study.StudyInstanceUID = UID(request.study_instance_uid)
+    study.ReferencedSeriesSequence = []
+    for series_instance_uid, references in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID = UID(series_instance_uid)
+        series.ReferencedSOPSequence = references
+        study.ReferencedSeriesSequence.append(series)
+    return study
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = UID(sop_class_uid)
+    item.ReferencedSOPInstanceUID = UID(sop_instance_uid)
+    return item
+
+
+def _set_request(ds: Comprehensive3DSR, subject: Source, request: ResultRequest) -> None:
+    """Repeat the order that the images fulfil (0040,A370), where the source names one."""
+    items = []
+    for asked in subject.request_attributes:
+        if "RequestedProcedureID" not in asked:
+            continue
+        item = Dataset()
+        item.StudyInstanceUID = UID(request.study_instance_uid)
+        item.ReferencedStudySequence = []
+        item.AccessionNumber = asked.get("AccessionNumber") or subject.header.AccessionNumber
+        item.PlacerOrderNumberImagingServiceRequest = None
+        item.FillerOrderNumberImagingServiceRequest = None
+        item.RequestedProcedureID = asked.RequestedProcedureID
+        item.RequestedProcedureDescription = asked.get("RequestedProcedureDescription")
+        item.RequestedProcedureCodeSequence = []
+        items.append(item)
+    if items:
+        ds.ReferencedRequestSequence = items

@@ -1,0 +1,347 @@
+"""Headers of source images, cleaned once: what arrives here may lack, misspell or mis-encode nearly everything.
+
+A clean header holds only attributes that a result repeats, decoded to Unicode, with every Type 2 attribute present
+(empty where the source has no usable value). Pixel data is never read.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from pydicom import config, dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_partial
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
+from pydicom.valuerep import PersonName, validate_value
+
+COMPUTED_RADIOGRAPHY_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.1")
+
+_SERIES_INSTANCE_UID_TAG = Tag("SeriesInstanceUID")
+
+# Type 2 of the Patient and General Study modules (PS3.3 sections C.7.1.1 and C.7.2.1)
+_TYPE_2 = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
+_IDENTIFYING = frozenset({"PatientID", "PatientName", "AccessionNumber"})
+"""Kept even where their length or form is wrong: an archive files a result by them, so they must equal the source's."""
+
+_OPTIONAL = (
+    "IssuerOfPatientID",
+    "PatientAge",
+    "StudyDescription",
+    "TimezoneOffsetFromUTC",
+    "Modality",
+    "ViewPosition",
+    "SeriesNumber",
+    "InstanceNumber",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
+_REQUEST = (
+    "AccessionNumber",
+    "RequestedProcedureID",
+    "RequestedProcedureDescription",
+)
+_PARSE_ERRORS = (
+    InvalidDicomError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+)
+_UID_FORM = re.compile(r"[0-9.]{1,64}")
+"""Looser than PS3.5 section 9: a component with a leading zero is wrong, and common."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source image, by its clean header.
+
+    `patient_name` is kept apart because highdicom logs a name whose form it doubts.
+    """
+
+    header: Dataset
+    patient_name: str
+    request_attributes: tuple[Dataset, ...]
+
+    @property
+    def uid(self) -> str:
+        """SOP Instance UID."""
+        return str(self.header.SOPInstanceUID)
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOP Class UID."""
+        return str(self.header.SOPClassUID)
+
+    @property
+    def series_instance_uid(self) -> str:
+        """Series Instance UID."""
+        return str(self.header.SeriesInstanceUID)
+
+    @property
+    def name(self) -> str:
+        """How people find the image in a viewer: its series and instance number."""
+        header = self.header
+        if not header.get("InstanceNumber"):
+            return short_name(self.uid)
+        series = f"series {header.SeriesNumber} " if header.get("SeriesNumber") else ""
+        return f"{series}image {header.InstanceNumber}"
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Rows and columns; None where the header does not say."""
+        if "Rows" not in self.header or "Columns" not in self.header:
+            return None
+        return int(self.header.Rows), int(self.header.Columns)
+
+
+def short_name(image_uid: str) -> str:
+    """Return a name for an image of which only the UID is known."""
+    return f"image {image_uid[-12:].strip('.')}"
+
+
+def read_sources(paths: Iterable[Path]) -> tuple[Source, ...]:
+    """Read the header of every file that has one, in the order of series, instance number and UID.
+
+    Raises
+    ------
+    OSError
+        A file is missing or cannot be read: the spool lost it, which is no property of the object.
+    """
+    with config.disable_value_validation():
+        found = {source.uid: source for path in paths if (source := _read(path)) is not None}
+    return tuple(sorted(found.values(), key=_order))
+
+
+def empty_header(study_instance_uid: str) -> Source:
+    """Return a stand-in for a study of which no object can be parsed: nothing is known but its UID."""
+    header = _clean(Dataset(), Dataset())
+    header.StudyInstanceUID = study_instance_uid
+    header.SOPClassUID = COMPUTED_RADIOGRAPHY_IMAGE_STORAGE
+    return Source(header, "", ())
+
+
+def _order(source: Source) -> tuple[int, int, str]:
+    return int(source.header.get("SeriesNumber") or 0), int(source.header.get("InstanceNumber") or 0), source.uid
+
+
+def _read(path: Path) -> Source | None:
+    content = path.read_bytes()
+    for parse in (_whole_header, _leading_header):
+        try:
+            ds = parse(content)
+        except _PARSE_ERRORS:
+            continue
+        source = _source(ds)
+        if source is not None:
+            return source
+    return None
+
+
+def _whole_header(content: bytes) -> Dataset:
+    return dcmread(BytesIO(content), stop_before_pixels=True)
+
+
+def _leading_header(content: bytes) -> Dataset:
+    """Parse up to the series, for an object that is broken further on."""
+
+    def past_series(tag: BaseTag, vr: str | None, length: int) -> bool:
+        return bool(tag > _SERIES_INSTANCE_UID_TAG)
+
+    return read_partial(BytesIO(content), stop_when=past_series)
+
+
+def _source(ds: Dataset) -> Source | None:
+    meta = getattr(ds, "file_meta", Dataset())
+    identity = {
+        "StudyInstanceUID": _uid(ds, "StudyInstanceUID"),
+        "SeriesInstanceUID": _uid(ds, "SeriesInstanceUID"),
+        "SOPInstanceUID": _uid(ds, "SOPInstanceUID") or _uid(meta, "MediaStorageSOPInstanceUID"),
+        "SOPClassUID": _uid(ds, "SOPClassUID") or _uid(meta, "MediaStorageSOPClassUID"),
+    }
+    if not all(identity.values()):
+        return None
+    header = _clean(ds, Dataset())
+    for keyword, value in identity.items():
+        setattr(header, keyword, UID(value or ""))
+    _copy_geometry(ds, header)
+    name = _text(ds, "PatientName")
+    requests = tuple(_request(item) for item in _items(ds, "RequestAttributesSequence"))
+    return Source(header, name, requests)
+
+
+def _clean(ds: Dataset, header: Dataset) -> Dataset:
+    """Fill `header` with what results repeat of `ds`."""
+    for keyword in _TYPE_2:
+        _put(header, keyword, None if keyword == "PatientName" else _value(ds, keyword))
+    if header.PatientSex not in ("M", "F", "O"):
+        header.PatientSex = None
+    for keyword in _OPTIONAL:
+        value = _value(ds, keyword)
+        if value is not None:
+            _put(header, keyword, value)
+    issuers = [_copied(item, _ISSUER) for item in _items(ds, "IssuerOfAccessionNumberSequence")]
+    if issuers and any(len(item) for item in issuers):
+        header.IssuerOfAccessionNumberSequence = issuers[:1]
+    return header
+
+
+_ISSUER = ("LocalNamespaceEntityID", "UniversalEntityID", "UniversalEntityIDType")
+
+
+def _copy_geometry(ds: Dataset, header: Dataset) -> None:
+    """Copy the pixel grid, and the position in the patient only where it is whole."""
+    for keyword in ("Rows", "Columns"):
+        value = _value(ds, keyword)
+        if isinstance(value, int) and value > 0:
+            _put(header, keyword, value)
+    orientation = _values(ds, "PatientOrientation")
+    _put(header, "PatientOrientation", orientation if len(orientation) == 2 else None)
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        spacing = _numbers(ds, keyword, 2)
+        if spacing and min(spacing) > 0:
+            _put(header, keyword, _values(ds, keyword))
+    frame_of_reference = _uid(ds, "FrameOfReferenceUID")
+    if frame_of_reference is None:
+        return
+    header.FrameOfReferenceUID = UID(frame_of_reference)
+    thickness = _numbers(ds, "SliceThickness", 1)
+    _put(header, "SliceThickness", _value(ds, "SliceThickness") if thickness and thickness[0] > 0 else "1")
+    whole = _numbers(ds, "ImagePositionPatient", 3) and _numbers(ds, "ImageOrientationPatient", 6)
+    if whole and "PixelSpacing" in header:
+        for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
+            _put(header, keyword, _values(ds, keyword))
+
+
+def _request(item: Dataset) -> Dataset:
+    return _copied(item, _REQUEST)
+
+
+def _copied(ds: Dataset, keywords: tuple[str, ...]) -> Dataset:
+    copy = Dataset()
+    for keyword in keywords:
+        value = _value(ds, keyword)
+        if value is not None:
+            _put(copy, keyword, value)
+    return copy
+
+
+def _items(ds: Dataset, keyword: str) -> list[Dataset]:
+    value = _read_value(ds, keyword)
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else []
+
+
+def _put(ds: Dataset, keyword: str, value: object) -> None:
+    """Set a value as it is; its form was judged when it was read."""
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise ValueError(f"{keyword} is no attribute of PS3.6")
+    ds.add(DataElement(tag, dictionary_VR(tag), value, validation_mode=config.IGNORE))
+
+
+def _read_value(ds: Dataset, keyword: str) -> Any:
+    """Return the decoded value, None where it is absent, empty or cannot be decoded."""
+    try:
+        value = ds.get(keyword)
+        str(value)  # text is decoded late
+    except _PARSE_ERRORS:
+        return None
+    return None if value is None or value == "" else value
+
+
+def _value(ds: Dataset, keyword: str) -> Any:
+    """Return a usable value, as text or number; None where there is none."""
+    value = _read_value(ds, keyword)
+    vr = dictionary_VR(keyword)
+    match value:
+        case None:
+            return None
+        case int() if vr in ("US", "SS", "UL"):
+            return int(value)
+        case MultiValue() | list():
+            return (
+                [_plain(part) for part in value]
+                if keyword in _IDENTIFYING
+                else _accepted(vr, _plain(value[0]) if value else "")
+            )
+        case _:
+            text = _plain(value)
+            return text or None if keyword in _IDENTIFYING else _accepted(vr, text)
+
+
+def _accepted(vr: str, text: str) -> str | None:
+    """Return `text` if it is a value of this VR (PS3.5 section 6.2)."""
+    if not text:
+        return None
+    try:
+        validate_value(vr, PersonName(text) if vr == "PN" else text, config.RAISE)
+    except _PARSE_ERRORS:
+        return None
+    return text
+
+
+def _plain(value: object) -> str:
+    """Return one line of text: decoded, without control characters and padding."""
+    original = getattr(value, "original_string", None)
+    text = original if isinstance(original, str) and not isinstance(value, PersonName) else str(value)
+    return _CONTROL.sub("", text).strip()
+
+
+def _text(ds: Dataset, keyword: str) -> str:
+    value = _read_value(ds, keyword)
+    if isinstance(value, MultiValue | list):
+        value = value[0] if value else ""
+    return "" if value is None else _plain(value)
+
+
+def _values(ds: Dataset, keyword: str) -> list[str]:
+    """Return every part of a multi-valued attribute, or nothing if one of them is unusable."""
+    value = _read_value(ds, keyword)
+    parts = list(value) if isinstance(value, MultiValue | list) else [] if value is None else [value]
+    vr = dictionary_VR(keyword)
+    texts = [_accepted(vr, _plain(part)) for part in parts]
+    return [text for text in texts if text is not None] if all(text is not None for text in texts) else []
+
+
+def _numbers(ds: Dataset, keyword: str, count: int) -> list[float]:
+    """Return `count` finite numbers, or nothing."""
+    try:
+        numbers = [float(text) for text in _values(ds, keyword)]
+    except ValueError:
+        return []
+    return numbers if len(numbers) == count and all(abs(number) < float("inf") for number in numbers) else []
+
+
+def _uid(ds: Dataset, keyword: str) -> str | None:
+    text = _text(ds, keyword)
+    return text if _UID_FORM.fullmatch(text) else None

@@ -1,0 +1,120 @@
+"""Coded concepts that results use besides those of findings: PS3.16 annex D (DCM) and the private scheme 99HILUM."""
+
+from __future__ import annotations
+
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from highdicom.sr import CodedConcept
+
+from models.codes import Code
+from models.findings import NotComputedReason
+from node.reasons import Reason
+
+PRIVATE_SCHEME = "99HILUM"
+
+IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
+PLAIN_CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray")
+PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+DEVICE = Code("121007", "DCM", "Device")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+
+# PS3.16 CID 6042 Status of Results, and the question that they answer
+SUMMARY_OF_ANALYSES = Code("111065", "DCM", "Summary of Analyses")
+SUCCEEDED = Code("111222", "DCM", "Succeeded")
+PARTIALLY_SUCCEEDED = Code("111223", "DCM", "Partially Succeeded")
+FAILED = Code("111224", "DCM", "Failed")
+NOT_ATTEMPTED = Code("111225", "DCM", "Not Attempted")
+
+# PS3.16 CID 241 Present-Absent Only
+PRESENT = Code("52101004", "SCT", "Present")
+ABSENT = Code("272519000", "SCT", "Absent")
+
+PROBABILITY = Code("122157", "DCM", "Probability")
+THRESHOLD = Code("122411", "DCM", "Threshold Value")
+SUMMARY = Code("121111", "DCM", "Summary")
+COMMENT = Code("121106", "DCM", "Comment")
+
+# PS3.16 TID 1500 row 12
+QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
+
+# PS3.16 TID 1600 to 1603 (image library)
+IMAGE_LIBRARY = Code("111028", "DCM", "Image Library")
+IMAGE_LIBRARY_GROUP = Code("126200", "DCM", "Image Library Group")
+SOURCE = Code("260753009", "SCT", "Source")
+MODALITY = Code("121139", "DCM", "Modality")
+PIXEL_DATA_ROWS = Code("110910", "DCM", "Pixel Data Rows")
+PIXEL_DATA_COLUMNS = Code("110911", "DCM", "Pixel Data Columns")
+PATIENT_ORIENTATION_ROW = Code("111044", "DCM", "Patient Orientation Row")
+PATIENT_ORIENTATION_COLUMN = Code("111043", "DCM", "Patient Orientation Column")
+HORIZONTAL_PIXEL_SPACING = Code("111026", "DCM", "Horizontal Pixel Spacing")
+VERTICAL_PIXEL_SPACING = Code("111066", "DCM", "Vertical Pixel Spacing")
+MODALITIES = {
+    "CR": Code("CR", "DCM", "Computed Radiography"),
+    "DX": Code("DX", "DCM", "Digital Radiography"),
+    "OT": Code("OT", "DCM", "Other Modality"),
+}
+"""PS3.16 CID 29, as far as chest radiographs need it; anything else is named as other."""
+
+NOT_COMPUTED_REASON = Code("REASON", PRIVATE_SCHEME, "Reason why nothing was computed")
+GATE = Code("GATE", PRIVATE_SCHEME, "Frontal chest radiograph (gate)")
+GATE_PASSED = Code("GATE-PASSED", PRIVATE_SCHEME, "Passed")
+GATE_REFUSED = Code("GATE-REFUSED", PRIVATE_SCHEME, "Refused")
+THRESHOLD_RULE = Code("THRESHOLD-RULE", PRIVATE_SCHEME, "Rule that chose the threshold")
+INTENDED_USE = Code("INTENDED-USE", PRIVATE_SCHEME, "Intended use of the algorithm")
+LIMITS = Code("LIMITS", PRIVATE_SCHEME, "Limits of this result")
+PIXEL_NOTE = Code("PIXEL-NOTE", PRIVATE_SCHEME, "How the pixels were read")
+PREDECESSOR = Code("PREDECESSOR", PRIVATE_SCHEME, "Result that this one supersedes")
+
+REASON_MEANINGS: dict[Reason, str] = {
+    Reason.NOT_A_RADIOGRAPH: "Not a projection radiograph",
+    Reason.NOT_THE_CHEST: "Body part is not the chest",
+    Reason.FOR_PROCESSING: "For Processing image, not For Presentation",
+    Reason.LATERAL_VIEW: "View is not frontal",
+    Reason.MULTI_FRAME: "More than one frame",
+    Reason.NOT_HUMAN: "Patient is not human",
+    Reason.COLOUR_IMAGE: "Colour image",
+    Reason.TOO_SMALL: "Image is too small",
+    Reason.NO_RULE: "No routing rule selects this image",
+    Reason.OWN_RESULT: "Result of this node",
+    Reason.NOT_AN_IMAGE: "Not an image",
+    Reason.MALFORMED: "Malformed object",
+    Reason.TRUNCATED: "Truncated object",
+    Reason.NO_PIXEL_DATA: "No pixel data",
+    Reason.ABSURD_GEOMETRY: "Absurd number of rows or columns",
+    Reason.INVALID_UID: "Invalid UID",
+    Reason.IDENTITY_MISMATCH: "Object differs from what was announced",
+    Reason.TRANSFER_SYNTAX: "Wrong transfer syntax",
+    Reason.TOO_LARGE: "Object is too large",
+    Reason.UNDECODABLE: "Pixel data cannot be decoded",
+    Reason.UID_CONFLICT: "Same UID as another object",
+    Reason.NOT_A_CHEST: "Not a frontal chest radiograph",
+    Reason.LUNGS_IMPLAUSIBLE: "Two plausible lungs were not found",
+    Reason.AGE_OUTSIDE_INTENDED_USE: "Age outside the intended use",
+    Reason.AGE_UNKNOWN: "Age unknown",
+    Reason.VIEW_OUTSIDE_INTENDED_USE: "View outside the intended use",
+    Reason.ANALYSIS_FAILED: "Analysis failed",
+}
+"""Code Meaning (0008,0104) of every reason; its value is the Code Value."""
+
+
+def reason_code(reason: Reason | NotComputedReason) -> Code:
+    """Return the coded form of a reason; a reason without a listed meaning is its own meaning."""
+    try:
+        meaning = REASON_MEANINGS[Reason(reason.value)]
+    except (KeyError, ValueError):
+        meaning = reason.value
+    return Code(reason.value, PRIVATE_SCHEME, meaning[:64])
+
+
+def concept(code: Code) -> CodedConcept:
+    """Return the code as highdicom's item of a code sequence (PS3.3 section 8)."""
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def coding_schemes() -> list[CodingSchemeIdentificationItem]:
+    """Return the items that name the private scheme (0008,0110; PS3.3 section C.12.1.1.1)."""
+    return [
+        CodingSchemeIdentificationItem(
+            PRIVATE_SCHEME, name="Hilum reasons and statements", responsible_organization="Hilum"
+        )
+    ]
