@@ -34,6 +34,8 @@ class FileMeta:
     """Media Storage SOP Class UID; None when it is absent."""
     sop_instance_uid: str | None
     """Media Storage SOP Instance UID; None when it is absent."""
+    implementation_class_uid: str | None
+    """Who wrote the file; None when it is absent."""
     dataset_offset: int
     """Position of the data set's first byte."""
 
@@ -84,6 +86,7 @@ def read_meta(file: BinaryIO) -> FileMeta:
         transfer_syntax_uid=syntax,
         sop_class_uid=values.get(0x0002),
         sop_instance_uid=values.get(0x0003),
+        implementation_class_uid=values.get(0x0012),
         dataset_offset=end,
     )
 

@@ -1,0 +1,212 @@
+"""Walk the elements of an encoded data set (PS3.5 chapter 7) without decoding it: where each one is, and if all fit.
+
+Written for bytes of unknown origin: no recursion, at most `MAXIMUM_ELEMENTS` steps, no value is copied unless it is
+wanted, and sequences of defined length are skipped unless they are. Little endian only; other encodings are not
+negotiated.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from node.errors import Quarantined
+from node.reasons import Reason
+
+Buffer = bytes | mmap.mmap
+
+MAXIMUM_ELEMENTS: Final = 500_000
+"""Elements and items that are walked in one object; a chest radiograph has about 200, half a second is their price."""
+
+MAXIMUM_DEPTH: Final = 24
+"""Deepest nesting of sequences; the deepest of the Standard's content trees in use stay under 12."""
+
+UNDEFINED: Final = 0xFFFFFFFF
+PIXEL_DATA: Final = 0x7FE00010
+
+_ITEM: Final = 0xFFFEE000
+_ITEM_END: Final = 0xFFFEE00D
+_SEQUENCE_END: Final = 0xFFFEE0DD
+
+_SHORT_VRS: Final = frozenset(
+    b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()  # PS3.5 Table 7.1-2
+)
+_LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # PS3.5 Table 7.1-1
+_IMPLICIT: Final = struct.Struct("<HHL")
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """Where one element's value is."""
+
+    tag: int
+    vr: bytes
+    """Value representation; empty in implicit VR."""
+    start: int
+    length: int
+    """Length in bytes, or `UNDEFINED`."""
+    end: int
+    """Position after the element, delimiters included."""
+
+
+class Walker:
+    """Reads elements of one buffer; counts its steps over all calls.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    explicit
+        Whether the data set is in explicit VR.
+    """
+
+    def __init__(self, data: Buffer, *, explicit: bool) -> None:
+        self.data, self._explicit, self._steps = data, explicit, 0
+
+    def elements(self, start: int, end: int) -> Iterator[Element]:
+        """Walk the elements between two positions, which must be an exact fit.
+
+        Raises
+        ------
+        Quarantined
+            An element is cut off (`TRUNCATED`) or cannot be (`MALFORMED`).
+        """
+        position = start
+        while position < end:
+            element = self._element(position, end, explicit=self._explicit)
+            yield element
+            position = element.end
+
+    def items(self, sequence: Element) -> Iterator[tuple[int, int]]:
+        """Walk the items of a sequence element: start and end of each item's data set."""
+        position = sequence.start
+        end = sequence.end if sequence.length == UNDEFINED else sequence.start + sequence.length
+        while position < end:
+            tag, length = self._item_header(position, end)
+            if tag == _SEQUENCE_END:
+                return
+            if tag != _ITEM:
+                raise Quarantined(Reason.MALFORMED, f"tag {tag:08X} where a sequence item was expected")
+            content = position + 8
+            if length == UNDEFINED:
+                position = self._skip(content, end, item=True, explicit=self._explicit)
+                yield content, position - 8
+            else:
+                position = _within(content + length, end, "a sequence item")
+                yield content, position
+
+    def fragments(self, pixel_data: Element) -> list[int]:
+        """Measure the fragments of encapsulated pixel data, Basic Offset Table first (PS3.5 section A.4)."""
+        lengths, position = [], pixel_data.start
+        while position < pixel_data.end:
+            tag, length = self._item_header(position, pixel_data.end)
+            if tag == _SEQUENCE_END:
+                break
+            lengths.append(length)
+            position += 8 + length
+        return lengths
+
+    def value(self, element: Element) -> bytes:
+        """Copy an element's value."""
+        return bytes(self.data[element.start : element.start + element.length])
+
+    def _element(self, position: int, end: int, *, explicit: bool) -> Element:
+        """Read one element header and find the element's end."""
+        self._step()
+        if position + 8 > end:
+            raise Quarantined(Reason.TRUNCATED, "the data set ends within an element header")
+        group, number, length = _IMPLICIT.unpack_from(self.data, position)
+        tag, vr, value_at = group << 16 | number, b"", position + 8
+        if group == 0xFFFE:
+            raise Quarantined(Reason.MALFORMED, f"delimiter {tag:08X} outside of a sequence")
+        if explicit:
+            vr = bytes(self.data[position + 4 : position + 6])
+            if vr in _SHORT_VRS:
+                length >>= 16
+            elif vr in _LONG_VRS:
+                if position + 12 > end:
+                    raise Quarantined(Reason.TRUNCATED, "the data set ends within an element header")
+                length, value_at = int.from_bytes(self.data[position + 8 : position + 12], "little"), position + 12
+            else:
+                raise Quarantined(Reason.MALFORMED, f"({tag:08X}) has no value representation of PS3.5 section 6.2")
+        if length != UNDEFINED:
+            return Element(tag, vr, value_at, length, _within(value_at + length, end, f"({tag:08X})"))
+        if vr not in (b"", b"SQ", b"UN") and tag != PIXEL_DATA:
+            raise Quarantined(Reason.MALFORMED, f"({tag:08X}) with VR {vr.decode()} has undefined length")
+        if tag == PIXEL_DATA:
+            return Element(tag, vr, value_at, length, self._skip_fragments(value_at, end))
+        inner = explicit and vr != b"UN"  # UN of undefined length holds implicit VR (PS3.5 section 6.2.2)
+        return Element(tag, vr, value_at, length, self._skip(value_at, end, item=False, explicit=inner))
+
+    def _skip(self, position: int, end: int, *, item: bool, explicit: bool) -> int:
+        """Find the end of a sequence, or of an item, of undefined length: a stack instead of recursion."""
+        stack = [(item, explicit)]
+        while stack:
+            in_item, explicit = stack[-1]
+            tag, length = self._item_header(position, end)
+            if tag == (_ITEM_END if in_item else _SEQUENCE_END):
+                stack.pop()
+                position += 8
+            elif not in_item:
+                if tag != _ITEM:
+                    raise Quarantined(Reason.MALFORMED, f"tag {tag:08X} where a sequence item was expected")
+                if length == UNDEFINED:
+                    stack.append((True, explicit))
+                    position += 8
+                else:
+                    position = _within(position + 8 + length, end, "a sequence item")
+            else:
+                position, nested = self._enter(position, end, explicit=explicit)
+                if nested is not None:
+                    stack.append((False, nested))
+            if len(stack) > MAXIMUM_DEPTH:
+                raise Quarantined(Reason.MALFORMED, f"sequences are nested deeper than {MAXIMUM_DEPTH}")
+        return position
+
+    def _enter(self, position: int, end: int, *, explicit: bool) -> tuple[int, bool | None]:
+        """Step over one element inside an item, or into it where its length is undefined (then also: explicit VR?)."""
+        if explicit and bytes(self.data[position + 4 : position + 6]) in (b"SQ", b"UN"):
+            undefined = int.from_bytes(self.data[position + 8 : position + 12], "little") == UNDEFINED
+            content, nested = position + 12, bytes(self.data[position + 4 : position + 6]) == b"SQ"
+        else:
+            undefined = not explicit and self.data[position + 4 : position + 8] == b"\xff\xff\xff\xff"
+            content, nested = position + 8, False
+        pixel_data = self.data[position : position + 4] == b"\xe0\x7f\x10\x00"
+        if undefined and not pixel_data:
+            self._step()
+            return _within(content, end, "a nested sequence"), nested
+        return self._element(position, end, explicit=explicit).end, None
+
+    def _skip_fragments(self, position: int, end: int) -> int:
+        """Find the end of encapsulated pixel data."""
+        while True:
+            tag, length = self._item_header(position, end)
+            position += 8
+            if tag == _SEQUENCE_END:
+                return position
+            if tag != _ITEM or length == UNDEFINED:
+                raise Quarantined(Reason.MALFORMED, f"tag {tag:08X} within encapsulated pixel data")
+            position = _within(position + length, end, "a fragment of the pixel data")
+
+    def _item_header(self, position: int, end: int) -> tuple[int, int]:
+        """Read tag and length of an item or a delimiter (PS3.5 section 7.5)."""
+        self._step()
+        if position + 8 > end:
+            raise Quarantined(Reason.TRUNCATED, "a sequence or the encapsulated pixel data is not terminated")
+        group, number, length = _IMPLICIT.unpack_from(self.data, position)
+        return group << 16 | number, length
+
+    def _step(self) -> None:
+        self._steps += 1
+        if self._steps > MAXIMUM_ELEMENTS:
+            raise Quarantined(Reason.MALFORMED, f"the object has more than {MAXIMUM_ELEMENTS} elements")
+
+
+def _within(position: int, end: int, what: str) -> int:
+    """Give back a position that must not lie beyond the end."""
+    if position > end:
+        raise Quarantined(Reason.TRUNCATED, f"{what} reaches {position - end} bytes beyond its end")
+    return position
