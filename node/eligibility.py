@@ -90,8 +90,7 @@ def judge(header: Header) -> Verdict:
     """Decide whether an object is analysed. The first rule that holds is the reason."""
     if _is_own(header):
         return Verdict(Disposition.IGNORE, Reason.OWN_RESULT, "made by this node, or by another of its kind")
-    storage_class = CLASS_BY_UID.get(header.sop_class_uid)
-    if (storage_class is not None and storage_class.use is Use.IGNORED) or header.rows is None:
+    if _use(header) is Use.IGNORED or header.rows is None:
         return Verdict(Disposition.IGNORE, Reason.NOT_AN_IMAGE, f"SOP class {header.sop_class_uid}")
     for reason, detail in (
         (Reason.NOT_HUMAN, _not_human(header)),
@@ -109,17 +108,22 @@ def judge(header: Header) -> Verdict:
 
 
 def _is_own(header: Header) -> bool:
-    """Recognise our results by the device that contributed, or by the manufacturer of a derived object.
+    """Recognise our results by the device that contributed, or by the manufacturer of a SEG or SR.
 
-    Not by UIDs under 2.25: many systems make those.
+    Not by UIDs under 2.25: many systems make those. Not by the manufacturer alone: our phantoms are images to analyse.
     """
-    if any(
+    contributed = any(
         equipment.manufacturer == OWN_MANUFACTURER
         and (equipment.purpose is None or equipment.purpose.value == PROCESSING_EQUIPMENT.value)
         for equipment in header.contributing_equipment
-    ):
-        return True
-    return header.manufacturer == OWN_MANUFACTURER
+    )
+    return contributed or (header.manufacturer == OWN_MANUFACTURER and _use(header) is Use.IGNORED)
+
+
+def _use(header: Header) -> Use | None:
+    """Look up the SOP class; None: not in the table."""
+    storage_class = CLASS_BY_UID.get(header.sop_class_uid)
+    return None if storage_class is None else storage_class.use
 
 
 def _not_human(header: Header) -> str | None:
@@ -150,11 +154,10 @@ def _for_processing(header: Header) -> str | None:
 
 
 def _multi_frame(header: Header) -> str | None:
-    storage_class = CLASS_BY_UID.get(header.sop_class_uid)
     if header.frames > 1:
         return f"{header.frames} frames"
-    if storage_class is not None and storage_class.use is Use.ANSWERED:
-        return storage_class.name
+    if _use(header) is Use.ANSWERED:
+        return CLASS_BY_UID[header.sop_class_uid].name
     return None
 
 
