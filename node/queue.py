@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from celery import Celery
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.exceptions import KombuError
 
 from node.errors import BrokerUnavailable
@@ -33,7 +33,7 @@ def make_app(settings: Settings) -> Celery:
     arguments = None if redis else {"x-max-priority": 10}
     app = Celery("hilum", broker=url, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(name, queue_arguments=arguments) for name in (*ANALYSIS_QUEUES.values(), DELIVERY_QUEUE)],
+        task_queues=[_queue(name, arguments) for name in (*ANALYSIS_QUEUES.values(), DELIVERY_QUEUE)],
         task_create_missing_queues=False,
         task_default_queue=DELIVERY_QUEUE,
         task_serializer="json",
@@ -60,6 +60,10 @@ def make_app(settings: Settings) -> Celery:
         enable_utc=True,
     )
     return app
+
+
+def _queue(name: str, arguments: dict[str, Any] | None) -> Queue:
+    return Queue(name, queue_arguments=arguments)  # type: ignore[no-untyped-call]  # kombu has no types
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

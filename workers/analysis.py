@@ -13,7 +13,8 @@ from node.db.jobs import ClaimedJob, NewResult
 from node.db.states import InstanceState
 from node.errors import BrokerUnavailable, StaleClaim
 from workers import pipeline
-from workers.pipeline import Analysis, Predecessor, Profile, SourceImage
+from workers.objects.request import Predecessor, Profile
+from workers.pipeline import Analysis, SourceImage
 from workers.runtime import Runtime
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
     with runtime.database.read() as tx:
         instances = studies.instances_of(tx, claimed.study_id)
         before = jobs.predecessors(tx, study_id=claimed.study_id, revision=claimed.revision)
+    profiles: list[Profile] = sorted(set(_profiles(runtime, claimed).values())) or ["ohif"]
     analysis = pipeline.run(
         runtime.networks,
         [
@@ -67,10 +69,15 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
         bundles=claimed.bundles,
         revision=claimed.revision,
         created_at=claimed.created_at,
-        profiles=sorted(set(_profiles(runtime, claimed).values())) or ["ohif"],
-        predecessors=[
-            Predecessor(p.profile, p.sop_class_uid, p.sop_instance_uid, p.series_instance_uid) for p in before
-        ],
+        profiles=profiles,
+        predecessors={
+            profile: [
+                Predecessor(p.sop_class_uid, p.sop_instance_uid, p.series_instance_uid)
+                for p in before
+                if p.profile == profile
+            ]
+            for profile in profiles
+        },
         answer_only=claimed.answer_only,
     )
     if analysis.undecodable:

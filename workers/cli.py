@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from models import openmp
 from node import __version__
 from node import cli as edge
 from node.cli import Invocation, stop_event
@@ -34,9 +35,6 @@ app = typer.Typer(
 )
 console = Console()
 log = structlog.get_logger()
-
-# OpenMP threads that wait must sleep: spinning ones slow a batch-1 network tenfold when another process runs.
-OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 @app.callback()
@@ -104,20 +102,20 @@ def work(
 
     Run at least one of each. An analysis worker takes jobs of its device's queue (`analysis.cpu`, `analysis.cuda`).
     """
-    for name, value in OPENMP.items():
+    for name, value in openmp.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from workers import tasks
 
     settings = context.obj.start("deliver" if delivery else "work")
     context.obj.database(settings).close()
-    device: Device = "cpu" if delivery else _device(settings.analysis.device)
     celery = make_app(settings)
-    process = tasks.register(celery, settings, device=device, component="deliver" if delivery else f"work-{device}")
     if delivery:
+        tasks.register_delivery(celery, settings)
         queue, pool, count = DELIVERY_QUEUE, "threads", concurrency or 4
     else:
+        device = _device(settings.analysis.device)
+        tasks.register_analysis(celery, settings, device=device)
         queue, pool, count = ANALYSIS_QUEUES[device], "prefork", concurrency or 1
-        tasks.announce(process, settings, device)
     arguments = ["worker", "-Q", queue, "--pool", pool, "--concurrency", str(count), "--loglevel", "WARNING"]
     arguments += ["--hostname", f"{queue}.{os.getpid()}@%h", "--without-gossip", "--without-mingle"]
     log.info("worker.starting", queue=queue, pool=pool, concurrency=count)
@@ -144,17 +142,20 @@ def list_bundles(
         for bundle in chosen:
             console.print(Markdown((bundle.path / "card.md").read_text(encoding="utf-8")))
         return
-    table = Table("bundle", "version", "task", "digest", "intended ages", "licence", title=f"Bundles in {root}")
+    table = Table("bundle", "version", "task", "digest", "ages", "figures", "licence", title=f"Bundles in {root}")
     for bundle in found:
         manifest = bundle.manifest
-        ages = manifest.intended_use.age_years
+        use = manifest.intended_use
         table.add_row(
             manifest.name,
             manifest.version,
             manifest.task,
             bundle.digest[:16],
-            str(ages),
-            manifest.training.licence if hasattr(manifest.training, "licence") else "",
+            f"{use.age_years_from:g} to {use.age_years_below:g}"
+            if use.age_years_below
+            else f"from {use.age_years_from:g}",
+            ", ".join(f"{figure.name} {figure.value:.3f}" for figure in manifest.evaluation[:3]),
+            manifest.licence,
         )
     console.print(table)
 
@@ -171,7 +172,7 @@ def phantom(
     from models import phantom as phantoms
 
     image = phantoms.generate(seed, rows=rows, columns=columns, age_years=age)
-    phantoms.write(phantoms.dataset(image, seed=seed), out)
+    phantoms.write(out, image)
     console.print(f"{out}: phantom {seed}, {rows} × {columns}")
 
 
@@ -183,9 +184,10 @@ def analyse(
     profile: Annotated[Literal["ohif", "strict"], typer.Option(help="Object profile.")] = "ohif",
 ) -> None:
     """Analyse DICOM files without any PACS: writes SEG, SR, an overlay PNG and a JSON summary for each study."""
-    for name, value in OPENMP.items():
+    for name, value in openmp.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from workers import offline
+    from workers.runtime import Networks
 
     settings = context.obj.settings
     studies, unusable = offline.group(files)
@@ -193,9 +195,9 @@ def analyse(
         console.print(f"[yellow]left out[/] {path}: {why}")
     if not studies:
         raise Misconfigured("no DICOM radiograph among the files given")
-    device = _device(settings.analysis.device)
+    networks = Networks(settings.analysis, _device(settings.analysis.device))
     for study in studies:
-        offline.analyse(study, settings=settings, device=device, out=out, profile=profile, console=console)
+        offline.analyse(study, networks=networks, out=out, profile=profile, console=console)
 
 
 @app.command(rich_help_panel="Try")
@@ -236,7 +238,7 @@ _PANELS = {
     "rerun": "Look",
 }
 for _command in edge.app.registered_commands:
-    _name = _command.name or getattr(_command.callback, "__name__", "")
+    _name = str(_command.name or getattr(_command.callback, "__name__", ""))
     _command.rich_help_panel = _PANELS[_name]
     app.registered_commands.append(_command)
 

@@ -6,12 +6,12 @@ Knows no queue and no database; `analyse` on the command line runs the same code
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from node.header import Header, read_header
 
@@ -21,12 +21,9 @@ from models.findings import ImageFindings
 from node.errors import Quarantined
 from node.reasons import Reason
 from workers.objects.encode import encode
-from workers.objects.preflight import preflight
-from workers.objects.request import DeclinedImage, EncodedResult, ResultRequest
+from workers.objects.request import DeclinedImage, EncodedResult, IntendedUse, Predecessor, Profile, ResultRequest
 from workers.objects.summary import summary
 from workers.runtime import Networks, configuration_digest
-
-Profile = Literal["ohif", "strict"]
 
 
 @dataclass(frozen=True)
@@ -37,16 +34,6 @@ class SourceImage:
     sop_instance_uid: str
     declined: Reason | None = None
     detail: str = ""
-
-
-@dataclass(frozen=True)
-class Predecessor:
-    """A result of the revision before, which this one follows."""
-
-    profile: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    series_instance_uid: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +72,7 @@ def run(
     revision: int,
     created_at: datetime,
     profiles: Sequence[Profile],
-    predecessors: Sequence[Predecessor] = (),
+    predecessors: Mapping[Profile, Sequence[Predecessor]] | None = None,
     answer_only: Reason | None = None,
     progress: Callable[[str], None] = lambda _stage: None,
 ) -> Analysis:
@@ -93,6 +80,8 @@ def run(
 
     Parameters
     ----------
+    predecessors
+        Results of the revision before, by profile.
     answer_only
         Nothing is computed; every image is answered with this reason.
     progress
@@ -143,18 +132,13 @@ def run(
         configuration_digest=configuration_digest(networks.settings, chosen),
         revision=revision,
         created_at=created_at,
+        intended_use=tuple(IntendedUse(b.manifest.name, b.manifest.intended_use.statement) for b in chosen),
     )
     results: list[tuple[Profile, EncodedResult]] = []
     for profile in profiles:
         progress("encode")
-        before = [
-            (p.sop_class_uid, p.sop_instance_uid, p.series_instance_uid) for p in predecessors if p.profile == profile
-        ]
         with watch.stage("encode"):
-            encoded = encode(request, profile=profile, predecessors=before)
-        with watch.stage("validate"):
-            for result in encoded:
-                preflight(result, request)
+            encoded = encode(request, profile=profile, predecessors=(predecessors or {}).get(profile, ()))
         results += [(profile, result) for result in encoded]
     return Analysis(request, tuple(results), tuple(undecodable), watch.seconds, summary(request))
 

@@ -50,7 +50,7 @@ class Networks:
         return self.settings.bundles or bundles.shipped()
 
     def choose(self, names: Sequence[str] | None) -> tuple[Bundle, ...]:
-        """Return the verified bundles of these names; None takes all.
+        """Return the verified bundles of these names; None takes all. The one that the gate looks through always runs.
 
         Raises
         ------
@@ -62,11 +62,11 @@ class Networks:
         found = bundles.find(self.root)
         if names is None:
             return found
-        by_name = {bundle.identity.name: bundle for bundle in found}
+        by_name = {bundle.manifest.name: bundle for bundle in found}
         missing = sorted(set(names) - set(by_name))
         if missing:
             raise Misconfigured(f"no bundle named {', '.join(missing)} in {self.root}; there are: {', '.join(by_name)}")
-        return tuple(bundle for name, bundle in by_name.items() if name in names)
+        return tuple(b for b in found if b.manifest.name in names or b.manifest.gate is not None)
 
     def analyser(self, chosen: Sequence[Bundle]) -> ChestAnalyser:
         """Return the analyser for these bundles."""

@@ -14,7 +14,6 @@ from node.db import workers
 from node.db.engine import Database
 from node.queue import ANALYSE, DELIVER, Device
 from node.settings import Settings
-from workers.analysis import analyse_job
 from workers.delivery import deliver_job
 from workers.runtime import Runtime
 
@@ -39,24 +38,30 @@ class Process:
             return self._runtime
 
 
-def register(app: Celery, settings: Settings, *, device: Device, component: str) -> Process:
-    """Register both tasks on the application."""
-    process = Process(settings, device, component)
+def register_analysis(app: Celery, settings: Settings, *, device: Device) -> None:
+    """Register the analysis task, and load the networks in each process of the pool when it starts."""
+    from workers.analysis import analyse_job
+
+    process = Process(settings, device, f"work-{device}")
+    _announce_when_started(process, settings, device)
 
     @app.task(name=ANALYSE)  # type: ignore[untyped-decorator]
     def analyse(job_id: str) -> None:
         with structlog.contextvars.bound_contextvars(job_id=job_id):
             analyse_job(process.runtime(), job_id)
 
+
+def register_delivery(app: Celery, settings: Settings) -> None:
+    """Register the delivery task; it needs no networks."""
+    process = Process(settings, "cpu", "deliver")
+
     @app.task(name=DELIVER, time_limit=None)  # type: ignore[untyped-decorator]
     def deliver(job_id: str) -> None:
         with structlog.contextvars.bound_contextvars(job_id=job_id):
             deliver_job(process.runtime(), job_id)
 
-    return process
 
-
-def announce(process: Process, settings: Settings, device: Device) -> None:
+def _announce_when_started(process: Process, settings: Settings, device: Device) -> None:
     """After the fork of the pool's child: load and warm up the networks, and tell the node that a worker is there."""
 
     def start(**_signal: Any) -> None:

@@ -56,7 +56,7 @@ def uid(*parts: object) -> UID:
     return UID(f"2.25.{uuid.uuid5(NAMESPACE, '|'.join(str(part) for part in parts)).int}")
 
 
-def dataset(  # noqa: PLR0913 - keyword-only options, each one attribute
+def dataset(
     phantom: Phantom,
     *,
     seed: int | None = None,
@@ -162,7 +162,7 @@ def _study_and_equipment(ds: Dataset, key: int) -> None:
     ds.ProcedureCodeSequence = Sequence([_code(*_PLAIN_CHEST)])
     ds.SeriesDescription = "Generated phantom, no patient"
     ds.SeriesNumber = 1
-    ds.Manufacturer = "Hilum"
+    ds.Manufacturer = "Hilum phantom generator"  # not "Hilum": the node ignores its own results
     ds.ManufacturerModelName = "Phantom"
     ds.DeviceSerialNumber = "0"
     ds.SoftwareVersions = "1"

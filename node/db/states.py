@@ -51,28 +51,38 @@ class DeliveryState(StrEnum):
 
 State = TypeVar("State", InstanceState, StudyState, JobState, DeliveryState)
 
-TRANSITIONS: dict[StrEnum, frozenset[StrEnum]] = {
-    # An accepted image whose pixels turn out to be undecodable goes to quarantine.
-    InstanceState.ACCEPTED: frozenset({InstanceState.QUARANTINED}),
-    InstanceState.DECLINED: frozenset(),
-    InstanceState.IGNORED: frozenset(),
-    InstanceState.QUARANTINED: frozenset(),
-    InstanceState.CONFLICT: frozenset(),
-    # A late image, or `rerun`, opens the next revision.
-    StudyState.OPEN: frozenset({StudyState.COMPLETE}),
-    StudyState.COMPLETE: frozenset({StudyState.OPEN}),
-    # RUNNING -> QUEUED: the lease ran out or the attempt failed. FAILED: not even an answer could be made.
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED}),
-    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.DELIVERING, JobState.DONE, JobState.FAILED}),
-    JobState.DELIVERING: frozenset({JobState.DONE, JobState.UNDELIVERED}),
-    JobState.UNDELIVERED: frozenset({JobState.DELIVERING}),
-    JobState.FAILED: frozenset({JobState.QUEUED}),
-    JobState.DONE: frozenset(),
-    # SENDING -> PENDING: to be tried again. DEAD -> PENDING: brought back by `rerun`.
-    DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.DEAD}),
-    DeliveryState.SENDING: frozenset({DeliveryState.PENDING, DeliveryState.ACCEPTED, DeliveryState.DEAD}),
-    DeliveryState.ACCEPTED: frozenset(),
-    DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),
+# By kind first: members of two StrEnums with the same text are the same key of a dict.
+TRANSITIONS: dict[type[StrEnum], dict[StrEnum, frozenset[StrEnum]]] = {
+    InstanceState: {
+        # An accepted image whose pixels turn out to be undecodable goes to quarantine.
+        InstanceState.ACCEPTED: frozenset({InstanceState.QUARANTINED}),
+        InstanceState.DECLINED: frozenset(),
+        InstanceState.IGNORED: frozenset(),
+        InstanceState.QUARANTINED: frozenset(),
+        InstanceState.CONFLICT: frozenset(),
+    },
+    StudyState: {
+        StudyState.OPEN: frozenset({StudyState.COMPLETE}),
+        # A late image, or `rerun`, opens the next revision.
+        StudyState.COMPLETE: frozenset({StudyState.OPEN}),
+    },
+    JobState: {
+        JobState.QUEUED: frozenset({JobState.RUNNING}),
+        # To QUEUED: the lease ran out or the attempt failed. To FAILED: not even an answer could be made.
+        JobState.RUNNING: frozenset({JobState.QUEUED, JobState.DELIVERING, JobState.DONE, JobState.FAILED}),
+        JobState.DELIVERING: frozenset({JobState.DONE, JobState.UNDELIVERED}),
+        JobState.UNDELIVERED: frozenset({JobState.DELIVERING}),
+        JobState.FAILED: frozenset({JobState.QUEUED}),
+        JobState.DONE: frozenset(),
+    },
+    DeliveryState: {
+        # To DEAD: its time ran out while it waited.
+        DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.DEAD}),
+        DeliveryState.SENDING: frozenset({DeliveryState.PENDING, DeliveryState.ACCEPTED, DeliveryState.DEAD}),
+        DeliveryState.ACCEPTED: frozenset(),
+        # Brought back by `rerun`.
+        DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),
+    },
 }
 
 
@@ -84,7 +94,8 @@ def check(old: State, new: State) -> State:
     ImpossibleTransition
         The table does not list it.
     """
-    if new not in TRANSITIONS[old]:
-        allowed = ", ".join(sorted(TRANSITIONS[old])) or "nothing"
+    listed = TRANSITIONS[type(old)][old]
+    if new not in listed:
+        allowed = ", ".join(sorted(listed)) or "nothing"
         raise ImpossibleTransition(f"{type(old).__name__}: {old} cannot become {new}; allowed: {allowed}")
     return new

@@ -26,11 +26,18 @@ PAIRS = [
 
 @pytest.mark.parametrize(("table", "old", "new"), PAIRS)
 def test_only_listed_transitions_pass_the_check(table, old, new):
-    if new in TRANSITIONS[old]:
+    if new in TRANSITIONS[type(old)][old]:
         assert check(old, new) is new
     else:
         with pytest.raises(ImpossibleTransition, match="cannot become"):
             check(old, new)
+
+
+def test_every_state_has_its_own_line_in_the_table():
+    for kind in (InstanceState, StudyState, JobState, DeliveryState):
+        assert set(TRANSITIONS[kind]) == set(kind)
+    assert InstanceState.QUARANTINED in TRANSITIONS[InstanceState][InstanceState.ACCEPTED]
+    assert not TRANSITIONS[DeliveryState][DeliveryState.ACCEPTED]
 
 
 def test_the_database_refuses_what_the_table_does_not_list(any_database: Database):
@@ -56,7 +63,9 @@ def test_the_database_refuses_what_the_table_does_not_list(any_database: Databas
             with any_database.write() as tx:
                 for name in tables:
                     state = old if name == table else first.get(name)
-                    tx.execute(text(f"INSERT INTO {name} {rows[name]}"), {"t": now, "s": state} if state else {"t": now})
+                    tx.execute(
+                        text(f"INSERT INTO {name} {rows[name]}"), {"t": now, "s": state} if state else {"t": now}
+                    )
                 tx.execute(text(f"UPDATE {table} SET state = :s"), {"s": new})
                 raise RollBack
         except RollBack:
@@ -64,7 +73,7 @@ def test_the_database_refuses_what_the_table_does_not_list(any_database: Databas
         except DBAPIError as error:
             assert "impossible transition" in str(error)
             refused = True
-        assert refused is (new not in TRANSITIONS[old]), (table, old, new)
+        assert refused is (new not in TRANSITIONS[type(old)][old]), (table, old, new)
 
 
 class RollBack(Exception):  # noqa: N818

@@ -13,13 +13,12 @@ depends_on = None
 
 # As node.db.states said when this migration was written.
 TRANSITIONS: dict[str, tuple[str, ...]] = {
-    "instances": (),
+    "instances": ("accepted>quarantined",),
     "studies": ("complete>open", "open>complete"),
     "jobs": (
         "delivering>done",
         "delivering>undelivered",
         "failed>queued",
-        "queued>failed",
         "queued>running",
         "running>delivering",
         "running>done",

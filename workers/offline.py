@@ -1,0 +1,116 @@
+"""Analysis of files without any PACS: the same pipeline as the workers, results into a folder."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from models import pixels
+from node.clock import utc_now
+from node.eligibility import Disposition, judge
+from node.errors import Quarantined
+from node.header import Header, read_header
+from node.reasons import Reason
+from workers import pipeline, presentation
+from workers.objects.request import Profile, ResultKind
+from workers.pipeline import SourceImage
+from workers.render import overlay_png
+from workers.runtime import Networks
+
+
+@dataclass
+class OfflineStudy:
+    """The images of one study among the files given."""
+
+    study_instance_uid: str
+    images: list[SourceImage] = field(default_factory=list)
+
+
+def files_under(paths: Iterable[Path]) -> list[Path]:
+    """Return the files given and those inside the folders given, in order."""
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return found
+
+
+def group(paths: Sequence[Path]) -> tuple[list[OfflineStudy], list[tuple[Path, str]]]:
+    """Group files by study.
+
+    Returns
+    -------
+    tuple
+        The studies, and the files that cannot be used at all, each with the reason.
+    """
+    studies: dict[str, OfflineStudy] = {}
+    seen: dict[str, Path] = {}
+    unusable: list[tuple[Path, str]] = []
+    for path in files_under(paths):
+        try:
+            header = read_header(path)
+        except (Quarantined, OSError) as error:
+            unusable.append((path, str(error)))
+            continue
+        verdict = judge(header)
+        if verdict.disposition is Disposition.IGNORE:
+            unusable.append((path, verdict.detail))
+            continue
+        if header.sop_instance_uid in seen:
+            unusable.append((path, f"the same SOP Instance UID as {seen[header.sop_instance_uid].name}"))
+            continue
+        seen[header.sop_instance_uid] = path
+        declined = verdict.reason if verdict.disposition is Disposition.DECLINE else None
+        study = studies.setdefault(header.study_instance_uid, OfflineStudy(header.study_instance_uid))
+        study.images.append(_image(path, header, declined, verdict.detail))
+    return list(studies.values()), unusable
+
+
+def analyse(study: OfflineStudy, *, networks: Networks, out: Path, profile: Profile, console: Console) -> Path:
+    """Analyse one study; return the folder with SEG, SR, PNG and JSON."""
+    with console.status("analysing") as status:
+        analysis = pipeline.run(
+            networks,
+            study.images,
+            study_instance_uid=study.study_instance_uid,
+            bundles=None,
+            revision=1,
+            created_at=utc_now(),
+            profiles=[profile],
+            progress=lambda stage: status.update(f"analysing: {stage}"),
+        )
+        folder = out / study.study_instance_uid
+        folder.mkdir(parents=True, exist_ok=True)
+        written = _write(folder, analysis)
+        paths = {image.sop_instance_uid: image.path for image in study.images}
+        for number, image in enumerate(analysis.request.images, start=1):
+            name = folder / f"overlay-{number}.png"
+            overlay_png(pixels.read(paths[image.sop_instance_uid]).pixels, image, name)
+            written.append(name)
+    presentation.print_summary(analysis.summary, console)
+    presentation.print_timings(analysis.timings_s, console)
+    for path in written:
+        console.print(f"  {path}", soft_wrap=True, highlight=False)
+    return folder
+
+
+def _image(path: Path, header: Header, declined: Reason | None, detail: str) -> SourceImage:
+    return SourceImage(path=path, sop_instance_uid=header.sop_instance_uid, declined=declined, detail=detail)
+
+
+def _write(folder: Path, analysis: pipeline.Analysis) -> list[Path]:
+    counts: dict[ResultKind, int] = defaultdict(int)
+    written = []
+    for _, result in analysis.results:
+        counts[result.kind] += 1
+        number = f"-{counts[result.kind]}" if result.kind is ResultKind.SEG else ""
+        path = folder / f"{result.kind.lower()}{number}.dcm"
+        path.write_bytes(result.content)
+        written.append(path)
+    path = folder / "summary.json"
+    path.write_text(json.dumps(analysis.summary, indent=1, ensure_ascii=False), encoding="utf-8")
+    return [*written, path]

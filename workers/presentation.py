@@ -1,0 +1,94 @@
+"""What people see on the terminal: findings as a table, stage timings, and which file to open with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from node.db.report import JobReport
+
+
+def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+    """Print the findings of every image, and why nothing was found where that is so.
+
+    Parameters
+    ----------
+    summary
+        From `workers.objects.summary.summary`.
+    """
+    for image in summary["images"]:
+        if not image["gate"]["passed"]:
+            console.print(f"[yellow]Not analysed[/]: {image['gate']['meaning']} ({image['gate']['detail']})")
+            continue
+        console.print(_findings(image))
+        if image["measurements"]:
+            console.print(_measurements(image))
+        for note in image["pixel_notes"]:
+            console.print(f"[dim]pixels: {note}[/]")
+    for declined in summary["declined"]:
+        console.print(f"[yellow]Not analysed[/]: {declined['meaning']}. {declined['detail']}")
+
+
+def stages(job: JobReport) -> dict[str, float]:
+    """Return how long the job spent in each stage, in seconds, in order."""
+    moments = [
+        ("waiting until complete", job.received_at, job.created_at),
+        ("queue", job.created_at, job.started_at),
+        ("analysis", job.started_at, job.analysed_at),
+        ("delivery", job.analysed_at, job.finished_at),
+    ]
+    spent = {
+        name: (end - start).total_seconds() for name, start, end in moments if start is not None and end is not None
+    }
+    inner = {f"  {name}": seconds for name, seconds in job.timings.items()}
+    ordered: dict[str, float] = {}
+    for name, seconds in spent.items():
+        ordered[name] = seconds
+        if name == "analysis":
+            ordered |= inner
+    return ordered
+
+
+def print_timings(seconds: Mapping[str, float], console: Console) -> None:
+    """Print a table of stages."""
+    table = Table("stage", "seconds", title="Timings", title_justify="left")
+    table.columns[1].justify = "right"
+    for name, value in seconds.items():
+        table.add_row(name, f"{value:.2f}")
+    console.print(table)
+
+
+def print_files(files: Mapping[str, tuple[Sequence[Path], str]], console: Console) -> None:
+    """Print each kind of file and what opens it."""
+    for name, (paths, opener) in files.items():
+        for path in paths:
+            console.print(f"{name:<8} {path}  [dim]open with {opener}[/]", soft_wrap=True, highlight=False)
+
+
+def _findings(image: Mapping[str, Any]) -> Table:
+    table = Table("finding", "probability", "threshold", "present", title="Findings", title_justify="left")
+    for finding in image["findings"]:
+        present = "[bold red]present[/]" if finding["present"] else "not present"
+        table.add_row(finding["label"], f"{finding['probability']:.3f}", f"{finding['threshold']:.3f}", present)
+    for item in image["not_computed"]:
+        table.add_row(item["label"], "—", "—", f"[dim]not computed: {item['detail']}[/]")
+    for structure in image["structures"]:
+        table.add_row(structure["label"], "—", "—", f"outlined, {structure['pixels']:,} pixels")
+    return table
+
+
+def _measurements(image: Mapping[str, Any]) -> Table:
+    table = Table("measurement", "value", "unit", title="Measurements", title_justify="left")
+    table.columns[1].justify = "right"
+    for measurement in image["measurements"]:
+        ratio = measurement["unit"] == "ratio"
+        table.add_row(
+            measurement["label"],
+            f"{measurement['value']:.3f}" if ratio else f"{measurement['value']:,.1f}",
+            "" if ratio else measurement["unit"],
+        )
+    return table
