@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 from models.errors import Undecodable
 
@@ -149,7 +149,7 @@ def _clean_bits(array: NDArray[Any], ds: FileDataset) -> NDArray[Any]:
     unused = array.dtype.itemsize * 8 - int(ds.BitsStored)
     if unused <= 0:
         return array
-    return np.right_shift(np.left_shift(array, unused), unused)
+    return np.asarray(np.right_shift(np.left_shift(array, unused), unused), array.dtype)
 
 
 def _check_frame(ds: FileDataset) -> None:

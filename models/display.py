@@ -46,7 +46,7 @@ def is_inverted(ds: Dataset) -> bool:
 
     DX objects give MONOCHROME1 and INVERSE together and mean one inversion (PS3.3 C.8.11.3.1.2).
     """
-    return ds.PhotometricInterpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE"
+    return bool(ds.PhotometricInterpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE")
 
 
 def modality(stored: NDArray[Any], ds: Dataset) -> tuple[Float, tuple[str, ...]]:
@@ -72,7 +72,7 @@ def _voi(values: Float, ds: Dataset, valid: NDArray[np.bool_] | None) -> tuple[F
     if table is not None:
         looked_up = table.look_up(values)
         spread = table.full_scale
-        return np.clip(looked_up / np.float32(spread), 0, 1), ("VOI LUT Sequence",)
+        return _clip(looked_up / np.float32(spread)), ("VOI LUT Sequence",)
     centre, width = _number(ds.get("WindowCenter")), _number(ds.get("WindowWidth"))
     if centre is not None and width is not None:
         function = str(ds.get("VOILUTFunction") or "LINEAR").upper()
@@ -91,9 +91,9 @@ def window(values: Float, centre: float, width: float, function: str) -> Float |
         case "LINEAR" if width == 1:
             return (values > centre - 0.5).astype(np.float32)
         case "LINEAR" if width > 1:
-            return np.clip((values - np.float32(centre - 0.5)) / np.float32(width - 1) + 0.5, 0, 1)
+            return _clip((values - np.float32(centre - 0.5)) / np.float32(width - 1) + np.float32(0.5))
         case "LINEAR_EXACT" if width > 0:
-            return np.clip((values - np.float32(centre)) / np.float32(width) + 0.5, 0, 1)
+            return _clip((values - np.float32(centre)) / np.float32(width) + np.float32(0.5))
         case "SIGMOID" if width > 0:
             exponent = np.clip(-4 * (values - np.float32(centre)) / np.float32(width), -80, 80)
             return np.asarray(1 / (1 + np.exp(exponent)), np.float32)
@@ -121,6 +121,11 @@ def _is_visible(shown: Float, valid: NDArray[np.bool_] | None) -> bool:
     """Whether a window leaves anything to see: the middle 98 percent of the picture are not one grey."""
     low, high = np.percentile(_sample(shown, valid), (1, 99))
     return bool(high - low > 0.02)
+
+
+def _clip(values: Float) -> Float:
+    """Clip to [0, 1]."""
+    return np.asarray(np.clip(values, 0, 1), np.float32)
 
 
 def _sample(values: Float, valid: NDArray[np.bool_] | None) -> Float:
@@ -162,7 +167,7 @@ class _Lut:
     def look_up(self, values: NDArray[Any]) -> Float:
         """Map values, rounded to integers."""
         index = np.rint(values).astype(np.int64) - self.first
-        return self.entries[np.clip(index, 0, len(self.entries) - 1)]
+        return np.asarray(self.entries[np.clip(index, 0, len(self.entries) - 1)], np.float32)
 
 
 def _lut_entries(data: Any, count: int) -> Float | None:

@@ -32,9 +32,10 @@ def train(
     data: DataFolder,
     out: RunFolder,
     weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors, torchvision layout).")] = None,
+    earlier: Annotated[Path | None, typer.Option(help="Earlier run whose best weights this one starts from.")] = None,
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Train a recipe; the best checkpoint, the metrics and the resolved recipe lie in the run's folder."""
     from training import config, fit
 
-    typer.echo(fit.train(config.read(recipe), data, cache, out, weights=weights))
+    typer.echo(fit.train(config.read(recipe), data, cache, out, weights=weights, earlier=earlier))

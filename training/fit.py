@@ -46,7 +46,9 @@ def start_from(net: nn.Module, weights: Path) -> int:
     return len(wanted)
 
 
-def train(recipe: Recipe, data: Path, cache: Path, out: Path, *, weights: Path | None = None) -> Path:
+def train(
+    recipe: Recipe, data: Path, cache: Path, out: Path, *, weights: Path | None = None, earlier: Path | None = None
+) -> Path:
     """Train `recipe` and give the path of the best checkpoint by the validation score.
 
     Parameters
@@ -55,6 +57,7 @@ def train(recipe: Recipe, data: Path, cache: Path, out: Path, *, weights: Path |
     cache : folder of decoded arrays, filled where it is not.
     out : folder of this run: resolved recipe, metrics, checkpoints.
     weights : ImageNet weights of the encoder; None starts at random.
+    earlier : run whose best weights this one starts from, with a schedule of its own.
     """
     out.mkdir(parents=True, exist_ok=True)
     config.write(recipe, out / "recipe.yaml")
@@ -62,6 +65,9 @@ def train(recipe: Recipe, data: Path, cache: Path, out: Path, *, weights: Path |
     task = task_of(recipe)
     if weights is not None:
         start_from(task.net, weights)
+    if earlier is not None:
+        state = torch.load(earlier / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+        task.load_state_dict(state["state_dict"])
     loaders = segmentation_loaders if recipe.task == "segmentation" else classification_loaders
     training, validation = loaders(recipe, data, cache)
     best = ModelCheckpoint(

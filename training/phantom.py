@@ -98,10 +98,18 @@ def heart_points(mask: Bytes) -> Doubles:
     return resample(outline, corners, anatomy.HEART_ARCS)
 
 
+def _read_grey(path: Path) -> Bytes:
+    """Read one grey image of 8 bits."""
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise FileNotFoundError(path)
+    return np.asarray(image, dtype=np.uint8)
+
+
 def read_case(folder: Path, row: dict[str, str]) -> Case:
     """Read one row of the table."""
-    image = cv2.imread(str(folder / "images" / f"{row['id']}.jpg"), cv2.IMREAD_GRAYSCALE)
-    mask = cv2.imread(str(folder / "masks" / f"{row['id']}.png"), cv2.IMREAD_UNCHANGED)
+    image = _read_grey(folder / "images" / f"{row['id']}.jpg")
+    mask = _read_grey(folder / "masks" / f"{row['id']}.png")
     right, left, heart = ((mask >> bit & 1).astype(np.uint8) for bit in range(3))
     points = [lung_points(right, lateral_sign=-1), lung_points(left, lateral_sign=1), heart_points(heart)]
     return Case(image, mask, np.concatenate(points), row["site"])
@@ -137,8 +145,8 @@ def usual_shapes(shapes: Doubles) -> Bools:
 def body(levels: Floats, lungs: Bools) -> Bools:
     """Say which pixels lie in the body: denser than lung, or lung, in one piece; not air, shutters or letters."""
     dense = (lungs | (levels > 0.3)).astype(np.uint8)
-    dense = cv2.morphologyEx(dense, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))
-    _, labels = cv2.connectedComponents(dense | lungs.astype(np.uint8))
+    opened = cv2.morphologyEx(dense, cv2.MORPH_OPEN, np.ones((9, 9), np.uint8))
+    _, labels = cv2.connectedComponents(np.maximum(opened, lungs.astype(np.uint8)))
     inside = np.bincount(labels[lungs], minlength=2)
     inside[0] = 0
     outlines, _ = cv2.findContours(

@@ -79,3 +79,9 @@ def read(name: str, split: Split, folder: Path = FOLDER) -> tuple[str, ...]:
     """Give the image ids of one split, in the order of the committed file."""
     with (folder / f"{name}.csv").open(newline="") as file:
         return tuple(row["id"] for row in csv.DictReader(file) if row["split"] == split)
+
+
+def patients(name: str, folder: Path = FOLDER) -> dict[str, str]:
+    """Give the patient of each image id."""
+    with (folder / f"{name}.csv").open(newline="") as file:
+        return {row["id"]: row["patient"] for row in csv.DictReader(file)}

@@ -1,0 +1,47 @@
+"""The data sets' terms, as DATA.md and the sources give them; manifests and cards repeat them."""
+
+from __future__ import annotations
+
+from models.bundle import DataSource
+from training import splits
+
+LICENCE = {
+    "wingspan": (
+        "MIT",
+        "Dong et al. 2018, Unsupervised domain adaptation for automatic estimation of cardiothoracic ratio",
+    ),
+    "jsrt": (
+        "research and education",
+        "Shiraishi et al. 2000 (images); van Ginneken et al. 2006 (contours of the SCR database)",
+    ),
+    "kermany": ("CC BY 4.0", "Kermany et al. 2018, Identifying medical diagnoses and treatable diseases (Cell)"),
+    "kermany-lungs": ("CC BY 4.0", "lung masks by V7 on the images of Kermany et al. 2018"),
+    "nih": (
+        "no restrictions; cite and link the NIH Clinical Center (https://nihcc.app.box.com/v/ChestXray-NIHCC)",
+        "Wang et al. 2017, ChestX-ray8; images provided by the NIH Clinical Center",
+    ),
+    "atrium": ("research", "2018 Atrial Segmentation Challenge, Xiong et al. 2020"),
+    "imagenet": ("Apache-2.0 (Coral)", "MobileNetV2 weights pre-trained on ImageNet-1k, dequantised from 8 bits"),
+}
+NAMES = {
+    "wingspan": "Wingspan chest radiographs with masks",
+    "jsrt": "JSRT chest radiographs with SCR masks",
+    "kermany": "paediatric chest radiographs, Guangzhou",
+    "kermany-lungs": "paediatric lung-field masks (V7)",
+    "nih": "NIH ChestX-ray14 (for the gate's statistics)",
+    "atrium": "left-atrium MR volumes (pictures to be refused)",
+    "imagenet": "ImageNet-1k (initial weights of the encoder)",
+}
+
+
+def source(key: str, images: int, patients: int) -> DataSource:
+    """Describe one data set as far as it was trained on."""
+    licence, citation = LICENCE[key]
+    return DataSource(name=NAMES[key], images=images, patients=patients, licence=licence, citation=citation)
+
+
+def trained_on(name: str, *, prefix: str = "") -> tuple[int, int]:
+    """Count images and patients of the training split of a set, of the ids with a prefix."""
+    ids = [one for one in splits.read(name, "train") if one.startswith(prefix)]
+    patients = splits.patients(name)
+    return len(ids), len({patients[one] for one in ids})
