@@ -28,7 +28,7 @@ from highdicom.sr import (
 from highdicom.sr import Measurement as NumberItem
 from pydicom.dataset import Dataset
 
-from models.codes import AREA, PROBABILITY_UNIT, RATIO, Code
+from models.codes import AREA, PROBABILITY_UNIT, Code
 from models.findings import (
     BundleIdentity,
     Finding,
@@ -44,6 +44,7 @@ from workers.objects.identity import derived_uid, tracking_id, tracking_uid
 from workers.objects.request import ResultRequest
 from workers.objects.source import Source, short_name
 from workers.objects.vocabulary import concept, reason_code
+from workers.objects.wording import finding_sentence
 
 Group = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
 
@@ -166,20 +167,6 @@ def _finding(subject: _Subject, finding: Finding) -> Group:
     _say(group, vocabulary.THRESHOLD_RULE, finding.threshold_rule)
     _say(group, vocabulary.COMMENT, finding_sentence(finding))
     return group
-
-
-def finding_sentence(finding: Finding) -> str:
-    """Return the finding in words."""
-    relation = "at or above" if finding.present else "below"
-    answer = (vocabulary.PRESENT if finding.present else vocabulary.ABSENT).meaning.lower()
-    probability, threshold = f"{finding.probability:.3f}", f"{finding.threshold:.3f}"
-    return f"{finding.label}: {answer} (probability {probability}, {relation} the threshold {threshold})"
-
-
-def measurement_sentence(measurement: Measurement) -> str:
-    """Return the measurement in words."""
-    unit = "" if measurement.unit == RATIO else f" {measurement.unit.meaning}"
-    return f"{measurement.label}: {measurement.value:.4g}{unit}"
 
 
 def _segment(subject: _Subject, image: ImageFindings, segment: Segment, reference: SegmentReference) -> Group:

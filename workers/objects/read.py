@@ -1,68 +1,57 @@
-"""Reading a SEG back into typed segments, for pictures and for checks: what an archive holds, not what was meant."""
+"""Stored results read again: what an archive holds, back as findings, for pictures and tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from highdicom.color import CIELabColor
+from highdicom.seg import Segmentation, segread
+from pydicom.dataset import Dataset
 
 from models.codes import Code
 from models.findings import BundleIdentity, Gate, ImageFindings, Segment
-
-_UNKNOWN = BundleIdentity("unknown", "", "")
+from workers.objects.vocabulary import SEGMENTATION
 
 
 def findings_of_seg(path: Path) -> ImageFindings:
-    """Read a BINARY SEG of one source image (PS3.3 section A.51).
+    """Return the structures of a SEG of this project, with their masks bool (rows, columns).
 
-    Returns
-    -------
-    ImageFindings
-        With the segments only; masks are bool (rows, columns) on the grid of the source.
+    The digest of their bundle is empty: a SEG names the algorithm by name and version. Findings and measurements stand
+    in the report, not here.
+
+    Raises
+    ------
+    ValueError
+        The object is no Segmentation of one source image.
     """
-    ds = dcmread(path)
-    pixels = ds.pixel_array.astype(bool)
-    frames = pixels if pixels.ndim == 3 else pixels[np.newaxis]
-    masks: dict[int, NDArray[np.bool_]] = {}
-    for item, frame in zip(ds.PerFrameFunctionalGroupsSequence, frames, strict=True):
-        masks[int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)] = frame
-    source = ds.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID
+    ds = segread(path)
+    if ds.SOPClassUID != SEGMENTATION or len(ds.get("SourceImageSequence", ())) != 1:
+        raise ValueError(f"{path} is no Segmentation of one source image")
+    uid = str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
     return ImageFindings(
-        sop_instance_uid=str(source),
+        sop_instance_uid=uid,
         gate=Gate(None, ""),
-        segments=tuple(_segment(item, masks[int(item.SegmentNumber)]) for item in ds.SegmentSequence),
+        segments=tuple(_segment(ds, uid, number) for number in ds.segment_numbers),
     )
 
 
-def _segment(item: Dataset, mask: NDArray[np.bool_]) -> Segment:
+def _segment(ds: Segmentation, uid: str, number: int) -> Segment:
+    item = ds.SegmentSequence[number - 1]
     kind = item.SegmentedPropertyTypeCodeSequence[0]
-    modifier = kind.get("SegmentedPropertyTypeModifierCodeSequence")
+    modifiers = kind.get("SegmentedPropertyTypeModifierCodeSequence", ())
+    algorithm = item.SegmentationAlgorithmIdentificationSequence[0]
+    mask = ds.get_pixels_by_source_instance([uid], segment_numbers=[number])[0, :, :, 0]
+    red, green, blue = CIELabColor.from_dicom_value(item.RecommendedDisplayCIELabValue).to_rgb(clip=True)
     return Segment(
         label=str(item.SegmentLabel),
         property_type=_code(kind),
         property_category=_code(item.SegmentedPropertyCategoryCodeSequence[0]),
-        laterality=_code(modifier[0]) if modifier else None,
-        colour_rgb=_rgb(item.RecommendedDisplayCIELabValue),
-        mask=mask,
-        bundle=_UNKNOWN,
+        laterality=_code(modifiers[0]) if modifiers else None,
+        colour_rgb=(red, green, blue),
+        mask=mask.astype(bool),
+        bundle=BundleIdentity(str(algorithm.AlgorithmName), str(algorithm.AlgorithmVersion), ""),
     )
 
 
 def _code(item: Dataset) -> Code:
     return Code(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
-
-
-def _rgb(encoded: list[int]) -> tuple[int, int, int]:
-    """Convert PCS-values of PS3.3 section C.10.7.1.1 (CIELab in 16 bits, D50) to sRGB."""
-    lightness, a, b = encoded[0] * 100 / 65535, encoded[1] * 255 / 65535 - 128, encoded[2] * 255 / 65535 - 128
-    fy = (lightness + 16) / 116
-    curve = [t**3 if t > 6 / 29 else 3 * (6 / 29) ** 2 * (t - 4 / 29) for t in (fy + a / 500, fy, fy - b / 200)]
-    xyz = np.array(curve) * (0.9642, 1.0, 0.8249)
-    # Bradford-adapted D50 to linear sRGB
-    matrix = ((3.1339, -1.6169, -0.4906), (-0.9788, 1.9161, 0.0335), (0.0719, -0.2290, 1.4052))
-    linear = np.clip(np.array(matrix) @ xyz, 0, 1)
-    values = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    red, green, blue = (round(float(value) * 255) for value in values)
-    return red, green, blue

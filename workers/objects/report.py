@@ -5,7 +5,7 @@ Every study is answered. Where nothing was computed the report says so, image by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 
 from highdicom.sr import (
@@ -22,27 +22,24 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from models.codes import Code
-from models.findings import ImageFindings
 from workers.objects import equipment, vocabulary
 from workers.objects.groups import (
     Group,
     SegmentReference,
     code_item,
     declined_group,
-    finding_sentence,
     image_groups,
-    measurement_sentence,
 )
 from workers.objects.identity import derived_uid, result_uid, series_uid
 from workers.objects.library import image_library
 from workers.objects.part10 import local_time
 from workers.objects.request import EncodedResult, Predecessor, Profile, ResultKind, ResultRequest
-from workers.objects.source import COMPUTED_RADIOGRAPHY_IMAGE_STORAGE, Source, empty_header, short_name
-from workers.objects.vocabulary import concept, reason_code
+from workers.objects.source import COMPUTED_RADIOGRAPHY_IMAGE_STORAGE, Source, empty_header
+from workers.objects.vocabulary import concept
+from workers.objects.wording import limits, study_lines, study_status
 
 SERIES_NUMBER = 9102
 SERIES_DESCRIPTION = f"AI SR - {equipment.RESEARCH_ONLY}"
-COMPREHENSIVE_3D_SR_STORAGE = "1.2.840.10008.5.1.4.1.1.88.34"
 
 TITLES: dict[Profile, Code] = {
     "ohif": vocabulary.DIAGNOSTIC_IMAGING_REPORT,
@@ -170,60 +167,6 @@ def _evaluations(request: ResultRequest, by_uid: dict[str, Source]) -> Container
     return container
 
 
-def study_status(request: ResultRequest) -> Code:
-    """Return how the analysis of the study went (PS3.16 CID 6042); anything left out makes it partial."""
-    analysed = [image for image in request.images if image.gate.passed]
-    left_out = len(request.declined) + len(request.images) - len(analysed)
-    left_out += sum(len(image.not_computed) for image in analysed)
-    if analysed:
-        return vocabulary.PARTIALLY_SUCCEEDED if left_out else vocabulary.SUCCEEDED
-    failed = any(declined.reason == declined.reason.ANALYSIS_FAILED for declined in request.declined)
-    return vocabulary.FAILED if failed else vocabulary.NOT_ATTEMPTED
-
-
-def study_lines(request: ResultRequest, names: Mapping[str, str] | None = None) -> list[str]:
-    """Return the result in sentences: one for each finding, measurement and image left out.
-
-    Parameters
-    ----------
-    names
-        What to call each image, by SOP Instance UID; only used where there is more than one.
-    """
-    several = len(request.images) + len(request.declined) > 1
-    lines: list[str] = []
-    for image in request.images:
-        lines += [_named(line, image.sop_instance_uid, names, several) for line in _image_lines(image)]
-    for declined in request.declined:
-        line = f"not analysed: {reason_code(declined.reason).meaning}."
-        lines.append(_named(line, declined.sop_instance_uid, names, several))
-    return lines
-
-
-def _named(line: str, uid: str, names: Mapping[str, str] | None, several: bool) -> str:
-    if not several:
-        return line[0].upper() + line[1:]
-    name = (names or {}).get(uid) or short_name(uid)
-    return f"{name[0].upper()}{name[1:]}: {line}"
-
-
-def _image_lines(image: ImageFindings) -> list[str]:
-    if image.gate.reason is not None:
-        return [f"not analysed: {reason_code(image.gate.reason).meaning}."]
-    lines = [finding_sentence(finding) for finding in image.findings]
-    lines += [measurement_sentence(measurement) for measurement in image.measurements]
-    lines += [f"{item.label} not computed: {reason_code(item.reason).meaning}." for item in image.not_computed]
-    return lines or ["analysed; no finding was asked for."]
-
-
-def limits(request: ResultRequest) -> str:
-    """Return the statement that stands in every report."""
-    names = ", ".join(f"{a.model_name} {a.version}" for a in equipment.algorithms(request))
-    return (
-        f"{equipment.RESEARCH_ONLY}. Preliminary, made by software ({names}) and not reviewed by a person. "
-        "It may miss findings and may be wrong; what is not listed was not looked for."
-    )
-
-
 def _text(name: Code, value: str) -> TextContentItem:
     return TextContentItem(concept(name), " ".join(value.split()), relationship_type=_CONTAINS)
 
@@ -265,7 +208,7 @@ def _refer_to_predecessors(ds: Comprehensive3DSR, request: ResultRequest, predec
     """Name the reports that this one supersedes (0040,A360)."""
     by_series: dict[str, list[Dataset]] = {}
     for predecessor in predecessors:
-        if predecessor.sop_class_uid == COMPREHENSIVE_3D_SR_STORAGE:
+        if predecessor.sop_class_uid == vocabulary.SR_3D:
             reference = _reference(predecessor.sop_class_uid, predecessor.sop_instance_uid)
             by_series.setdefault(predecessor.series_instance_uid, []).append(reference)
     if by_series:

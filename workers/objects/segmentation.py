@@ -1,7 +1,6 @@
 """DICOM Segmentation of one source image (PS3.3 section A.51): BINARY, on the pixel grid of its source.
 
-highdicom's object is completed where dciodvfy 2022 fails it: Patient Orientation (0020,0020), Type 2C, and Slice
-Thickness (0018,0050), Type 1C where there is a Frame of Reference.
+highdicom's object is completed where dciodvfy 2022 fails it: Patient Orientation (0020,0020), Type 2C.
 """
 
 from __future__ import annotations
@@ -130,8 +129,6 @@ def _complete(ds: Segmentation, source: Source, profile: Profile) -> None:
     if "ContentCreatorName" not in ds:
         ds.ContentCreatorName = None
     shared: Dataset = ds.SharedFunctionalGroupsSequence[0]
-    if "FrameOfReferenceUID" in source.header and "PixelMeasuresSequence" in shared:
-        shared.PixelMeasuresSequence[0].SliceThickness = source.header.SliceThickness
     if profile == "ohif" and "PlaneOrientationSequence" not in shared:
         plane = Dataset()
         plane.ImageOrientationPatient = _AXIAL_OF_THE_IMAGE

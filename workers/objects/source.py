@@ -11,9 +11,8 @@ import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom import config, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -63,6 +62,9 @@ _REQUEST = (
     "RequestedProcedureID",
     "RequestedProcedureDescription",
 )
+_NOMINAL_THICKNESS = "1"
+"""A projection has no slices, yet Pixel Measures without Slice Thickness fail dciodvfy where there is a Frame of
+Reference (Type 1C), and highdicom and dcmqi cannot read them at all."""
 _PARSE_ERRORS = (
     InvalidDicomError,
     EOFError,
@@ -156,10 +158,10 @@ def _order(source: Source) -> tuple[int, int, str]:
 
 
 def _read(path: Path) -> Source | None:
-    content = path.read_bytes()
     for parse in (_whole_header, _leading_header):
         try:
-            ds = parse(content)
+            with path.open("rb") as file:
+                ds = parse(file)
         except _PARSE_ERRORS:
             continue
         source = _source(ds)
@@ -168,17 +170,17 @@ def _read(path: Path) -> Source | None:
     return None
 
 
-def _whole_header(content: bytes) -> Dataset:
-    return dcmread(BytesIO(content), stop_before_pixels=True)
+def _whole_header(file: BinaryIO) -> Dataset:
+    return dcmread(file, stop_before_pixels=True)
 
 
-def _leading_header(content: bytes) -> Dataset:
+def _leading_header(file: BinaryIO) -> Dataset:
     """Parse up to the series, for an object that is broken further on."""
 
     def past_series(tag: BaseTag, vr: str | None, length: int) -> bool:
         return bool(tag > _SERIES_INSTANCE_UID_TAG)
 
-    return read_partial(BytesIO(content), stop_when=past_series)
+    return read_partial(file, stop_when=past_series)
 
 
 def _source(ds: Dataset) -> Source | None:
@@ -231,12 +233,14 @@ def _copy_geometry(ds: Dataset, header: Dataset) -> None:
         spacing = _numbers(ds, keyword, 2)
         if spacing and min(spacing) > 0:
             _put(header, keyword, _values(ds, keyword))
+    thickness = _numbers(ds, "SliceThickness", 1)
+    _put(
+        header, "SliceThickness", _value(ds, "SliceThickness") if thickness and thickness[0] > 0 else _NOMINAL_THICKNESS
+    )
     frame_of_reference = _uid(ds, "FrameOfReferenceUID")
     if frame_of_reference is None:
         return
     header.FrameOfReferenceUID = UID(frame_of_reference)
-    thickness = _numbers(ds, "SliceThickness", 1)
-    _put(header, "SliceThickness", _value(ds, "SliceThickness") if thickness and thickness[0] > 0 else "1")
     whole = _numbers(ds, "ImagePositionPatient", 3) and _numbers(ds, "ImageOrientationPatient", 6)
     if whole and "PixelSpacing" in header:
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):

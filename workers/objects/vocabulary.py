@@ -9,6 +9,11 @@ from models.codes import Code
 from models.findings import NotComputedReason
 from node.reasons import Reason
 
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+"""SOP class Segmentation Storage (PS3.4 annex B)."""
+SR_3D = "1.2.840.10008.5.1.4.1.1.88.34"
+"""SOP class Comprehensive 3D SR Storage (PS3.4 annex B)."""
+
 PRIVATE_SCHEME = "99HILUM"
 
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")

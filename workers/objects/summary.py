@@ -1,0 +1,97 @@
+"""The result as plain values for people and programs: JSON that a job keeps and the command line prints.
+
+Holds UIDs and findings, and no attribute of the patient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.findings import BundleIdentity, Finding, ImageFindings, Measurement, NotComputed, NotComputedReason, Segment
+from node.reasons import Reason
+from workers.objects.equipment import RESEARCH_ONLY
+from workers.objects.request import ResultRequest
+from workers.objects.vocabulary import reason_code
+from workers.objects.wording import study_lines, study_status
+
+
+def summary(request: ResultRequest) -> dict[str, Any]:
+    """Return the whole result.
+
+    Returns
+    -------
+    dict
+        `status` (PS3.16 CID 6042, in words), `notice`, `revision`, `created_at` (ISO 8601), `algorithms`, `images`
+        (each with `gate`, `findings`, `structures`, `measurements`, `not_computed`, `pixel_notes`), `declined`, and
+        `text`: the same in sentences. Every reason has `reason` (stable value) and `meaning` (words).
+    """
+    return {
+        "status": study_status(request).meaning,
+        "notice": RESEARCH_ONLY,
+        "study_instance_uid": request.study_instance_uid,
+        "revision": request.revision,
+        "created_at": request.created_at.isoformat(),
+        "configuration_digest": request.configuration_digest,
+        "algorithms": [_algorithm(bundle, request) for bundle in request.bundles],
+        "images": [_image(image) for image in request.images],
+        "declined": [
+            {"sop_instance_uid": d.sop_instance_uid, **_reason(d.reason), "detail": d.detail} for d in request.declined
+        ],
+        "text": study_lines(request),
+    }
+
+
+def _algorithm(bundle: BundleIdentity, request: ResultRequest) -> dict[str, Any]:
+    uses = [use.text for use in request.intended_use if use.bundle_name == bundle.name]
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "digest": bundle.digest,
+        "intended_use": uses[0] if uses else None,
+    }
+
+
+def _image(image: ImageFindings) -> dict[str, Any]:
+    gate = {"passed": image.gate.passed, "detail": image.gate.detail}
+    return {
+        "sop_instance_uid": image.sop_instance_uid,
+        "gate": gate if image.gate.reason is None else {**gate, **_reason(image.gate.reason)},
+        "findings": [_finding(finding) for finding in image.findings],
+        "structures": [_structure(segment) for segment in image.segments],
+        "measurements": [_measurement(measurement) for measurement in image.measurements],
+        "not_computed": [_not_computed(item) for item in image.not_computed],
+        "pixel_notes": list(image.pixel_notes),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "label": finding.label,
+        "code": f"{finding.code.value} {finding.code.scheme}",
+        "present": finding.present,
+        "probability": float(finding.probability),
+        "threshold": float(finding.threshold),
+        "threshold_rule": finding.threshold_rule,
+        "bundle": finding.bundle.name,
+    }
+
+
+def _structure(segment: Segment) -> dict[str, Any]:
+    return {"label": segment.label, "pixels": int(segment.mask.sum()), "bundle": segment.bundle.name}
+
+
+def _measurement(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "label": measurement.label,
+        "value": float(measurement.value),
+        "unit": measurement.unit.meaning,
+        "bundle": measurement.bundle.name,
+    }
+
+
+def _not_computed(item: NotComputed) -> dict[str, Any]:
+    return {"label": item.label, "bundle": item.bundle.name, **_reason(item.reason), "detail": item.detail}
+
+
+def _reason(reason: Reason | NotComputedReason) -> dict[str, str]:
+    return {"reason": reason.value, "meaning": reason_code(reason).meaning}

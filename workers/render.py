@@ -1,0 +1,204 @@
+"""One picture for people: the radiograph with its structures outlined, the diameters, the findings and the limits.
+
+A PNG is no DICOM object and leaves the archive easily, so it bears the statement and no attribute of the patient.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from models import codes
+from models.anatomy import bounding_box
+from models.findings import Box, ImageFindings, Segment
+from models.geometry import Orientation
+from workers.objects.equipment import RESEARCH_ONLY
+from workers.objects.vocabulary import reason_code
+from workers.objects.wording import finding_sentence, measurement_sentence
+
+HEIGHT_INCHES = 9.0
+PANEL_INCHES = 4.2
+DPI = 110
+
+_FILL, _LINE = 0.16, 1.8
+_BACKGROUND, _TEXT, _MUTED, _WARNING = "#101418", "#e8edf2", "#9aa7b4", "#ffb454"
+_PRESENT, _DIAMETER = "#ff7b72", "#ffd866"
+_LONGEST = 1600
+"""Rows or columns of the radiograph in the picture; larger ones are thinned."""
+
+Mask = NDArray[np.bool_]
+
+
+def overlay_png(
+    pixels: NDArray[np.float32], image: ImageFindings, path: Path, *, orientation: Orientation | None = None
+) -> None:
+    """Draw the findings of one image onto it and write a PNG.
+
+    Parameters
+    ----------
+    pixels
+        float32 (rows, columns) in 0 to 1, bright is dense, on the canonical grid.
+    image
+        Its findings; masks bool (rows, columns) on the source grid.
+    orientation
+        How the source lies on the canonical grid; None: as it is.
+
+    Raises
+    ------
+    ValueError
+        A mask does not fit the pixels.
+    """
+    lay = (orientation or Orientation()).to_canonical
+    masks = [np.asarray(lay(segment.mask), np.bool_) for segment in image.segments]
+    for segment, mask in zip(image.segments, masks, strict=True):
+        if mask.shape != pixels.shape:
+            raise ValueError(f"mask of {segment.label!r} is {mask.shape}, the picture is {pixels.shape}")
+    rows, columns = pixels.shape
+    width = HEIGHT_INCHES * min(max(columns / rows, 0.5), 2.0)
+    figure = Figure(figsize=(width + PANEL_INCHES, HEIGHT_INCHES), dpi=DPI, facecolor=_BACKGROUND)
+    picture = figure.add_axes((0.0, 0.04, width / (width + PANEL_INCHES), 0.96))
+    _draw_radiograph(picture, pixels)
+    for segment, mask in zip(image.segments, masks, strict=True):
+        _draw_structure(picture, segment, mask)
+    _draw_diameters(picture, image, masks)
+    _write_panel(figure, width / (width + PANEL_INCHES), image)
+    figure.text(0.5, 0.012, RESEARCH_ONLY, color=_WARNING, ha="center", fontsize=11, fontweight="bold")
+    FigureCanvasAgg(figure)
+    figure.savefig(path, format="png", facecolor=_BACKGROUND, metadata={"Software": None})
+
+
+def _draw_radiograph(axes: Axes, pixels: NDArray[np.float32]) -> None:
+    rows, columns = pixels.shape
+    step = max(1, -(-max(rows, columns) // _LONGEST))
+    axes.imshow(
+        pixels[::step, ::step], cmap="gray", vmin=0, vmax=1, extent=(0, columns, rows, 0), interpolation="antialiased"
+    )
+    axes.set_axis_off()
+
+
+def _draw_structure(axes: Axes, segment: Segment, mask: Mask) -> None:
+    """Draw fill and outline, thinned alike."""
+    rows, columns = mask.shape
+    step = max(1, -(-max(rows, columns) // _LONGEST))
+    thinned = mask[::step, ::step]
+    colour = _hex(segment)
+    fill = np.zeros((*thinned.shape, 4), np.float32)  # rows columns RGBA
+    fill[thinned] = (*(part / 255 for part in segment.colour_rgb), _FILL)
+    axes.imshow(fill, extent=(0, columns, rows, 0), interpolation="nearest")
+    y = (np.arange(thinned.shape[0]) + 0.5) * step
+    x = (np.arange(thinned.shape[1]) + 0.5) * step
+    if thinned.any() and not thinned.all():
+        axes.contour(x, y, thinned.astype(np.float32), levels=[0.5], colors=[colour], linewidths=[_LINE])
+
+
+def _draw_diameters(axes: Axes, image: ImageFindings, masks: list[Mask]) -> None:
+    """Draw the widest extent of the heart and of both lungs, as models/anatomy.py measures them."""
+    heart = _box([m for s, m in zip(image.segments, masks, strict=True) if s.property_type == codes.HEART])
+    lungs = [m for s, m in zip(image.segments, masks, strict=True) if s.property_type == codes.LUNG]
+    chest = _box(lungs) if len(lungs) > 1 else None
+    if heart is not None:
+        ratios = [m.value for m in image.measurements if m.code == codes.CARDIOTHORACIC_RATIO]
+        name = f"heart (CTR {ratios[0]:.2f})" if ratios else "heart"
+        _draw_width(axes, heart, heart.y0 + 0.45 * (heart.y1 - heart.y0), name)
+    if chest is not None:
+        _draw_width(axes, chest, chest.y1 - 0.02 * (chest.y1 - chest.y0), "thorax")
+
+
+def _draw_width(axes: Axes, box: Box, row: float, name: str) -> None:
+    axes.plot([box.x0, box.x1], [row, row], color=_DIAMETER, linewidth=1.6)
+    for column in (box.x0, box.x1):
+        axes.plot([column, column], [box.y0, box.y1], color=_DIAMETER, linewidth=0.7, linestyle=(0, (4, 4)), alpha=0.7)
+    axes.annotate(
+        name,
+        ((box.x0 + box.x1) / 2, row),
+        xytext=(0, 4),
+        textcoords="offset points",
+        color=_DIAMETER,
+        ha="center",
+        fontsize=9,
+    )
+
+
+def _box(masks: list[Mask]) -> Box | None:
+    return bounding_box(np.logical_or.reduce(masks)) if masks else None
+
+
+def _write_panel(figure: Figure, left: float, image: ImageFindings) -> None:
+    """Write the findings beside the picture, from the top down."""
+    panel = figure.add_axes((left, 0.04, 1 - left, 0.96))
+    panel.set_axis_off()
+    panel.set_xlim(0, 1)
+    panel.set_ylim(0, 1)
+    y = 0.955
+    for text, colour, size, bold in _panel_lines(image):
+        lines = _wrapped(text, size, bold=bold)
+        for line in lines:
+            panel.text(0.06, y, line, color=colour, fontsize=size, fontweight="bold" if bold else "normal", va="top")
+            y -= size * 0.00235
+        y -= 0.008 if text else 0.014
+    handles: list[Patch | Line2D] = [
+        Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=s.label) for s in image.segments
+    ]
+    if handles:
+        handles.append(Line2D([], [], color=_DIAMETER, label="diameters"))
+        legend = panel.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.03, 0.0), frameon=False, fontsize=11)
+        for label in legend.get_texts():
+            label.set_color(_TEXT)
+
+
+def _panel_lines(image: ImageFindings) -> list[tuple[str, str, float, bool]]:
+    """Return (text, colour, size in points, bold) for each entry."""
+    lines: list[tuple[str, str, float, bool]] = []
+    if image.gate.reason is not None:
+        lines.append(("Not analysed", _WARNING, 15, True))
+        lines.append((f"{reason_code(image.gate.reason).meaning}. {image.gate.detail}", _TEXT, 11, False))
+    if image.findings:
+        lines.append(("Findings", _MUTED, 12, True))
+        lines += [
+            (_capital(finding_sentence(f)), _PRESENT if f.present else _TEXT, 11, f.present) for f in image.findings
+        ]
+        lines.append(("", _TEXT, 11, False))
+    if image.measurements:
+        lines.append(("Measurements", _MUTED, 12, True))
+        lines += [(_capital(measurement_sentence(m)), _TEXT, 11, False) for m in image.measurements]
+        lines.append(("", _TEXT, 11, False))
+    if image.not_computed:
+        lines.append(("Not computed", _MUTED, 12, True))
+        lines += [
+            (f"{_capital(n.label)}: {reason_code(n.reason).meaning}", _WARNING, 11, False) for n in image.not_computed
+        ]
+        lines.append(("", _TEXT, 11, False))
+    bundles = (
+        {f.bundle for f in image.findings} | {s.bundle for s in image.segments} | {m.bundle for m in image.measurements}
+    )
+    if bundles:
+        lines.append(("Algorithms", _MUTED, 12, True))
+        lines += [(f"{b.name} {b.version}", _MUTED, 10, False) for b in sorted(bundles, key=lambda b: b.name)]
+    return lines
+
+
+def _wrapped(text: str, size: float, *, bold: bool) -> list[str]:
+    """Break a text at words so that it fits the panel."""
+    limit = int(PANEL_INCHES * 0.9 * 72 / (size * (0.64 if bold else 0.57)))
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > limit:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _hex(segment: Segment) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*segment.colour_rgb)
