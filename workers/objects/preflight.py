@@ -83,12 +83,13 @@ def preflight(results: Sequence[EncodedResult], request: ResultRequest, sources:
     PreflightFailed
         With the kind of object, what is wrong with it and what was expected.
     """
+    _check_sources(request, sources)
     known = {source.uid for source in sources}
     made: set[str] = set()
     for result in results:
         ds = dcmread(BytesIO(result.content))
         _check_attributes(ds, result, request)
-        _check_source(ds, result, request, sources)
+        _check_patient(ds, result, sources)
         if result.kind is ResultKind.SEG:
             _check_references(
                 ds, result, known | {str(i.ReferencedSOPInstanceUID) for i in ds.get("ReferencedInstanceSequence", ())}
@@ -122,13 +123,20 @@ def _check_attributes(ds: Dataset, result: EncodedResult, request: ResultRequest
         raise _fail(result, "Media Storage SOP Instance UID differs from the SOP Instance UID")
 
 
-def _check_source(ds: Dataset, result: EncodedResult, request: ResultRequest, sources: Sequence[Source]) -> None:
-    """Check that a result carries the patient and study of its sources; values are compared, never quoted."""
+def _check_sources(request: ResultRequest, sources: Sequence[Source]) -> None:
+    """Check that the sources are one study of one patient; the patient's values are compared, never quoted."""
     for source in sources:
         if source.header.StudyInstanceUID != request.study_instance_uid:
-            raise _fail(result, f"source {source.uid} belongs to study {source.header.StudyInstanceUID}")
+            raise PreflightFailed(
+                f"source {source.uid} belongs to study {source.header.StudyInstanceUID}, "
+                f"expected {request.study_instance_uid}"
+            )
         if source.header.PatientID != sources[0].header.PatientID:
-            raise _fail(result, "the sources name different patients")
+            raise PreflightFailed("the sources name different patients, expected one Patient ID")
+
+
+def _check_patient(ds: Dataset, result: EncodedResult, sources: Sequence[Source]) -> None:
+    """Check that a result carries the patient of its sources."""
     for keyword in (*_SHARED_WITH_SOURCE, "PatientName"):
         if keyword not in ds:
             raise _fail(result, f"{keyword} is missing, expected a value or an empty one (Type 2)")

@@ -1,0 +1,98 @@
+"""Sources as they come: lacking, odd, foreign."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from tests import result_requests as made
+from tests import sources
+from tests.encoded import (
+    IDENTITY,
+    PROFILES,
+    one_image,
+    read,
+    report_of,
+)
+from workers.objects.encode import encode
+from workers.objects.request import Profile
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_source_that_lacks_nearly_everything_still_yields_results(tmp_path: Path, profile: Profile) -> None:
+    others = (
+        "SpecificCharacterSet",
+        "PatientAge",
+        "StudyDescription",
+        "PatientOrientation",
+        "PixelSpacing",
+        "ImagerPixelSpacing",
+        "ViewPosition",
+        "SeriesNumber",
+        "InstanceNumber",
+        "Modality",
+        "BodyPartExamined",
+    )
+    request = one_image(tmp_path, sop_class=sources.CR, drop=(*IDENTITY, *others))
+    for ds in map(read, encode(request, profile=profile)):
+        assert all(keyword in ds and not ds[keyword].value for keyword in IDENTITY)
+
+
+def test_empty_patient_attributes_stay_empty(tmp_path: Path) -> None:
+    seg, sr = map(read, encode(one_image(tmp_path, **dict.fromkeys(IDENTITY, "")), profile="ohif"))
+    assert all(not ds[keyword].value for ds in (seg, sr) for keyword in IDENTITY)
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name", "written_as"),
+    [
+        ("ISO_IR 100", "Müller^Jörg", "ISO_IR 100"),
+        ("ISO_IR 144", "Люкceмбypг^Анна", "ISO_IR 192"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", "ISO_IR 192"),
+        ("GB18030", "Wang^XiaoDong=王^小东", "ISO_IR 192"),
+        ("ISO_IR 192", "Ελένη^Παπαδοπούλου", "ISO_IR 192"),
+    ],
+)
+def test_names_survive_their_character_set(tmp_path: Path, character_set: str, name: str, written_as: str) -> None:
+    request = one_image(tmp_path, SpecificCharacterSet=character_set, PatientName=name, ReferringPhysicianName=name)
+    for ds in map(read, encode(request, profile="ohif")):
+        assert str(ds.PatientName) == str(ds.ReferringPhysicianName) == name
+        assert ds.SpecificCharacterSet == written_as
+
+
+def test_unusable_values_are_left_out_and_identifying_ones_kept(tmp_path: Path) -> None:
+    path = sources.source(tmp_path)
+    content = path.read_bytes()
+    for ours, theirs in ((b"19600229", b"1960-2-9"), (b"081500", b"8.15pm"), (b"066Y", b"old ")):
+        content = content.replace(ours, theirs)
+    path.write_bytes(content.replace(b"PLANTED-ID", b"../../etc/"))
+    request = made.request((path,), (made.image(sources.uid()),))
+    for ds in map(read, encode(request, profile="ohif")):
+        assert ds.PatientID == "../../etc/"
+        assert not ds.PatientBirthDate and not ds.StudyTime and "PatientAge" not in ds
+
+
+def test_values_that_look_like_paths_stay_values(tmp_path: Path) -> None:
+    names = sorted(p.name for p in tmp_path.parent.iterdir())
+    request = one_image(
+        tmp_path, PatientID="../../../tmp/x", PatientName="/etc/passwd^..", AccessionNumber="../..", StudyID=".."
+    )
+    sr = report_of(encode(request, profile="ohif"))
+    assert (sr.PatientID, sr.AccessionNumber, sr.StudyID) == ("../../../tmp/x", "../..", "..")
+    assert sorted(p.name for p in tmp_path.parent.iterdir()) == names
+
+
+@pytest.mark.parametrize("spacing", [["0.000", "0.000"], ["-1", "0.2"]])
+def test_an_impossible_spacing_is_not_repeated(tmp_path: Path, spacing: list[str]) -> None:
+    seg = read(encode(one_image(tmp_path, PixelSpacing=spacing), profile="ohif")[0])
+    assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
+
+
+def test_private_attributes_are_not_repeated(tmp_path: Path) -> None:
+    request = one_image(tmp_path)
+    ds = dcmread(request.sources[0])
+    ds.private_block(0x0011, "PLANTED", create=True).add_new(1, "LO", "PLANTED-PRIVATE")
+    ds.save_as(request.sources[0])
+    assert all(b"PLANTED-PRIVATE" not in r.content for r in encode(request, profile="ohif"))
