@@ -271,8 +271,8 @@ class Spool:
             try:
                 files = tuple(sorted(p for p in path.iterdir() if p.suffix == ".dcm"))
                 info = AssociationInfo.read(path)
-            except FileNotFoundError:
-                continue  # removed by another process in this moment
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # removed by another process in this moment, or not ours
             yield IncomingFolder(path, info, files, outcome)
 
     def keep(self, file: Path) -> KeptObject:

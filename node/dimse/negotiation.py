@@ -95,6 +95,8 @@ def read_proposal(content: bytes, peer_address: str) -> Proposal:
         raise ProtocolError(
             AbortReason.INVALID_PARAMETER, f"A-ASSOCIATE-RQ cannot be read: {type(error).__name__}"
         ) from error
+    if not all(context.transfer_syntaxes for context in contexts):
+        raise ProtocolError(AbortReason.INVALID_PARAMETER, "a presentation context without transfer syntax")
     return Proposal(request, contexts, roles)
 
 
