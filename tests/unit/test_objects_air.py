@@ -122,7 +122,8 @@ def test_air_11_a_new_revision_is_a_new_instance_of_the_same_series(tmp_path: Pa
     assert [r.series_instance_uid for r in second] == [r.series_instance_uid for r in first]
     assert not {r.sop_instance_uid for r in second} & {r.sop_instance_uid for r in first}
     seg, sr = map(read, second)
-    assert (seg.InstanceNumber, sr.InstanceNumber) == (2, 2)
+    # OHIF shows the last SEG of a series, and the first SR.
+    assert (seg.InstanceNumber, sr.InstanceNumber) == (2, 9998)
     assert seg.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == first[0].sop_instance_uid
     series = sr.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
     assert series.SeriesInstanceUID == first[1].series_instance_uid

@@ -233,3 +233,15 @@ def test_the_zone_of_the_request_is_kept_where_the_source_names_none(tmp_path: P
     zone = timezone(timedelta(hours=2))
     sr = report_of(encode(replace(one_image(tmp_path), created_at=made.CREATED.astimezone(zone)), profile="ohif"))
     assert sr.ContentTime == "101630"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_findings_and_measurements_come_back_from_the_report(tmp_path: Path, profile: Profile) -> None:
+    request = one_image(tmp_path)
+    seg, sr = tmp_path / "seg.dcm", tmp_path / "sr.dcm"
+    for path, result in zip((seg, sr), encode(request, profile=profile), strict=True):
+        path.write_bytes(result.content)
+    found, expected = findings_of_seg(seg, sr), request.images[0]
+    assert [replace(f, bundle=made.PNEUMONIA) for f in found.findings] == list(expected.findings)
+    measured = {m.label: replace(m, bundle=made.LUNGS) for m in found.measurements}
+    assert measured == {m.label: m for m in expected.measurements}

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, segread
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from models.codes import Code
-from models.findings import BundleIdentity, Gate, ImageFindings, Segment
-from workers.objects.vocabulary import SEGMENTATION
+from models.findings import BundleIdentity, Finding, Gate, ImageFindings, Measurement, Segment
+from workers.objects import vocabulary
 
 
-def findings_of_seg(path: Path) -> ImageFindings:
+def findings_of_seg(path: Path, report: Path | None = None) -> ImageFindings:
     """Return the structures of a SEG of this project, with their masks bool (rows, columns).
 
-    The digest of their bundle is empty: a SEG names the algorithm by name and version. Findings and measurements stand
-    in the report, not here.
+    Parameters
+    ----------
+    report
+        The SR of the same study; with it, findings and measurements too.
+
+    Notes
+    -----
+    The digest of their bundles is empty: results name an algorithm by name and version.
 
     Raises
     ------
@@ -25,13 +33,16 @@ def findings_of_seg(path: Path) -> ImageFindings:
         The object is no Segmentation of one source image.
     """
     ds = segread(path)
-    if ds.SOPClassUID != SEGMENTATION or len(ds.get("SourceImageSequence", ())) != 1:
+    if ds.SOPClassUID != vocabulary.SEGMENTATION or len(ds.get("SourceImageSequence", ())) != 1:
         raise ValueError(f"{path} is no Segmentation of one source image")
     uid = str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
+    groups = [] if report is None else [group for group in _groups(dcmread(report)) if _refers_to(group, uid)]
     return ImageFindings(
         sop_instance_uid=uid,
         gate=Gate(None, ""),
         segments=tuple(_segment(ds, uid, number) for number in ds.segment_numbers),
+        findings=tuple(_finding(group) for group in groups if _is_finding(group)),
+        measurements=tuple(m for group in groups if not _is_finding(group) for m in _measurements(group)),
     )
 
 
@@ -51,6 +62,74 @@ def _segment(ds: Segmentation, uid: str, number: int) -> Segment:
         mask=mask.astype(bool),
         bundle=BundleIdentity(str(algorithm.AlgorithmName), str(algorithm.AlgorithmVersion), ""),
     )
+
+
+def _groups(sr: Dataset) -> Iterator[Dataset]:
+    """Yield the measurement groups (TID 1501, TID 1410)."""
+    for container in _named(sr, vocabulary.IMAGING_MEASUREMENTS):
+        yield from _named(container, vocabulary.MEASUREMENT_GROUP)
+
+
+def _refers_to(group: Dataset, uid: str) -> bool:
+    return any(
+        reference.ReferencedSOPInstanceUID == uid
+        for item in group.ContentSequence
+        for reference in item.get("ReferencedSOPSequence", ())
+    )
+
+
+def _is_finding(group: Dataset) -> bool:
+    return bool(_named(group, vocabulary.PROBABILITY))
+
+
+def _finding(group: Dataset) -> Finding:
+    (probability,), (threshold,) = (_named(group, code) for code in (vocabulary.PROBABILITY, vocabulary.THRESHOLD))
+    rules = _named(group, vocabulary.THRESHOLD_RULE)
+    return Finding(
+        label=_label(group),
+        code=_code(_named(group, vocabulary.FINDING)[0].ConceptCodeSequence[0]),
+        probability=_value(probability),
+        threshold=_value(threshold),
+        threshold_rule=str(rules[0].TextValue) if rules else "",
+        bundle=_bundle(group),
+    )
+
+
+def _measurements(group: Dataset) -> Iterator[Measurement]:
+    of_segment = _named(group, vocabulary.REFERENCED_SEGMENT)
+    for item in group.ContentSequence:
+        if item.ValueType != "NUM":
+            continue
+        name = _code(item.ConceptNameCodeSequence[0])
+        sites = _named(group if of_segment else item, vocabulary.FINDING_SITE)
+        sides = _named(sites[0], vocabulary.LATERALITY) if sites else []
+        yield Measurement(
+            label=f"{_label(group)} {name.meaning.lower()}" if of_segment else _label(group),
+            code=name,
+            value=_value(item),
+            unit=_code(item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0]),
+            finding_site=_code(sites[0].ConceptCodeSequence[0]) if sites else None,
+            laterality=_code(sides[0].ConceptCodeSequence[0]) if sides else None,
+            bundle=_bundle(group),
+        )
+
+
+def _named(ds: Dataset, name: Code) -> list[Dataset]:
+    return [i for i in ds.get("ContentSequence", ()) if i.ConceptNameCodeSequence[0].get("CodeValue") == name.value]
+
+
+def _label(group: Dataset) -> str:
+    """Return what the Tracking Identifier says before the name of the image."""
+    return str(_named(group, vocabulary.TRACKING_IDENTIFIER)[0].TextValue).rpartition(", ")[0]
+
+
+def _bundle(group: Dataset) -> BundleIdentity:
+    names, versions = (_named(group, code) for code in (vocabulary.ALGORITHM_NAME, vocabulary.ALGORITHM_VERSION))
+    return BundleIdentity(str(names[0].TextValue), str(versions[0].TextValue), "")
+
+
+def _value(item: Dataset) -> float:
+    return float(item.MeasuredValueSequence[0].NumericValue)
 
 
 def _code(item: Dataset) -> Code:

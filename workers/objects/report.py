@@ -48,6 +48,7 @@ TITLES: dict[Profile, Code] = {
 """Document title. CID 7021 of TID 1500 is extensible: OHIF 3.13.2 shows the text of an SR under any title but
 (126000, DCM), and under that one stops with a TypeError at the first measurement group without coordinates."""
 
+_LAST_INSTANCE_NUMBER = 10_000
 _CONTAINS = RelationshipTypeValues.CONTAINS
 
 
@@ -84,7 +85,7 @@ def report(
         series_instance_uid=series_uid(request.study_instance_uid, ResultKind.SR, profile),
         series_number=SERIES_NUMBER,
         sop_instance_uid=result_uid(request, ResultKind.SR, profile),
-        instance_number=request.revision,
+        instance_number=_instance_number(request.revision, profile),
         manufacturer=equipment.MANUFACTURER,
         manufacturer_model_name=equipment.MODEL_NAME,
         software_versions=equipment.SOFTWARE_VERSION,
@@ -102,6 +103,14 @@ def report(
     _set_request(ds, subject, request)
     _refer_to_predecessors(ds, request, predecessors)
     return ds
+
+
+def _instance_number(revision: int, profile: Profile) -> int:
+    """Return the Instance Number (0020,0013): the revision, or for OHIF one that falls with each revision.
+
+    OHIF 3.13.2 sorts a series by this number and shows the text of its first SR, which must not be a superseded one.
+    """
+    return revision if profile == "strict" else _LAST_INSTANCE_NUMBER - revision
 
 
 def _content(
