@@ -28,6 +28,7 @@ from node.errors import PeerUnavailable
 from node.header import read_header
 from node.part10 import read_meta
 from node.settings import Destination, Settings
+from tests.peers import listening
 from workers.supervisor import Child, Node
 
 ENDED = {JobState.DONE, JobState.UNDELIVERED, JobState.FAILED}
@@ -130,8 +131,13 @@ class RunningNode:
 
 
 @contextmanager
-def running_node(folder: Path, *, destinations: dict[str, Any], **overrides: Any) -> Iterator[RunningNode]:
-    """Start a node in `folder`; settings in `overrides` replace the quick defaults of tests."""
+def running_node(
+    folder: Path, *, destinations: dict[str, Any], refuses: bool = False, **overrides: Any
+) -> Iterator[RunningNode]:
+    """Start a node in `folder`; settings in `overrides` replace the quick defaults of tests.
+
+    `refuses` says that it will let nobody in, so that it is ready as soon as it listens.
+    """
     values: dict[str, Any] = {
         "home": str(folder / "home"),
         "log_format": "json",
@@ -162,7 +168,8 @@ def running_node(folder: Path, *, destinations: dict[str, Any], **overrides: Any
     watcher.start()
     node = RunningNode(settings, config, supervisor, Database(settings.resolved_database_url), folder / "logs")
     try:
-        wait_for(lambda: _answers(node), what=f"the receiver answers; log:\n{node.log_text()}")
+        ready = (lambda: listening(settings.receiver.port)) if refuses else (lambda: _answers(node))
+        wait_for(ready, what=f"the receiver answers; log:\n{node.log_text()}")
         yield node
     finally:
         node.database.close()
@@ -195,6 +202,8 @@ def _outgoing(path: Path) -> OutgoingFile:
 
 
 def _answers(node: RunningNode) -> bool:
+    if not listening(node.settings.receiver.port):
+        return False
     try:
         scu.echo(node.address, calling_ae_title="TEST", timeout_s=2)
     except PeerUnavailable:

@@ -116,7 +116,7 @@ def work(
         device = _device(settings.analysis.device)
         tasks.register_analysis(celery, settings, device=device)
         queue, pool, count = ANALYSIS_QUEUES[device], "prefork", concurrency or 1
-    arguments = ["worker", "-Q", queue, "--pool", pool, "--concurrency", str(count), "--loglevel", "WARNING"]
+    arguments = ["--quiet", "worker", "-Q", queue, "--pool", pool, "--concurrency", str(count), "--loglevel", "WARNING"]
     arguments += ["--hostname", f"{queue}.{os.getpid()}@%h", "--without-gossip", "--without-mingle"]
     log.info("worker.starting", queue=queue, pool=pool, concurrency=count)
     celery.worker_main(arguments)

@@ -215,10 +215,11 @@ def _report(
         presentation.print_summary(job.summary, console)
         presentation.print_timings(presentation.stages(job), console)
     for seg in paths["seg"]:
-        outlined = findings_of_seg(seg)
+        outlined = findings_of_seg(seg, srs[0] if srs else None)
         source = next(s for s in own if s.header.sop_instance_uid == outlined.sop_instance_uid)
         name = folder / seg.name.replace("seg", "overlay").replace(".dcm", ".png")
-        overlay_png(pixels.read(source.path).pixels, outlined, name)
+        radiograph = pixels.read(source.path)
+        overlay_png(radiograph.pixels, outlined, name, orientation=radiograph.orientation)
         paths["overlay"].append(name)
     presentation.print_files(
         {

@@ -89,7 +89,8 @@ def analyse(study: OfflineStudy, *, networks: Networks, out: Path, profile: Prof
         paths = {image.sop_instance_uid: image.path for image in study.images}
         for number, image in enumerate(analysis.request.images, start=1):
             name = folder / f"overlay-{number}.png"
-            overlay_png(pixels.read(paths[image.sop_instance_uid]).pixels, image, name)
+            radiograph = pixels.read(paths[image.sop_instance_uid])
+            overlay_png(radiograph.pixels, image, name, orientation=radiograph.orientation)
             written.append(name)
     presentation.print_summary(analysis.summary, console)
     presentation.print_timings(analysis.timings_s, console)

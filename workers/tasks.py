@@ -20,6 +20,11 @@ from workers.runtime import Runtime
 log = structlog.get_logger()
 
 
+@signals.setup_logging.connect
+def _keep_our_logging(**_signal: Any) -> None:
+    """Celery leaves logging alone where this signal has a receiver."""
+
+
 class Process:
     """The runtime of this process, opened after the fork and kept."""
 

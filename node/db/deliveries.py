@@ -225,7 +225,7 @@ def _audit(tx: Transaction, job: JobRow, row: DeliveryRow, outcome: Settlement, 
         sha256=result.sha256,
         attempt=row.attempts,
         status=None if outcome.status is None else f"0x{outcome.status:04X}",
-        why=outcome.detail or None,
+        why=None if row.state is DeliveryState.ACCEPTED else outcome.detail or None,
     )
 
 

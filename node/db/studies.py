@@ -121,6 +121,7 @@ def record_arrival(tx: Transaction, arrival: Arrival, *, actor: str, now: dateti
     study = _study_of(tx, arrival)
     same_uid = _rows_of_uid(tx, arrival.sop_instance_uid)
     facts: dict[str, Any] = {
+        "calling_ae_title": calling_ae_title(tx, arrival.association_id),
         "association_id": arrival.association_id,
         "sop_instance_uid": arrival.sop_instance_uid,
         "digest": arrival.digest,

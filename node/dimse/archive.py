@@ -6,6 +6,7 @@ No archive for real use: it has no database, answers no query, and trusts whoeve
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,3 +72,10 @@ def stand_in(folder: Path, *, ae_title: str = "PACS", port: int = 0) -> Iterator
         yield StandInArchive(port=server.server_address[1], folder=folder)
     finally:
         server.shutdown()
+
+
+def free_port() -> int:
+    """Find a TCP port of loopback that is free at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -60,7 +60,9 @@ def test_a_dead_pacs_delays_delivery_and_not_analysis(node, pacs, tmp_path):
         node.send([path])
         wait_for(lambda: (line := node.study(study_uid(path))) and line.job_state is JobState.DELIVERING)
         results = wait_for(
-            lambda: (found := node.results(node.study(study_uid(path)))) and max(r.attempts for r in found) > 1 and found
+            lambda: (
+                (found := node.results(node.study(study_uid(path)))) and max(r.attempts for r in found) > 1 and found
+            )
         )
         assert all(result.last_error for result in results)
     finally:
@@ -92,9 +94,11 @@ def test_a_pacs_out_of_resources_is_tried_again(node, pacs, tmp_path):
     path = phantom_file(tmp_path, 112)
     pacs.statuses[SR] = 0xA700
     node.send([path])
-    wait_for(lambda: (line := node.study(study_uid(path))) and line.job_id and any(
-        r.attempts >= 2 for r in node.results(line)
-    ))
+    wait_for(
+        lambda: (
+            (line := node.study(study_uid(path))) and line.job_id and any(r.attempts >= 2 for r in node.results(line))
+        )
+    )
     pacs.statuses.clear()
     assert_answered_once(node, pacs, path)
 
@@ -216,7 +220,10 @@ def test_our_own_results_sent_back_are_ignored(node, pacs, tmp_path):
 def test_under_the_disk_watermark_images_are_refused_and_nothing_is_kept(tmp_path, pacs):
     path = phantom_file(tmp_path, 150)
     with running_node(
-        tmp_path / "node", destinations={"pacs": pacs.destination}, spool={"minimum_free_bytes": 1 << 60}
+        tmp_path / "node",
+        destinations={"pacs": pacs.destination},
+        refuses=True,
+        spool={"minimum_free_bytes": 1 << 60},
     ) as node:
         from node.errors import PeerUnavailable
 

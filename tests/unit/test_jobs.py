@@ -308,9 +308,7 @@ def test_a_silent_senders_deliveries_go_back_and_its_late_word_counts_for_nothin
 def test_an_open_circuit_holds_only_its_own_destination(delivering):
     database, job_id = delivering
     with database.write() as tx:
-        opened = [
-            deliveries.note_failure(tx, "vna", threshold=3, open_s=30, actor="w", now=NOW) for _ in range(3)
-        ]
+        opened = [deliveries.note_failure(tx, "vna", threshold=3, open_s=30, actor="w", now=NOW) for _ in range(3)]
         assert opened == [False, False, True]
         assert deliveries.due_jobs(tx, now=later(1), resend_after_s=20) == [job_id]
     claimed = claim_deliveries(database, job_id, now=later(1))

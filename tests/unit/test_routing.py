@@ -6,7 +6,10 @@ from node.errors import Misconfigured
 from node.routing import StudyFacts, route
 from node.settings import Destination, Rule, load
 
-PACS = {"pacs": Destination(ae_title="PACS", host="h", port=104), "vna": Destination(ae_title="VNA", host="h", port=105)}
+PACS = {
+    "pacs": Destination(ae_title="PACS", host="h", port=104),
+    "vna": Destination(ae_title="VNA", host="h", port=105),
+}
 
 
 def facts(**changes):
