@@ -152,13 +152,18 @@ def _run(settings: Settings, root: Path, pipe: Pipe) -> None:
     spool = Spool(root)
     spool.sweep_temporary()
     try:
-        serve(settings, spool, stop=stop, ready=lambda _port: pipe.send("ready"))
+        serve(settings, spool, stop=stop, ready=lambda _port: _say(pipe, "ready"))
     except HilumError as error:
-        with contextlib.suppress(OSError):
-            pipe.send(str(error))
+        _say(pipe, str(error))
         raise SystemExit(1) from error
     finally:
         spool.close()
+
+
+def _say(pipe: Pipe, word: str) -> None:
+    """Tell the parent, if it is still there."""
+    with contextlib.suppress(OSError):
+        pipe.send(word)
 
 
 def _await_end_of(pipe: Pipe, stop: threading.Event) -> None:

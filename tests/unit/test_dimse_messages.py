@@ -8,24 +8,16 @@ from io import BytesIO
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pynetdicom import build_context
 from pynetdicom.dimse_messages import C_STORE_RQ, C_STORE_RSP
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import decode as decode_dataset
-from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_AC, A_ASSOCIATE_RQ, A_RELEASE_RP
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    MaximumLengthNotification,
-    SCP_SCU_RoleSelectionNegotiation,
-)
+from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_AC, A_RELEASE_RP
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 
 from node.dimse import commands, contexts, pdu
 from node.dimse.negotiation import Context, negotiate, printable, read_proposal
 from node.dimse.status import STORE_STATUSES, Disposition, Status, disposition_of
-
-CR = "1.2.840.10008.5.1.4.1.1.1"
-EXPLICIT, IMPLICIT, J2K = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.90"
+from tests.wire import CR, EXPLICIT, IMPLICIT, J2K, request_pdu
 
 
 def store_request(**changes: object) -> bytes:
@@ -81,28 +73,6 @@ def test_abort_and_release_are_the_pdus_of_the_standard() -> None:
     abort.decode(pdu.abort(pdu.AbortReason.UNEXPECTED_PDU))
     assert (abort.source, abort.reason_diagnostic) == (2, 2)
     assert release.encode() == pdu.RELEASE_RP
-
-
-def request_pdu(*proposed: tuple[str, list[str]], roles: dict[str, tuple[bool, bool]] | None = None) -> bytes:
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = "1.2.840.10008.3.1.1.1"
-    primitive.calling_ae_title, primitive.called_ae_title = "ROUTER", "HILUM"
-    items = []
-    for number, (abstract, syntaxes) in enumerate(proposed):
-        context = build_context(abstract, syntaxes)
-        context.context_id = 2 * number + 1
-        items.append(context)
-    primitive.presentation_context_definition_list = items
-    length, uid = MaximumLengthNotification(), ImplementationClassUIDNotification()
-    length.maximum_length_received, uid.implementation_class_uid = 16384, "1.2.3"
-    primitive.user_information = [length, uid]
-    for sop_class, (scu, scp) in (roles or {}).items():
-        role = SCP_SCU_RoleSelectionNegotiation()
-        role.sop_class_uid, role.scu_role, role.scp_role = sop_class, scu, scp
-        primitive.user_information.append(role)
-    request = A_ASSOCIATE_RQ()
-    request.from_primitive(primitive)
-    return bytes(request.encode())
 
 
 def answer(content: bytes) -> tuple[dict[int, Context], A_ASSOCIATE]:
