@@ -183,7 +183,7 @@ class Destination(Section):
     port: Annotated[int, Field(ge=1, le=65535)]
     """Its TCP port."""
     profile: Literal["ohif", "strict"] = "ohif"
-    """`ohif`: SEG of projection images carries Plane Orientation so that OHIF shows it; `strict`: PS3.3 to the letter."""
+    """`ohif`: SEG of projection images carries Plane Orientation, which OHIF needs; `strict`: PS3.3 to the letter."""
     tls: TLSFiles = TLSFiles()
 
 

@@ -24,7 +24,7 @@ from node.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, Device, make_app
 app = typer.Typer(
     name="hilum",
     help=(
-        "AI worker node for chest radiographs: receives by C-STORE, analyses, and returns DICOM SEG and SR to the PACS.\n\n"
+        "AI worker node for chest radiographs: receives by C-STORE, analyses, returns DICOM SEG and SR to the PACS.\n\n"
         "Start with `hilum up` (everything on this machine), or run `receive`, `dispatch` and `work` apart. "
         "Research use only, not for clinical use."
     ),

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from node.dimse.scu import OutgoingFile
 
 from node.db import deliveries
 from node.db.deliveries import ClaimedDelivery, Settlement, Verdict
 from node.dimse import scu
+from node.dimse.scu import OutgoingFile
 from node.dimse.status import Disposition
 from node.errors import PeerUnavailable
 from node.settings import DeliverySettings

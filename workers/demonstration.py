@@ -75,7 +75,7 @@ def run(files: Sequence[Path], *, out: Path, seed: int, console: Console) -> int
             finished = _follow(database, uids, say)
             wall_s = time.monotonic() - sent_at
             say("reading what the PACS holds")
-            complete = [_report(database, uid, sources, pacs, out, console) for uid in uids]
+            complete = [_report(database, uid, sources, pacs=pacs, out=out, console=console) for uid in uids]
             database.close()
     console.print(f"from the first C-STORE to the last result in the PACS: {wall_s:.1f} s")
     console.print("[dim]Research use only, not for clinical use.[/]")
@@ -194,7 +194,7 @@ def _stage(states: Sequence[JobState | None], expected: int) -> str:
 
 
 def _report(
-    database: Database, uid: str, sources: Sequence[Source], pacs: StandInArchive, out: Path, console: Console
+    database: Database, uid: str, sources: Sequence[Source], *, pacs: StandInArchive, out: Path, console: Console
 ) -> bool:
     """Print and keep what came of one study; return whether the PACS holds a SEG and an SR of it."""
     folder = out / "study" if len({s.header.study_instance_uid for s in sources}) == 1 else out / f"study-{uid}"

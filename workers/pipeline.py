@@ -13,12 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from node.header import Header, read_header
-
 from models import pixels
 from models.errors import Undecodable
 from models.findings import ImageFindings
 from node.errors import Quarantined
+from node.header import Header, read_header
 from node.reasons import Reason
 from workers.objects.encode import encode
 from workers.objects.request import DeclinedImage, EncodedResult, IntendedUse, Predecessor, Profile, ResultRequest

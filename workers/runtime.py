@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.bundle import Bundle
-
 from models import bundle as bundles
+from models.bundle import Bundle
 from node.clock import Clock, utc_now
 from node.db.engine import Database
 from node.errors import Misconfigured

@@ -20,7 +20,7 @@ from workers.runtime import Runtime
 log = structlog.get_logger()
 
 
-@signals.setup_logging.connect
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def _keep_our_logging(**_signal: Any) -> None:
     """Celery leaves logging alone where this signal has a receiver."""
 

@@ -1,7 +1,7 @@
 """The audit log: append-only, each row holding the hash of the row before.
 
-`hash = SHA-256(previous hash | canonical JSON of the row)`. The last link is also kept in `audit_head`, so that rows cut
-off the end are noticed. Database triggers refuse UPDATE and DELETE. Someone who can rewrite the whole database can
+`hash = SHA-256(previous hash | canonical JSON of the row)`. The last link is also kept in `audit_head`, so that rows
+cut off the end are noticed. Database triggers refuse UPDATE and DELETE. Someone who can rewrite the whole database can
 rewrite the whole chain: keep the head hash that `hilum verify-audit` prints somewhere else, and compare.
 """
 
@@ -161,15 +161,7 @@ def verify(session: Session) -> Verification:
     return Verification(rows, expected_hash, None)
 
 
-def _link(
-    previous: str,
-    sequence: int,
-    at: str,
-    actor: str,
-    action: str,
-    study_id: int | None,
-    job_id: str | None,
-    detail: str,
-) -> str:
-    row = json.dumps([sequence, at, actor, action, study_id, job_id, detail], ensure_ascii=False)
+def _link(previous: str, *columns: int | str | None) -> str:
+    """Hash the previous link and the row's columns, in the order of the table."""
+    row = json.dumps(columns, ensure_ascii=False)
     return hashlib.sha256(f"{previous}|{row}".encode()).hexdigest()

@@ -99,7 +99,7 @@ def status(tx: Transaction) -> Status:
         studies=_counts(tx, StudyRow.state),
         jobs=_counts(tx, JobRow.state),
         deliveries=_counts(tx, DeliveryRow.state),
-        oldest_queued_at={priority: at for priority, at in queued},
+        oldest_queued_at={row[0]: row[1] for row in queued},
         oldest_pending_delivery_at=oldest,
         circuits_open=tuple((c.destination, c.failures, c.open_until) for c in circuits if c.open_until),
         workers=tuple((w.id, w.device, w.seen_at) for w in found),

@@ -76,7 +76,7 @@ def test_the_database_refuses_what_the_table_does_not_list(any_database: Databas
         assert refused is (new not in TRANSITIONS[type(old)][old]), (table, old, new)
 
 
-class RollBack(Exception):  # noqa: N818
+class RollBack(Exception):
     """Leave nothing behind."""
 
 
