@@ -82,13 +82,12 @@ def frame_axes() -> tuple[Doubles, Doubles]:
 
 
 def warp_points(points: Doubles) -> Doubles:
-    """Return the points that carry the appearance: both lungs, the underside of the heart, the frame.
+    """Return the points that carry the appearance: both lungs and the frame.
 
-    The sides of the heart are left out: they run beside the lung borders, and two borders that disagree by a
-    pixel fold the plane.
+    The heart is left out: its sides run beside the lung borders, its underside cannot be seen, and two borders that
+    disagree by a pixel fold the plane.
     """
-    underside = points[HEART_BOTTOM - 4 : HEART_BOTTOM + 5 : 2]
-    return np.concatenate([points[: HEART.start], underside, ANCHORS])
+    return np.concatenate([points[: HEART.start], ANCHORS])
 
 
 @lru_cache(maxsize=1)
@@ -106,7 +105,7 @@ def load() -> ChestModel:
 
 
 def sample(
-    model: ChestModel, random: np.random.Generator, *, cardiothoracic_ratio: float, spread: float = 0.9
+    model: ChestModel, random: np.random.Generator, *, cardiothoracic_ratio: float, spread: float = 0.85
 ) -> Chest:
     """Draw a chest whose heart has the given width.
 
@@ -124,10 +123,11 @@ def sample(
     shape_scores = np.clip(random.normal(0, spread, len(model.shape_modes)), -_SHAPE_LIMIT, _SHAPE_LIMIT)
     points = model.shape_mean + np.tensordot(shape_scores, model.shape_modes, 1)
     gain = model.shape_modes[:, HEART_LEFT, 0] - model.shape_modes[:, HEART_RIGHT, 0]
-    for _ in range(2):  # the extreme points may change once; a second pass settles it
-        chest = Chest(points, model.appearance_mean, 1.0)
+    for _ in range(3):  # the extreme points may change; more passes settle it
+        chest = Chest(_joined(points), model.appearance_mean, 1.0)
         missing = cardiothoracic_ratio - chest.cardiothoracic_ratio
         points = points + np.tensordot(gain * missing / (gain @ gain), model.shape_modes, 1)
+    points = _joined(points)
     low, high = points[: HEART.start].min(axis=0), points[: HEART.start].max(axis=0)
     points = (points - low) / (high - low)
     scores = np.clip(
@@ -137,3 +137,31 @@ def sample(
     mean, deviation = model.aspect
     aspect = mean + deviation * float(np.clip(random.normal(0, spread), -2, 2))
     return Chest(points, appearance.astype(np.float32), aspect)
+
+
+def _joined(points: Doubles) -> Doubles:
+    """Move the sides of the heart onto the lung borders beside them.
+
+    A few modes do not keep two borders together that are one line in the picture: without this the heart of an
+    extreme sample would end short of what is seen of it.
+    """
+    joined = points.copy()
+    top = points[HEART.start, 1]
+    for lung, arc, outward in (
+        (points[RIGHT_LUNG], slice(HEART.start, HEART_BOTTOM), -1.0),
+        (points[LEFT_LUNG], slice(HEART_BOTTOM, HEART.stop), 1.0),
+    ):
+        border = lung[CARDIOPHRENIC:]
+        corner = border[0]
+        x, y = points[arc].T
+        order = np.argsort(border[:, 1])
+        beside = np.interp(y, border[order, 1], border[order, 0])
+        # Above, the great vessels leave the heart: the outline comes to the lungs on the upper fifth of its height.
+        weight = np.clip((y - top) / (0.2 * (corner[1] - top) + 1e-6) - 0.3, 0, 1)
+        moved = x + weight * (beside - x)
+        below = y > corner[1]
+        # Below the lungs the outline turns in towards the underside.
+        depth = np.clip((y - corner[1]) / (points[HEART, 1].max() - corner[1] + 1e-6), 0, 1)
+        limit = corner[0] * outward - 0.12 * depth**2
+        joined[arc, 0] = np.where(below, np.minimum(x * outward, limit) * outward, moved)
+    return joined

@@ -31,7 +31,7 @@ class Phantom:
         0 to 4095; bright is dense (MONOCHROME2); the patient's right is on the left of the image.
     right_lung, left_lung, heart : (rows, columns) bool arrays
         True masks on the same grid. The lungs are the visible lung fields (JSRT convention: what lies behind heart
-        and diaphragm does not count); heart and lungs may overlap by a few pixels.
+        and diaphragm does not count); the heart ends where a lung begins.
     spacing_mm : float
         Pixel spacing at the detector, the same in both directions.
     age_years : int
@@ -120,7 +120,7 @@ def generate(
         pixels=pixels,
         right_lung=masks[0],
         left_lung=masks[1],
-        heart=masks[2],
+        heart=masks[2] & ~(masks[0] | masks[1]),  # what is seen of its border is the lungs' border
         spacing_mm=round(PITCH_MM * scene.shape[0] / rows * proportions.size, 4),
         age_years=age_years,
         seed=seed,
@@ -129,7 +129,7 @@ def generate(
 
 def _scene(random: np.random.Generator, body: _Body, columns_over_rows: float, *, wider_heart: float) -> Scene:
     """Draw the anatomy and where it lies in the field."""
-    ratio = float(np.clip(random.normal(0.485, 0.055) + body.heart + wider_heart, 0.39, 0.61))
+    ratio = float(np.clip(random.normal(0.505, 0.06) + body.heart + wider_heart, 0.41, 0.63))
     chest = anatomy.sample(anatomy.load(), random, cardiothoracic_ratio=ratio)
     aspect = float(np.clip(chest.aspect, 0.85, 1.22)) * body.breadth
     return lay_out(
@@ -146,22 +146,24 @@ def _attenuation(scene: Scene, random: np.random.Generator, proportions: _Body) 
     appearance = warped_appearance(scene, anatomy.load())
     lung = softtissue.lungs(scene)
     image = appearance + softtissue.sharpened_borders(appearance, lung)
+    image += softtissue.heart(scene) * (1 - lung.both)
     inside, thickness = softtissue.body(scene, random)
     # Bones show less where much lies over them: the film is nearly saturated there already.
     bones = np.float32(0.24) * skeleton.ribs(scene, random, slope=proportions.rib_slope)
     bones += np.float32(0.27) * skeleton.clavicles(scene, random)
     bones += np.float32(0.26) * skeleton.shoulders(scene, random)
     bones += np.float32(0.20) * skeleton.spine(scene, random)
-    visible = np.float32(0.35) + np.float32(0.65) * np.clip(np.float32(1.25) - image, 0, 1)
+    visible = np.float32(0.22) + np.float32(0.78) * np.clip(np.float32(1.25) - image, 0, 1)
     image = image + bones * visible
     image += softtissue.airways(scene, random)
     image += softtissue.vessels(scene, lung, random)
     if random.uniform() < 0.5 and proportions.size == 1.0:
         image += softtissue.breasts(scene, random)
-    image += softtissue.stomach_gas(scene, random)
+    image += softtissue.stomach_gas(scene, lung, random)
     image += softtissue.texture(scene, lung, random)
     air = np.float32(softtissue.AIR)
-    return air + (image - air) * inside * (np.float32(0.25) + np.float32(0.75) * thickness)
+    image = air + (image - air) * inside * (np.float32(0.25) + np.float32(0.75) * thickness)
+    return np.asarray(image, dtype=np.float32)
 
 
 def _expose(attenuation: Floats, shape: tuple[int, int], random: np.random.Generator) -> Pixels:
@@ -176,12 +178,12 @@ def _expose(attenuation: Floats, shape: tuple[int, int], random: np.random.Gener
     grain = cv2.GaussianBlur(grain, (0, 0), 0.6) * np.float32(1.9)
     image += grain * np.exp(np.float32(0.75) * image) * np.float32(0.011 / dose)
     gain, level = random.uniform(0.88, 1.12), random.normal(0, 0.07)
-    x = (image - np.float32(0.62 + level)) * np.float32(gain * 1.9)
+    x = (image - np.float32(0.60 + level)) * np.float32(gain * 2.15)
     # A logistic curve has the toe and the shoulder of a film.
     image = np.float32(_MAXIMUM) / (1 + np.exp(-x * np.float32(1.12)))
     _mark(image, random)
     _collimate(image, random)
-    return np.clip(np.rint(image), 0, _MAXIMUM).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(image), 0, _MAXIMUM), dtype=np.uint16)
 
 
 def _mark(image: Floats, random: np.random.Generator) -> None:

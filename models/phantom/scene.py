@@ -6,6 +6,7 @@ the same anatomy at every size. A child is an adult's grid with a smaller pixel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -40,7 +41,7 @@ class Scene:
     shape: tuple[int, int]
     to_grid: Doubles
 
-    def place(self, points: Doubles | list[tuple[float, float]]) -> Doubles:
+    def place(self, points: Doubles | Sequence[tuple[float, float]]) -> Doubles:
         """Return lung-box points (n, 2) on the grid."""
         array = np.asarray(points, dtype=np.float64)
         return np.asarray(array @ self.to_grid[:, :2].T + self.to_grid[:, 2])
@@ -65,7 +66,7 @@ class Scene:
         for lung, sign in ((anatomy.RIGHT_LUNG, -1.0), (anatomy.LEFT_LUNG, 1.0)):
             lateral = self.chest.points[lung][: anatomy.COSTOPHRENIC + 1]
             widths.append(sign * (np.interp(y, lateral[:, 1], lateral[:, 0]) - self.midline))
-        return float(max(np.mean(widths), 0.12))
+        return max(float(np.mean(widths)), 0.12)
 
 
 def lay_out(

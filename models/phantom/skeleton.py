@@ -14,10 +14,10 @@ from models.phantom.warp import Doubles, Floats
 # For each rib: height of its head, fall to its front end (lung-box heights), last angle drawn (radians, 0 at the
 # spine, π at the breastbone), width of its loop relative to the cage.
 _RIBS = (
-    (-0.060, 0.15, 2.55, 0.94),
-    (-0.015, 0.24, 2.60, 1.00),
-    (0.055, 0.32, 2.60, 1.00),
-    (0.130, 0.38, 2.55, 1.01),
+    (-0.020, 0.13, 2.45, 0.90),
+    (0.015, 0.22, 2.60, 0.98),
+    (0.070, 0.31, 2.60, 1.00),
+    (0.135, 0.38, 2.55, 1.01),
     (0.205, 0.42, 2.50, 1.01),
     (0.285, 0.45, 2.42, 1.01),
     (0.365, 0.48, 2.30, 1.01),
@@ -50,9 +50,11 @@ def _strip(scene: Scene, centre: Doubles, half_width: Doubles, strength: Doubles
 
 def _bone(scene: Scene, centre: Doubles, half_width: Doubles, strength: Doubles, *, cortex_mm: float) -> Floats:
     """Return a long bone: marrow, and a denser cortex where the rays graze its wall."""
+    # The ends fade out: a bone passes behind others, it is not cut off.
+    strength = strength * np.clip(np.minimum(along := np.arange(len(centre)), along[::-1]) / 4, 0.12, 1)
     whole = _strip(scene, centre, half_width, strength)
     inner = _strip(scene, centre, np.maximum(half_width - cortex_mm / PITCH_MM, 0.5), strength)
-    return blur(whole * np.float32(0.62) + (whole - inner) * np.float32(0.5), 0.45)
+    return blur(whole * np.float32(0.68) + (whole - inner) * np.float32(0.36), 0.5)
 
 
 def _rib_line(scene: Scene, rib: tuple[float, float, float, float], side: float, jitter: Doubles) -> Doubles:
@@ -80,7 +82,7 @@ def ribs(scene: Scene, random: np.random.Generator, *, slope: float = 1.0) -> Fl
             along = np.linspace(0, 1, len(centre))
             height_mm = 5.2 + 1.6 * along if number else 7.0 + 0 * along
             fade = np.clip((1 - along) * 12, 0, 1) if last > 2 else 1.0
-            strength = (0.95 - 0.35 * along) * fade
+            strength = (0.95 - 0.50 * along) * fade
             total += _bone(scene, centre, height_mm / PITCH_MM, strength, cortex_mm=1.5)
     return total
 
@@ -119,7 +121,7 @@ def shoulders(scene: Scene, random: np.random.Generator) -> Floats:
                 (0.5, -0.02),
             ]
         )
-        blade = (blade + [outward, 0]) * [side, 1] + [middle, 0]
+        blade = blade * [side, 1] + [middle + side * outward, 0]
         outline = smooth(scene.place(blade), closed=True)
         body = soft_fill(scene, outline, blur_mm=0.9)
         inner = soft_fill(scene, outline + (outline.mean(axis=0) - outline) * 0.05, blur_mm=0.9)

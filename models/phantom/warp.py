@@ -12,7 +12,7 @@ Doubles = npt.NDArray[np.float64]
 def _kernel(left: Doubles, right: Doubles) -> Doubles:
     """Return r² log r² between two point sets."""
     squared = ((left[:, None, :] - right[None, :, :]) ** 2).sum(axis=2)
-    return squared * np.log(squared + 1e-12)
+    return np.asarray(squared * np.log(squared + 1e-12))
 
 
 def thin_plate(at: Doubles, values: Doubles, query: Doubles, *, smoothing: float) -> Doubles:

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from models import phantom
+from models import bundle, phantom
 from models.phantom import anatomy
 from models.phantom.image import Phantom
+from models.phantom.warp import displacement
 
 SMALL = {"rows": 320, "columns": 256}
 
@@ -52,7 +53,21 @@ def test_the_heart_width_varies_within_the_wanted_range() -> None:
         for seed, wanted in enumerate(np.linspace(0.38, 0.62, 40))
     ]
     assert np.allclose(ratios, np.linspace(0.38, 0.62, 40), atol=0.025)
-    assert np.std([small(seed).cardiothoracic_ratio for seed in range(8)]) > 0.02
+    assert np.std([small(seed).cardiothoracic_ratio for seed in range(6)]) > 0.02
+
+
+def test_the_warp_never_folds() -> None:
+    # Heart and lung borders run side by side: carried by both, the appearance once folded into a swirl there.
+    model = anatomy.load()
+    xs, ys = np.linspace(*anatomy.FRAME_X, 40), np.linspace(*anatomy.FRAME_Y, 40)
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        chest = anatomy.sample(model, random, cardiothoracic_ratio=float(random.uniform(0.4, 0.62)))
+        x, y = displacement(anatomy.warp_points(chest.points), anatomy.warp_points(model.shape_mean), xs, ys)
+        dx, dy = xs[1] - xs[0], ys[1] - ys[0]
+        area = np.gradient(x, dx, axis=1) * np.gradient(y, dy, axis=0)
+        area -= np.gradient(x, dy, axis=0) * np.gradient(y, dx, axis=1)
+        assert area.min() > 0.02, seed
 
 
 def test_pixels_are_twelve_bits_in_sixteen_and_use_the_range() -> None:
@@ -75,14 +90,14 @@ def test_masks_are_plausible(seed: int) -> None:
     assert columns[made.right_lung].mean() < columns[made.heart].mean() < columns[made.left_lung].mean()
     assert rows[made.heart].mean() > rows[made.right_lung | made.left_lung].mean()
     assert not (made.right_lung & made.left_lung).any()
-    assert (made.heart & (made.right_lung | made.left_lung)).sum() < 0.15 * made.heart.sum()
+    assert not (made.heart & (made.right_lung | made.left_lung)).any()
     assert 0.35 < made.cardiothoracic_ratio < 0.65
     # Lung is darker than heart by much more than the noise.
     lungs = made.right_lung | made.left_lung
     assert np.median(made.pixels[made.heart]) - np.median(made.pixels[lungs]) > 400
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(333, 251), (256, 401), (64, 64), (97, 1023)])
+@pytest.mark.parametrize(("rows", "columns"), [(333, 251), (256, 401), (64, 64), (97, 131)])
 def test_odd_sizes_are_generated_as_asked(rows: int, columns: int) -> None:
     made = phantom.generate(1, rows=rows, columns=columns)
     assert made.pixels.shape == made.heart.shape == made.left_lung.shape == (rows, columns)
@@ -148,3 +163,41 @@ def test_objects_are_valid(
     said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False).stderr
     assert "Error" not in said
     assert "Warning" not in said
+
+
+def test_the_fitted_file_holds_statistics_only() -> None:
+    # Means and modes: nothing in it has one entry per patient.
+    with np.load(Path(anatomy.__file__).with_name("model.npz"), allow_pickle=False) as stored:
+        shapes = {name: stored[name].shape for name in stored.files}
+    assert shapes == {
+        "shape_mean": (anatomy.POINTS, 2),
+        "shape_modes": (10, anatomy.POINTS, 2),
+        "appearance_mean": anatomy.GRID,
+        "appearance_modes": (6, *anatomy.GRID),
+        "appearance_scale": (6,),
+        "aspect": (2,),
+    }
+
+
+def test_the_gate_takes_it_for_a_frontal_chest_and_finds_its_lungs(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the networks need torch (extra `worker`)")
+    segmenters = [found for found in bundle.find(bundle.shipped()) if found.manifest.name == "lungs-heart"]
+    if not segmenters:
+        pytest.skip("no lungs-heart bundle in models/bundles yet")
+    from models import chest, pixels
+
+    analyser = chest.ChestAnalyser.load(segmenters[-1:])
+    for seed in (1, 10):
+        made = phantom.generate(seed, rows=640, columns=512)
+        ds = phantom.write(tmp_path / "phantom.dcm", made)
+        radiograph = pixels.read(tmp_path / "phantom.dcm")
+        result = analyser.analyse(radiograph, sop_instance_uid=ds.SOPInstanceUID, age_years=54, view="PA")
+        assert result.gate.passed, f"seed {seed}: {result.gate.detail}"
+        found = {segment.label: segment.mask for segment in result.segments}
+        for label, truth in (
+            ("right-lung", made.right_lung),
+            ("left-lung", made.left_lung),
+            ("heart", made.heart),
+        ):
+            overlap = 2 * (found[label] & truth).sum() / (found[label].sum() + truth.sum())
+            assert overlap > (0.8 if label == "heart" else 0.9), f"seed {seed}: {label} Dice {overlap:.3f}"
