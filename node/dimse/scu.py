@@ -105,9 +105,14 @@ def send(
         response_timeout_s=response_timeout_s,
     ) as association:
         accepted = {(cx.abstract_syntax, cx.transfer_syntax[0]) for cx in association.accepted_contexts}
+        broken = False
         for index, pair in syntaxes.items():
-            if pair in accepted:
+            if pair in accepted and broken:
+                detail = "the association was broken off before"
+                outcomes[index] = SendOutcome(files[index].sop_instance_uid, None, Disposition.RETRY, detail)
+            elif pair in accepted:
                 outcomes[index] = _send_one(association, files[index], index)
+                broken = outcomes[index].status is None
             else:
                 detail = f"the peer accepts no SOP class {pair[0]} in transfer syntax {pair[1]}"
                 outcomes[index] = SendOutcome(files[index].sop_instance_uid, None, Disposition.REFUSED, detail)
@@ -179,10 +184,8 @@ def count_instances(
 
 
 def _send_one(association: Any, file: OutgoingFile, index: int) -> SendOutcome:
-    """Send one file; a broken association is an outcome too."""
+    """Send one file; without a status the association is of no more use."""
     uid = file.sop_instance_uid
-    if not association.is_established:
-        return SendOutcome(uid, None, Disposition.RETRY, "the association was broken off before")
     try:
         status = association.send_c_store(file.path, msg_id=index % 65535 + 1).get("Status")
     except (ValueError, AttributeError, OSError, RuntimeError) as error:

@@ -3,9 +3,9 @@
     python -m tests.bench.ingest [--short] [--repeats N] [--only hilum,orthanc]
 
 Every receiver gets the same files from the same sender (DCMTK's storescu, one process for each association, TCP_NODELAY
-for all), starts on an empty folder each time, and takes its turn within every repeat, so that what else the machine does
-hits all alike. Ours runs as deployed: two processes, every object synced to the disk before Success. storescp never
-syncs, Orthanc does. The table goes to standard output and to bench-output/ingest.md.
+for all), starts on an empty folder each time, and takes its turn within every repeat, so that what else the machine
+does hits all alike. Ours runs as deployed: two processes, every object synced to the disk before Success. storescp
+never syncs, Orthanc does. The table goes to standard output and to bench-output/ingest.md.
 """
 
 from __future__ import annotations
@@ -93,7 +93,12 @@ def make_files(folder: Path, load: Load, generator: np.random.Generator) -> list
         ds.SOPClassUID, ds.SOPInstanceUID = DX, generate_uid()
         ds.PatientName, ds.PatientID, ds.Modality = "BENCH", "BENCH", "DX"
         ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.InstanceNumber = study, series, number
-        ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = load.rows, load.columns, 1, "MONOCHROME2"
+        ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = (
+            load.rows,
+            load.columns,
+            1,
+            "MONOCHROME2",
+        )
         ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
         ds.PixelData = generator.integers(0, 4096, (load.rows, load.columns), dtype=np.uint16).tobytes()
         ds.file_meta = FileMetaDataset()
@@ -159,9 +164,7 @@ def table(
         "|---" * (len(heads) + 1) + "|",
     ]
     for name in receivers:
-        cells = [
-            f"{medians[name, *c]:.0f} ({min(rates[name, *c]):.0f} to {max(rates[name, *c]):.0f})" for c in columns
-        ]
+        cells = [f"{medians[name, *c]:.0f} ({min(rates[name, *c]):.0f} to {max(rates[name, *c]):.0f})" for c in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     first, *others = receivers
     for name in others:

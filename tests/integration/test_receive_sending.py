@@ -1,0 +1,186 @@
+"""The sender's side: our SCU against storescp, Orthanc and a peer that answers what it is told to."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import JPEG2000Lossless
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation  # type: ignore[attr-defined]
+
+from node.dimse import scu
+from node.dimse.status import Disposition
+from node.errors import PeerUnavailable
+from node.settings import Destination
+from tests import peers
+from tests.radiographs import DX, radiograph, write
+
+
+def outgoing(path: Path, **values: Any) -> scu.OutgoingFile:
+    ds = radiograph(**values)
+    write(path, ds)
+    return scu.OutgoingFile(ds.SOPClassUID, ds.SOPInstanceUID, path)
+
+
+def send(to: Destination, *files: scu.OutgoingFile, timeout_s: float = 10) -> list[scu.SendOutcome]:
+    return scu.send(to, files, calling_ae_title="HILUM", connect_timeout_s=timeout_s, response_timeout_s=timeout_s)
+
+
+@contextmanager
+def answering(answer: Callable[[Any], int]) -> Iterator[Destination]:
+    """A peer whose statuses are given."""
+    ae = AE(ae_title="PEER")
+    ae.add_supported_context(DigitalXRayImageStorageForPresentation)
+    ae.require_called_aet = True
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, answer)])
+    assert server is not None
+    try:
+        yield Destination(ae_title="PEER", host="127.0.0.1", port=server.server_address[1])
+    finally:
+        server.shutdown()
+        ae.shutdown()
+
+
+def test_several_objects_over_one_association_reach_storescp(tmp_path: Path) -> None:
+    files = [outgoing(tmp_path / f"{n}.dcm") for n in range(3)]
+    with peers.storescp(tmp_path / "peer", "+B") as peer:
+        outcomes = send(peer.destination, *files)
+        assert [(o.sop_instance_uid, o.status, o.disposition) for o in outcomes] == [
+            (f.sop_instance_uid, 0x0000, Disposition.ACCEPTED) for f in files
+        ]
+        received = {p.read_bytes()[-6144:] for p in peers.wait_for(lambda: list(peer.folder.glob("*")), what="files")}
+    assert received == {f.path.read_bytes()[-6144:] for f in files}
+
+
+@pytest.mark.parametrize(
+    ("status", "disposition"),
+    [
+        (0xB000, Disposition.ACCEPTED),
+        (0x0111, Disposition.ACCEPTED),
+        (0xA700, Disposition.RETRY),
+        (0xA900, Disposition.REFUSED),
+        (0xC000, Disposition.REFUSED),
+        (0x0122, Disposition.REFUSED),
+    ],
+)
+def test_statuses_become_decisions(tmp_path: Path, status: int, disposition: Disposition) -> None:
+    with answering(lambda _: status) as to:
+        (outcome,) = send(to, outgoing(tmp_path / "x.dcm"))
+    assert (outcome.status, outcome.disposition) == (status, disposition)
+
+
+def test_what_the_peer_does_not_accept_is_refused_and_the_rest_is_sent(tmp_path: Path) -> None:
+    ds = radiograph()
+    ds.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg")
+    compressed = scu.OutgoingFile(DX, ds.SOPInstanceUID, write(tmp_path / "j2k.dcm", ds))
+    with answering(lambda _: 0x0000) as to:
+        outcomes = send(to, compressed, outgoing(tmp_path / "plain.dcm"))
+    assert [o.disposition for o in outcomes] == [Disposition.REFUSED, Disposition.ACCEPTED]
+    assert "accepts no SOP class" in outcomes[0].detail
+
+
+def test_a_peer_that_accepts_nothing_is_unavailable(tmp_path: Path) -> None:
+    with answering(lambda _: 0) as to, pytest.raises(PeerUnavailable, match="accepts none"):
+        scu.echo(to, calling_ae_title="HILUM", timeout_s=5)
+
+
+def test_a_file_that_is_gone_or_damaged_is_refused_without_asking(tmp_path: Path) -> None:
+    (tmp_path / "junk.dcm").write_bytes(b"junk")
+    files = [scu.OutgoingFile(DX, "1.2", tmp_path / name) for name in ("gone.dcm", "junk.dcm")]
+    outcomes = send(Destination(ae_title="PEER", host="127.0.0.1", port=1), *files)
+    assert [o.disposition for o in outcomes] == [Disposition.REFUSED] * 2
+
+
+def test_an_abort_in_the_middle_leaves_the_rest_for_later(tmp_path: Path) -> None:
+    count = 0
+
+    def answer(event: Any) -> int:
+        nonlocal count
+        count += 1
+        if count == 2:
+            event.assoc.abort()
+        return 0x0000
+
+    with answering(answer) as to:
+        outcomes = send(to, *(outgoing(tmp_path / f"{n}.dcm") for n in range(3)))
+    assert [o.disposition for o in outcomes] == [Disposition.ACCEPTED, Disposition.RETRY, Disposition.RETRY]
+    assert [o.status for o in outcomes] == [0x0000, None, None]
+
+
+def test_a_peer_that_does_not_answer_in_time_is_for_later(tmp_path: Path) -> None:
+    leave = threading.Event()
+
+    def answer(event: Any) -> int:
+        leave.wait(10)
+        return 0x0000
+
+    with answering(answer) as to:
+        (outcome,) = send(to, outgoing(tmp_path / "x.dcm"), timeout_s=0.5)
+        leave.set()
+    assert (outcome.disposition, outcome.status) == (Disposition.RETRY, None)
+
+
+def test_who_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    file = outgoing(tmp_path / "x.dcm")
+    nobody = Destination(ae_title="PEER", host="127.0.0.1", port=peers.free_port())
+    with pytest.raises(PeerUnavailable, match="PEER at 127"):
+        send(nobody, file)
+    with pytest.raises(PeerUnavailable):
+        send(Destination(ae_title="PEER", host="no.such.host.invalid", port=104), file)
+    assert not peers.reachable(nobody)
+
+
+def test_a_rejection_is_told_in_the_words_of_the_standard(tmp_path: Path) -> None:
+    with (
+        answering(lambda _: 0) as to,
+        pytest.raises(PeerUnavailable, match="result 1, source 1, reason 7"),
+    ):
+        send(to.model_copy(update={"ae_title": "OTHER"}), outgoing(tmp_path / "x.dcm"))
+
+
+def test_a_peer_that_accepts_tcp_and_says_nothing_is_unavailable(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        to = Destination(ae_title="PEER", host="127.0.0.1", port=silent.getsockname()[1])
+        with pytest.raises(PeerUnavailable):
+            send(to, outgoing(tmp_path / "x.dcm"), timeout_s=0.5)
+
+
+def test_orthanc_takes_answers_and_counts(tmp_path: Path) -> None:
+    with peers.orthanc(tmp_path / "peer") as peer:
+        first, second = (outgoing(tmp_path / f"{n}.dcm", StudyInstanceUID="1.2.3") for n in range(2))
+        scu.echo(peer.destination, calling_ae_title="HILUM", timeout_s=10)
+        assert count(peer.destination) == 0
+        assert [o.status for o in send(peer.destination, first, second)] == [0x0000, 0x0000]
+        assert [o.status for o in send(peer.destination, first)] == [0x0000]
+        assert len(peer.instances()) == 2
+        assert count(peer.destination) == 2
+
+
+def count(to: Destination) -> int | None:
+    return scu.count_instances(to, "1.2.3", calling_ae_title="HILUM", timeout_s=10)
+
+
+def test_who_answers_no_queries_cannot_count(tmp_path: Path) -> None:
+    with peers.storescp(tmp_path / "peer") as peer, pytest.raises(PeerUnavailable, match="accepts none"):
+        count(peer.destination)
+
+
+def test_the_stored_bytes_are_sent_as_they_are(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+
+    def answer(event: Any) -> int:
+        seen.append(event.request.DataSet.getvalue())
+        return 0x0000
+
+    file = outgoing(tmp_path / "x.dcm")
+    with answering(answer) as to:
+        send(to, file)
+    assert file.path.read_bytes().endswith(seen[0])
+    assert dcmread(file.path).StudyInstanceUID.encode() in seen[0]

@@ -1,0 +1,186 @@
+"""TLS with certificates on both sides (PS3.15 section B.12)."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import ssl
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.dimse import scu, tls
+from node.errors import Misconfigured, PeerUnavailable
+from node.settings import Destination, Settings, TLSFiles
+from node.spool import Spool
+from tests import peers, wire
+from tests.radiographs import radiograph, write
+
+# pynetdicom does not close a socket whose TLS handshake has failed; the garbage collector does.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect such sockets before another test gets the blame."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> peers.Authority:
+    return peers.authority(tmp_path / "pki")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, authority: peers.Authority) -> Settings:
+    return Settings(
+        home=tmp_path / "home",
+        receiver={"port": 0, "processes": 1, "tls": authority.issue("node"), "association_timeout_s": 2},
+        spool={"minimum_free_bytes": 0},
+    )
+
+
+def destination(port: int, files: TLSFiles, *, host: str = "127.0.0.1") -> Destination:
+    return Destination(ae_title="HILUM", host=host, port=port, tls=files)
+
+
+def send(to: Destination, path: Path) -> int | None:
+    ds = radiograph()
+    write(path, ds)
+    (outcome,) = scu.send(
+        to,
+        [scu.OutgoingFile(ds.SOPClassUID, ds.SOPInstanceUID, path)],
+        calling_ae_title="ROUTER",
+        connect_timeout_s=10,
+        response_timeout_s=10,
+    )
+    return outcome.status
+
+
+def test_both_sides_show_certificates(settings: Settings, authority: peers.Authority, tmp_path: Path) -> None:
+    with peers.hilum(settings) as port:
+        assert send(destination(port, authority.issue("router")), tmp_path / "x.dcm") == 0x0000
+    spool = Spool(settings.home / "spool")
+    (folder,) = peers.wait_for(lambda: [f for f in spool.arrivals() if f.outcome], what="arrival")
+    assert folder.info.tls_subject == "commonName=router"
+    assert len(folder.files) == 1
+
+
+def test_storescu_with_tls(settings: Settings, authority: peers.Authority, tmp_path: Path) -> None:
+    router = authority.issue("router")
+    path = write(tmp_path / "x.dcm", radiograph())
+    with peers.hilum(settings) as port:
+        peers.storescu(port, [path], "+tls", str(router.key), str(router.certificate), "+cf", str(authority.path))
+
+
+def test_a_stranger_s_certificate_is_refused(settings: Settings, authority: peers.Authority, tmp_path: Path) -> None:
+    foreign = peers.authority(tmp_path / "foreign").issue("router")
+    mixed = TLSFiles(certificate=foreign.certificate, key=foreign.key, ca=authority.path)
+    with peers.hilum(settings) as port, pytest.raises(PeerUnavailable):
+        send(destination(port, mixed), tmp_path / "x.dcm")
+    assert list(Spool(settings.home / "spool").arrivals()) == []
+
+
+def client(authority: peers.Authority) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(authority.path))
+    assert context.check_hostname
+    return context
+
+
+def exchange(port: int, context: ssl.SSLContext) -> bytes:
+    """Associate over TLS, and give back what came."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(wire.request_pdu((wire.CR, [wire.EXPLICIT])))
+        return connection.recv(6)
+
+
+def test_a_client_without_certificate_is_refused(settings: Settings, authority: peers.Authority) -> None:
+    with peers.hilum(settings) as port, pytest.raises((ssl.SSLError, ConnectionResetError)):
+        exchange(port, client(authority))
+
+
+def test_old_versions_and_weak_ciphers_are_refused(settings: Settings, authority: peers.Authority) -> None:
+    with peers.hilum(settings) as port:
+        router = authority.issue("router")
+        for change in ("version", "cipher"):
+            context = client(authority)
+            context.load_cert_chain(str(router.certificate), str(router.key))
+            if change == "version":
+                with pytest.warns(DeprecationWarning):
+                    context.minimum_version = ssl.TLSVersion.TLSv1
+                    context.maximum_version = ssl.TLSVersion.TLSv1_1
+                context.set_ciphers("ALL:@SECLEVEL=0")
+            else:
+                context.maximum_version = ssl.TLSVersion.TLSv1_2
+                context.set_ciphers("ECDHE-ECDSA-AES128-SHA256")
+            with pytest.raises((ssl.SSLError, ConnectionResetError)):
+                exchange(port, context)
+        context = client(authority)
+        context.load_cert_chain(str(router.certificate), str(router.key))
+        assert exchange(port, context)[0] == 2
+
+
+def test_plain_dicom_to_the_tls_port_is_dropped(settings: Settings) -> None:
+    with peers.hilum(settings) as port, wire.connect(port) as peer:
+        peer.send(wire.request_pdu((wire.CR, [wire.EXPLICIT])))
+        answer = peer.pdu()
+        assert answer == b"" or answer[0] == 21  # closed, or a TLS alert
+
+
+def test_a_stalled_handshake_holds_up_nobody_and_is_dropped(
+    settings: Settings, authority: peers.Authority, tmp_path: Path
+) -> None:
+    with peers.hilum(settings) as port, wire.connect(port) as stalled:
+        begun = time.monotonic()
+        assert send(destination(port, authority.issue("router")), tmp_path / "x.dcm") == 0x0000
+        assert time.monotonic() - begun < 1.9
+        assert stalled.closed()
+
+
+def test_silence_over_tls_is_aborted(settings: Settings, authority: peers.Authority) -> None:
+    receiver = settings.receiver.model_copy(update={"network_timeout_s": 0.3})
+    context = client(authority)
+    router = authority.issue("router")
+    context.load_cert_chain(str(router.certificate), str(router.key))
+    with (
+        peers.hilum(settings.model_copy(update={"receiver": receiver})) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        peer = wire.Wire(connection)
+        assert peer.associate()[0] == 2
+        peer.send(wire.p_data(wire.command_set(), command=True), wire.p_data(bytes(1000), last=False))
+        assert peer.pdu()[0] == 7
+
+
+def test_the_sender_checks_the_receiver(settings: Settings, authority: peers.Authority, tmp_path: Path) -> None:
+    foreign = peers.authority(tmp_path / "foreign")
+    router = authority.issue("router")
+    with peers.hilum(settings) as port:
+        with pytest.raises(PeerUnavailable):  # its certificate is not from the authority that is trusted
+            files = TLSFiles(certificate=router.certificate, key=router.key, ca=foreign.path)
+            send(destination(port, files), tmp_path / "x.dcm")
+        with pytest.raises(PeerUnavailable):  # its certificate names another host
+            send(destination(port, router, host="127.0.0.3"), tmp_path / "x.dcm")
+
+
+def test_unusable_files_are_said(authority: peers.Authority, tmp_path: Path) -> None:
+    good = authority.issue("node")
+    (tmp_path / "junk.pem").write_text("junk")
+    for bad in (tmp_path / "missing.pem", tmp_path / "junk.pem"):
+        for files in (
+            TLSFiles(certificate=bad, key=good.key, ca=good.ca),
+            TLSFiles(certificate=good.certificate, key=good.key, ca=bad),
+        ):
+            with pytest.raises(Misconfigured, match=bad.name):
+                tls.server_context(files)
+    assert tls.server_context(TLSFiles()) is None
