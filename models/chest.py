@@ -135,7 +135,7 @@ class ChestAnalyser:
                 not_computed=(refusal, *refused),
                 pixel_notes=radiograph.notes,
             )
-        shape = self._anatomy(segmentation, radiograph)
+        shape = self.anatomy_of(segmentation, radiograph)
         size = anatomy.measure(shape)
         notes = radiograph.notes
         if age_years is None:
@@ -167,7 +167,7 @@ class ChestAnalyser:
             findings.extend(_findings(runner, given if same else prepare(radiograph, spec)))
         return tuple(findings), tuple(refused)
 
-    def _anatomy(self, segmentation: Segmentation, radiograph: Radiograph) -> Anatomy:
+    def anatomy_of(self, segmentation: Segmentation, radiograph: Radiograph) -> Anatomy:
         """Bring the probabilities to the canonical grid, cut them there and clean them."""
         manifest = self._segmenter.bundle.manifest
         masks: dict[str, NDArray[np.bool_] | None] = {}

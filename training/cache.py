@@ -90,7 +90,7 @@ def _write(samples: Iterator[Sample], spec: InputSpec, folder: Path) -> None:
 
 def _mask_on_grid(mask: Array, letterbox: Letterbox) -> Array:
     """Give the covered part of each model pixel."""
-    return _to_uint8(letterbox.forward(mask.astype(np.float32) / 255))
+    return _to_uint8(letterbox.forward(mask.astype(np.float32) / np.float32(255)))
 
 
 def _to_uint8(values: NDArray[np.float32]) -> Array:

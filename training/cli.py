@@ -31,6 +31,7 @@ def train(
     recipe: RecipePath,
     data: DataFolder,
     out: RunFolder,
+    *,
     weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors, torchvision layout).")] = None,
     earlier: Annotated[Path | None, typer.Option(help="Earlier run whose best weights this one starts from.")] = None,
     cache: CacheFolder = Path("runs/cache"),
@@ -39,3 +40,45 @@ def train(
     from training import config, fit
 
     typer.echo(fit.train(config.read(recipe), data, cache, out, weights=weights, earlier=earlier))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of a run.")],
+    data: DataFolder,
+    cache: CacheFolder = Path("runs/cache"),
+) -> None:
+    """Write the bundle of a run, with thresholds, temperature and gate from validation; not yet evaluated."""
+    from training import export as exporting
+
+    typer.echo(exporting.export(run, data, cache))
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of an exported bundle.")],
+    data: DataFolder,
+) -> None:
+    """Evaluate a bundle on the test split and complete its report, plots, card and manifest."""
+    from training import evaluate as evaluating
+
+    done = evaluating.evaluate(bundle, data)
+    for figure in done.manifest.evaluation:
+        typer.echo(f"{figure.name} ({figure.measured_on}): {figure.value:.4f} [{figure.low}, {figure.high}]")
+    typer.echo(done.digest)
+
+
+@app.command()
+def ship(
+    bundle: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of an evaluated bundle.")],
+    into: Annotated[Path, typer.Argument(help="Root of the shipped bundles.")] = Path("models/bundles"),
+) -> None:
+    """Copy a verified bundle to NAME-VERSION under the root; an existing one is never overwritten."""
+    import shutil
+
+    from models.bundle import load
+
+    found = load(bundle)
+    target = into / f"{found.manifest.name}-{found.manifest.version}"
+    shutil.copytree(bundle, target)
+    typer.echo(f"{target} {load(target, found.digest).digest}")

@@ -126,9 +126,11 @@ def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Data
     total = recipe.mixture.ctr + recipe.mixture.kermany + recipe.mixture.negatives
     sampler = WeightedRandomSampler(weights.tolist(), total, replacement=True, generator=generator)
     batch = recipe.optimisation.batch_size
-    train = DataLoader(ConcatDataset([part for part, _, _ in parts]), batch, sampler=sampler, drop_last=True)
+    train: DataLoader = DataLoader(
+        ConcatDataset([part for part, _, _ in parts]), batch, sampler=sampler, drop_last=True
+    )
     val_rows = sets["ctr"].rows(splits.read("ctr", "val"))
-    val = DataLoader(MaskDataset(sets["ctr"], val_rows, FULL, None), batch)
+    val: DataLoader = DataLoader(MaskDataset(sets["ctr"], val_rows, FULL, None), batch)
     return train, val
 
 

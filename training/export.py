@@ -25,6 +25,7 @@ from models.bundle import (
     OperatingPoint,
     write_manifest,
 )
+from models.gate import FeatureStatistics
 from models.intended_use import FRONTAL_VIEWS
 from models.runtime import GATE, NETWORK
 from training import cache, calibrate, gatefit, predict, splits, terms
@@ -34,9 +35,9 @@ from training.tasks import Task
 
 LUNGS_HEART_USE = IntendedUse(
     statement=(
-        "Research use only, not for clinical use. Masks of both lungs and the heart, cardiothoracic ratio, heart box and "
-        "lung areas on upright frontal chest radiographs of adults. The gate before all findings looks through this "
-        "network at any age."
+        "Research use only, not for clinical use. Masks of both lungs and the heart, cardiothoracic ratio, heart box "
+        "and lung areas on upright frontal chest radiographs of adults. The gate before all findings looks through "
+        "this network at any age."
     ),
     age_years_from=16,
     age_years_below=None,
@@ -101,7 +102,7 @@ def round_to_fp16(task: Task) -> None:
             tensor.copy_(stored(tensor).to(tensor.dtype))
 
 
-def gate_tensors(statistics: gatefit.FeatureStatistics) -> dict[str, Tensor]:
+def gate_tensors(statistics: FeatureStatistics) -> dict[str, Tensor]:
     """Give the gate's statistics as tensors."""
     return {
         "mean": torch.from_numpy(statistics.mean),
