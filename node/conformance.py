@@ -77,13 +77,14 @@ def _overview() -> str:
     return _section(
         "# DICOM Conformance Statement",
         _prose(
-            f"Hilum, {IMPLEMENTATION_VERSION_NAME}. Research use only. Made by `python -m node.conformance` from the tables "
-            "that the program itself uses; do not edit."
+            f"Hilum, {IMPLEMENTATION_VERSION_NAME}. Research use only. Made by `python -m node.conformance` from the "
+            "tables that the program itself uses; do not edit."
         ),
         "## 1 Overview",
         _prose(
-            "Hilum is a worker node beside an archive. It receives radiographs by C-STORE, and sends Segmentation and "
-            "Structured Report objects back by C-STORE. It keeps no archive, and answers no query and no retrieval."
+            "Hilum is a worker node beside an archive. It receives radiographs by C-STORE, and sends Segmentation "
+            "and Structured Report objects back by C-STORE. It keeps no archive, and answers no query and no "
+            "retrieval."
         ),
         _table(("SOP class", "UID", "User (SCU)", "Provider (SCP)"), rows),
         "Media storage: none. Storage Commitment, Modality Worklist, MPPS: none. DICOMweb: none.",
@@ -105,12 +106,13 @@ def _implementation_model() -> str:
         "## 2 Networking",
         "### 2.1 Implementation model",
         _prose(
-            "*Receiver* (Storage and Verification SCP): one or more processes on one TCP port. An object is answered with "
-            "Success only once it is durable; what becomes of it is decided later, and it is never refused afterwards."
+            "*Receiver* (Storage and Verification SCP): one or more processes on one TCP port. An object is answered "
+            "with Success only once it is durable; what becomes of it is decided later, and it is never refused "
+            "afterwards."
         ),
         _prose(
-            "*Sender* (Storage, Verification and Query SCU): opens one association for each job and destination. Both have "
-            "the AE Title of the setting `receiver.ae_title`."
+            "*Sender* (Storage, Verification and Query SCU): opens one association for each job and destination. "
+            "Both have the AE Title of the setting `receiver.ae_title`."
         ),
         _table(("Property", "Value"), values),
     )
@@ -133,29 +135,30 @@ def _storage_scp() -> str:
         "### 2.2 Storage SCP",
         _table(("SOP class", "UID", "Transfer syntaxes", "What becomes of it"), classes),
         _prose(
-            "Multi-frame and For Processing objects are taken so that the study is answered with the reason why they were "
-            "not analysed. Segmentations and reports are taken so that results which are routed back do no harm."
+            "Multi-frame and For Processing objects are taken so that the study is answered with the reason why they "
+            "were not analysed. Segmentations and reports are taken so that results which are routed back do no harm."
         ),
         "#### Transfer syntaxes",
         _table(("Transfer syntax", "UID", "Decoder needed", "By default"), syntaxes),
         _prose(
-            "A syntax is negotiated where one of its decoders is declared (setting `receiver.decoders`; by default those "
-            "of the `worker` extra). Of several syntaxes in one presentation context the first of the peer's that is "
-            "accepted is chosen. Verification is accepted in Explicit and Implicit VR Little Endian."
+            "A syntax is negotiated where one of its decoders is declared (setting `receiver.decoders`; by default "
+            "those of the `worker` extra). Of several syntaxes in one presentation context the first of the peer's "
+            "that is accepted is chosen. Verification is accepted in Explicit and Implicit VR Little Endian."
         ),
         "#### C-STORE response status",
         _table(("Status", "Name", "Meaning"), statuses),
         _prose(
-            "The received data set is kept byte for byte; no element is coerced. The level of conformance is 2 (full) for "
-            "as long as the object is kept. The same SOP Instance may be sent again and is answered with Success."
+            "The received data set is kept byte for byte; no element is coerced. The level of conformance is 2 "
+            "(full) for as long as the object is kept. The same SOP Instance may be sent again and is answered with "
+            "Success."
         ),
         "#### Judged after Success",
         _prose(
-            "Not analysed, and put aside: objects that cannot be parsed, whose UIDs are not valid, whose data set is not "
-            "the instance announced, whose pixel data is missing or not of the announced form and length, or with more "
-            f"than {MAXIMUM_SIDE} rows or columns or {MAXIMUM_PIXELS} pixels. Not analysed, and answered: other modalities "
-            "and body parts, lateral and oblique views, raw data, several frames, colour, animals, under "
-            f"{MINIMUM_SIDE} rows or columns."
+            "Not analysed, and put aside: objects that cannot be parsed, whose UIDs are not valid, whose data set is "
+            "not the instance announced, whose pixel data is missing or not of the announced form and length, or "
+            f"with more than {MAXIMUM_SIDE} rows or columns or {MAXIMUM_PIXELS} pixels. Not analysed, and answered: "
+            "other modalities and body parts, lateral and oblique views, raw data, several frames, colour, animals, "
+            f"under {MINIMUM_SIDE} rows or columns."
         ),
     )
 
@@ -179,19 +182,20 @@ def _admission() -> str:
         "### 2.3 Association acceptance",
         _table(("Limit", "Setting", "Default"), limits),
         _prose(
-            f"A message may take longer than its limit while it comes at {MINIMUM_BYTES_PER_SECOND} bytes a second or "
-            f"more. After our last PDU the peer has {LINGER_S:g} s to close the connection."
+            f"A message may take longer than its limit while it comes at {MINIMUM_BYTES_PER_SECOND} bytes a second "
+            f"or more. After our last PDU the peer has {LINGER_S:g} s to close the connection."
         ),
         "#### A-ASSOCIATE-RJ",
         _table(("Result", "Source", "Reason", "When"), rejections),
         _prose(
-            "Permanent reasons are given before transient ones. Whoever connects from outside the allowed networks is "
-            "rejected without its request being read; over TLS it is disconnected before the handshake."
+            "Permanent reasons are given before transient ones. Whoever connects from outside the allowed networks "
+            "is rejected without its request being read; over TLS it is disconnected before the handshake."
         ),
         "#### A-ABORT",
         _prose(
-            "Sent with source 2 (service provider) and one of these reasons; 0 also for timeouts and when the node goes "
-            "down. An association that did not end with a release never counts as a sign that a study is complete."
+            "Sent with source 2 (service provider) and one of these reasons; 0 also for timeouts and when the node "
+            "goes down. An association that did not end with a release never counts as a sign that a study is "
+            "complete."
         ),
         _table(("Reason", "Meaning"), aborts),
     )
@@ -208,9 +212,9 @@ def _storage_scu() -> str:
         "### 2.4 Storage SCU",
         _table(("SOP class", "UID", "Transfer syntax"), [(name, uid, syntax) for uid, name in RESULT_CLASSES]),
         _prose(
-            "One presentation context is proposed for each SOP class and transfer syntax of the files to send. A result is "
-            f"encoded once, and the same bytes are sent each time, in PDUs of up to {MAXIMUM_PDU_BYTES} bytes or the "
-            "peer's limit."
+            "One presentation context is proposed for each SOP class and transfer syntax of the files to send. A "
+            f"result is encoded once, and the same bytes are sent each time, in PDUs of up to {MAXIMUM_PDU_BYTES} "
+            "bytes or the peer's limit."
         ),
         _table(("Status", "Meaning", "Delivery"), statuses),
         _prose(
@@ -225,9 +229,10 @@ def _query_scu() -> str:
     return _section(
         "### 2.5 Verification and Query SCU",
         _prose(
-            "C-ECHO tests a destination on demand. Where the setting `completion.count_from` names a destination, it is "
-            "asked by C-FIND (STUDY level, key Study Instance UID) for Number of Study Related Instances (0020,1208). Both "
-            f"are proposed in Explicit ({EXPLICIT_LITTLE_ENDIAN}) and Implicit ({IMPLICIT_LITTLE_ENDIAN}) VR Little Endian."
+            "C-ECHO tests a destination on demand. Where the setting `completion.count_from` names a destination, it "
+            "is asked by C-FIND (STUDY level, key Study Instance UID) for Number of Study Related Instances "
+            f"(0020,1208). Both are proposed in Explicit ({EXPLICIT_LITTLE_ENDIAN}) and Implicit "
+            f"({IMPLICIT_LITTLE_ENDIAN}) VR Little Endian."
         ),
     )
 
@@ -245,14 +250,14 @@ def _security() -> str:
     return _section(
         "## 5 Security",
         _prose(
-            "BCP 195 TLS profile (PS3.15 section B.12), for the receiver and for each destination: TLS 1.2 or later, and a "
-            "certificate of the configured authority on both sides. The sender also checks that the certificate names the "
-            "host. Cipher suites of TLS 1.2:"
+            "BCP 195 TLS profile (PS3.15 section B.12), for the receiver and for each destination: TLS 1.2 or later, "
+            "and a certificate of the configured authority on both sides. The sender also checks that the "
+            "certificate names the host. Cipher suites of TLS 1.2:"
         ),
         "\n".join(f"- {cipher}" for cipher in CIPHERS.split(":")),
         _prose(
-            "Without TLS the receiver listens on the loopback address only, unless its settings say otherwise. Peers may "
-            "be limited by address (CIDR) and by calling AE Title. Logs hold no patient attribute."
+            "Without TLS the receiver listens on the loopback address only, unless its settings say otherwise. Peers "
+            "may be limited by address (CIDR) and by calling AE Title. Logs hold no patient attribute."
         ),
     )
 
@@ -263,14 +268,14 @@ def _extensions() -> str:
         _prose(
             "Segmentation Storage, for destinations with profile `ohif` only: where the source image has no Frame of "
             "Reference (CR, DX), the shared functional groups hold a Plane Orientation Sequence (0020,9116) with the "
-            "orientation 1\\0\\0\\0\\1\\0, and there is no Frame of Reference UID. PS3.3 section A.51 asks for it only "
-            "where there is a Frame of Reference; OHIF does not load the object without it. It makes no claim about the "
-            "patient. Destinations with profile `strict` get the object without it."
+            "orientation 1\\0\\0\\0\\1\\0, and there is no Frame of Reference UID. PS3.3 section A.51 asks for it "
+            "only where there is a Frame of Reference; OHIF does not load the object without it. It makes no claim "
+            "about the patient. Destinations with profile `strict` get the object without it."
         ),
         _prose(
             "Results are preliminary and unverified, and carry a Contributing Equipment item (0018,A001) for each "
-            "algorithm (IHE Radiology, AI Results). Their UIDs are derived from their sources under 2.25. No private SOP "
-            "class and no private transfer syntax is used."
+            "algorithm (IHE Radiology, AI Results). Their UIDs are derived from their sources under 2.25. No private "
+            "SOP class and no private transfer syntax is used."
         ),
     )
 
