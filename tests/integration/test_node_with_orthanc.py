@@ -1,4 +1,4 @@
-"""The whole way with real peers: storescu sends, the node analyses, Orthanc holds the results, other readers read them."""
+"""The whole way with real peers: storescu sends, the node analyses, Orthanc holds the results, others read them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""The documentation says what the program does: generated pages are current, and every command teaches."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from node import reference
+from node.db.states import JobState
+from workers.cli import app
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = get_command(app).commands
+
+
+def test_the_configuration_page_is_current():
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert text == reference.reference(), "run `make docs`"
+
+
+def test_every_command_of_the_issue_is_there():
+    expected = "up receive dispatch work status studies rerun echo verify-audit bundles phantom analyse migrate"
+    assert set(COMMANDS) >= set(expected.split())
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_and_option_explains_itself(name):
+    outcome = CliRunner().invoke(app, [name, "--help"])
+    assert outcome.exit_code == 0
+    command = COMMANDS[name]
+    assert len(command.help or "") > 40
+    for parameter in command.params:
+        if parameter.name != "help":
+            assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_the_readme_names_every_command():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"`hilum {name}" in text or f"`{name}`" in text, name
+
+
+def test_the_architecture_page_knows_every_job_state():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for state in JobState:
+        assert re.search(rf"\b{state}\b", text), state
+
+
+def test_every_dependency_has_its_reason():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = list(project["dependencies"])
+    for group in project["optional-dependencies"].values():
+        wanted += group
+    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8").lower()
+    for requirement in wanted:
+        name = re.split(r"[\[<>=~! ]", requirement)[0].lower()
+        if not name.startswith("types-"):
+            assert name in text, name
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
