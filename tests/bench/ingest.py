@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -181,9 +181,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="beginnings of receiver names, separated by commas")
     parser.add_argument("--work", type=Path, help="folder on the disk to be measured; default: the temporary folder")
     arguments = parser.parse_args()
-    loads, associations, repeats = LOADS, ASSOCIATIONS, arguments.repeats
+    loads: Sequence[Load] = LOADS
+    associations, repeats = ASSOCIATIONS, arguments.repeats
     if arguments.short:
-        loads, associations, repeats = LOADS[:1] + LOADS[2:], (1, 4), 3
+        loads = [replace(load, files=load.files // 2) for load in (LOADS[0], LOADS[2])]
+        associations, repeats = (1, 4), 2
+        arguments.only = arguments.only or "hilum,orthanc,storescp +b"
     only = [name.strip().lower() for name in arguments.only.split(",") if name.strip()]
     with tempfile.TemporaryDirectory(prefix="hilum-bench-", dir=arguments.work) as work:
         text = run(loads=loads, associations=associations, repeats=repeats, only=only, work=Path(work))
