@@ -27,6 +27,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -243,6 +244,16 @@ def hilum(settings: Settings, *, single: bool = True) -> Iterator[int]:
     assert not thread.is_alive()
     if failures:
         raise failures[0]
+
+
+def receiver_processes() -> list[psutil.Process]:
+    """List the receiver processes that this process has started with `hilum(..., single=False)`."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one too
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def storescu(

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from structlog.testing import capture_logs
 
@@ -396,20 +395,10 @@ def test_going_down_lets_an_object_arrive_and_aborts_the_idle(tmp_path: Path) ->
 # Processes
 
 
-def children() -> list[psutil.Process]:
-    """The receiver processes that run."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one too
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
-
-
 def test_a_killed_receiver_is_replaced_and_its_leftovers_are_swept(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, processes=2)
     with peers.hilum(settings, single=False) as port:
-        first = children()
+        first = peers.receiver_processes()
         assert len(first) == 2
         with wire.connect(port) as peer:
             peer.associate()
@@ -418,7 +407,10 @@ def test_a_killed_receiver_is_replaced_and_its_leftovers_are_swept(tmp_path: Pat
             peers.wait_for(lambda: unfinished(settings), what="half an object")
             for child in first:
                 child.send_signal(signal.SIGKILL)
-            peers.wait_for(lambda: len({c.pid for c in children()} - {c.pid for c in first}) == 2, what="replacements")
+            peers.wait_for(
+                lambda: len({c.pid for c in peers.receiver_processes()} - {c.pid for c in first}) == 2,
+                what="replacements",
+            )
         (folder,) = closed_arrivals(settings)
         assert folder.outcome is Outcome.ABORTED
         assert [f.read_bytes()[-12:] for f in folder.files] == [b"acknowledged"]
@@ -430,7 +422,7 @@ def test_a_killed_receiver_is_replaced_and_its_leftovers_are_swept(tmp_path: Pat
             return False
 
         peers.wait_for(takes, what="the port served again")
-    assert children() == []
+    assert peers.receiver_processes() == []
 
 
 def test_a_port_in_use_is_said_at_start(tmp_path: Path) -> None:
