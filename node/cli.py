@@ -94,9 +94,8 @@ def dispatch(context: typer.Context) -> None:
     from node.queue import Sender, make_app
 
     settings = context.obj.start("dispatch")
-    database = context.obj.database(settings)
     stop = stop_event()
-    with sole(settings.home / "dispatch.lock", stop) as chosen:
+    with context.obj.database(settings) as database, sole(settings.home / "dispatch.lock", stop) as chosen:
         if chosen:
             spool = Spool.create(settings.home / "spool")
             log.info("dispatch.started")
@@ -107,10 +106,10 @@ def dispatch(context: typer.Context) -> None:
 def migrate(context: typer.Context) -> None:
     """Create the database's tables, or bring them to the schema of this program."""
     settings = context.obj.settings
-    database = Database(settings.resolved_database_url)
-    before, newest = database.schema_revision() if not _fresh_sqlite(settings) else (None, None)
-    database.migrate()
-    after, _ = database.schema_revision()
+    with Database(settings.resolved_database_url) as database:
+        before, newest = database.schema_revision() if not _fresh_sqlite(settings) else (None, None)
+        database.migrate()
+        after, _ = database.schema_revision()
     console.print(
         f"schema: {before or 'empty'} → {after}" if before != newest or before is None else f"schema: {after}"
     )
@@ -125,7 +124,7 @@ def status(
     from node.queue import broker_alive
 
     settings = context.obj.settings
-    with context.obj.database(settings).read() as tx:
+    with context.obj.database(settings) as database, database.read() as tx:
         found = report.status(tx)
     now = utc_now()
     spool = Spool(settings.home / "spool")
@@ -181,8 +180,7 @@ def list_studies(
     failed: Annotated[bool, typer.Option("--failed", help="Only those with undelivered results.")] = False,
 ) -> None:
     """List studies with their state, or show one study with its results and its audit trail."""
-    database = context.obj.database()
-    with database.read() as tx:
+    with context.obj.database() as database, database.read() as tx:
         lines = report.study_lines(
             tx, limit=limit, study_instance_uid=uid, job_state=JobState.UNDELIVERED if failed else None
         )
@@ -227,7 +225,7 @@ def rerun(
         raise Misconfigured("name a Study Instance UID, or give --dead for all dead letters")
     settings = context.obj.settings
     actor, now = _actor("cli"), utc_now()
-    with context.obj.database(settings).write() as tx:
+    with context.obj.database(settings) as database, database.write() as tx:
         if dead:
             count = deliveries.revive(
                 tx, retry_for_s=settings.delivery.retry_for_s, actor=actor, now=now, study_instance_uid=uid
@@ -283,7 +281,7 @@ def verify_audit(
 
     Prints the head hash: keep it elsewhere, and give it as --head the next time; then a rewritten chain is found too.
     """
-    with context.obj.database().read() as tx:
+    with context.obj.database() as database, database.read() as tx:
         outcome = audit.verify(tx)
         problem = outcome.problem
         if problem is None and head is not None and not audit.contains(tx, head):

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models import bundle as bundles
-from models.bundle import Bundle
 from node.clock import Clock, utc_now
 from node.db.engine import Database
 from node.errors import Misconfigured
@@ -21,6 +19,7 @@ from node.settings import AnalysisSettings, Settings
 from node.spool import Spool
 
 if TYPE_CHECKING:
+    from models.bundle import Bundle
     from models.chest import ChestAnalyser
 
 
@@ -46,6 +45,8 @@ class Networks:
     @property
     def root(self) -> Path:
         """Folder of the bundles."""
+        from models import bundle as bundles
+
         return self.settings.bundles or bundles.shipped()
 
     def choose(self, names: Sequence[str] | None) -> tuple[Bundle, ...]:
@@ -58,6 +59,8 @@ class Networks:
         BundleRefused
             A bundle does not match its digests.
         """
+        from models import bundle as bundles
+
         found = bundles.find(self.root)
         if names is None:
             return found

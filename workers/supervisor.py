@@ -118,7 +118,8 @@ class Node:
         if self.settings.broker_url is None:
             self._add("redis", embedded.command(self.settings))
             embedded.wait_until_ready(self.settings.embedded_redis_socket)
-        Database(self.settings.resolved_database_url).migrate()
+        with Database(self.settings.resolved_database_url) as database:
+            database.migrate()
         for name, arguments in (
             ("receive", ["receive"]),
             ("dispatch", ["dispatch"]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -116,49 +117,32 @@ def contains(session: Session, link: str) -> bool:
 
 def verify(session: Session) -> Verification:
     """Walk the whole chain and name the first row that was edited, removed, inserted or moved."""
-    expected_hash, expected_sequence = GENESIS, 1
+    rows, head = 0, GENESIS
     query = select(AuditRow).order_by(AuditRow.sequence).execution_options(yield_per=1000)
-    for row in session.execute(query).scalars():
-        if row.sequence != expected_sequence:
-            return Verification(
-                expected_sequence - 1,
-                expected_hash,
-                f"row {expected_sequence} is missing: the next row found is {row.sequence}",
-            )
-        if row.previous_hash != expected_hash:
-            return Verification(
-                expected_sequence - 1,
-                expected_hash,
-                f"row {row.sequence} does not follow row {row.sequence - 1}",
-            )
-        link = _link(
-            row.previous_hash,
-            row.sequence,
-            row.at,
-            row.actor,
-            row.action,
-            row.study_id,
-            row.job_id,
-            row.detail,
-        )
-        if link != row.hash:
-            return Verification(
-                expected_sequence - 1,
-                expected_hash,
-                f"row {row.sequence} was edited: its hash does not match",
-            )
-        expected_hash, expected_sequence = row.hash, row.sequence + 1
-    rows = expected_sequence - 1
-    head = session.get(AuditHeadRow, HEAD_ID)
-    if head is None:
-        return Verification(rows, expected_hash, "the head of the chain is missing")
-    if (head.sequence, head.hash) != (rows, expected_hash):
+    with closing(session.execute(query).scalars()) as found:
+        for row in found:
+            problem = _problem(row, expected=rows + 1, previous=head)
+            if problem is not None:
+                return Verification(rows, head, problem)
+            rows, head = row.sequence, row.hash
+    noted = session.get(AuditHeadRow, HEAD_ID)
+    if noted is None:
+        return Verification(rows, head, "the head of the chain is missing")
+    if (noted.sequence, noted.hash) != (rows, head):
         return Verification(
-            rows,
-            expected_hash,
-            f"the chain ends at row {rows}, its head says {head.sequence}: rows were cut off",
+            rows, head, f"the chain ends at row {rows}, its head says {noted.sequence}: rows were cut off"
         )
-    return Verification(rows, expected_hash, None)
+    return Verification(rows, head, None)
+
+
+def _problem(row: AuditRow, *, expected: int, previous: str) -> str | None:
+    """Say what is wrong with a row that should be number `expected` and follow the link `previous`."""
+    if row.sequence != expected:
+        return f"row {expected} is missing: the next row found is {row.sequence}"
+    if row.previous_hash != previous:
+        return f"row {row.sequence} does not follow row {row.sequence - 1}"
+    link = _link(previous, row.sequence, row.at, row.actor, row.action, row.study_id, row.job_id, row.detail)
+    return None if link == row.hash else f"row {row.sequence} was edited: its hash does not match"
 
 
 def _link(previous: str, *columns: int | str | None) -> str:

@@ -83,6 +83,12 @@ class Database:
         """Close all pooled connections."""
         self._engine.dispose()
 
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def _alembic() -> Config:
     config = Config()
