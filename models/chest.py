@@ -199,7 +199,7 @@ def measurements(size: Size, radiograph: Radiograph, bundle: BundleIdentity) -> 
     area = (codes.SQUARE_PIXEL, 1.0) if spacing is None else (codes.SQUARE_CENTIMETRE, spacing[0] * spacing[1] / 100)
     ratio = (codes.RATIO, 1.0)
     rows: tuple[tuple[str, Code, float | None, tuple[Code, float], Code | None, Code | None], ...] = (
-        ("cardiothoracic ratio", codes.CARDIOTHORACIC_RATIO, size.cardiothoracic_ratio, ratio, None, None),
+        ("cardiothoracic ratio", codes.CARDIOTHORACIC_RATIO, size.cardiothoracic_ratio, ratio, codes.HEART, None),
         ("transverse cardiac diameter", codes.WIDTH, size.cardiac_width, across, codes.HEART, None),
         ("transverse thoracic diameter", codes.WIDTH, size.thoracic_width, across, codes.THORAX, None),
         ("right lung area", codes.AREA, size.right_lung_area, area, codes.LUNG, codes.RIGHT),

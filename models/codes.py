@@ -29,7 +29,9 @@ PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
 PNEUMOTHORAX = Code("36118008", "SCT", "Pneumothorax")
 ATELECTASIS = Code("46621007", "SCT", "Atelectasis")
 
-CARDIOTHORACIC_RATIO = Code("371843000", "SCT", "Cardiothoracic ratio")
+# Private: no code for the ratio of diameters on a radiograph was found in SNOMED CT, LOINC or DCM as far as they are at
+# hand (LOINC 59074-5 and 59076-0 are those of a fetus by ultrasound). Replace it when a standard one is verified.
+CARDIOTHORACIC_RATIO = Code("CTR", "99HILUM", "Cardiothoracic ratio")
 AREA = Code("42798000", "SCT", "Area")
 WIDTH = Code("103355008", "SCT", "Width")
 
