@@ -43,10 +43,23 @@ class Augment:
         gamma = _uniform(self.settings.gamma)
         contrast = _uniform(self.settings.contrast)
         shift = _uniform((-self.settings.brightness, self.settings.brightness))
+        if float(torch.rand(())) < self.settings.opacity_probability:
+            image = with_opacities(image)
         varied = (image.clamp(0, 1) ** gamma - 0.5) * contrast + 0.5 + shift
         varied = self.blur(varied)
         noise = torch.randn_like(varied) * _uniform((0.0, self.settings.noise))
         return (varied + noise).clamp(0, 1)
+
+
+def with_opacities(image: Tensor) -> Tensor:
+    """Lay one to three soft bright ellipses over (1, size, size), up to half of the way to white."""
+    grid = torch.linspace(-1, 1, image.shape[-1])
+    for _ in range(int(torch.randint(1, 4, ()))):
+        row, column = _uniform((-0.6, 0.7)), _uniform((-0.8, 0.8))
+        high, wide = _uniform((0.1, 0.5)), _uniform((0.1, 0.4))
+        distance = ((grid[:, None] - row) / high) ** 2 + ((grid[None, :] - column) / wide) ** 2
+        image = image + _uniform((0.1, 0.5)) * torch.sigmoid((1 - distance) * 4) * (1 - image)
+    return image
 
 
 def _uniform(limits: tuple[float, float]) -> float:

@@ -1,7 +1,8 @@
 """Decode each data set once, through the preprocessing of serving, into uint8 arrays on the model grid.
 
 A cache folder holds `ids.json` and `images.npy` (images, size, size), contrast already stretched, and where the set
-has masks `masks.npy` (images, channels, size, size): the covered part of each pixel, 255 for all of it.
+has masks `masks.npy` (images, channels, size, size): the covered part of each pixel, 255 for all of it. Three
+channels are right lung, left lung and heart; six are these and where each of them is known.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from PIL import Image
 from models import pixels
 from models.geometry import Letterbox
 from models.inputs import InputSpec, prepare
+from training import partial
 from training.splits import read_table
 
 Array = NDArray[np.uint8]
+# Part of the folder names: raised when a set is decoded in another way.
+REVISION = 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Cache:
 def folder_of(cache: Path, name: str, spec: InputSpec) -> Path:
     """Give the folder of the set `name` for one input geometry."""
     low, high = spec.contrast_percentiles
-    return cache / f"{name}-{spec.size}-p{low:g}-{high:g}"
+    return cache / f"{name}-{spec.size}-p{low:g}-{high:g}-r{REVISION}"
 
 
 def build(data: Path, name: str, spec: InputSpec, cache: Path) -> Cache:
@@ -120,29 +124,14 @@ def _gray_bits(path: Path) -> Array:
 
 
 def _kermany(data: Path) -> Iterator[Sample]:
-    """Children: lung field of the right and of the left side, and where the field is known (all 0: no mask)."""
+    """Children: three targets and three weights, see training/partial.py (all 0: no mask)."""
     for row in read_table(data, "kermany"):
         image = _gray(data / "kermany" / "images" / f"{row['id']}.jpg")
         # The files are squashed to a square; the original had square pixels.
         aspect = float(row["original_height"]) / float(row["original_width"])
         path = data / "kermany" / "lungs" / f"{row['id']}.png"
-        fields = _sides(_gray(path)) if path.exists() else np.zeros((3, *image.shape), np.uint8)
-        yield Sample(row["id"], pixels.from_array(image, aspect=aspect), fields)
-
-
-def _sides(field: Array) -> Array:
-    """Split a lung field (0, 127 for unknown, 255) into its two sides; known nowhere unless there are two."""
-    from scipy import ndimage
-
-    labelled, count = ndimage.label(field == 255)
-    sizes = ndimage.sum_labels(np.ones_like(labelled), labelled, range(1, count + 1))
-    large = [label + 1 for label, size in enumerate(sizes) if size > 0.02 * field.size]
-    if len(large) != 2:
-        return np.zeros((3, *field.shape), np.uint8)
-    columns = [ndimage.center_of_mass(labelled == label)[1] for label in large]
-    right, left = (large[i] for i in np.argsort(columns))
-    known = (field == 0) | (labelled == right) | (labelled == left)
-    return np.stack([np.where(part, 255, 0).astype(np.uint8) for part in (labelled == right, labelled == left, known)])
+        masks = partial.targets(_gray(path)) if path.exists() else np.zeros((6, *image.shape), np.uint8)
+        yield Sample(row["id"], pixels.from_array(image, aspect=aspect), masks)
 
 
 def _nih(data: Path) -> Iterator[Sample]:

@@ -24,7 +24,7 @@ class Mixture(Section):
     ctr: int = 309
     """Adults with all three masks; the whole training split when it has that many."""
     kermany: int = 120
-    """Children with lung fields in another convention: a partial label (see training/losses.py)."""
+    """Children with lung fields in another convention: a partial label (see training/partial.py)."""
     negatives: int = 90
     """Not a frontal chest the right way up: the target is three empty masks."""
 
@@ -50,6 +50,9 @@ class Augmentation(Section):
     """Largest standard deviation of added normal noise."""
     blur_probability: float = 0.2
     """How often an image is blurred (sigma 0.3 to 1.2 pixels)."""
+    opacity_probability: float = 0.0
+    """How often one to three soft bright patches are laid over the image: devices, effusions and opacities, which
+    the adult sets with masks do not show. The masks stay."""
     horizontal_flip: bool = False
     """Mirroring. Never for lungs-heart: the side of the heart and of each lung is what it learns."""
 

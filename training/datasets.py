@@ -18,10 +18,11 @@ from training.losses import FULL, NEGATIVE, PARTIAL
 
 
 class MaskItem(TypedDict):
-    """An image (1, size, size) with masks (3, size, size), both in [0, 1], and the kind of target."""
+    """An image (1, size, size) with masks and their weights (3, size, size), all in [0, 1], and the kind of target."""
 
     image: Tensor
     masks: Tensor
+    weights: Tensor
     kind: int
 
 
@@ -51,7 +52,8 @@ class MaskDataset(Dataset[MaskItem]):
         if self.augment is not None:
             image, varied = self.augment(image, masks)
             masks = masks if varied is None else varied
-        return {"image": image, "masks": masks, "kind": self.kind}
+        weights = (masks[3:] > 0.99).float() if len(masks) > 3 else torch.ones(3, *image.shape[-2:])
+        return {"image": image, "masks": masks[:3], "weights": weights, "kind": self.kind}
 
 
 class NegativeDataset(Dataset[MaskItem]):
@@ -70,7 +72,8 @@ class NegativeDataset(Dataset[MaskItem]):
         if self.transform:
             image = negatives.draw(image)
         image, _ = self.augment(image)
-        return {"image": image, "masks": torch.zeros(3, *image.shape[-2:]), "kind": NEGATIVE}
+        shape = (3, *image.shape[-2:])
+        return {"image": image, "masks": torch.zeros(shape), "weights": torch.ones(shape), "kind": NEGATIVE}
 
 
 class LabelDataset(Dataset[LabelItem]):
@@ -103,7 +106,7 @@ def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Data
     children = sets["kermany"].masks
     if children is None:
         raise ValueError("the cache of kermany holds no masks")
-    rows["kermany"] = [row for row in rows["kermany"] if children[row, 2].any()]
+    rows["kermany"] = [row for row in rows["kermany"] if children[row, 5].any()]
     slices = [i for i, name in enumerate(sets["atrium"].ids) if name.split("-")[0] in splits.read("atrium", "train")]
     vary = Augment(recipe.augmentation)
     parts: list[tuple[Dataset[MaskItem], int, float]] = [

@@ -1,47 +1,40 @@
 """Losses of the lungs-heart network.
 
-Three kinds of target lie in one batch:
-
-- FULL: right lung, left lung and heart are known everywhere (they overlap, hence sigmoids, not a softmax).
-- PARTIAL: channels 0 and 1 hold lung fields that include what lies behind the heart, channel 2 where they are known.
-  Outside the fields there is no lung; inside there is lung or heart. Nothing else is said of the heart.
-- NEGATIVE: nothing of the three is there.
+Right lung, left lung and heart overlap, hence three sigmoids, not a softmax. Each pixel and label has a weight: 1 where
+the truth is known, 0 where it is not (training/partial.py).
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 FULL, PARTIAL, NEGATIVE = 0, 1, 2
 
 
-def segmentation_loss(logits: Tensor, target: Tensor, kind: Tensor) -> Tensor:
+def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor, kind: Tensor) -> Tensor:
     """Combine binary cross-entropy with Dice.
 
     Parameters
     ----------
     logits : (batch, 3, size, size).
-    target : (batch, 3, size, size) in [0, 1].
-    kind : (batch,), FULL, PARTIAL or NEGATIVE.
+    target, weight : (batch, 3, size, size) in [0, 1].
+    kind : (batch,): FULL (all is known), PARTIAL (some is), NEGATIVE (all is known to be empty).
 
     Returns
     -------
-    Scalar: mean cross-entropy of all, plus the Dice loss of the FULL ones, plus half the partial term.
+    Scalar: cross-entropy over what is known, plus the Dice loss of the FULL ones.
     """
     logits = logits.float()
-    loss = logits.sum() * 0
-    complete = kind != PARTIAL
-    if complete.any():
-        loss = loss + functional.binary_cross_entropy_with_logits(logits[complete], target[complete])
+    loss = known_cross_entropy(logits, target, weight)
     full = kind == FULL
-    if full.any():
-        loss = loss + dice_loss(logits[full], target[full])
-    partial = kind == PARTIAL
-    if partial.any():
-        loss = loss + 0.5 * partial_loss(logits[partial], target[partial])
-    return loss
+    return loss + dice_loss(logits[full], target[full]) if full.any() else loss
+
+
+def known_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Average the cross-entropy over the known pixels of all labels."""
+    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (each * weight).sum() / weight.sum().clamp(min=1)
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -50,15 +43,3 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     overlap = (probability * target).sum(dim=(2, 3))
     total = probability.sum(dim=(2, 3)) + target.sum(dim=(2, 3))
     return (1 - (2 * overlap + 1) / (total + 1)).mean()
-
-
-def partial_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Ask for no lung outside a field, and for lung or heart inside it, where the field is known."""
-    lungs, heart = logits[:, :2], logits[:, 2:]
-    field, known = (target[:, :2] > 0.5).float(), (target[:, 2:] > 0.99).float()
-    outside = functional.softplus(lungs)
-    # log(1 - (1 - p_lung)(1 - p_heart)), in logs: 1 - p = sigmoid(-logit).
-    log_neither = functional.logsigmoid(-lungs) + functional.logsigmoid(-heart)
-    inside = -torch.log1p(-log_neither.exp().clamp(max=1 - 1e-6))
-    each = (1 - field) * outside + field * inside
-    return (each * known).sum() / known.expand_as(each).sum().clamp(min=1)

@@ -57,7 +57,7 @@ class SegmentationTask(Task):
     def training_step(self, batch: MaskItem, index: int) -> Tensor:
         """Give the loss of one batch."""
         logits, _ = self(batch["image"])
-        loss = segmentation_loss(logits, batch["masks"], torch.as_tensor(batch["kind"]))
+        loss = segmentation_loss(logits, batch["masks"], batch["weights"], torch.as_tensor(batch["kind"]))
         self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(logits))
         return loss
 
