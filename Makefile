@@ -14,7 +14,7 @@ OUT ?= demo-output
 .PHONY: demo up test check lint bench venv packages docs clean
 
 demo: $(VENV)/.run
-	$(HILUM) demo --out "$(OUT)" $(STUDY)
+	$(HILUM) demo --out "$(OUT)" $(if $(STUDY),"$(STUDY)")
 
 up: $(VENV)/.run
 	HILUM_HOME="$(HILUM_HOME)" $(HILUM) up

@@ -130,7 +130,7 @@ class Dispatcher:
             if reason is None:
                 continue
             with self.database.write() as tx:
-                order = self._order(studies.instances_of(tx, study.id), tx)
+                order = self._order(studies.instances_of(tx, study.id, revision=study.revision), tx)
                 job_id = studies.complete(tx, study.id, reason=reason, order=order, actor=self.actor, now=now)
             self._counts.forget(study.study_instance_uid)
             log.info("study.completed", job_id=job_id, reason=reason, revision=study.revision)

@@ -55,6 +55,7 @@ def command(settings: Settings) -> list[str]:
         *("--save", ""),
         *("--appendonly", "no"),
         *("--loglevel", "warning"),
+        *("--logfile", str(settings.home / "redis.log")),
     ]
 
 

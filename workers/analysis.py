@@ -51,7 +51,7 @@ def analyse_job(runtime: Runtime, job_id: str) -> bool:
 
 def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
     with runtime.database.read() as tx:
-        instances = studies.instances_of(tx, claimed.study_id)
+        instances = studies.instances_of(tx, claimed.study_id, revision=claimed.revision)
         before = jobs.predecessors(tx, study_id=claimed.study_id, revision=claimed.revision)
     profiles: list[Profile] = sorted(set(_profiles(runtime, claimed).values())) or ["ohif"]
     analysis = pipeline.run(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,12 +14,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import structlog
 
 from node import embedded
 from node.db.engine import Database
-from node.settings import Settings
+from node.errors import Misconfigured
+from node.settings import ReceiverSettings, Settings
 
 log = structlog.get_logger()
 
@@ -103,6 +107,7 @@ class Node:
     config: Path | None
     logs: Path | None = None
     children: list[Child] = field(default_factory=list)
+    _lock: IO[str] | None = None
 
     def start(self) -> None:
         """Prepare the folders and the schema, and start every process.
@@ -110,9 +115,16 @@ class Node:
         Raises
         ------
         Misconfigured
-            There is no Redis server, or the database cannot be opened.
+            There is no Redis server, the database cannot be opened, or another node works on the same data.
         """
         self.settings.home.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.settings.home / "up.lock").open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise Misconfigured(f"another `hilum up` already runs with the data in {self.settings.home}") from error
+        _require_free(self.settings.receiver)
         if self.logs:
             self.logs.mkdir(parents=True, exist_ok=True)
         if self.settings.broker_url is None:
@@ -141,6 +153,8 @@ class Node:
         """End every process, the receiver first and Redis last."""
         for child in sorted(self.children, key=lambda c: (c.name == "redis", c.name != "receive")):
             child.stop()
+        if self._lock is not None:
+            self._lock.close()
 
     def _add(self, name: str, command: Sequence[str]) -> None:
         environment = dict(os.environ)
@@ -149,6 +163,20 @@ class Node:
         child = Child(name, command, environment, self.logs / f"{name}.log" if self.logs else None)
         child.start()
         self.children.append(child)
+
+
+def _require_free(receiver: ReceiverSettings) -> None:
+    """Say at once, and not in the log of a child, that the port is taken."""
+    family = socket.AF_INET6 if ":" in receiver.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((receiver.host, receiver.port))
+        except OSError as error:
+            raise Misconfigured(
+                f"cannot listen on {receiver.host}:{receiver.port} ({error.strerror}): is another program using it? "
+                "Set `receiver.port` or `receiver.host`"
+            ) from error
 
 
 def _die_with_parent() -> None:

@@ -20,6 +20,9 @@ from node.reasons import Reason
 ANSWERED = (InstanceState.ACCEPTED, InstanceState.DECLINED, InstanceState.QUARANTINED)
 """Instances that a job speaks of: analysed, or listed with the reason why not."""
 
+SOUND = (InstanceState.ACCEPTED, InstanceState.DECLINED)
+"""Instances that could be read; the first one of a SOP Instance UID counts."""
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -131,9 +134,10 @@ def record_arrival(tx: Transaction, arrival: Arrival, *, actor: str, now: dateti
         audit.append(tx, at=now, actor=actor, action="instance.repeated", study_id=study.id if study else None, **facts)
         return None
     state, reason, detail = arrival.state, arrival.reason, arrival.detail
-    if same_uid and state is not InstanceState.IGNORED:
+    # A damaged copy in quarantine does not stand in the way of a sound one that is sent again.
+    if any(row.state in SOUND for row in same_uid) and state is not InstanceState.IGNORED:
         state, reason = InstanceState.CONFLICT, Reason.UID_CONFLICT
-        detail = f"{len(same_uid)} other object(s) with this SOP Instance UID are held; the first one counts"
+        detail = "another object with this SOP Instance UID is held; the first one counts"
     if state in ANSWERED and arrival.study_instance_uid is not None:
         study = _reopen(tx, study, arrival, actor=actor, now=now)
     tx.add(
@@ -196,13 +200,18 @@ def open_studies(tx: Transaction) -> list[OpenStudy]:
     return found
 
 
-def instances_of(tx: Transaction, study_id: int) -> tuple[StoredInstance, ...]:
-    """Return the instances that a job of this study speaks of, in order of arrival."""
+def instances_of(tx: Transaction, study_id: int, *, revision: int) -> tuple[StoredInstance, ...]:
+    """Return the instances that the job of a study's revision speaks of, in order of arrival.
+
+    Those that came for a later revision are left out, and so is a damaged copy of an image that came sound as well.
+    """
     query = (
         select(InstanceRow)
-        .where(InstanceRow.study_id == study_id, InstanceRow.state.in_(ANSWERED))
+        .where(InstanceRow.study_id == study_id, InstanceRow.state.in_(ANSWERED), InstanceRow.revision <= revision)
         .order_by(InstanceRow.id)
     )
+    rows = tx.scalars(query).all()
+    sound = {row.sop_instance_uid for row in rows if row.state in SOUND}
     return tuple(
         StoredInstance(
             id=row.id,
@@ -214,7 +223,8 @@ def instances_of(tx: Transaction, study_id: int) -> tuple[StoredInstance, ...]:
             detail=row.detail or "",
             association_id=row.association_id,
         )
-        for row in tx.scalars(query)
+        for row in rows
+        if row.state in SOUND or row.sop_instance_uid not in sound
     )
 
 

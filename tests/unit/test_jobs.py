@@ -103,8 +103,25 @@ def test_the_same_uid_with_other_bytes_is_kept_as_a_conflict(any_database):
         arrive(tx, 1)
         assert arrive(tx, 2, sop="1.2.3.1") is InstanceState.CONFLICT
         (study,) = studies.open_studies(tx)
-        assert [i.path for i in studies.instances_of(tx, study.id)] == [Path("/spool/1.dcm")]
+        assert [i.path for i in studies.instances_of(tx, study.id, revision=1)] == [Path("/spool/1.dcm")]
         assert [e.action for e in audit.events(tx, study_id=study.id)].count("instance.conflict") == 1
+
+
+def test_a_sound_image_sent_after_a_damaged_copy_is_analysed(any_database):
+    with any_database.write() as tx:
+        assert arrive(tx, 1, state=InstanceState.QUARANTINED) is InstanceState.QUARANTINED
+        assert arrive(tx, 2, sop="1.2.3.1") is InstanceState.ACCEPTED
+        (study,) = studies.open_studies(tx)
+        assert [i.path for i in studies.instances_of(tx, study.id, revision=1)] == [Path("/spool/2.dcm")]
+
+
+def test_a_job_leaves_out_the_images_of_a_later_revision(any_database):
+    queued_job(any_database, 1)
+    with any_database.write() as tx:
+        arrive(tx, 7, study="1.2.1")
+        (study,) = studies.open_studies(tx)
+        assert len(studies.instances_of(tx, study.id, revision=1)) == 1
+        assert len(studies.instances_of(tx, study.id, revision=2)) == 2
 
 
 def test_a_file_recorded_twice_after_a_crash_changes_nothing(any_database):
@@ -136,7 +153,7 @@ def test_a_declined_image_alone_still_makes_a_job(any_database):
         arrive(tx, 1, state=InstanceState.DECLINED)
         (study,) = studies.open_studies(tx)
         assert studies.complete(tx, study.id, reason="released", order=ORDER, actor="t", now=NOW) is not None
-        (instance,) = studies.instances_of(tx, study.id)
+        (instance,) = studies.instances_of(tx, study.id, revision=1)
         assert instance.reason is Reason.LATERAL_VIEW
 
 

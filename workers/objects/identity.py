@@ -21,10 +21,6 @@ def derived_uid(*parts: str) -> str:
     return f"2.25.{uuid5(NAMESPACE, _SEPARATOR.join(parts)).int}"
 
 
-IMPLEMENTATION_CLASS_UID = derived_uid("implementation")
-"""Implementation Class UID (0002,0012) of the files written here."""
-
-
 def result_uid(request: ResultRequest, kind: ResultKind, profile: str, image_uid: str = "") -> str:
     """Return the SOP Instance UID of a result.
 

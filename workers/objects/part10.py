@@ -11,15 +11,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pydicom.valuerep import DA, DT, TM, PersonName
 
-from workers.objects.equipment import SOFTWARE_VERSION
-from workers.objects.identity import IMPLEMENTATION_CLASS_UID
+from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workers.objects.request import EncodedResult, ResultKind
 from workers.objects.source import Source
 
 _DATE, _TIME, _DATE_TIME = "%Y%m%d", "%H%M%S", "%Y%m%d%H%M%S%z"
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Value representations that Specific Character Set governs (PS3.5 section 6.1.2.3)."""
-_IMPLEMENTATION_VERSION = f"HILUM_{SOFTWARE_VERSION}"[:16]
 
 
 def local_time(created_at: datetime, source: Source) -> datetime:
@@ -55,7 +53,7 @@ def written(ds: Dataset, kind: ResultKind, source: Source, created_at: datetime)
         item.ContributionDateTime = DT(moment.strftime(_DATE_TIME))
     ds.SpecificCharacterSet = character_set(ds)
     ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    ds.file_meta.ImplementationVersionName = _IMPLEMENTATION_VERSION
+    ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     buffer = BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
     content = buffer.getvalue()
