@@ -158,18 +158,27 @@ def _check_frame(ds: FileDataset) -> None:
         frame = get_frame(ds.PixelData, 0, number_of_frames=1)
     except Exception as error:
         raise Undecodable(f"encapsulated pixel data: {_brief(error)}") from error
+    if ds.file_meta.TransferSyntaxUID == uid.RLELossless:
+        return
     size = codestream_size(frame)
-    if size is not None and size != (int(ds.Rows), int(ds.Columns)):
+    if size is None:
+        raise Undecodable("the compressed frame has no header that says its size")
+    if size != (int(ds.Rows), int(ds.Columns)):
         raise Undecodable(f"the compressed frame is {size}, the header says {(int(ds.Rows), int(ds.Columns))}")
 
 
 def codestream_size(frame: bytes) -> tuple[int, int] | None:
     """Read rows and columns from a JPEG, JPEG-LS or JPEG 2000 frame; None where there is no such header."""
-    if frame[:4] == b"\xff\x4f\xff\x51" and len(frame) >= 24:
-        columns, rows, left, top = struct.unpack(">IIII", frame[8:24])
+    # Some senders wrap the codestream in JP2 boxes, which PS3.5 A.4.4 does not allow.
+    start = frame[:512].find(b"\xff\x4f\xff\x51")
+    if start >= 0 and len(frame) >= start + 24:
+        columns, rows, left, top = struct.unpack(">IIII", frame[start + 8 : start + 24])
         return rows - top, columns - left
     at = 2
     while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
+        if frame[at + 1] == 0xFF:
+            at += 1
+            continue
         marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             rows, columns = struct.unpack(">HH", frame[at + 5 : at + 9])

@@ -110,6 +110,6 @@ def _gate(report: dict[str, Any]) -> list[str]:
         lines.append(f"| {one['images']} | {one['accepted']} | {one['of']} | {one['accepted'] / one['of']:.2%} |")
     made = (
         "Pictures to be refused were made from validation images (quarter turns, upside down, enlarged cut-outs, "
-        "exchanged quarters), drawn (noise, ramps, ellipses), or are MR slices of held-back volumes."
+        "exchanged quarters, black and white exchanged), drawn (noise, ramps, ellipses), or are MR slices of held-back volumes."
     )
     return ["\n".join(lines) + "\n", made + "\n"]

@@ -23,6 +23,11 @@ def upside_down(image: Tensor) -> Tensor:
     return torch.rot90(image, 2, (-2, -1)) if torch.rand(()) < 0.5 else image.flip(-2)
 
 
+def inverted(image: Tensor) -> Tensor:
+    """Exchange black and white: a polarity that the header got wrong must not be measured."""
+    return 1 - image
+
+
 def cut_out(image: Tensor) -> Tensor:
     """Enlarge a small part, between 18 and 30 percent of the edge: tissue without anatomy."""
     size = image.shape[-1]
@@ -76,6 +81,7 @@ MAKERS: tuple[Callable[[Tensor], Tensor], ...] = (
     quarter_turn,
     upside_down,
     upside_down,
+    inverted,
     cut_out,
     shuffled,
     noise,
