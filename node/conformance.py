@@ -242,7 +242,7 @@ def _media_and_characters() -> str:
         "## 3 Media interchange",
         "None.",
         "## 4 Support of character sets",
-        "Received: every character set of PS3.3 section C.12.1.1.2. Sent: ISO_IR 192.",
+        "Received: every character set of PS3.3 section C.12.1.1.2. Sent: ISO_IR 100 where it suffices, else ISO_IR 192.",
     )
 
 
@@ -271,6 +271,17 @@ def _extensions() -> str:
             "orientation 1\\0\\0\\0\\1\\0, and there is no Frame of Reference UID. PS3.3 section A.51 asks for it "
             "only where there is a Frame of Reference; OHIF does not load the object without it. It makes no claim "
             "about the patient. Destinations with profile `strict` get the object without it."
+        ),
+        _prose(
+            "Comprehensive 3D SR, for destinations with profile `ohif` only: the document title is (18748-4, LN, "
+            '"Diagnostic Imaging Report"), which CID 7021 may be extended by, and the Instance Number (0020,0013) falls '
+            "with each revision, because that viewer shows the first report of a series, and as text only where the "
+            'title is not (126000, DCM, "Imaging Measurement Report"). Destinations with profile `strict` get that title.'
+        ),
+        _prose(
+            "Every Segmentation gives a nominal Slice Thickness (0018,0050) of 1 mm in Pixel Measures, without which "
+            "common readers do not load it. Codes of the private scheme 99HILUM, named in the Coding Scheme "
+            "Identification Sequence, say why something was not analysed."
         ),
         _prose(
             "Results are preliminary and unverified, and carry a Contributing Equipment item (0018,A001) for each "
