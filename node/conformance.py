@@ -242,7 +242,8 @@ def _media_and_characters() -> str:
         "## 3 Media interchange",
         "None.",
         "## 4 Support of character sets",
-        "Received: every character set of PS3.3 section C.12.1.1.2. Sent: ISO_IR 100 where it suffices, else ISO_IR 192.",
+        "Received: every character set of PS3.3 section C.12.1.1.2. Sent: ISO_IR 100 where it suffices, else "
+        "ISO_IR 192.",
     )
 
 
@@ -274,9 +275,9 @@ def _extensions() -> str:
         ),
         _prose(
             "Comprehensive 3D SR, for destinations with profile `ohif` only: the document title is (18748-4, LN, "
-            '"Diagnostic Imaging Report"), which CID 7021 may be extended by, and the Instance Number (0020,0013) falls '
-            "with each revision, because that viewer shows the first report of a series, and as text only where the "
-            'title is not (126000, DCM, "Imaging Measurement Report"). Destinations with profile `strict` get that title.'
+            '"Diagnostic Imaging Report"), an extension of CID 7021, and the Instance Number (0020,0013) falls with '
+            "each revision: that viewer shows the first report of a series, and shows it as text only where the title "
+            'is not (126000, DCM, "Imaging Measurement Report"). Destinations with profile `strict` get that title.'
         ),
         _prose(
             "Every Segmentation gives a nominal Slice Thickness (0018,0050) of 1 mm in Pixel Measures, without which "
