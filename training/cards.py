@@ -46,7 +46,7 @@ def card(manifest: Manifest, report: dict[str, Any]) -> str:
     parts = [
         f"# {manifest.name} {manifest.version}\n",
         "**Research use only, not for clinical use.**\n",
-        f"{use.statement}\n",
+        use.statement.removeprefix("Research use only, not for clinical use. ") + "\n",
         "## Intended use\n",
         f"- {age_range(use)}; an unknown age is {'accepted and noted' if use.age_unknown_allowed else 'refused'}\n"
         f"- views: {', '.join(use.views)}; an unknown view is judged by the gate\n",
@@ -98,6 +98,8 @@ def _report(report: dict[str, Any]) -> list[str]:
         f"Confusion at the threshold, {report['images']} images of {report['patients']} patients: "
         f"true negative {tn}, false positive {fp}, false negative {fn}, true positive {tp}.\n",
         f"Called positive by subtype: {subtypes}.\n",
+        f"Expected calibration error: {report['calibration_error']['before_temperature']:.4f} without the temperature, "
+        f"{report['calibration_error']['after_temperature']:.4f} with it.\n",
     ]
 
 
@@ -110,6 +112,7 @@ def _gate(report: dict[str, Any]) -> list[str]:
         lines.append(f"| {one['images']} | {one['accepted']} | {one['of']} | {one['accepted'] / one['of']:.2%} |")
     made = (
         "Pictures to be refused were made from validation images (quarter turns, upside down, enlarged cut-outs, "
-        "exchanged quarters, black and white exchanged), drawn (noise, ramps, ellipses), or are MR slices of held-back volumes."
+        "exchanged quarters, black and white exchanged), drawn (noise, ramps, ellipses), or are MR slices of held-back "
+        "volumes."
     )
     return ["\n".join(lines) + "\n", made + "\n"]

@@ -74,10 +74,13 @@ def confusion_counts(scores: Scores, threshold: float) -> np.ndarray:
 def _figures(scores: Scores, threshold: float) -> tuple[Figure, ...]:
     """Give the figures with intervals over patients."""
     on = "kermany, test split"
+    positives = int(scores.truth.sum())
     return (
         metrics.score_figure("AUC", scores, metrics.auc, on),
-        metrics.score_figure("sensitivity", scores, lambda s: metrics.sensitivity(s, threshold), on),
-        metrics.score_figure("specificity", scores, lambda s: metrics.specificity(s, threshold), on),
+        metrics.score_figure("sensitivity", scores, lambda s: metrics.sensitivity(s, threshold), on, count=positives),
+        metrics.score_figure(
+            "specificity", scores, lambda s: metrics.specificity(s, threshold), on, count=len(scores.truth) - positives
+        ),
         metrics.score_figure("accuracy", scores, lambda s: metrics.accuracy(s, threshold), on),
         metrics.score_figure("Brier score", scores, metrics.brier, on),
         metrics.score_figure("expected calibration error", scores, metrics.calibration_error, on),

@@ -82,8 +82,10 @@ def figure(name: str, values: Sequence[float], measured_on: str) -> Figure:
     return _figure(name, float(known.mean()), (low, high), count=len(known), measured_on=measured_on)
 
 
-def score_figure(name: str, scores: Scores, measure: Callable[[Scores], float], measured_on: str) -> Figure:
-    """Give a measure of all images with a bootstrap interval over patients."""
+def score_figure(
+    name: str, scores: Scores, measure: Callable[[Scores], float], measured_on: str, *, count: int | None = None
+) -> Figure:
+    """Give a measure with a bootstrap interval over patients; `count` images decide it (None: all)."""
     rng = np.random.default_rng(SEED)
     names = sorted(set(scores.patients))
     members = {patient: np.flatnonzero(np.asarray(scores.patients) == patient) for patient in names}
@@ -92,7 +94,9 @@ def score_figure(name: str, scores: Scores, measure: Callable[[Scores], float], 
         rows = np.concatenate([members[names[i]] for i in rng.integers(0, len(names), len(names))])
         drawn.append(measure(Scores(scores.probability[rows], scores.truth[rows], ())))
     low, high = np.nanquantile(drawn, (0.025, 0.975))
-    return _figure(name, measure(scores), (low, high), count=len(scores.truth), measured_on=measured_on)
+    return _figure(
+        name, measure(scores), (low, high), count=len(scores.truth) if count is None else count, measured_on=measured_on
+    )
 
 
 def _figure(name: str, value: float, interval: tuple[float, float], *, count: int, measured_on: str) -> Figure:

@@ -152,7 +152,7 @@ def test_listing_bundles_loads_no_torch() -> None:
 
 def test_shipped_bundles_verify_and_stay_small() -> None:
     found = bundle.find(bundle.shipped())
-    assert {one.manifest.name for one in found} >= {"lungs-heart"}
+    assert {one.manifest.name for one in found} >= {"lungs-heart", "paediatric-pneumonia"}
     for one in found:
         assert one.path.name == f"{one.manifest.name}-{one.manifest.version}"
         assert one.weights.stat().st_size < 20e6

@@ -69,7 +69,31 @@ def test_a_child_gets_no_masks(analyser: ChestAnalyser, chest: Radiograph) -> No
     assert found.segments == ()
     assert found.measurements == ()
     reasons = {one.bundle.name: one.reason for one in found.not_computed}
-    assert reasons["lungs-heart"] is NotComputedReason.AGE_OUTSIDE_INTENDED_USE
+    assert reasons == {"lungs-heart": NotComputedReason.AGE_OUTSIDE_INTENDED_USE}
+    (finding,) = found.findings
+    assert finding.code == codes.PNEUMONIA
+    assert 0 <= finding.probability <= 1
+    assert finding.bundle.name == "paediatric-pneumonia"
+
+
+@pytest.mark.parametrize(
+    ("age", "view", "reason"),
+    [
+        (0.9, "AP", NotComputedReason.AGE_OUTSIDE_INTENDED_USE),
+        (1.0, "AP", None),
+        (5.99, None, None),
+        (6.0, "AP", NotComputedReason.AGE_OUTSIDE_INTENDED_USE),
+        (None, "AP", NotComputedReason.AGE_UNKNOWN),
+        (3.0, "XX", NotComputedReason.VIEW_OUTSIDE_INTENDED_USE),
+    ],
+)
+def test_pneumonia_is_only_asked_of_children_of_one_to_five(
+    analyser: ChestAnalyser, chest: Radiograph, age: float | None, view: str | None, reason: NotComputedReason | None
+) -> None:
+    found = analyser.analyse(chest, sop_instance_uid="1", age_years=age, view=view)
+    refused = {one.bundle.name: one.reason for one in found.not_computed}
+    assert refused.get("paediatric-pneumonia") == reason
+    assert bool(found.findings) is (reason is None)
 
 
 def test_an_unknown_age_is_noted(analyser: ChestAnalyser, chest: Radiograph) -> None:
