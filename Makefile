@@ -7,7 +7,6 @@
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 HILUM := $(VENV)/bin/hilum
-HILUM_HOME ?= $(CURDIR)/var
 STUDY ?=
 OUT ?= demo-output
 
@@ -17,7 +16,7 @@ demo: $(VENV)/.run
 	$(HILUM) demo --out "$(OUT)" $(if $(STUDY),"$(STUDY)")
 
 up: $(VENV)/.run
-	HILUM_HOME="$(HILUM_HOME)" $(HILUM) up
+	$(HILUM) up
 
 test: $(VENV)/.dev packages
 	$(PYTHON) -m pytest $(ARGS)

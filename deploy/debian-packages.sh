@@ -26,9 +26,13 @@ if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
     $as_root chmod +x "$policy"
     trap '$as_root rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM HUP
 fi
 echo "Installing test peers:$packages"
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >/dev/null || true
 # shellcheck disable=SC2086
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages >/dev/null ||
-    echo "Could not install:$packages. Their tests will skip."
+    for package in $packages; do
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$package" >/dev/null ||
+            echo "Could not install $package. Its tests will skip."
+    done

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from node import anchors
 from node import log as logging
 from node import settings as configuration
 from node.clock import utc_now
@@ -128,7 +129,7 @@ def status(
         found = report.status(tx)
     now = utc_now()
     spool = Spool(settings.home / "spool")
-    free = spool.free_bytes() if spool.root.exists() else 0
+    free = spool.free_bytes() if spool.root.exists() else None
     broker = broker_alive(settings)
     if as_json:
         print_json(
@@ -158,7 +159,8 @@ def status(
     table.add_row("deliveries", _listed(found.deliveries), _duration(oldest) if oldest is not None else "nothing waits")
     console.print(table)
     console.print(f"broker: {'answers' if broker else '[red]does not answer[/] (receiving goes on; messages wait)'}")
-    console.print(f"disk: {free / 1e9:.1f} GB free, watermark {settings.spool.minimum_free_bytes / 1e9:.1f} GB")
+    space = "unknown (no spool yet)" if free is None else f"{free / 1e9:.1f} GB free"
+    console.print(f"disk: {space}, watermark {settings.spool.minimum_free_bytes / 1e9:.1f} GB")
     alive = [w for w in found.workers if (age_s(w[2], now) or 0) < 3 * settings.analysis.lease_s]
     console.print("workers: " + (", ".join(f"{w} ({d})" for w, d, _ in alive) or "[red]none seen[/] (`hilum work`)"))
     for name, failures, until in found.circuits_open:
@@ -186,20 +188,11 @@ def list_studies(
         )
         if uid is not None and not lines:
             raise Misconfigured(f"no study with the Study Instance UID {uid}")
-        table = Table("study", "state", "rev.", "images", "closed by", "priority", "job", "received", "finished")
         for line in lines:
-            table.add_row(
-                line.study_instance_uid,
-                line.state,
-                str(line.revision),
-                str(line.images),
-                line.completion_reason or "",
-                line.priority or "",
-                line.job_state or "no analysis",
-                f"{line.opened_at:%Y-%m-%d %H:%M:%S}",
-                f"{line.finished_at:%H:%M:%S}" if line.finished_at else "",
-            )
-        console.print(table)
+            # One line each, whole however narrow the terminal: the UID is what `rerun` needs.
+            console.print(_study_line(line), soft_wrap=True, highlight=False, markup=False)
+        if not lines:
+            console.print("no studies yet")
         if uid is not None:
             line = lines[0]
             if line.job_id is not None:
@@ -279,13 +272,17 @@ def verify_audit(
 ) -> None:
     """Check that no row of the audit log was edited, deleted, inserted or moved.
 
-    Prints the head hash: keep it elsewhere, and give it as --head the next time; then a rewritten chain is found too.
+    The heads that the dispatcher noted in `home`/audit-anchors.txt must still be in the chain, so a log that was cut
+    off or rewritten is found too. Prints the head hash: keep it elsewhere, and give it as --head the next time, for the
+    case that someone rewrote that file as well.
     """
-    with context.obj.database() as database, database.read() as tx:
+    settings = context.obj.settings
+    with context.obj.database(settings) as database, database.read() as tx:
         outcome = audit.verify(tx)
         problem = outcome.problem
-        if problem is None and head is not None and not audit.contains(tx, head):
-            problem = "the head hash noted earlier is not in the chain: the log was rewritten"
+        noted = [anchor.hash for anchor in anchors.read(settings.home)] + ([head] if head else [])
+        if problem is None and not all(audit.contains(tx, link) for link in noted):
+            problem = "a head noted earlier is not in the chain: rows were cut off, or the log was rewritten"
     if problem is not None:
         console.print(f"[red]broken[/]: {problem} ({outcome.rows} rows before it hold)")
         raise typer.Exit(1)
@@ -297,7 +294,7 @@ def trail(tx: Transaction, study_id: int) -> list[str]:
     """Return the audit trail of a study as lines of text."""
     lines = []
     for event in audit.events(tx, study_id=study_id):
-        detail = " ".join(f"{key}={_plain(value)}" for key, value in event.detail.items() if value is not None)
+        detail = " ".join(f"{key}={_plain(value)}" for key, value in event.detail.items() if value not in (None, ""))
         lines.append(f"{event.sequence:>6} {event.at} {event.actor} {event.action} {detail}".rstrip())
     return lines
 
@@ -316,19 +313,24 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
+def _study_line(line: report.StudyLine) -> str:
+    finished = f"{line.finished_at:%H:%M:%S}" if line.finished_at else "--:--:--"
+    return (
+        f"{line.opened_at:%Y-%m-%d %H:%M:%S} to {finished}  {line.job_state or 'no analysis':<11}  "
+        f"study {line.state}{f' ({line.completion_reason})' if line.completion_reason else ''}, "
+        f"revision {line.revision}, {line.images} image(s), {line.priority or 'no priority'}  {line.study_instance_uid}"
+    )
+
+
 def _print_results(lines: Sequence[report.ResultLine]) -> None:
-    table = Table("result", "SOP Instance UID", "SHA-256", "destination", "state", "attempts", "last error")
     for line in lines:
-        table.add_row(
-            line.kind,
-            line.sop_instance_uid,
-            line.sha256[:12],
-            line.destination or "none",
-            line.state or "",
-            str(line.attempts),
-            line.last_error or "",
+        where = (
+            f"{line.destination}: {line.state}, {line.attempts} attempt(s)" if line.destination else "no destination"
         )
-    console.print(table)
+        text = f"  {line.kind:<3} {line.sop_instance_uid} sha256 {line.sha256} -> {where}"
+        console.print(
+            text + (f"; {line.last_error}" if line.last_error else ""), soft_wrap=True, highlight=False, markup=False
+        )
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -47,13 +47,14 @@ def decide(
     """
     if not outcomes:
         return CompletionReason.RERUN
-    quiet_s = (now - last_arrival_at).total_seconds()
+    # A clock that was set back closes the study; otherwise it would stay open until the old time comes again.
+    quiet_s = abs((now - last_arrival_at).total_seconds())
     if archive_count is not None and 0 < archive_count <= held:
         return CompletionReason.COUNT
     if quiet_s >= settings.release_s and all(outcome == "released" for outcome in outcomes):
         return CompletionReason.RELEASED
     if quiet_s >= settings.quiet_s:
         return CompletionReason.QUIET
-    if (now - opened_at).total_seconds() >= settings.cap_s:
+    if abs((now - opened_at).total_seconds()) >= settings.cap_s:
         return CompletionReason.CAP
     return None

@@ -13,18 +13,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from node import intake, routing
+from node import anchors, intake, routing
 from node.clock import Clock, utc_now
 from node.completion import decide
-from node.db import deliveries, jobs, studies, workers
+from node.db import audit, deliveries, jobs, studies, workers
 from node.db.engine import Database, Transaction
 from node.db.states import InstanceState
 from node.dimse import scu
-from node.errors import BrokerUnavailable, HilumError, PeerUnavailable, Quarantined
+from node.errors import HilumError, Quarantined
 from node.header import read_header
 from node.queue import Device, Sender
 from node.settings import Settings
@@ -34,6 +35,9 @@ log = structlog.get_logger()
 
 COUNT_INTERVAL_S = 5.0
 """Pause between two questions to the archive about the same study."""
+
+ANCHOR_INTERVAL_S = 60.0
+"""Pause between two notes of the audit chain's head."""
 
 
 @dataclass
@@ -72,7 +76,10 @@ class ArchiveCounts:
     def _result(future: Future[int | None]) -> int | None:
         try:
             return future.result(timeout=0)
-        except (PeerUnavailable, TimeoutError):
+        except TimeoutError:
+            return None
+        except Exception as error:  # the count is optional: whatever keeps it from us, it is unknown
+            log.warning("archive.count_unknown", error=f"{type(error).__name__}: {error}")
             return None
 
 
@@ -90,6 +97,7 @@ class Dispatcher:
     def __post_init__(self) -> None:
         self._counts = ArchiveCounts(self.settings)
         self._failing: set[str] = set()
+        self._anchored_at: datetime | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Go round until `stop` is set."""
@@ -99,8 +107,15 @@ class Dispatcher:
 
     def round(self) -> None:
         """Do each step once; a step that fails is logged when it begins to fail and when it recovers."""
-        for step in (self.take_in, self.close_studies, self.take_back, self.send_analyses, self.send_deliveries):
-            self._attempt(step)
+        for step in (
+            self.take_in,
+            self.close_studies,
+            self.take_back,
+            self.send_analyses,
+            self.send_deliveries,
+            self.anchor,
+        ):
+            self._attempt(step, step.__name__)
 
     def take_in(self) -> None:
         """Record what the receivers made durable."""
@@ -117,23 +132,26 @@ class Dispatcher:
         with self.database.read() as tx:
             waiting = studies.open_studies(tx)
         for study in waiting:
-            now = self.clock()
-            reason = decide(
-                self.settings.completion,
-                now=now,
-                opened_at=study.opened_at,
-                last_arrival_at=study.last_arrival_at,
-                outcomes=study.outcomes,
-                held=study.instances,
-                archive_count=self._counts.get(study.study_instance_uid, now),
-            )
-            if reason is None:
-                continue
-            with self.database.write() as tx:
-                order = self._order(studies.instances_of(tx, study.id, revision=study.revision), tx)
-                job_id = studies.complete(tx, study.id, reason=reason, order=order, actor=self.actor, now=now)
-            self._counts.forget(study.study_instance_uid)
-            log.info("study.completed", job_id=job_id, reason=reason, revision=study.revision)
+            self._attempt(partial(self._close, study), f"close study {study.id}")
+
+    def _close(self, study: studies.OpenStudy) -> None:
+        now = self.clock()
+        reason = decide(
+            self.settings.completion,
+            now=now,
+            opened_at=study.opened_at,
+            last_arrival_at=study.last_arrival_at,
+            outcomes=study.outcomes,
+            held=study.instances,
+            archive_count=self._counts.get(study.study_instance_uid, now),
+        )
+        if reason is None:
+            return
+        with self.database.write() as tx:
+            order = self._order(studies.instances_of(tx, study.id, revision=study.revision), tx)
+            job_id = studies.complete(tx, study.id, reason=reason, order=order, actor=self.actor, now=now)
+        self._counts.forget(study.study_instance_uid)
+        log.info("study.completed", job_id=job_id, reason=reason, revision=study.revision)
 
     def take_back(self) -> None:
         """Give jobs and deliveries of silent workers to others."""
@@ -164,11 +182,26 @@ class Dispatcher:
         """Send a message for each job with results that are due."""
         now = self.clock()
         with self.database.read() as tx:
-            due = deliveries.due_jobs(tx, now=now, resend_after_s=self.settings.dispatch.resend_after_s)
-        for job_id in due:
-            self.sender.deliver(job_id)
+            due = deliveries.due_jobs(
+                tx, now=now, resend_after_s=self.settings.dispatch.resend_after_s, window=self.settings.dispatch.window
+            )
+        for job in due:
+            self.sender.deliver(job.id, priority=job.priority)
             with self.database.write() as tx:
-                deliveries.mark_sent(tx, job_id, now=self.clock())
+                deliveries.mark_sent(tx, job.id, now=self.clock())
+
+    def anchor(self) -> None:
+        """Note the head of the audit chain in a file, so that `hilum verify-audit` misses rows cut off the end.
+
+        Leftovers of dead processes are swept at the same pace.
+        """
+        now = self.clock()
+        if self._anchored_at is not None and abs((now - self._anchored_at).total_seconds()) < ANCHOR_INTERVAL_S:
+            return
+        with self.database.read() as tx:
+            anchors.note(self.settings.home, audit.head(tx), now=now)
+        self.spool.sweep_temporary()
+        self._anchored_at = now
 
     def _order(self, instances: tuple[studies.StoredInstance, ...], tx: Transaction) -> studies.Order | None:
         """Route by the first image that can be read, an accepted one if there is one."""
@@ -178,7 +211,7 @@ class Dispatcher:
             facts = routing.StudyFacts(caller, "", (), None)
             try:
                 header = read_header(instance.path)
-            except Quarantined:
+            except (Quarantined, OSError):
                 if instance is not ranked[-1]:
                     continue
             else:
@@ -196,12 +229,9 @@ class Dispatcher:
             return self.settings.analysis.device
         return "cuda" if "cuda" in alive else "cpu"
 
-    def _attempt(self, step: Callable[[], None]) -> None:
-        name = step.__name__
+    def _attempt(self, step: Callable[[], None], name: str) -> None:
         try:
             step()
-        except BrokerUnavailable as error:
-            self._complain(name, str(error))
         except HilumError as error:
             self._complain(name, str(error))
         except Exception as error:  # a round must go on: what failed is logged, and tried again in the next one

@@ -65,7 +65,7 @@ def _take_in_batch(
     actor: str,
     clock: Clock,
 ) -> int:
-    arrivals = [examine(spool, folder, file, maximum_bytes=maximum_bytes) for file in files]
+    arrivals = [examine(spool, folder, file, maximum_bytes=maximum_bytes, clock=clock) for file in files]
     outcome = folder.outcome if last else None
     if not arrivals and outcome is None:
         return 0
@@ -92,9 +92,10 @@ def _take_in_batch(
     return len(files)
 
 
-def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: int) -> studies.Arrival:
+def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: int, clock: Clock) -> studies.Arrival:
     """Put one file in its place and say what it is; nothing is recorded yet."""
-    received_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    # When the receiver stored it; a file from the future, by a clock that was set back, counts as of now.
+    received_at = min(datetime.fromtimestamp(file.stat().st_mtime, UTC), clock())
     try:
         if file.stat().st_size > maximum_bytes:
             raise Quarantined(Reason.TOO_LARGE, f"the object is larger than the limit of {maximum_bytes} bytes")

@@ -100,7 +100,7 @@ class Sender:
         self._send(ANALYSE, job_id, queue=queue, priority=self._priorities[priority])
         return queue
 
-    def deliver(self, job_id: str) -> None:
+    def deliver(self, job_id: str, *, priority: str) -> None:
         """Ask for the due deliveries of a job to be sent.
 
         Raises
@@ -108,7 +108,7 @@ class Sender:
         BrokerUnavailable
             The broker does not answer; the rows stay due.
         """
-        self._send(DELIVER, job_id, queue=DELIVERY_QUEUE, priority=self._priorities["routine"])
+        self._send(DELIVER, job_id, queue=DELIVERY_QUEUE, priority=self._priorities[priority])
 
     def _send(self, task: str, job_id: str, *, queue: str, priority: int) -> None:
         try:

@@ -141,7 +141,7 @@ def negative_pictures(sets: dict[str, cache.Cache]) -> dict[str, NDArray[np.uint
             for maker in dict.fromkeys(negatives.MAKERS)
         }
     held_back = [
-        i for i, name in enumerate(sets["atrium"].ids) if name.split("-")[0] not in splits.read("atrium", "train")
+        i for i, name in enumerate(sets["atrium"].ids) if name.split("-")[0] in splits.read("atrium", "val")
     ]
     made["MR slices"] = np.asarray(sets["atrium"].images[held_back])
     return made

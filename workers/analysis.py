@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
@@ -13,6 +11,7 @@ from node.db.jobs import ClaimedJob, NewResult
 from node.db.states import InstanceState
 from node.errors import BrokerUnavailable, StaleClaim
 from workers import pipeline
+from workers.heartbeat import beating
 from workers.objects.request import Predecessor, Profile
 from workers.pipeline import Analysis, SourceImage
 from workers.runtime import Runtime
@@ -33,7 +32,7 @@ def analyse_job(runtime: Runtime, job_id: str) -> bool:
         return False
     log.info("job.started", attempt=claimed.attempts, answer_only=claimed.answer_only)
     try:
-        with _heartbeat(runtime, claimed):
+        with beating(partial(_heartbeat, runtime, claimed), lease_s=settings.lease_s):
             analysis = _run(runtime, claimed)
         _publish(runtime, claimed, analysis)
     except StaleClaim:
@@ -43,10 +42,15 @@ def analyse_job(runtime: Runtime, job_id: str) -> bool:
         _give_back(runtime, claimed, error)
         return True
     try:
-        runtime.sender.deliver(claimed.id)
+        runtime.sender.deliver(claimed.id, priority=claimed.priority)
     except BrokerUnavailable:
         log.info("delivery.left_to_dispatcher")
     return True
+
+
+def _heartbeat(runtime: Runtime, claimed: ClaimedJob) -> None:
+    with runtime.database.write() as tx:
+        jobs.heartbeat(tx, claimed, lease_s=runtime.settings.analysis.lease_s, now=runtime.clock())
 
 
 def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
@@ -154,28 +158,3 @@ def _place(error: Exception) -> str:
         trace = trace.tb_next
     where = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""
     return f"{type(error).__name__}{where}"
-
-
-@contextmanager
-def _heartbeat(runtime: Runtime, claimed: ClaimedJob) -> Iterator[None]:
-    """Extend the lease while the block runs; a lost lease shows when the results are published."""
-    stop = threading.Event()
-    lease_s = runtime.settings.analysis.lease_s
-
-    def beat() -> None:
-        while not stop.wait(lease_s / 3):
-            try:
-                with runtime.database.write() as tx:
-                    jobs.heartbeat(tx, claimed, lease_s=lease_s, now=runtime.clock())
-            except StaleClaim:
-                return
-            except Exception as error:  # the database is away: the lease may run out, and publishing will notice
-                log.warning("job.heartbeat_failed", error=type(error).__name__)
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=5)

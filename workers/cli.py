@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
+import psutil
 import structlog
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from models import openmp
+from models.errors import BundleRefused
 from node import __version__
 from node import cli as edge
 from node.cli import Invocation, stop_event
@@ -37,6 +42,12 @@ console = Console()
 log = structlog.get_logger()
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        console.print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     context: typer.Context,
@@ -44,11 +55,10 @@ def _options(
         Path | None,
         typer.Option("--config", "-c", envvar="HILUM_CONFIG", help="YAML file with settings, destinations and rules."),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+    ] = False,
 ) -> None:
-    if version:
-        console.print(__version__)
-        raise typer.Exit
     context.obj = Invocation(config)
 
 
@@ -67,7 +77,7 @@ def up(context: typer.Context) -> None:
     receiver = settings.receiver
     console.print(f"[bold]Hilum {__version__}[/] · research use only, not for clinical use")
     console.print(
-        f"Point the PACS at   AE Title [bold]{receiver.ae_title}[/], host [bold]{receiver.host}[/], "
+        f"Point the PACS at   AE Title [bold]{receiver.ae_title}[/], host [bold]{_reachable_at(receiver.host)}[/], "
         f"port [bold]{receiver.port}[/]" + (" (TLS)" if receiver.tls.enabled else "")
     )
     networks = ", ".join(str(network) for network in receiver.allowed_networks)
@@ -78,7 +88,8 @@ def up(context: typer.Context) -> None:
     if not settings.destinations:
         console.print("[yellow]Results go nowhere[/]: no `destinations` are configured; they are kept in the node")
     console.print(f"Data                {settings.home}")
-    console.print("Look at it with     hilum status · hilum studies\n")
+    given = f" --config {context.obj.config.resolve()}" if context.obj.config else ""
+    console.print(f"Look at it with     hilum{given} status · hilum{given} studies\n", soft_wrap=True)
     try:
         node.start()
     except HilumError:
@@ -142,7 +153,10 @@ def list_bundles(
         for bundle in chosen:
             console.print(Markdown((bundle.path / "card.md").read_text(encoding="utf-8")))
         return
-    table = Table("bundle", "version", "task", "digest", "ages", "figures", "licence", title=f"Bundles in {root}")
+    table = Table(Column("bundle", no_wrap=True), "version", "task", Column("digest", overflow="fold"))
+    for heading in ("ages", "figures", "terms"):
+        table.add_column(heading, overflow="fold")
+    table.title = f"Bundles in {root}"
     for bundle in found:
         manifest = bundle.manifest
         use = manifest.intended_use
@@ -151,7 +165,7 @@ def list_bundles(
             manifest.version,
             manifest.task,
             bundle.digest[:16],
-            f"{use.age_years_from:g} to {use.age_years_below:g}"
+            f"{use.age_years_from:g} to under {use.age_years_below:g}"
             if use.age_years_below
             else f"from {use.age_years_from:g}",
             ", ".join(f"{figure.name} {figure.value:.3f}" for figure in manifest.evaluation[:3]),
@@ -217,6 +231,15 @@ def demo(
     raise typer.Exit(demonstration.run(study or [], out=out, seed=seed, console=console))
 
 
+def _reachable_at(host: str) -> str:
+    """Name the addresses that a peer can use where the node listens on all of them."""
+    if host not in ("0.0.0.0", "::"):  # noqa: S104  compared, not bound
+        return host
+    kinds = {socket.AF_INET, socket.AF_INET6} if host == "::" else {socket.AF_INET}
+    found = [a.address.split("%")[0] for own in psutil.net_if_addrs().values() for a in own if a.family in kinds]
+    return " or ".join(address for address in found if not ip_address(address).is_loopback) or host
+
+
 def _device(asked: Literal["auto", "cpu", "cuda"]) -> Device:
     """Find out whether there is a GPU, in a process of its own: CUDA must not start in one that forks."""
     if asked != "auto":
@@ -247,8 +270,8 @@ def main() -> None:
     """Run the command line; an expected error is one clear line and exit code 2."""
     try:
         app()
-    except HilumError as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False)
+    except (HilumError, BundleRefused, OSError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from error
 
 

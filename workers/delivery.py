@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -18,8 +18,9 @@ from node.db.deliveries import ClaimedDelivery, Settlement, Verdict
 from node.dimse import scu
 from node.dimse.scu import OutgoingFile
 from node.dimse.status import Disposition
-from node.errors import PeerUnavailable
+from node.errors import Misconfigured, PeerUnavailable
 from node.settings import DeliverySettings
+from workers.heartbeat import beating
 from workers.runtime import Runtime
 
 log = structlog.get_logger()
@@ -39,37 +40,66 @@ def backoff(settings: DeliverySettings, attempts: int, generator: random.Random)
 
 
 def deliver_job(runtime: Runtime, job_id: str) -> int:
-    """Send what is due of one job; return how many results were tried. May be called any number of times."""
-    settings = runtime.settings.delivery
-    lease_s = 2 * settings.connect_timeout_s + 8 * settings.response_timeout_s
+    """Send what is due of one job; return how many results were tried. May be called any number of times.
+
+    Each destination is claimed when its turn comes, those that answered last time first, so that a dead one holds up
+    nobody's rows but its own.
+    """
+    with runtime.database.read() as tx:
+        destinations = deliveries.waiting_destinations(tx, job_id, now=runtime.clock())
+    return sum(_deliver_to(runtime, job_id, destination) for destination in destinations)
+
+
+def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
+    lease_s = runtime.settings.analysis.lease_s
     with runtime.database.write() as tx:
-        claimed = deliveries.claim(tx, job_id, lease_s=lease_s, now=runtime.clock())
-    batches: dict[str, list[ClaimedDelivery]] = defaultdict(list)
-    for delivery in claimed:
-        batches[delivery.destination].append(delivery)
-    for destination, batch in batches.items():
-        settlements = _send(runtime, destination, batch)
-        with runtime.database.write() as tx:
-            state = deliveries.settle(tx, job_id, settlements, actor=runtime.actor, now=runtime.clock())
-        log.info(
-            "delivery.tried",
-            destination=destination,
-            results=len(batch),
-            accepted=sum(s.verdict is Verdict.ACCEPTED for s in settlements),
-            job_state=state,
+        batch = deliveries.claim(
+            tx,
+            job_id,
+            destination,
+            lease_s=lease_s,
+            threshold=runtime.settings.delivery.breaker_failures,
+            now=runtime.clock(),
         )
-    return len(claimed)
+    if not batch:
+        return 0
+    with beating(partial(_heartbeat, runtime, batch), lease_s=lease_s):
+        try:
+            settlements = _send(runtime, destination, batch)
+        except Exception as error:  # one destination's trouble must not reach the others: it is tried again later
+            log.error("delivery.attempt_failed", destination=destination, error=type(error).__name__)
+            _note(runtime, destination, reached=False)
+            settlements = [_later(runtime, d, f"the attempt failed: {type(error).__name__}") for d in batch]
+    with runtime.database.write() as tx:
+        state = deliveries.settle(tx, job_id, settlements, actor=runtime.actor, now=runtime.clock())
+    log.info(
+        "delivery.tried",
+        destination=destination,
+        results=len(batch),
+        accepted=sum(s.verdict is Verdict.ACCEPTED for s in settlements),
+        job_state=state,
+    )
+    return len(batch)
+
+
+def _heartbeat(runtime: Runtime, batch: Sequence[ClaimedDelivery]) -> None:
+    with runtime.database.write() as tx:
+        deliveries.heartbeat(tx, batch, lease_s=runtime.settings.analysis.lease_s, now=runtime.clock())
 
 
 def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list[Settlement]:
     destination = runtime.settings.destinations.get(name)
     if destination is None:
         return [_later(runtime, d, "the destination is not configured any more") for d in batch]
-    damaged = [d for d in batch if not _intact(d)]
-    sound = [d for d in batch if d not in damaged]
-    settlements = [
-        Settlement(d.id, d.token, Verdict.REFUSED, None, "the stored bytes do not match their SHA-256") for d in damaged
-    ]
+    sound, settlements = [], []
+    for delivery in batch:
+        if _intact(delivery):
+            sound.append(delivery)
+        else:
+            why = "the stored bytes do not match their SHA-256"
+            settlements.append(Settlement(delivery.id, delivery.token, Verdict.REFUSED, None, why))
+    if not sound:
+        return settlements
     try:
         outcomes = scu.send(
             destination,
@@ -78,11 +108,12 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
             connect_timeout_s=runtime.settings.delivery.connect_timeout_s,
             response_timeout_s=runtime.settings.delivery.response_timeout_s,
         )
-    except PeerUnavailable as error:
+    except (PeerUnavailable, Misconfigured) as error:
         opened = _note(runtime, name, reached=False)
         log.warning("delivery.peer_unavailable", destination=name, error=str(error), circuit_open=opened)
         return settlements + [_later(runtime, d, str(error)) for d in sound]
-    _note(runtime, name, reached=True)
+    # A peer that takes the association and then says nothing is as dead as one that is not there.
+    _note(runtime, name, reached=all(outcome.status is not None for outcome in outcomes))
     by_uid = {outcome.sop_instance_uid: outcome for outcome in outcomes}
     for delivery in sound:
         outcome = by_uid[delivery.sop_instance_uid]

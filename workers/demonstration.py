@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from models import phantom, pixels
@@ -25,9 +27,12 @@ from node.db.engine import Database
 from node.db.states import JobState
 from node.dimse import scu
 from node.dimse.archive import StandInArchive, free_port, stand_in
+from node.dimse.contexts import CLASS_BY_UID
 from node.dimse.scu import OutgoingFile
 from node.errors import HilumError, Misconfigured, PeerUnavailable, Quarantined
 from node.header import Header, read_header
+from node.part10 import encode_meta, read_meta
+from node.reasons import Reason
 from node.settings import Destination, Settings
 from workers import offline, presentation
 from workers.objects.read import findings_of_seg
@@ -51,13 +56,14 @@ class Source:
 def run(files: Sequence[Path], *, out: Path, seed: int, console: Console) -> int:
     """Run the demonstration; return the exit code: 0 only if the stand-in PACS holds a SEG and an SR."""
     logging.configure(level="error", component="demo")
+    _forget_environment()
     if out.exists():
         if not (out / ".hilum-demo").exists():
             raise Misconfigured(f"{out} exists and was not made by the demo; choose another folder with --out")
         shutil.rmtree(out)
     out.mkdir(parents=True)
     (out / ".hilum-demo").touch()
-    sources = _own(files, console) if files else [_phantom(out, seed)]
+    sources = _own(files, out, console) if files else [_phantom(out, seed)]
     with (
         tempfile.TemporaryDirectory(prefix="hilum-demo-", ignore_cleanup_errors=True) as home,
         stand_in(out / "pacs") as pacs,
@@ -69,7 +75,7 @@ def run(files: Sequence[Path], *, out: Path, seed: int, console: Console) -> int
             _wait_for_receiver(settings)
             say(f"sending {len(sources)} image(s) by C-STORE")
             sent_at = time.monotonic()
-            _send(settings, sources)
+            _send(settings, sources, console)
             database = Database(settings.resolved_database_url)
             uids = sorted({source.header.study_instance_uid for source in sources})
             finished = _follow(database, uids, say)
@@ -84,6 +90,13 @@ def run(files: Sequence[Path], *, out: Path, seed: int, console: Console) -> int
     return EXIT_COMPLETE if finished and all(complete) else EXIT_INCOMPLETE
 
 
+def _forget_environment() -> None:
+    """Keep the settings of a real node out of this one: only those of the analysis (device, arithmetic) count."""
+    for name in list(os.environ):
+        if name.startswith("HILUM_") and not name.startswith("HILUM_ANALYSIS__"):
+            del os.environ[name]
+
+
 def _phantom(out: Path, seed: int) -> Source:
     path = out / "source" / "phantom.dcm"
     path.parent.mkdir(parents=True)
@@ -92,16 +105,39 @@ def _phantom(out: Path, seed: int) -> Source:
     return Source(path, read_header(path))
 
 
-def _own(files: Sequence[Path], console: Console) -> list[Source]:
-    sources = []
+def _own(files: Sequence[Path], out: Path, console: Console) -> list[Source]:
+    """Copy the user's files, each announced as what its data set says it is; say which cannot be sent."""
+    folder = out / "source"
+    folder.mkdir(parents=True)
+    sources: list[Source] = []
     for path in offline.files_under(files):
         try:
-            sources.append(Source(path, read_header(path)))
+            header = read_header(path)
+            if header.sop_class_uid not in CLASS_BY_UID:
+                raise Quarantined(Reason.NOT_A_RADIOGRAPH, f"SOP class {header.sop_class_uid} is not taken by the node")
+            copy = folder / f"{len(sources) + 1:03d}.dcm"
+            _copy(path, copy, header)
         except (Quarantined, OSError) as error:
-            console.print(f"[yellow]left out[/] {path}: {error}")
+            console.print(f"[yellow]left out[/] {escape(str(path))}: {escape(str(error))}")
+            continue
+        sources.append(Source(copy, header))
     if not sources:
         raise Misconfigured("none of the files given is a DICOM image that can be sent")
     return sources
+
+
+def _copy(path: Path, target: Path, header: Header) -> None:
+    """Copy a file with File Meta Information that agrees with its data set, as a sender must announce it."""
+    with path.open("rb") as source, target.open("wb") as copy:
+        read_meta(source)
+        meta = encode_meta(
+            sop_class_uid=header.sop_class_uid,
+            sop_instance_uid=header.sop_instance_uid,
+            transfer_syntax_uid=header.transfer_syntax_uid,
+            source_ae_title="DEMO",
+        )
+        copy.write(meta)
+        shutil.copyfileobj(source, copy)
 
 
 def _settings(home: Path, out: Path, pacs_port: int) -> tuple[Settings, Path]:
@@ -154,7 +190,7 @@ def _wait_for_receiver(settings: Settings) -> None:
             time.sleep(0.2)
 
 
-def _send(settings: Settings, sources: Sequence[Source]) -> None:
+def _send(settings: Settings, sources: Sequence[Source], console: Console) -> None:
     outcomes = scu.send(
         _own_destination(settings),
         [OutgoingFile(s.header.sop_class_uid, s.header.sop_instance_uid, s.path) for s in sources],
@@ -163,8 +199,10 @@ def _send(settings: Settings, sources: Sequence[Source]) -> None:
         response_timeout_s=settings.delivery.response_timeout_s,
     )
     refused = [outcome for outcome in outcomes if outcome.status != 0x0000]
-    if refused:
-        raise PeerUnavailable(f"the node did not take {len(refused)} of {len(outcomes)} images: {refused[0].detail}")
+    if len(refused) == len(outcomes):
+        raise PeerUnavailable(f"the node took none of {len(outcomes)} images: {refused[0].detail}")
+    for outcome in refused:
+        console.print(f"[yellow]not taken[/] {outcome.sop_instance_uid}: {outcome.detail}")
 
 
 def _follow(database: Database, uids: Sequence[str], say: Callable[[str], None]) -> bool:

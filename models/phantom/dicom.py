@@ -95,9 +95,9 @@ def dataset(
         Explicit VR Little Endian, 12 bits in 16.
     """
     key = phantom.seed if seed is None else seed
-    study = study_instance_uid or uid("study", key, patient_id)
-    series = series_instance_uid or uid("series", study, sop_class, view)
     rows, columns = phantom.pixels.shape
+    study = study_instance_uid or uid("study", key, patient_id, rows, columns, phantom.age_years)
+    series = series_instance_uid or uid("series", study, sop_class, view)
     instance = sop_instance_uid or uid(
         "instance", series, key, rows, columns, phantom.age_years, photometric, instance_number
     )

@@ -2,7 +2,7 @@
 
 `hash = SHA-256(previous hash | canonical JSON of the row)`. The last link is also kept in `audit_head`, so that rows
 cut off the end are noticed. Database triggers refuse UPDATE and DELETE. Someone who can rewrite the whole database can
-rewrite the whole chain: keep the head hash that `hilum verify-audit` prints somewhere else, and compare.
+rewrite the whole chain: the dispatcher notes the head in a file (`node.anchors`), and `hilum verify-audit` compares.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from node.db.tables import AuditHeadRow, AuditRow
@@ -68,11 +69,11 @@ def append(
     detail
         Why and with what: JSON values only, and never a patient attribute.
     """
-    head = session.execute(select(AuditHeadRow).where(AuditHeadRow.id == HEAD_ID).with_for_update()).scalar_one()
+    last = session.execute(select(AuditHeadRow).where(AuditHeadRow.id == HEAD_ID).with_for_update()).scalar_one()
     moment = at.astimezone(UTC).isoformat(timespec="microseconds")
     text = json.dumps(detail, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    sequence = head.sequence + 1
-    link = _link(head.hash, sequence, moment, actor, action, study_id, job_id, text)
+    sequence = last.sequence + 1
+    link = _link(last.hash, sequence, moment, actor, action, study_id, job_id, text)
     session.add(
         AuditRow(
             sequence=sequence,
@@ -82,11 +83,11 @@ def append(
             study_id=study_id,
             job_id=job_id,
             detail=text,
-            previous_hash=head.hash,
+            previous_hash=last.hash,
             hash=link,
         )
     )
-    head.sequence, head.hash = sequence, link
+    last.sequence, last.hash = sequence, link
     session.flush()
 
 
@@ -110,6 +111,20 @@ def events(session: Session, *, study_id: int | None = None, job_id: str | None 
         )
 
 
+@dataclass(frozen=True)
+class Head:
+    """The last link of the chain at some moment: number of rows, and hash."""
+
+    sequence: int
+    hash: str
+
+
+def head(session: Session) -> Head:
+    """Return the last link of the chain."""
+    row = session.get_one(AuditHeadRow, HEAD_ID)
+    return Head(row.sequence, row.hash)
+
+
 def contains(session: Session, link: str) -> bool:
     """Say whether a hash noted earlier is (still) a link of the chain."""
     return link == GENESIS or session.scalar(select(AuditRow.sequence).where(AuditRow.hash == link)) is not None
@@ -117,22 +132,26 @@ def contains(session: Session, link: str) -> bool:
 
 def verify(session: Session) -> Verification:
     """Walk the whole chain and name the first row that was edited, removed, inserted or moved."""
-    rows, head = 0, GENESIS
+    rows, last = 0, GENESIS
     query = select(AuditRow).order_by(AuditRow.sequence).execution_options(yield_per=1000)
-    with closing(session.execute(query).scalars()) as found:
-        for row in found:
-            problem = _problem(row, expected=rows + 1, previous=head)
-            if problem is not None:
-                return Verification(rows, head, problem)
-            rows, head = row.sequence, row.hash
-    noted = session.get(AuditHeadRow, HEAD_ID)
+    try:
+        with closing(session.execute(query).scalars()) as found:
+            for row in found:
+                problem = _problem(row, expected=rows + 1, previous=last)
+                if problem is not None:
+                    return Verification(rows, last, problem)
+                rows, last = row.sequence, row.hash
+        noted = session.get(AuditHeadRow, HEAD_ID)
+    except (DBAPIError, TypeError, ValueError) as error:
+        # Someone wrote what the columns cannot hold, or took a table away.
+        return Verification(rows, last, f"what follows row {rows} cannot be read ({type(error).__name__})")
     if noted is None:
-        return Verification(rows, head, "the head of the chain is missing")
-    if (noted.sequence, noted.hash) != (rows, head):
+        return Verification(rows, last, "the head of the chain is missing")
+    if (noted.sequence, noted.hash) != (rows, last):
         return Verification(
-            rows, head, f"the chain ends at row {rows}, its head says {noted.sequence}: rows were cut off"
+            rows, last, f"the chain ends at row {rows}, its head says {noted.sequence}: rows were cut off"
         )
-    return Verification(rows, head, None)
+    return Verification(rows, last, None)
 
 
 def _problem(row: AuditRow, *, expected: int, previous: str) -> str | None:

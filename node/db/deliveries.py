@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import or_, select
+from sqlalchemy import case, func, or_, select
 
 from node.db import audit
 from node.db.engine import Transaction
@@ -53,22 +53,35 @@ class Settlement:
     retry_at: datetime | None = None
 
 
-def due_jobs(tx: Transaction, *, now: datetime, resend_after_s: float) -> list[str]:
-    """Return ids of jobs with a delivery whose time has come, whose circuit is closed, and that was not just sent."""
+@dataclass(frozen=True)
+class DueDelivery:
+    """A job with results to send now."""
+
+    id: str
+    priority: str
+
+
+def due_jobs(tx: Transaction, *, now: datetime, resend_after_s: float, window: int) -> list[DueDelivery]:
+    """Return jobs with a delivery whose time has come, whose circuit is closed, and that was not just sent.
+
+    STAT jobs come first; of the others at most `window` at a time, so that they do not pile up in the broker.
+    """
     stale = now - timedelta(seconds=resend_after_s)
     open_circuits = select(CircuitRow.destination).where(CircuitRow.open_until > now)
     query = (
-        select(DeliveryRow.job_id)
+        select(JobRow.id, JobRow.priority)
+        .join(DeliveryRow, DeliveryRow.job_id == JobRow.id)
         .where(
             DeliveryRow.state == DeliveryState.PENDING,
             DeliveryRow.due_at <= now,
             or_(DeliveryRow.sent_at.is_(None), DeliveryRow.sent_at < stale, DeliveryRow.sent_at < DeliveryRow.due_at),
             DeliveryRow.destination.not_in(open_circuits),
         )
-        .distinct()
-        .limit(500)
+        .group_by(JobRow.id, JobRow.priority)
+        .order_by(case((JobRow.priority == "STAT", 0), else_=1), func.min(DeliveryRow.due_at))
+        .limit(window)
     )
-    return list(tx.scalars(query))
+    return [DueDelivery(id_, priority) for id_, priority in tx.execute(query)]
 
 
 def mark_sent(tx: Transaction, job_id: str, *, now: datetime) -> None:
@@ -78,19 +91,48 @@ def mark_sent(tx: Transaction, job_id: str, *, now: datetime) -> None:
         row.sent_at = now
 
 
-def claim(tx: Transaction, job_id: str, *, lease_s: float, now: datetime) -> list[ClaimedDelivery]:
-    """Take the due deliveries of a job whose destination's circuit is closed."""
-    closed = {row.destination for row in tx.scalars(select(CircuitRow).where(CircuitRow.open_until > now))}
+def waiting_destinations(tx: Transaction, job_id: str, *, now: datetime) -> list[str]:
+    """Return the destinations that the job has due results for, those without recent failures first."""
+    query = (
+        select(DeliveryRow.destination, func.coalesce(CircuitRow.failures, 0))
+        .outerjoin(CircuitRow, CircuitRow.destination == DeliveryRow.destination)
+        .where(DeliveryRow.job_id == job_id, DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.due_at <= now)
+        .distinct()
+    )
+    found = sorted(tx.execute(query).all(), key=lambda row: (row[1], row[0]))
+    return [destination for destination, _ in found]
+
+
+def claim(
+    tx: Transaction, job_id: str, destination: str, *, lease_s: float, threshold: int, now: datetime
+) -> list[ClaimedDelivery]:
+    """Take the due deliveries of a job to one destination.
+
+    Nothing is taken while the destination's circuit is open, and only by one worker at a time once it has failed
+    `threshold` times in a row: whether it is back is tried with one association, not with all.
+    """
+    circuit = tx.get(CircuitRow, destination, with_for_update=True)
+    if circuit is not None and circuit.open_until is not None:
+        if circuit.open_until > now:
+            return []
+        trying = select(DeliveryRow.id).where(
+            DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.SENDING
+        )
+        if circuit.failures >= threshold and tx.scalar(trying.limit(1)) is not None:
+            return []
     query = (
         select(DeliveryRow)
-        .where(DeliveryRow.job_id == job_id, DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.due_at <= now)
+        .where(
+            DeliveryRow.job_id == job_id,
+            DeliveryRow.destination == destination,
+            DeliveryRow.state == DeliveryState.PENDING,
+            DeliveryRow.due_at <= now,
+        )
         .order_by(DeliveryRow.id)
         .with_for_update()
     )
     claimed = []
     for row in tx.scalars(query).all():
-        if row.destination in closed:
-            continue
         row.state = DeliveryState.SENDING
         row.attempts += 1
         row.lease_token = str(uuid.uuid4())
@@ -111,6 +153,14 @@ def claim(tx: Transaction, job_id: str, *, lease_s: float, now: datetime) -> lis
             )
         )
     return claimed
+
+
+def heartbeat(tx: Transaction, claimed: Sequence[ClaimedDelivery], *, lease_s: float, now: datetime) -> None:
+    """Extend the leases of deliveries that are being sent; those that were taken back are left alone."""
+    for delivery in claimed:
+        row = tx.get(DeliveryRow, delivery.id, with_for_update=True)
+        if row is not None and row.state is DeliveryState.SENDING and row.lease_token == delivery.token:
+            row.lease_until = now + timedelta(seconds=lease_s)
 
 
 def settle(tx: Transaction, job_id: str, settlements: Sequence[Settlement], *, actor: str, now: datetime) -> JobState:

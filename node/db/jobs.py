@@ -18,6 +18,9 @@ from node.db.tables import DeliveryRow, JobRow, ResultRow, StudyRow
 from node.errors import StaleClaim
 from node.reasons import Reason
 
+CLOCK_SKEW_S = 2.0
+"""Difference that the clocks of two hosts may have before a job counts as not yet due."""
+
 STAT = "STAT"
 ROUTINE = "routine"
 _URGENT_FIRST = case((JobRow.priority == STAT, 0), else_=1)
@@ -40,6 +43,7 @@ class ClaimedJob:
 
     id: str
     token: str
+    priority: str
     study_id: int
     study_instance_uid: str
     revision: int
@@ -107,7 +111,7 @@ def mark_sent(tx: Transaction, job_id: str, *, queue: str, actor: str, now: date
 def claim(tx: Transaction, job_id: str, *, owner: str, lease_s: float, now: datetime) -> ClaimedJob | None:
     """Take a queued job for this worker; None when it is not there to be taken (a repeated message, say)."""
     job = tx.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
-    if job is None or job.state is not JobState.QUEUED:
+    if job is None or job.state is not JobState.QUEUED or job.due_at > now + timedelta(seconds=CLOCK_SKEW_S):
         return None
     job.state = JobState.RUNNING
     job.attempts += 1
@@ -121,6 +125,7 @@ def claim(tx: Transaction, job_id: str, *, owner: str, lease_s: float, now: date
     return ClaimedJob(
         id=job.id,
         token=job.lease_token,
+        priority=job.priority,
         study_id=job.study_id,
         study_instance_uid=study.study_instance_uid,
         revision=job.revision,

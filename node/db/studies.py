@@ -135,9 +135,12 @@ def record_arrival(tx: Transaction, arrival: Arrival, *, actor: str, now: dateti
         return None
     state, reason, detail = arrival.state, arrival.reason, arrival.detail
     # A damaged copy in quarantine does not stand in the way of a sound one that is sent again.
-    if any(row.state in SOUND for row in same_uid) and state is not InstanceState.IGNORED:
-        state, reason = InstanceState.CONFLICT, Reason.UID_CONFLICT
-        detail = "another object with this SOP Instance UID is held; the first one counts"
+    held = [row for row in same_uid if row.state in SOUND]
+    if held and state is not InstanceState.IGNORED:
+        reason, detail = Reason.UID_CONFLICT, "another object with this SOP Instance UID is held; the first one counts"
+        # In a study that does not hold that other object, this one still gets an answer.
+        own = study is not None and any(row.study_id == study.id for row in held)
+        state = InstanceState.CONFLICT if own else InstanceState.QUARANTINED
     if state in ANSWERED and arrival.study_instance_uid is not None:
         study = _reopen(tx, study, arrival, actor=actor, now=now)
     tx.add(
@@ -266,6 +269,7 @@ def complete(
         reason=reason,
         revision=study.revision,
         rule=order.rule if order else None,
+        why=None if order else Reason.NO_RULE,
     )
     if order is None:
         return None

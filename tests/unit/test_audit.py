@@ -83,3 +83,26 @@ def test_an_event_is_rolled_back_with_its_transaction(database):
         raise RuntimeError
     with database.read() as tx:
         assert audit.verify(tx).rows == 0
+
+
+@pytest.mark.parametrize("value", ["x'ff00'", "CAST(x'ff00' AS TEXT)", "NULL"])
+def test_a_row_that_cannot_be_read_is_found(chain, value):
+    statement = f"UPDATE audit_events SET detail = {value} WHERE sequence = 3"
+    if value == "NULL":
+        statement = "DROP TABLE audit_events"
+    assert problem_after(chain, statement)
+
+
+def test_rows_cut_off_with_the_head_set_back_are_missed_by_the_anchors(chain, tmp_path):
+    from node import anchors
+
+    with chain.read() as tx:
+        anchors.note(tmp_path, audit.head(tx), now=NOW)
+        anchors.note(tmp_path, audit.head(tx), now=NOW)
+        row = list(audit.events(tx))[1]
+    (noted,) = anchors.read(tmp_path)
+    assert noted.sequence == 5
+    forged = f"UPDATE audit_head SET sequence = 2, hash = '{row.hash}'"
+    assert problem_after(chain, "DELETE FROM audit_events WHERE sequence > 2", forged) is None
+    with chain.read() as tx:
+        assert not audit.contains(tx, noted.hash)

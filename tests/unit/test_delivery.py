@@ -31,7 +31,7 @@ class NoBroker:
     def analyse(self, job_id, *, device, priority):
         raise BrokerUnavailable("none")
 
-    def deliver(self, job_id):
+    def deliver(self, job_id, *, priority):
         raise BrokerUnavailable("none")
 
 
@@ -73,7 +73,7 @@ def runtime(tmp_path, database):
         yield made
 
 
-def published(runtime, results=1) -> str:
+def published(runtime, results=1, profiles=None) -> str:
     job_id = queued_job(runtime.database)
     rows = []
     for number in range(results):
@@ -91,7 +91,7 @@ def published(runtime, results=1) -> str:
             tx,
             claimed,
             rows,
-            profiles={"pacs": "ohif"},
+            profiles=profiles or {"pacs": "ohif"},
             configuration_digest="c",
             bundle_digests={},
             timings={},
@@ -145,7 +145,7 @@ def test_an_unreachable_destination_opens_its_circuit_and_is_tried_later(runtime
         assert (line.state, line.attempts) == (DeliveryState.PENDING, attempt)
         runtime.clock.now += timedelta(seconds=15)
     with runtime.database.read() as tx:
-        assert deliveries.due_jobs(tx, now=runtime.clock.now, resend_after_s=20) == []
+        assert deliveries.due_jobs(tx, now=runtime.clock.now, resend_after_s=20, window=9) == []
     runtime.pacs.start()
     runtime.clock.now += timedelta(seconds=31)
     assert deliver_job(runtime, job_id) == 1
@@ -163,3 +163,33 @@ def test_damaged_bytes_are_never_sent(runtime):
     assert (line.state, state) == (DeliveryState.DEAD, JobState.UNDELIVERED)
     assert "SHA-256" in line.last_error
     assert runtime.pacs.received == []
+
+
+def test_a_destination_whose_certificate_is_gone_does_not_hold_up_the_others(runtime, tmp_path):
+    job_id = published(runtime, profiles={"abad": "ohif", "pacs": "ohif"})
+    lost = {"certificate": tmp_path / "no.pem", "key": tmp_path / "no.key", "ca": tmp_path / "no.ca"}
+    bad = Settings(destinations={"abad": runtime.pacs.destination | {"tls": lost}}).destinations["abad"]
+    runtime.settings.destinations["abad"] = bad
+    deliver_job(runtime, job_id)
+    found = {line.destination: line for line in lines(runtime, job_id)[0]}
+    assert found["pacs"].state is DeliveryState.ACCEPTED
+    assert found["abad"].state is DeliveryState.PENDING
+    assert found["abad"].last_error
+
+
+def test_a_destination_that_never_answers_opens_its_circuit(runtime):
+    import socket
+    import threading
+
+    job_id = published(runtime)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        threading.Thread(target=lambda: [mute.accept() for _ in range(2)], daemon=True).start()
+        runtime.settings.destinations["pacs"] = runtime.settings.destinations["pacs"].model_copy(
+            update={"port": mute.getsockname()[1]}
+        )
+        for _ in range(2):
+            assert deliver_job(runtime, job_id) == 1
+            runtime.clock.now += timedelta(seconds=15)
+    with runtime.database.read() as tx:
+        (circuit,) = report.status(tx).circuits_open
+    assert circuit[:2] == ("pacs", 2)

@@ -22,7 +22,7 @@ class Broker:
 
     away: bool = False
     analyses: list[tuple[str, str, str]] = field(default_factory=list)
-    deliveries: list[str] = field(default_factory=list)
+    deliveries: list[tuple[str, str]] = field(default_factory=list)
 
     def analyse(self, job_id, *, device, priority):
         if self.away:
@@ -30,10 +30,10 @@ class Broker:
         self.analyses.append((job_id, device, priority))
         return f"analysis.{device}"
 
-    def deliver(self, job_id):
+    def deliver(self, job_id, *, priority):
         if self.away:
             raise BrokerUnavailable("away")
-        self.deliveries.append(job_id)
+        self.deliveries.append((job_id, priority))
 
 
 @pytest.fixture
@@ -109,6 +109,51 @@ def test_garbage_is_quarantined_and_stops_no_file_behind_it(dispatcher):
     dispatcher.round()
     assert [line.images for line in studies(dispatcher)] == [1]
     assert len(list((dispatcher.spool.root / "quarantine").glob("*.dcm"))) == 2
+
+
+def test_a_study_whose_file_is_gone_is_closed_and_stops_no_other(dispatcher):
+    arrive(dispatcher, SMALL, outcome=None)
+    arrive(dispatcher, phantom.generate(4, rows=128, columns=128), outcome=None)
+    dispatcher.round()
+    assert {line.state for line in studies(dispatcher)} == {StudyState.OPEN}
+    next((dispatcher.spool.root / "objects").rglob("*.dcm")).unlink()
+    dispatcher.clock.now += timedelta(seconds=6)
+    dispatcher.round()
+    assert {line.state for line in studies(dispatcher)} == {StudyState.COMPLETE}
+
+
+def test_an_archive_that_cannot_be_asked_leaves_the_other_rules(dispatcher, tmp_path):
+    lost = {"certificate": tmp_path / "no.pem", "key": tmp_path / "no.key", "ca": tmp_path / "no.ca"}
+    archive = {"ae_title": "A", "host": "127.0.0.1", "port": 1, "tls": lost}
+    settings = Settings(
+        home=tmp_path, destinations={"a": archive}, completion={"count_from": "a", "release_s": 3600, "quiet_s": 5}
+    )
+    asking = Dispatcher(settings, dispatcher.database, dispatcher.spool, dispatcher.sender, "t", dispatcher.clock)
+    arrive(asking, SMALL)
+    for _ in range(3):
+        asking.round()
+        asking.clock.now += timedelta(seconds=6)
+    assert studies(asking)[0].completion_reason == "quiet"
+
+
+def test_a_clock_that_was_set_back_leaves_no_study_open(dispatcher):
+    arrive(dispatcher, SMALL, outcome=None)
+    dispatcher.round()
+    dispatcher.clock.now -= timedelta(days=1)
+    dispatcher.round()
+    assert studies(dispatcher)[0].state is StudyState.COMPLETE
+
+
+def test_the_head_of_the_audit_chain_is_anchored_in_a_file(dispatcher):
+    from node import anchors
+    from node.db import audit
+
+    arrive(dispatcher, SMALL)
+    dispatcher.round()
+    dispatcher.clock.now += timedelta(minutes=2)
+    dispatcher.round()
+    with dispatcher.database.read() as tx:
+        assert anchors.read(dispatcher.settings.home)[-1] == audit.head(tx)
 
 
 def test_a_gpu_worker_that_is_alive_gets_the_jobs(dispatcher):

@@ -1,5 +1,6 @@
 """Jobs and deliveries as rows: claims, leases, retries, and that nothing is done twice. On SQLite and PostgreSQL."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -258,7 +259,17 @@ def delivering(any_database):
 
 def claim_deliveries(database, job_id, now=NOW):
     with database.write() as tx:
-        return deliveries.claim(tx, job_id, lease_s=30, now=now)
+        return [
+            claimed
+            for destination in deliveries.waiting_destinations(tx, job_id, now=now)
+            for claimed in deliveries.claim(tx, job_id, destination, lease_s=30, threshold=3, now=now)
+        ]
+
+
+def due(tx, job_id, *, seconds):
+    """Whether a delivery message for the job is to be sent at this moment."""
+    found = deliveries.due_jobs(tx, now=later(seconds), resend_after_s=20, window=10)
+    return job_id in [job.id for job in found]
 
 
 def settle(database, job_id, claimed, verdicts, *, now=NOW, retry_s=10.0):
@@ -327,23 +338,84 @@ def test_an_open_circuit_holds_only_its_own_destination(delivering):
     with database.write() as tx:
         opened = [deliveries.note_failure(tx, "vna", threshold=3, open_s=30, actor="w", now=NOW) for _ in range(3)]
         assert opened == [False, False, True]
-        assert deliveries.due_jobs(tx, now=later(1), resend_after_s=20) == [job_id]
+        assert due(tx, job_id, seconds=1)
     claimed = claim_deliveries(database, job_id, now=later(1))
     assert [c.destination for c in claimed] == ["pacs"]
     settle(database, job_id, claimed, [Verdict.ACCEPTED])
     with database.write() as tx:
-        assert deliveries.due_jobs(tx, now=later(2), resend_after_s=20) == []
-        assert deliveries.due_jobs(tx, now=later(31), resend_after_s=20) == [job_id]
+        assert not due(tx, job_id, seconds=2)
+        assert due(tx, job_id, seconds=31)
         deliveries.note_success(tx, "vna")
-        assert deliveries.due_jobs(tx, now=later(2), resend_after_s=20) == [job_id]
+        assert due(tx, job_id, seconds=2)
+
+
+def test_a_destination_that_failed_is_tried_by_one_worker_at_a_time(any_database):
+    first, second = queued_job(any_database, 1), queued_job(any_database, 2)
+    for number, job_id in enumerate((first, second)):
+        result = replace(RESULT, sop_instance_uid=f"2.25.{number}")
+        publish(any_database, claimed_job(any_database, job_id), profiles={"vna": "ohif"}, results=[result])
+    with any_database.write() as tx:
+        for _ in range(3):
+            deliveries.note_failure(tx, "vna", threshold=3, open_s=30, actor="w", now=NOW)
+    assert claim_deliveries(any_database, first, now=later(10)) == []
+    assert len(claim_deliveries(any_database, first, now=later(31))) == 1
+    assert claim_deliveries(any_database, second, now=later(31)) == []
+    with any_database.write() as tx:
+        deliveries.note_success(tx, "vna")
+    assert len(claim_deliveries(any_database, second, now=later(31))) == 1
+
+
+def test_destinations_without_failures_come_first(delivering):
+    database, job_id = delivering
+    with database.write() as tx:
+        deliveries.note_failure(tx, "pacs", threshold=3, open_s=30, actor="w", now=NOW)
+        assert deliveries.waiting_destinations(tx, job_id, now=later(1)) == ["vna", "pacs"]
+
+
+def test_stat_results_are_sent_before_routine_ones(any_database):
+    ids = []
+    for number, priority in ((1, "routine"), (2, "STAT")):
+        order = studies.Order("r", priority, None, [])
+        ids.append(queued_job(any_database, number, order=order))
+        result = replace(RESULT, sop_instance_uid=f"2.25.{number}")
+        publish(any_database, claimed_job(any_database, ids[-1], now=later(5)), results=[result], now=later(number))
+    with any_database.read() as tx:
+        found = deliveries.due_jobs(tx, now=later(9), resend_after_s=20, window=1)
+    assert [job.id for job in found] == [ids[1]]
+
+
+def test_a_slow_delivery_keeps_its_lease(delivering):
+    database, job_id = delivering
+    claimed = claim_deliveries(database, job_id)
+    with database.write() as tx:
+        deliveries.heartbeat(tx, claimed, lease_s=30, now=later(29))
+        assert deliveries.take_back(tx, actor="d", now=later(31)) == 0
+
+
+def test_a_repeated_message_does_not_skip_the_pause_after_a_failure(any_database):
+    job_id = queued_job(any_database)
+    claimed = claimed_job(any_database, job_id)
+    with any_database.write() as tx:
+        jobs.retry_or_answer(tx, claimed, error="E", maximum_attempts=3, delay_s=60, owner="w", now=NOW)
+    assert claimed_job(any_database, job_id, now=later(30)) is None
+    assert claimed_job(any_database, job_id, now=later(60)) is not None
+
+
+def test_a_known_uid_in_another_study_is_put_aside_and_that_study_is_answered(any_database):
+    with any_database.write() as tx:
+        arrive(tx, 1)
+        assert arrive(tx, 2, sop="1.2.3.1", study="9.9") is InstanceState.QUARANTINED
+        other = studies.open_studies(tx)[1]
+        (instance,) = studies.instances_of(tx, other.id, revision=1)
+        assert instance.reason is Reason.UID_CONFLICT
 
 
 def test_a_delivery_message_is_not_repeated_while_it_is_fresh(delivering):
     database, job_id = delivering
     with database.write() as tx:
         deliveries.mark_sent(tx, job_id, now=later(1))
-        assert deliveries.due_jobs(tx, now=later(2), resend_after_s=20) == []
-        assert deliveries.due_jobs(tx, now=later(22), resend_after_s=20) == [job_id]
+        assert not due(tx, job_id, seconds=2)
+        assert due(tx, job_id, seconds=22)
 
 
 def test_every_step_is_in_an_intact_trail(delivering):
