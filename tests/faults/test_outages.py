@@ -121,11 +121,11 @@ def test_repeated_messages_do_nothing_twice(node, pacs, tmp_path):
     sender = Sender(make_app(node.settings))
     for _ in range(5):
         sender.analyse(line.job_id, device="cpu", priority="routine")
-        sender.deliver(line.job_id)
+        sender.deliver(line.job_id, priority="routine")
     assert_answered_once(node, pacs, path)
     for _ in range(5):
         sender.analyse(line.job_id, device="cpu", priority="STAT")
-        sender.deliver(line.job_id)
+        sender.deliver(line.job_id, priority="routine")
     time.sleep(2)
     arrived = pacs.of_study(study_uid(path))
     assert (len(arrived[SEG]), len(arrived[SR])) == (1, 1)
