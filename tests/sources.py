@@ -14,6 +14,10 @@ CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 SC = "1.2.840.10008.5.1.4.1.1.7"
 
+_ROOT, _INVALID_ROOT = ".3680043.", ".0680043."
+INVALID_STUDY = STUDY.replace(_ROOT, _INVALID_ROOT)
+"""The study of an image with all its UIDs invalid."""
+
 _MODALITY = {CR: "CR", DX: "DX", SC: "OT"}
 
 
@@ -46,6 +50,18 @@ def source(
 def uid(number: int = 1) -> str:
     """Return the SOP Instance UID of the image with this number."""
     return f"{STUDY}.3.{number}"
+
+
+def with_invalid_uids(path: Path, *, number: int = 1, study: bool = False) -> str:
+    """Give an image a component with a leading zero in its SOP Instance UID, or in all its UIDs; return the former.
+
+    The bytes are changed, as they come from a sender: pydicom would warn of such a value.
+    """
+    valid, invalid = uid(number).encode(), uid(number).replace(_ROOT, _INVALID_ROOT).encode()
+    content = path.read_bytes()
+    changed = content.replace(_ROOT.encode(), _INVALID_ROOT.encode()) if study else content.replace(valid, invalid)
+    path.write_bytes(changed)
+    return invalid.decode()
 
 
 def _image(sop_class: str, rows: int, columns: int, number: int) -> Dataset:

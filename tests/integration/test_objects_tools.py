@@ -92,6 +92,19 @@ def _ordered(folder: Path) -> ResultRequest:
     return one_image(folder, RequestAttributesSequence=[asked])
 
 
+def _invalid_uid(folder: Path) -> ResultRequest:
+    """Return two images, of which the second cannot be referred to."""
+    paths = tuple(sources.source(folder, number=n) for n in (1, 2))
+    invalid = sources.with_invalid_uids(paths[1], number=2)
+    return made.request(paths, (made.image(sources.uid(1)), made.image(invalid)))
+
+
+def _only_invalid_uids(folder: Path) -> ResultRequest:
+    path = sources.source(folder)
+    invalid = sources.with_invalid_uids(path)
+    return made.request((path,), (), DeclinedImage(invalid, Reason.NOT_THE_CHEST, "Body Part Examined is TEETH."))
+
+
 _POSITION: dict[str, Any] = {"ImagePositionPatient": [1, 2, 3], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
 CASES: dict[str, Requests] = {
     **{name: _class(uid) for name, uid in CLASSES.items()},
@@ -106,6 +119,8 @@ CASES: dict[str, Requests] = {
     "declined": _declined,
     "refused": _refused,
     "unreadable": _unreadable,
+    "invalid-uid": _invalid_uid,
+    "only-invalid-uids": _only_invalid_uids,
 }
 JAPANESE = _class(
     sources.CR, SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう"
@@ -242,14 +257,34 @@ def test_results_of_real_images_are_valid(data_folder: Path, tmp_path: Path, nam
     header = dcmread(path, stop_before_pixels=True)
     image = made.image(str(header.SOPInstanceUID), int(header.Rows), int(header.Columns))
     request = replace(made.request((path,), (image,)), study_instance_uid=str(header.StudyInstanceUID))
-    (_, seg), (_, sr) = written(request, profile, tmp_path)
-    for result in (seg, sr):
-        errors = [line for line in run(dciodvfy, "-new", result).stderr.splitlines() if line.startswith("Error")]
-        # One of these files has UIDs of an illegal form (999.999.01...), which a reference must repeat.
-        assert [line for line in errors if "<999.999.01" not in line] == []
-    if header.SOPInstanceUID.is_valid:
-        assert run(dsrdump, sr).stderr == ""
-    _assert_equal(image.segments, findings_of_seg(seg).segments)
+    *segs, (_, sr) = written(request, profile, tmp_path)
+    for _, result in (*segs, (ResultKind.SR, sr)):
+        assert _errors(dciodvfy, result) == []
+    dumped = run(dsrdump, sr)
+    assert (dumped.returncode, dumped.stderr) == (0, "")
+    # One of these images has UIDs of an illegal form (999.999.01...), which no result can refer to.
+    assert len(segs) == header.SOPInstanceUID.is_valid
+    for _, seg in segs:
+        _assert_equal(image.segments, findings_of_seg(seg).segments)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_report_stays_readable_where_every_uid_of_the_source_is_invalid(tmp_path: Path, profile: Profile) -> None:
+    dciodvfy, dsrdump = tool("dciodvfy"), tool("dsrdump")
+    path = sources.source(tmp_path)
+    image = made.image(sources.with_invalid_uids(path, study=True))
+    request = replace(made.request((path,), (image,)), study_instance_uid=sources.INVALID_STUDY)
+    ((_, sr),) = written(request, profile, tmp_path)
+    (error,) = _errors(dciodvfy, sr)
+    assert "</StudyInstanceUID(0020,000d)[1]>" in error
+    dumped = run(dsrdump, "+Pl", sr)
+    assert dumped.returncode == 0
+    assert dumped.stderr.strip() == "W: StudyInstanceUID (0020,000d) violates VR definition in GeneralStudyModule"
+    assert "it cannot be referenced because its UID is not valid" in dumped.stdout
+
+
+def _errors(dciodvfy: str, path: Path) -> list[str]:
+    return [line for line in run(dciodvfy, "-new", path).stderr.splitlines() if line.startswith("Error")]
 
 
 def test_real_masks_come_back_exactly(data_folder: Path, tmp_path: Path) -> None:

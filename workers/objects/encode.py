@@ -20,6 +20,7 @@ def encode(
 ) -> tuple[EncodedResult, ...]:
     """Return the result objects of one study revision: a SEG for each image with segments, then one SR.
 
+    An image whose UIDs are not valid gets no SEG, which would have to refer to it; the SR names it in words.
     Encoding the same request twice gives the same bytes. There is always an SR, also where every image was declined.
 
     Parameters
@@ -57,7 +58,7 @@ def _encode(
         source = by_uid.get(image.sop_instance_uid)
         if source is None:
             raise ValueError(f"image {image.sop_instance_uid} was analysed, but no source file has its header")
-        if not image.segments:
+        if not image.segments or not source.can_be_referenced:
             continue
         ds = segmentation(request, image, source, profile=profile, predecessors=predecessors)
         result = written(ds, ResultKind.SEG, source, request.created_at)

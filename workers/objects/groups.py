@@ -42,9 +42,17 @@ from node.reasons import Reason
 from workers.objects import equipment, vocabulary
 from workers.objects.identity import derived_uid, tracking_id, tracking_uid
 from workers.objects.request import ResultRequest
-from workers.objects.source import Source, short_name
+from workers.objects.source import Source, bare_name
 from workers.objects.vocabulary import concept, reason_code
-from workers.objects.wording import finding_sentence
+from workers.objects.wording import (
+    display_name,
+    finding_sentence,
+    implausible,
+    reference_notes,
+    sentence,
+    spacing_notes,
+    was_analysed,
+)
 
 Group = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
 
@@ -64,14 +72,18 @@ class SegmentReference:
 def image_groups(
     request: ResultRequest, image: ImageFindings, source: Source, references: Sequence[SegmentReference]
 ) -> list[Group]:
-    """Return every group of one analysed image; `references` has one entry for each of its segments."""
+    """Return every group of one analysed image.
+
+    `references` has one entry for each of its segments, and none where the image cannot be referred to.
+    """
     subject = _Subject(request, source, image.sop_instance_uid)
-    in_segments = {id(m) for segment in image.segments for m in _areas(image, segment)}
+    segments = image.segments if source.can_be_referenced else ()
+    in_segments = {id(m) for segment in segments for m in _areas(image, segment)}
     others = [m for m in image.measurements if id(m) not in in_segments]
     return [
         _gate(subject, image),
         *(_finding(subject, finding) for finding in image.findings),
-        *(_segment(subject, image, s, r) for s, r in zip(image.segments, references, strict=True)),
+        *(_segment(subject, image, s, r) for s, r in zip(segments, references, strict=True)),
         *(_measured(subject, measurement) for measurement in others),
         *(_not_computed(subject, item) for item in image.not_computed),
     ]
@@ -85,7 +97,9 @@ def declined_group(
     status = vocabulary.FAILED if reason in _FAILURES else vocabulary.NOT_ATTEMPTED
     group = subject.group("analysis", evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, status), _reason(reason)])
     where = "" if source is not None else f" (SOP Instance UID {image_uid}, not readable)"
-    _say(group, vocabulary.COMMENT, f"Not analysed: {reason_code(reason).meaning}.{where} {detail}")
+    _say(group, vocabulary.COMMENT, f"Not analysed: {reason_code(reason).meaning}{where}. {sentence(detail)}")
+    for note in () if source is None else reference_notes(source):
+        _say(group, vocabulary.COMMENT, sentence(note))
     return group
 
 
@@ -100,6 +114,11 @@ class _Subject:
     source: Source | None
     image_uid: str
 
+    @property
+    def reference(self) -> Source | None:
+        """The image where content items may refer to it."""
+        return self.source if self.source is not None and self.source.can_be_referenced else None
+
     def tracking(self, label: str, bundle: BundleIdentity | None = None) -> TrackingIdentifier:
         """Return Tracking Identifier and Tracking Unique Identifier; those of a segment equal its SEG's."""
         study = self.request.study_instance_uid
@@ -108,8 +127,8 @@ class _Subject:
             if bundle is not None
             else derived_uid("tracking", study, self.image_uid, label)
         )
-        name = short_name(self.image_uid) if self.source is None else self.source.name
-        return TrackingIdentifier(uid=uid, identifier=tracking_id(label, name))
+        name = bare_name(self.image_uid) if self.source is None else self.source.name
+        return TrackingIdentifier(uid=uid, identifier=tracking_id(display_name(label), name))
 
     def group(
         self,
@@ -121,7 +140,7 @@ class _Subject:
         evaluations: Sequence[tuple[Code, Code]] = (),
     ) -> MeasurementsAndQualitativeEvaluations:
         """Return a group of TID 1501 that refers to the image where that can be referred to."""
-        source = self.source
+        source = self.reference
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=self.tracking(label, bundle),
             finding_type=None if finding is None else concept(finding),
@@ -135,20 +154,25 @@ class _Subject:
 
 
 def _gate(subject: _Subject, image: ImageFindings) -> Group:
-    passed = image.gate.passed
+    passed, analysed = image.gate.passed, was_analysed(image)
     evaluations = [
-        (vocabulary.SUMMARY_OF_ANALYSES, vocabulary.SUCCEEDED if passed else vocabulary.NOT_ATTEMPTED),
+        (vocabulary.SUMMARY_OF_ANALYSES, vocabulary.SUCCEEDED if analysed else vocabulary.NOT_ATTEMPTED),
         (vocabulary.GATE, vocabulary.GATE_PASSED if passed else vocabulary.GATE_REFUSED),
     ]
     if image.gate.reason is not None:
         evaluations.append(_reason(image.gate.reason))
     group = subject.group("analysis", evaluations=evaluations)
-    if image.gate.reason is None:
-        _say(group, vocabulary.COMMENT, f"Analysed. {image.gate.detail}")
+    detail = sentence(image.gate.detail)
+    if image.gate.reason is not None:
+        _say(group, vocabulary.COMMENT, f"Not analysed: {reason_code(image.gate.reason).meaning}. {detail}")
+    elif analysed:
+        _say(group, vocabulary.COMMENT, f"Analysed. {detail}")
     else:
-        _say(group, vocabulary.COMMENT, f"Not analysed: {reason_code(image.gate.reason).meaning}. {image.gate.detail}")
-    for note in image.pixel_notes:
-        _say(group, vocabulary.PIXEL_NOTE, note)
+        _say(group, vocabulary.COMMENT, f"Not analysed: no algorithm is intended for this image. {detail}")
+    for note in () if subject.source is None else reference_notes(subject.source, image):
+        _say(group, vocabulary.COMMENT, sentence(note))
+    for note in (*image.pixel_notes, *(() if subject.source is None else spacing_notes(image, subject.source))):
+        _say(group, vocabulary.PIXEL_NOTE, sentence(note))
     return group
 
 
@@ -170,9 +194,9 @@ def _finding(subject: _Subject, finding: Finding) -> Group:
 
 
 def _segment(subject: _Subject, image: ImageFindings, segment: Segment, reference: SegmentReference) -> Group:
-    source = subject.source
+    source = subject.reference
     if source is None:
-        raise ValueError(f"image {image.sop_instance_uid} has segments, but its file cannot be read")
+        raise ValueError(f"image {image.sop_instance_uid} has segments, but cannot be referred to")
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=subject.tracking(segment.label, segment.bundle),
         referenced_segment=ReferencedSegmentationFrame(
@@ -201,7 +225,10 @@ def _drop_frame_number(item: Dataset) -> None:
 
 
 def _measured(subject: _Subject, measurement: Measurement) -> Group:
-    return subject.group(measurement.label, bundle=measurement.bundle, numbers=[_measurement(measurement, subject)])
+    group = subject.group(measurement.label, bundle=measurement.bundle, numbers=[_measurement(measurement, subject)])
+    if subject.source is not None:
+        _say(group, vocabulary.COMMENT, sentence(implausible(measurement, subject.source)))
+    return group
 
 
 def _not_computed(subject: _Subject, item: NotComputed) -> Group:
@@ -210,7 +237,8 @@ def _not_computed(subject: _Subject, item: NotComputed) -> Group:
         bundle=item.bundle,
         evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, vocabulary.NOT_ATTEMPTED), _reason(item.reason)],
     )
-    _say(group, vocabulary.COMMENT, f"{item.label} not computed: {reason_code(item.reason).meaning}. {item.detail}")
+    what = f"{display_name(item.label)} not computed: {reason_code(item.reason).meaning}."
+    _say(group, vocabulary.COMMENT, f"{what} {sentence(item.detail)}")
     return group
 
 
@@ -234,7 +262,7 @@ def _number(
     """Return a NUM item (TID 300), inferred from the image."""
     if not math.isfinite(value):
         raise ValueError(f"{name.meaning} is {value}, expected a finite number")
-    source = subject.source
+    source = subject.reference
     return NumberItem(
         name=concept(name),
         value=round(float(value), _DECIMALS),

@@ -25,7 +25,7 @@ _CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
 
 
 def image_library(sources: Sequence[Source]) -> ContainerContentItem:
-    """Return the container that lists every image of the study that could be read."""
+    """Return the container that lists every image of the study that could be read and can be referred to."""
     group = ContainerContentItem(concept(vocabulary.IMAGE_LIBRARY_GROUP), relationship_type=_CONTAINS)
     group.ContentSequence = ContentSequence([_entry(source) for source in sources])
     library = ContainerContentItem(concept(vocabulary.IMAGE_LIBRARY), relationship_type=_CONTAINS)

@@ -84,7 +84,7 @@ def preflight(results: Sequence[EncodedResult], request: ResultRequest, sources:
         With the kind of object, what is wrong with it and what was expected.
     """
     _check_sources(request, sources)
-    known = {source.uid for source in sources}
+    known = {source.uid for source in sources if source.can_be_referenced}
     made: set[str] = set()
     for result in results:
         ds = dcmread(BytesIO(result.content))
@@ -99,7 +99,7 @@ def preflight(results: Sequence[EncodedResult], request: ResultRequest, sources:
             _check_references(ds, result, known | made)
             _check_content(ds, result, request)
         made.add(result.sop_instance_uid)
-    _check_kinds(results, request)
+    _check_kinds(results, request, known)
 
 
 def _fail(result: EncodedResult, what: str) -> PreflightFailed:
@@ -145,12 +145,12 @@ def _check_patient(ds: Dataset, result: EncodedResult, sources: Sequence[Source]
 
 
 def _check_references(ds: Dataset, result: EncodedResult, allowed: set[str]) -> None:
-    """Every instance that a result refers to is a source, or a SEG of the same encoding."""
+    """Every instance that a result refers to is a source with valid UIDs, or a SEG of the same encoding."""
     predecessors = {id(item) for item in _items(ds.get("PredecessorDocumentsSequence", ()))}
     for item in _items([ds]):
         uid = item.get("ReferencedSOPInstanceUID")
         if uid is not None and id(item) not in predecessors and str(uid) not in allowed:
-            raise _fail(result, f"refers to instance {uid}, which is no source of it")
+            raise _fail(result, f"refers to instance {uid}, which is no source of it, or not valid")
 
 
 def _check_segments(ds: Dataset, result: EncodedResult) -> None:
@@ -183,9 +183,10 @@ def _check_content(ds: Dataset, result: EncodedResult, request: ResultRequest) -
             raise _fail(result, f"does not say that an image was declined as {declined.reason.value}")
 
 
-def _check_kinds(results: Sequence[EncodedResult], request: ResultRequest) -> None:
+def _check_kinds(results: Sequence[EncodedResult], request: ResultRequest, known: set[str]) -> None:
+    """Check that every image with segments that can be referred to has its SEG, and the study one SR."""
     reports = sum(result.kind is ResultKind.SR for result in results)
-    expected = sum(bool(image.segments) for image in request.images)
+    expected = sum(bool(image.segments) and image.sop_instance_uid in known for image in request.images)
     if reports != 1 or len(results) - reports != expected:
         raise PreflightFailed(f"{len(results) - reports} SEG and {reports} SR were made, expected {expected} and 1")
 

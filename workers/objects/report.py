@@ -66,19 +66,21 @@ def report(
     Parameters
     ----------
     sources
-        Every image of the study whose header could be read; may be empty.
+        Every image of the study whose header could be read; may be empty. One whose UIDs are not valid is named in
+        words only: DCMTK cannot read a report that refers to it.
     segmentations
         The SEGs of the same request and profile.
     references
         For each image with segments, by SOP Instance UID, where these are stored.
     """
     by_uid = {source.uid: source for source in sources}
+    referenced = [source for source in sources if source.can_be_referenced]
     subject = sources[0] if sources else empty_header(request.study_instance_uid)
     moment = local_time(request.created_at, subject)
     ds = Comprehensive3DSR(
         evidence=[
             _context(subject),
-            *(source.header for source in sources),
+            *(source.header for source in referenced),
             *(_segmentation(r, request) for r in segmentations),
         ],
         content=_content(request, sources, by_uid, references, profile),
@@ -99,7 +101,7 @@ def report(
         coding_schemes=vocabulary.coding_schemes(),
         contributing_equipment=[equipment.contributing_equipment(a, moment) for a in equipment.algorithms(request)],
     )
-    _set_evidence(ds, request, sources, segmentations)
+    _set_evidence(ds, request, referenced, segmentations)
     _set_request(ds, subject, request)
     _refer_to_predecessors(ds, request, predecessors)
     return ds
@@ -143,9 +145,10 @@ def _content(
         title=concept(TITLES[profile]),
     )
     root = content[0].ContentSequence
-    if sources:
-        root.insert(len(root) - 1, image_library(sources))
-    root.append(_evaluations(request, by_uid))
+    referenced = [source for source in sources if source.can_be_referenced]
+    if referenced:
+        root.insert(len(root) - 1, image_library(referenced))
+    root.append(_evaluations(request, sources))
     _separate(content)
     return content
 
@@ -158,17 +161,14 @@ def _separate(items: Sequence[Dataset]) -> None:
             _separate(item.ContentSequence)
 
 
-def _evaluations(request: ResultRequest, by_uid: dict[str, Source]) -> ContainerContentItem:
+def _evaluations(request: ResultRequest, sources: Sequence[Source]) -> ContainerContentItem:
     """Return what holds for the whole study (TID 1500 rows 12 to 14)."""
     container = ContainerContentItem(concept(vocabulary.QUALITATIVE_EVALUATIONS), relationship_type=_CONTAINS)
     uses = [f"{use.bundle_name}: {use.text}" for use in request.intended_use]
     container.ContentSequence = ContentSequence(
         [
             code_item(vocabulary.SUMMARY_OF_ANALYSES, study_status(request)),
-            *(
-                _text(vocabulary.SUMMARY, line)
-                for line in study_lines(request, {uid: source.name for uid, source in by_uid.items()})
-            ),
+            *(_text(vocabulary.SUMMARY, line) for line in study_lines(request, sources)),
             *(_text(vocabulary.INTENDED_USE, use) for use in uses),
             _text(vocabulary.LIMITS, limits(request)),
         ]
@@ -182,6 +182,7 @@ def _text(name: Code, value: str) -> TextContentItem:
 
 def _context(subject: Source) -> Dataset:
     """Return the header that highdicom copies patient and study from, under a SOP class that it knows."""
+    # A Study Instance UID that is not valid stays as it is: under another, the result would not belong to the study.
     header = deepcopy(subject.header)
     header.SOPClassUID = COMPUTED_RADIOGRAPHY_IMAGE_STORAGE
     header.SOPInstanceUID = UID(derived_uid("context", str(header.StudyInstanceUID)))

@@ -23,6 +23,7 @@ from workers.objects.part10 import local_time
 from workers.objects.request import Predecessor, Profile, ResultKind, ResultRequest
 from workers.objects.source import Source
 from workers.objects.vocabulary import concept
+from workers.objects.wording import display_name
 
 SERIES_NUMBER = 9101
 SERIES_DESCRIPTION = f"AI SEG - {equipment.RESEARCH_ONLY}"
@@ -105,14 +106,14 @@ def _checked(segment: Segment, source: Source) -> NDArray[np.bool_]:
 def _description(request: ResultRequest, source: Source, segment: Segment, number: int) -> SegmentDescription:
     description = SegmentDescription(
         segment_number=number,
-        segment_label=segment.label,
+        segment_label=display_name(segment.label),
         segmented_property_category=concept(segment.property_category),
         segmented_property_type=concept(segment.property_type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=equipment.segment_algorithm(
             equipment.algorithm(segment.bundle, request.configuration_digest)
         ),
-        tracking_id=tracking_id(segment.label, source.name),
+        tracking_id=tracking_id(display_name(segment.label), source.name),
         tracking_uid=tracking_uid(request.study_instance_uid, source.uid, segment.bundle, segment.label),
         anatomic_regions=[concept(THORAX)],
         display_color=CIELabColor.from_rgb(*segment.colour_rgb),

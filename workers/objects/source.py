@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +26,8 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 from pydicom.valuerep import PersonName, validate_value
+
+from models.pixels import SPACING_LIMITS_MM
 
 COMPUTED_RADIOGRAPHY_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.1")
 
@@ -53,6 +57,7 @@ _OPTIONAL = (
     "ViewPosition",
     "SeriesNumber",
     "InstanceNumber",
+    "PixelSpacingCalibrationType",
     "LossyImageCompression",
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
@@ -82,18 +87,31 @@ _PARSE_ERRORS = (
 _UID_FORM = re.compile(r"[0-9.]{1,64}")
 """Looser than PS3.5 section 9: a component with a leading zero is wrong, and common."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_YEARS_IN = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+"""Units of an Age String (PS3.5 section 6.2)."""
+_ADULT_YEARS = 18
+_SHORTEST_ENDING = 8
 
 
 @dataclass(frozen=True)
 class Source:
     """A source image, by its clean header.
 
-    `patient_name` is kept apart because highdicom logs a name whose form it doubts.
+    Attributes
+    ----------
+    patient_name
+        Kept apart because highdicom logs a name whose form it doubts.
+    name
+        How people find the image in a viewer, its series and instance number; no other image of the study has it.
+    position
+        1 for the first image of the study, in the order of series and instance number; 0 for a stand-in.
     """
 
     header: Dataset
     patient_name: str
     request_attributes: tuple[Dataset, ...]
+    name: str = ""
+    position: int = 0
 
     @property
     def uid(self) -> str:
@@ -111,13 +129,40 @@ class Source:
         return str(self.header.SeriesInstanceUID)
 
     @property
-    def name(self) -> str:
-        """How people find the image in a viewer: its series and instance number."""
+    def can_be_referenced(self) -> bool:
+        """Whether a result may refer to the image: one that repeats an invalid UID (PS3.5 section 9) cannot be read.
+
+        Receiving is more lenient, because such UIDs are common and the study is answered all the same.
+        """
         header = self.header
-        if not header.get("InstanceNumber"):
-            return short_name(self.uid)
-        series = f"series {header.SeriesNumber} " if header.get("SeriesNumber") else ""
-        return f"{series}image {header.InstanceNumber}"
+        return all(uid.is_valid for uid in (header.SOPInstanceUID, header.SeriesInstanceUID, header.SOPClassUID))
+
+    @property
+    def spacing_is_calibrated(self) -> bool:
+        """Whether lengths are corrected for magnification, as `models.pixels` judges it (PS3.3 section 10.7.1.3)."""
+        header = self.header
+        pixel, imager = (_numbers(header, keyword, 2) for keyword in ("PixelSpacing", "ImagerPixelSpacing"))
+        if not pixel or min(pixel) < SPACING_LIMITS_MM[0] or max(pixel) > SPACING_LIMITS_MM[1]:
+            return False
+        return bool(header.get("PixelSpacingCalibrationType")) or bool(imager and imager != pixel)
+
+    @property
+    def is_child(self) -> bool:
+        """Whether the patient was under 18 years of age; False where the header does not say."""
+        age = self._age_years()
+        return age is not None and age < _ADULT_YEARS
+
+    def _age_years(self) -> float | None:
+        age = str(self.header.get("PatientAge") or "")
+        if age:
+            return int(age[:3]) * _YEARS_IN[age[3]]
+        try:
+            born = datetime.strptime(str(self.header.PatientBirthDate or ""), "%Y%m%d")  # noqa: DTZ007  a date
+            studied = datetime.strptime(str(self.header.StudyDate or ""), "%Y%m%d")  # noqa: DTZ007
+        except ValueError:
+            return None
+        years = (studied - born).days / 365.25
+        return years if years >= 0 else None
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -127,9 +172,9 @@ class Source:
         return int(self.header.Rows), int(self.header.Columns)
 
 
-def short_name(image_uid: str) -> str:
+def bare_name(image_uid: str) -> str:
     """Return a name for an image of which only the UID is known."""
-    return f"image {image_uid[-12:].strip('.')}"
+    return f"image {image_uid}"
 
 
 def read_sources(paths: Iterable[Path]) -> tuple[Source, ...]:
@@ -142,7 +187,11 @@ def read_sources(paths: Iterable[Path]) -> tuple[Source, ...]:
     """
     with config.disable_value_validation():
         found = {source.uid: source for path in paths if (source := _read(path)) is not None}
-    return tuple(sorted(found.values(), key=_order))
+    ordered = sorted(found.values(), key=_order)
+    return tuple(
+        replace(source, name=name, position=position)
+        for position, (source, name) in enumerate(zip(ordered, _names(ordered), strict=True), start=1)
+    )
 
 
 def empty_header(study_instance_uid: str) -> Source:
@@ -151,6 +200,32 @@ def empty_header(study_instance_uid: str) -> Source:
     header.StudyInstanceUID = study_instance_uid
     header.SOPClassUID = COMPUTED_RADIOGRAPHY_IMAGE_STORAGE
     return Source(header, "", ())
+
+
+def _names(sources: Sequence[Source]) -> list[str]:
+    """Return a name for each image; where two would be called alike, with the end of the UID that tells them apart."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for source in sources:
+        alike[_number_name(source)].append(source.uid)
+    return [_distinct(_number_name(source), source.uid, alike[_number_name(source)]) for source in sources]
+
+
+def _number_name(source: Source) -> str:
+    header = source.header
+    if not header.get("InstanceNumber"):
+        return bare_name(source.uid)
+    series = f"series {header.SeriesNumber} " if header.get("SeriesNumber") else ""
+    return f"{series}image {header.InstanceNumber}"
+
+
+def _distinct(name: str, uid: str, uids: Sequence[str]) -> str:
+    if len(uids) == 1:
+        return name
+    longest = max(map(len, uids))
+    length = next(
+        n for n in range(min(_SHORTEST_ENDING, longest), longest + 1) if len({u[-n:] for u in uids}) == len(uids)
+    )
+    return f"{name} (UID ending in {uid[-length:]})"
 
 
 def _order(source: Source) -> tuple[int, int, str]:
@@ -238,7 +313,7 @@ def _copy_geometry(ds: Dataset, header: Dataset) -> None:
         header, "SliceThickness", _value(ds, "SliceThickness") if thickness and thickness[0] > 0 else _NOMINAL_THICKNESS
     )
     frame_of_reference = _uid(ds, "FrameOfReferenceUID")
-    if frame_of_reference is None:
+    if frame_of_reference is None or not UID(frame_of_reference).is_valid:
         return
     header.FrameOfReferenceUID = UID(frame_of_reference)
     whole = _numbers(ds, "ImagePositionPatient", 3) and _numbers(ds, "ImageOrientationPatient", 6)

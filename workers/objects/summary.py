@@ -11,8 +11,9 @@ from models.findings import BundleIdentity, Finding, ImageFindings, Measurement,
 from node.reasons import Reason
 from workers.objects.equipment import RESEARCH_ONLY
 from workers.objects.request import ResultRequest
+from workers.objects.source import Source, read_sources
 from workers.objects.vocabulary import reason_code
-from workers.objects.wording import study_lines, study_status
+from workers.objects.wording import display_name, reference_notes, spacing_notes, study_lines, study_status
 
 
 def summary(request: ResultRequest) -> dict[str, Any]:
@@ -22,9 +23,16 @@ def summary(request: ResultRequest) -> dict[str, Any]:
     -------
     dict
         `status` (PS3.16 CID 6042, in words), `notice`, `revision`, `created_at` (ISO 8601), `algorithms`, `images`
-        (each with `gate`, `findings`, `structures`, `measurements`, `not_computed`, `pixel_notes`), `declined`, and
-        `text`: the same in sentences. Every reason has `reason` (stable value) and `meaning` (words).
+        (each with `gate`, `findings`, `structures`, `measurements`, `not_computed`, `pixel_notes`, `notes`),
+        `declined`, and `text`: the same in sentences. Every reason has `reason` (stable value) and `meaning` (words).
+
+    Raises
+    ------
+    OSError
+        A source file cannot be read.
     """
+    sources = read_sources(request.sources)
+    by_uid = {source.uid: source for source in sources}
     return {
         "status": study_status(request).meaning,
         "notice": RESEARCH_ONLY,
@@ -33,11 +41,11 @@ def summary(request: ResultRequest) -> dict[str, Any]:
         "created_at": request.created_at.isoformat(),
         "configuration_digest": request.configuration_digest,
         "algorithms": [_algorithm(bundle, request) for bundle in request.bundles],
-        "images": [_image(image) for image in request.images],
+        "images": [_image(image, by_uid.get(image.sop_instance_uid)) for image in request.images],
         "declined": [
             {"sop_instance_uid": d.sop_instance_uid, **_reason(d.reason), "detail": d.detail} for d in request.declined
         ],
-        "text": study_lines(request),
+        "text": study_lines(request, sources),
     }
 
 
@@ -51,7 +59,7 @@ def _algorithm(bundle: BundleIdentity, request: ResultRequest) -> dict[str, Any]
     }
 
 
-def _image(image: ImageFindings) -> dict[str, Any]:
+def _image(image: ImageFindings, source: Source | None) -> dict[str, Any]:
     gate = {"passed": image.gate.passed, "detail": image.gate.detail}
     return {
         "sop_instance_uid": image.sop_instance_uid,
@@ -60,13 +68,14 @@ def _image(image: ImageFindings) -> dict[str, Any]:
         "structures": [_structure(segment) for segment in image.segments],
         "measurements": [_measurement(measurement) for measurement in image.measurements],
         "not_computed": [_not_computed(item) for item in image.not_computed],
-        "pixel_notes": list(image.pixel_notes),
+        "pixel_notes": [*image.pixel_notes, *(() if source is None else spacing_notes(image, source))],
+        "notes": [] if source is None else list(reference_notes(source, image)),
     }
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
-        "label": finding.label,
+        "label": display_name(finding.label),
         "code": f"{finding.code.value} {finding.code.scheme}",
         "present": finding.present,
         "probability": float(finding.probability),
@@ -77,12 +86,12 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _structure(segment: Segment) -> dict[str, Any]:
-    return {"label": segment.label, "pixels": int(segment.mask.sum()), "bundle": segment.bundle.name}
+    return {"label": display_name(segment.label), "pixels": int(segment.mask.sum()), "bundle": segment.bundle.name}
 
 
 def _measurement(measurement: Measurement) -> dict[str, Any]:
     return {
-        "label": measurement.label,
+        "label": display_name(measurement.label),
         "value": float(measurement.value),
         "unit": measurement.unit.meaning,
         "bundle": measurement.bundle.name,
@@ -90,7 +99,12 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
 
 
 def _not_computed(item: NotComputed) -> dict[str, Any]:
-    return {"label": item.label, "bundle": item.bundle.name, **_reason(item.reason), "detail": item.detail}
+    return {
+        "label": display_name(item.label),
+        "bundle": item.bundle.name,
+        **_reason(item.reason),
+        "detail": item.detail,
+    }
 
 
 def _reason(reason: Reason | NotComputedReason) -> dict[str, str]:
