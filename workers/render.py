@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from models import codes
@@ -21,13 +22,15 @@ from models.findings import Box, ImageFindings, Segment
 from models.geometry import Orientation
 from workers.objects.equipment import RESEARCH_ONLY
 from workers.objects.vocabulary import reason_code
-from workers.objects.wording import finding_sentence, measurement_sentence
+from workers.objects.wording import display_name, finding_sentence, measurement_sentence, sentence
 
 HEIGHT_INCHES = 9.0
 PANEL_INCHES = 4.2
 DPI = 110
 
 _FILL, _LINE = 0.16, 1.8
+_BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#101418", "edgecolor": "none", "alpha": 0.8}
+"""Behind words on the radiograph, which may be white there."""
 _BACKGROUND, _TEXT, _MUTED, _WARNING = "#101418", "#e8edf2", "#9aa7b4", "#ffb454"
 _PRESENT, _DIAMETER = "#ff7b72", "#ffd866"
 _LONGEST = 1600
@@ -105,22 +108,24 @@ def _draw_diameters(axes: Axes, image: ImageFindings, masks: list[Mask]) -> None
     chest = _box(lungs) if len(lungs) > 1 else None
     if heart is not None:
         ratios = [m.value for m in image.measurements if m.code == codes.CARDIOTHORACIC_RATIO]
-        name = f"heart (CTR {ratios[0]:.2f})" if ratios else "heart"
+        name = f"Heart (CTR {ratios[0]:.2f})" if ratios else "Heart"
         _draw_width(axes, heart, heart.y0 + 0.45 * (heart.y1 - heart.y0), name)
     if chest is not None:
-        _draw_width(axes, chest, chest.y1 - 0.02 * (chest.y1 - chest.y0), "thorax")
+        _draw_width(axes, chest, chest.y1 - 0.02 * (chest.y1 - chest.y0), "Thorax")
 
 
 def _draw_width(axes: Axes, box: Box, row: float, name: str) -> None:
-    axes.plot([box.x0, box.x1], [row, row], color=_DIAMETER, linewidth=1.6)
+    edge = [withStroke(linewidth=3.2, foreground=_BACKGROUND)]
+    axes.plot([box.x0, box.x1], [row, row], color=_DIAMETER, linewidth=1.6, path_effects=edge)
     for column in (box.x0, box.x1):
         axes.plot([column, column], [box.y0, box.y1], color=_DIAMETER, linewidth=0.7, linestyle=(0, (4, 4)), alpha=0.7)
     axes.annotate(
         name,
         ((box.x0 + box.x1) / 2, row),
-        xytext=(0, 4),
+        xytext=(0, 6),
         textcoords="offset points",
         color=_DIAMETER,
+        bbox=_BOX,
         ha="center",
         fontsize=9,
     )
@@ -144,10 +149,10 @@ def _write_panel(figure: Figure, left: float, image: ImageFindings) -> None:
             y -= size * 0.00235
         y -= 0.008 if text else 0.014
     handles: list[Patch | Line2D] = [
-        Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=s.label) for s in image.segments
+        Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=display_name(s.label)) for s in image.segments
     ]
     if handles:
-        handles.append(Line2D([], [], color=_DIAMETER, label="diameters"))
+        handles.append(Line2D([], [], color=_DIAMETER, label="Diameters"))
         legend = panel.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.03, 0.0), frameon=False, fontsize=11)
         for label in legend.get_texts():
             label.set_color(_TEXT)
@@ -158,21 +163,20 @@ def _panel_lines(image: ImageFindings) -> list[tuple[str, str, float, bool]]:
     lines: list[tuple[str, str, float, bool]] = []
     if image.gate.reason is not None:
         lines.append(("Not analysed", _WARNING, 15, True))
-        lines.append((f"{reason_code(image.gate.reason).meaning}. {image.gate.detail}", _TEXT, 11, False))
+        lines.append((f"{reason_code(image.gate.reason).meaning}. {sentence(image.gate.detail)}", _TEXT, 11, False))
     if image.findings:
         lines.append(("Findings", _MUTED, 12, True))
-        lines += [
-            (_capital(finding_sentence(f)), _PRESENT if f.present else _TEXT, 11, f.present) for f in image.findings
-        ]
+        lines += [(finding_sentence(f), _PRESENT if f.present else _TEXT, 11, f.present) for f in image.findings]
         lines.append(("", _TEXT, 11, False))
     if image.measurements:
         lines.append(("Measurements", _MUTED, 12, True))
-        lines += [(_capital(measurement_sentence(m)), _TEXT, 11, False) for m in image.measurements]
+        lines += [(measurement_sentence(m), _TEXT, 11, False) for m in image.measurements]
         lines.append(("", _TEXT, 11, False))
     if image.not_computed:
         lines.append(("Not computed", _MUTED, 12, True))
         lines += [
-            (f"{_capital(n.label)}: {reason_code(n.reason).meaning}", _WARNING, 11, False) for n in image.not_computed
+            (f"{display_name(n.label)}: {reason_code(n.reason).meaning}", _WARNING, 11, False)
+            for n in image.not_computed
         ]
         lines.append(("", _TEXT, 11, False))
     bundles = (
@@ -194,10 +198,6 @@ def _wrapped(text: str, size: float, *, bold: bool) -> list[str]:
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
     return lines
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _hex(segment: Segment) -> str:
