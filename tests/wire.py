@@ -33,8 +33,10 @@ def request_pdu(
     application_context: str = "1.2.840.10008.3.1.1.1",
     protocol_version: int = 1,
     roles: dict[str, tuple[bool, bool]] | None = None,
+    calling_field: bytes | None = None,
+    called_field: bytes | None = None,
 ) -> bytes:
-    """Encode an A-ASSOCIATE-RQ; context IDs are 1, 3, 5 and so on."""
+    """Encode an A-ASSOCIATE-RQ; context IDs are 1, 3, 5 and so on. A `field` is sent as its 16 bytes are."""
     primitive = A_ASSOCIATE()
     primitive.application_context_name = application_context
     primitive.calling_ae_title, primitive.called_ae_title = calling, called
@@ -55,6 +57,8 @@ def request_pdu(
     request.from_primitive(primitive)
     encoded = bytearray(request.encode())
     encoded[6:8] = struct.pack(">H", protocol_version)
+    encoded[10:26] = called_field or encoded[10:26]
+    encoded[26:42] = calling_field or encoded[26:42]
     return bytes(encoded)
 
 

@@ -86,8 +86,10 @@ def admit(request: Request, policy: Policy, load: Load) -> Rejection | None:
         return Rejection.PROTOCOL_VERSION
     if request.application_context != APPLICATION_CONTEXT:
         return Rejection.APPLICATION_CONTEXT
-    if request.called_ae_title != policy.ae_title:
+    if not request.called_ae_title or request.called_ae_title != policy.ae_title:
         return Rejection.CALLED_AE_TITLE
+    if not request.calling_ae_title:  # PS3.8 Table 9-11: 16 spaces are no title, even where every title is let in
+        return Rejection.CALLING_AE_TITLE
     if policy.allowed_calling_ae_titles and request.calling_ae_title not in policy.allowed_calling_ae_titles:
         return Rejection.CALLING_AE_TITLE
     if load.free_bytes < policy.minimum_free_bytes:

@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from node.dimse import pdu
-from node.dimse.commands import MAXIMUM_COMMAND_BYTES, RESPONSE, Command, Operation, decode, encode_response
+from node.dimse.commands import (
+    MAXIMUM_COMMAND_BYTES,
+    MAXIMUM_COMMAND_FRAGMENTS,
+    RESPONSE,
+    Command,
+    Operation,
+    decode,
+    encode_response,
+)
 from node.dimse.contexts import VERIFICATION_SOP_CLASS
 from node.dimse.negotiation import Context
 from node.dimse.pdu import AbortReason, PDUType, ProtocolError
@@ -67,6 +75,7 @@ class Association:
         self._stream, self._contexts, self._store = stream, contexts, store
         self._idle_s, self._message_s = idle_s, message_s
         self._fragments: list[bytes] = []
+        self._command_bytes = 0
         self._request: tuple[int, Command] | None = None
         self._sink: Sink | None = None
 
@@ -111,7 +120,12 @@ class Association:
         return self._request is not None or bool(self._fragments)
 
     def _read_values(self, left: int) -> None:
-        """Read the presentation data values of one P-DATA-TF (PS3.8 section 9.3.5)."""
+        """Read the presentation data values of one P-DATA-TF (PS3.8 section 9.3.5).
+
+        What carries nothing is a violation, not progress: a peer could go on with it for ever.
+        """
+        if not left:
+            raise ProtocolError(AbortReason.INVALID_PARAMETER, "P-DATA-TF without a presentation data value")
         while left:
             if left < pdu.PDV_HEADER.size:
                 raise ProtocolError(AbortReason.INVALID_PARAMETER, "P-DATA-TF ends within an item header")
@@ -121,6 +135,8 @@ class Association:
                 raise ProtocolError(AbortReason.INVALID_PARAMETER, f"presentation data value of length {length}")
             if context_id not in self._contexts:
                 raise ProtocolError(AbortReason.INVALID_PARAMETER, f"context {context_id} was not accepted")
+            if length == 2 and not control & pdu.LAST_FRAGMENT:
+                raise ProtocolError(AbortReason.INVALID_PARAMETER, "empty fragment that is not the last")
             if control & pdu.COMMAND_FRAGMENT:
                 self._read_command(context_id, length - 2)
             else:
@@ -131,14 +147,16 @@ class Association:
     def _read_command(self, context_id: int, length: int) -> None:
         if self._request is not None:
             raise ProtocolError(AbortReason.UNEXPECTED_PARAMETER, "command while a data set is due")
-        if sum(map(len, self._fragments)) + length > MAXIMUM_COMMAND_BYTES:
-            raise ProtocolError(AbortReason.INVALID_PARAMETER, "command set too long")
+        self._command_bytes += length
+        if self._command_bytes > MAXIMUM_COMMAND_BYTES or len(self._fragments) == MAXIMUM_COMMAND_FRAGMENTS:
+            raise ProtocolError(AbortReason.INVALID_PARAMETER, "command set too long, or in too many fragments")
         self._fragments.append(self._stream.read(length))
 
     def _end_command(self, context_id: int) -> None:
         """Act on a complete command set."""
         command = decode(b"".join(self._fragments))
         self._fragments.clear()
+        self._command_bytes = 0
         if command.operation & RESPONSE:
             raise ProtocolError(AbortReason.UNEXPECTED_PARAMETER, f"response {command.operation:#06x} to no request")
         if command.operation == Operation.C_CANCEL_RQ:

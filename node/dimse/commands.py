@@ -12,6 +12,9 @@ from node.dimse.pdu import AbortReason, ProtocolError
 MAXIMUM_COMMAND_BYTES: Final = 1 << 16
 """Longest command set that is read; real ones are under 300 bytes."""
 
+MAXIMUM_COMMAND_FRAGMENTS: Final = 256
+"""Most fragments of one command set; real ones are sent in one."""
+
 NO_DATA_SET: Final = 0x0101
 """Command Data Set Type of a message without data set; every other value announces one."""
 

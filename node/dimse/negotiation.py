@@ -24,6 +24,11 @@ from node.dimse.contexts import choose_syntax
 from node.dimse.pdu import AbortReason, ProtocolError
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
+# Fields of an A-ASSOCIATE-RQ by offset (PS3.8 Table 9-11).
+_CALLED_AE_TITLE: Final = slice(10, 26)
+_CALLING_AE_TITLE: Final = slice(26, 42)
+_FIXED_BYTES: Final = 74
+
 # Results of one presentation context (PS3.8 Table 9-18).
 ACCEPTANCE: Final = 0
 USER_REJECTION: Final = 1
@@ -66,14 +71,21 @@ def read_proposal(content: bytes, peer_address: str) -> Proposal:
     content
         The whole PDU with its header.
 
+    Returns
+    -------
+    Proposal
+        A blank title is given as empty: the admission rejects it in the words of the Standard.
+
     Raises
     ------
     ProtocolError
         It cannot be read as one.
     """
+    if len(content) < _FIXED_BYTES:
+        raise ProtocolError(AbortReason.INVALID_PARAMETER, f"A-ASSOCIATE-RQ of {len(content)} bytes")
     pdu = A_ASSOCIATE_RQ()
     try:
-        pdu.decode(content)
+        pdu.decode(_with_readable_titles(content))
         primitive: Any = pdu.to_primitive()
         contexts = tuple(
             ProposedContext(item.context_id, str(item.abstract_syntax), tuple(map(str, item.transfer_syntax)))
@@ -85,8 +97,8 @@ def read_proposal(content: bytes, peer_address: str) -> Proposal:
             if isinstance(item, SCP_SCU_RoleSelectionNegotiation)
         }
         request = Request(
-            calling_ae_title=printable(primitive.calling_ae_title),
-            called_ae_title=printable(primitive.called_ae_title),
+            calling_ae_title=_title(content[_CALLING_AE_TITLE]),
+            called_ae_title=_title(content[_CALLED_AE_TITLE]),
             peer_address=peer_address,
             application_context=str(primitive.application_context_name),
             protocol_version=int(pdu.protocol_version),
@@ -142,6 +154,17 @@ def negotiate(
 def printable(title: str) -> str:
     """Make an AE Title fit for logs and files: stripped, every other than the default repertoire as a question mark."""
     return "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in title.strip())
+
+
+def _title(field: bytes) -> str:
+    """Read an AE Title field; spaces do not count, and neither does the NUL padding of some senders."""
+    return printable(field.strip(b"\0 ").decode("latin-1"))
+
+
+def _with_readable_titles(content: bytes) -> bytes:
+    """Give both titles a value that pynetdicom takes: it refuses the whole PDU for a blank or NUL-padded one."""
+    placeholder = b"TITLE".ljust(16)
+    return content[: _CALLED_AE_TITLE.start] + 2 * placeholder + content[_CALLING_AE_TITLE.stop :]
 
 
 def _accept_pdu(proposal: Proposal, answers: list[Any], scu_roles: set[str], maximum_pdu_bytes: int) -> bytes:

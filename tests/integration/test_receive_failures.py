@@ -68,6 +68,10 @@ def serving(settings: Settings) -> Iterator[int]:
         ({"called": "OTHER"}, (1, 1, 7)),
         ({"application_context": "1.2.3"}, (1, 1, 2)),
         ({"protocol_version": 2}, (1, 2, 2)),
+        ({"calling_field": b" " * 16}, (1, 1, 3)),
+        ({"calling_field": bytes(16)}, (1, 1, 3)),
+        ({"called_field": b" " * 16}, (1, 1, 7)),
+        ({"called_field": bytes(16)}, (1, 1, 7)),
     ],
 )
 def test_rejections_in_the_words_of_the_standard(
@@ -78,6 +82,17 @@ def test_rejections_in_the_words_of_the_standard(
         wire.connect(port) as peer,
     ):
         assert tuple(peer.associate(**options)) == (3, 0, 0, 0, 0, 4, 0, *words)
+
+
+def test_titles_padded_with_nul_are_let_in(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, allowed_calling_ae_titles=["ROUTER"])
+    padded = {"calling_field": b"ROUTER".ljust(16, b"\0"), "called_field": b"HILUM".ljust(16, b"\0")}
+    with serving(settings) as port, wire.connect(port) as peer:
+        assert peer.associate(**padded)[0] == 2  # type: ignore[arg-type]
+        assert peer.store(b"data") == 0x0000
+        assert peer.release()
+    (folder,) = closed_arrivals(settings)
+    assert (folder.info.calling_ae_title, folder.info.called_ae_title) == ("ROUTER", "HILUM")
 
 
 def test_a_peer_outside_the_allowed_networks_is_rejected_unread(tmp_path: Path) -> None:
@@ -212,10 +227,9 @@ def test_fragments_may_be_cut_anywhere(tmp_path: Path) -> None:
         for start in range(0, len(stream), 70_001):
             peer.send(stream[start : start + 70_001])
         assert peer.status() == 0x0000
-        peer.send(*(wire.p_data(c, command=True, last=False) for c in (b"", command)), wire.p_data(b"", command=True))
-        peer.send(
-            wire.p_data(b"", last=False), wire.p_data(b"x"), wire.p_data(command, command=True) + wire.p_data(b"y")
-        )
+        peer.send(wire.p_data(command, command=True, last=False), wire.p_data(b"", command=True))
+        peer.send(wire.p_data(b"x", last=False), wire.p_data(b""))
+        peer.send(wire.p_data(command, command=True) + wire.p_data(b"y"))
         assert (peer.status(), peer.status()) == (0x0000, 0x0000)
         assert peer.release()
     (folder,) = closed_arrivals(settings)
@@ -238,6 +252,10 @@ def test_fragments_may_be_cut_anywhere(tmp_path: Path) -> None:
         (wire.p_data(wire.command_set(), command=True) + wire.RELEASE_RQ, 2),
         (wire.p_data(wire.command_set(), command=True) * 2, 5),
         (wire.p_data(bytes(60_000), command=True, last=False) * 2, 6),
+        (wire.p_data(b"", command=True, last=False), 6),
+        (wire.p_data(b"\0", command=True, last=False) * 257, 6),
+        (wire.p_data(wire.command_set(), command=True) + wire.p_data(b"", last=False), 6),
+        (b"\x04\x00\x00\x00\x00\x00", 6),  # P-DATA-TF without a value
     ],
 )
 def test_a_broken_protocol_is_aborted_with_its_reason(tmp_path: Path, sent: bytes, reason: int) -> None:

@@ -65,6 +65,13 @@ def test_an_empty_list_of_calling_titles_lets_every_title_in() -> None:
     assert admit(replace(REQUEST, calling_ae_title="ANY"), policy, LOAD) is None
 
 
+@pytest.mark.parametrize("allowed", [frozenset(), frozenset({"ROUTER", ""})])
+def test_a_blank_title_is_never_let_in(allowed: frozenset[str]) -> None:
+    policy = replace(POLICY, allowed_calling_ae_titles=allowed)
+    assert admit(replace(REQUEST, calling_ae_title=""), policy, LOAD) is Rejection.CALLING_AE_TITLE
+    assert admit(replace(REQUEST, called_ae_title=""), policy, LOAD) is Rejection.CALLED_AE_TITLE
+
+
 @pytest.mark.parametrize(
     ("address", "expected"),
     [

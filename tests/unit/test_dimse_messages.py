@@ -122,6 +122,23 @@ def test_mutated_requests_raise_nothing_but_a_protocol_error(data: st.DataObject
         assert error.reason in pdu.AbortReason
 
 
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (b"ROUTER".ljust(16, b"\0"), "ROUTER"),
+        (b"ROUTER \0".ljust(16), "ROUTER"),
+        (b"ROUTER\0OLD BYTES", "ROUTER?OLD BYTES"),
+        (bytes(16), ""),
+        (b" " * 16, ""),
+        (b"\xff\\A".ljust(16), "??A"),
+    ],
+)
+def test_title_fields_are_read_whatever_they_hold(field: bytes, expected: str) -> None:
+    content = request_pdu((CR, [EXPLICIT]), calling_field=field, called_field=field)
+    request = read_proposal(content, "127.0.0.1").request
+    assert (request.calling_ae_title, request.called_ae_title) == (expected, expected)
+
+
 @pytest.mark.parametrize(("title", "expected"), [(" A ", "A"), ("A\nB\\C\x1b", "A?B?C?"), ("../x", "../x"), ("é", "?")])
 def test_titles_are_made_fit_for_logs(title: str, expected: str) -> None:
     assert printable(title) == expected
