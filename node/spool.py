@@ -17,28 +17,36 @@ file. No name comes from the network.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import hashlib
 import json
 import os
 import re
-import shutil
 import threading
+import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Set
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from node import durable
 from node.errors import HilumError, SpoolFull
 from node.part10 import identity_digest
+from node.temporary import TemporaryFolder, leftovers
+
+log = structlog.get_logger(__name__)
 
 _ASSOCIATION_ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _INFO: Final = "association.json"
+
+EMPTY_FOLDER_S: Final = 60.0
+"""Age from which an incoming folder with nothing in it is removed: its removal was cut short."""
 
 
 class Outcome(StrEnum):
@@ -95,18 +103,26 @@ class IncomingFolder:
     """None while the association is open: more files may come. Otherwise `files` is all there is."""
 
     def remove(self) -> None:
-        """Remove the folder of a closed association whose files were all discarded.
+        """Remove the folder of a closed association whose files were all discarded; gone already is no error.
+
+        A file that is not ours stays, with its folder, which `Spool.arrivals` then passes by; it is logged.
 
         Raises
         ------
         HilumError
-            The association is open, or a file is left.
+            The association is open, or an arrived file is left.
         """
-        if self.outcome is None or any(self.path.glob("*.dcm")):
-            raise HilumError(f"incoming folder {self.path.name} is open or not empty")
-        for name in (_INFO, *Outcome):  # the info first: without it and with a marker the folder is still readable
-            (self.path / name).unlink(missing_ok=True)
-        self.path.rmdir()
+        try:
+            if self.outcome is None or _arrived(self.path):
+                raise HilumError(f"incoming folder {self.path.name} is open or not empty")
+            # The marker after the info: a removal that was cut short is listed and repeated as long as there is one.
+            for name in (_INFO, *Outcome):
+                (self.path / name).unlink(missing_ok=True)
+            self.path.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.warning("spool.folder_left", association=self.path.name, error=error.strerror)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +136,28 @@ class KeptObject:
     """Size of the file in bytes."""
 
 
-@dataclass(slots=True)
 class IncomingAssociation:
-    """The receiver's side of one incoming folder; the folder is made when the first object is stored."""
+    """The receiver's side of one incoming folder; the folder is made when the first object is stored.
 
-    info: AssociationInfo
-    _spool: Spool = field(repr=False)
-    _attempts: int = 0
-    _made: bool = False
+    Made by `Spool.open_association`. `store` is called by one thread; `close` may come from another.
+    """
+
+    def __init__(self, info: AssociationInfo, spool: Spool) -> None:
+        self.info = info
+        self._spool = spool
+        self._guard = threading.Lock()
+        self._attempts = 0
+        self._made = self._closed = False
 
     @property
     def path(self) -> Path:
         """The folder, which may not exist yet."""
-        return self._spool.root / "incoming" / self.info.association_id
+        return self._spool.incoming_path(self.info.association_id)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more objects may come, or the end could not be recorded yet."""
+        return not self._closed
 
     def store(self, temporary: Path, *, synced: bool = False) -> Path:
         """Make a finished temporary file part of the arrivals; when this returns, the object survives a power cut.
@@ -147,37 +172,41 @@ class IncomingAssociation:
         Raises
         ------
         SpoolFull
-            The file system cannot take it; the temporary file is left to the caller.
+            The file system cannot take it, or the association is closed; the temporary file is left to the caller.
         """
         try:
             if not synced:
                 durable.sync_file(temporary)
-            if not self._made:
-                self._spool._make_incoming(self.info)
-                self._made = True
-            # No number is used twice: the intake may already hold the file of a store that failed after its rename.
-            self._attempts += 1
-            target = self.path / f"{self._attempts:06d}.dcm"
-            temporary.replace(target)
-            durable.sync_directory(self.path)
+            with self._guard:
+                if self._closed:
+                    raise SpoolFull(f"{self.info.association_id} is closed")
+                if not self._made:
+                    self._spool.make_incoming(self.info)
+                    self._made = True
+                # No number is used twice: the intake may already hold the file of a store that failed after its rename.
+                self._attempts += 1
+                target = self.path / f"{self._attempts:06d}.dcm"
+                temporary.replace(target)
+                durable.sync_directory(self.path)
         except OSError as error:
             raise SpoolFull(f"cannot store an object in {self.path.name}: {error.strerror}") from error
         return target
 
     def close(self, outcome: Outcome) -> None:
-        """Record that no object will follow. Does nothing where none was stored.
+        """Record that no object will follow. Does nothing where none was stored, or where it was recorded before.
 
         Raises
         ------
         SpoolFull
-            The marker cannot be written; the folder then counts as open.
+            The marker cannot be written; the folder then counts as open, until `Spool.close` or a sweep.
         """
-        if self._made:
-            try:
-                (self.path / outcome).touch()
-                durable.sync_directory(self.path)
-            except OSError as error:
-                raise SpoolFull(f"cannot close {self.path.name}: {error.strerror}") from error
+        with self._guard:
+            if self._made and not self._closed:
+                try:
+                    _mark(self.path, outcome)
+                except OSError as error:
+                    raise SpoolFull(f"cannot close {self.path.name}: {error.strerror}") from error
+            self._closed = True
 
 
 class Spool:
@@ -185,10 +214,9 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._lock = threading.Lock()
-        self._owned: Path | None = None
-        self._owner_lock: int | None = None
-        self._temporary_count = 0
+        self._temporary = TemporaryFolder(root / "tmp")
+        self._guard = threading.Lock()
+        self._associations: list[IncomingAssociation] = []
 
     @classmethod
     def create(cls, root: Path) -> Spool:
@@ -199,13 +227,21 @@ class Spool:
         return cls(root)
 
     def close(self) -> None:
-        """Give back what this process holds: its unfinished files and its lock. The spool may be used again after."""
-        with self._lock:
-            if self._owned is not None and self._owner_lock is not None:
-                shutil.rmtree(self._owned, ignore_errors=True)
-                self._owned.with_suffix(".lock").unlink(missing_ok=True)
-                os.close(self._owner_lock)
-            self._owned = self._owner_lock = None
+        """Give back what this process holds: its unfinished files and its lock. The spool may be used again after.
+
+        Associations whose threads have not ended are closed as aborted; where that cannot be written, the next sweep of
+        any process does it.
+        """
+        with self._guard:
+            associations, self._associations = self._associations, []
+        unmarked = 0
+        for association in associations:
+            try:
+                association.close(Outcome.ABORTED)
+            except SpoolFull as error:
+                unmarked += 1
+                log.error("association.not_closed", error=str(error))
+        self._temporary.close(keep_lock_file=unmarked > 0)
 
     # The receiver
 
@@ -214,11 +250,7 @@ class Spool:
 
         If the process dies, `sweep_temporary` of another one removes the file.
         """
-        with self._lock:
-            if self._owned is None:
-                self._owner_lock, self._owned = _own_folder(self.root / "tmp")
-            self._temporary_count += 1
-            return self._owned / f"{self._temporary_count}.part"
+        return self._temporary.new_path()
 
     def open_association(self, info: AssociationInfo) -> IncomingAssociation:
         """Begin to take objects of one association; nothing is written before the first of them.
@@ -230,7 +262,29 @@ class Spool:
         """
         if not _ASSOCIATION_ID.fullmatch(info.association_id):
             raise ValueError("association_id must come from new_association_id")
-        return IncomingAssociation(info, self)
+        association = IncomingAssociation(info, self)
+        with self._guard:
+            self._associations = [a for a in self._associations if a.is_open] + [association]
+        return association
+
+    def incoming_path(self, association_id: str) -> Path:
+        """Path of an incoming folder, whether it exists or not."""
+        return self.root / "incoming" / association_id
+
+    def make_incoming(self, info: AssociationInfo) -> None:
+        """Make the folder of an association in one step: it is never seen without its info.
+
+        Raises
+        ------
+        OSError
+            The file system cannot take it.
+        """
+        made = self.temporary_path().with_suffix(".association")
+        made.mkdir()
+        record = json.loads(info.to_json()) | {"owner": made.parent.name}
+        durable.write_file(made / _INFO, json.dumps(record, indent=1).encode(), aside=made / "aside")
+        made.rename(self.incoming_path(info.association_id))
+        durable.sync_directory(self.root / "incoming")
 
     def free_bytes(self) -> int:
         """Count the bytes that an unprivileged process may still write."""
@@ -240,26 +294,27 @@ class Spool:
     def sweep_temporary(self) -> int:
         """Remove unfinished files of dead processes and mark the associations that died with them as aborted.
 
-        Files of running processes stay. To be called when a receiver starts.
+        Files of running processes stay. Any process may call it at any time, also while others do: it costs two system
+        calls for each running process, and looks at the incoming folders only where somebody died. An association that
+        cannot be marked, because the disk is full, is left to the next sweep.
 
         Returns
         -------
         int
             How many dead processes had left something.
         """
-        swept = 0
-        for lock in sorted((self.root / "tmp").glob("*.lock")):
-            descriptor = _try_lock(lock)
-            if descriptor is None:
-                continue
-            try:
-                self._abort_associations_of(lock.stem)
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                lock.unlink(missing_ok=True)
-                swept += 1
-            finally:
-                os.close(descriptor)
-        return swept
+        dead = leftovers(self.root / "tmp")
+        try:
+            for left in dead:
+                left.remove_files()
+            unmarked = self._abort_associations_of({left.owner for left in dead}) if dead else set()
+            for left in dead:
+                if left.owner not in unmarked:
+                    left.forget()
+        finally:
+            for left in dead:
+                left.close()
+        return len(dead)
 
     # The intake
 
@@ -269,7 +324,9 @@ class Spool:
             # The marker first: it is written after the last file, so what is listed after seeing it is complete.
             outcome = next((o for o in Outcome if (path / o).exists()), None)
             try:
-                files = tuple(sorted(p for p in path.iterdir() if p.suffix == ".dcm"))
+                files = tuple(_arrived(path))
+                if outcome is None and not files and _is_remnant(path):
+                    continue
                 info = AssociationInfo.read(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # removed by another process in this moment, or not ours
@@ -358,23 +415,48 @@ class Spool:
             raise ValueError("sha256 must be 64 lower-case hexadecimal digits")
         return self.root / folder / sha256[:2] / f"{sha256}.dcm"
 
-    def _make_incoming(self, info: AssociationInfo) -> None:
-        """Make the folder of an association in one step: it is never seen without its info."""
-        made = self.temporary_path().with_suffix(".association")
-        made.mkdir()
-        record = json.loads(info.to_json()) | {"owner": made.parent.name}
-        durable.write_file(made / _INFO, json.dumps(record, indent=1).encode(), aside=made / "aside")
-        made.rename(self.root / "incoming" / info.association_id)
-        durable.sync_directory(self.root / "incoming")
-
-    def _abort_associations_of(self, owner: str) -> None:
-        """Close the folders that a dead process left open."""
+    def _abort_associations_of(self, owners: Set[str]) -> set[str]:
+        """Close the folders that dead processes left open, and give those of `owners` for whom it failed."""
+        unmarked = set()
         for path in (self.root / "incoming").iterdir():
             if any((path / outcome).exists() for outcome in Outcome):
                 continue
-            if _owner_of(path) == owner:
-                (path / Outcome.ABORTED).touch()
-                durable.sync_directory(path)
+            owner = _owner_of(path)
+            if owner in owners:
+                try:
+                    _mark(path, Outcome.ABORTED)
+                except FileNotFoundError:
+                    continue  # removed in this moment
+                except OSError as error:
+                    unmarked.add(owner)
+                    log.error("association.not_closed", association=path.name, error=error.strerror)
+        return unmarked
+
+
+def _arrived(folder: Path) -> list[Path]:
+    """List the arrived files of a folder in order; the kind of each is in the listing, so that no file is asked."""
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if e.name.endswith(".dcm") and e.is_file(follow_symlinks=False)]
+    return [folder / name for name in sorted(names)]
+
+
+def _mark(folder: Path, outcome: Outcome) -> None:
+    """Write the marker of an association that is over."""
+    (folder / outcome).touch()
+    durable.sync_directory(folder)
+
+
+def _is_remnant(folder: Path) -> bool:
+    """Tell whether a folder without files and outcome is what a removal left: then its info is gone too.
+
+    What is empty is removed once it is old; what holds a file that is not ours stays.
+    """
+    if (folder / _INFO).exists():
+        return False
+    if time.time() - folder.stat().st_mtime > EMPTY_FOLDER_S:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    return True
 
 
 def _owner_of(folder: Path) -> str | None:
@@ -383,30 +465,3 @@ def _owner_of(folder: Path) -> str | None:
         return str(json.loads((folder / _INFO).read_text(encoding="utf-8"))["owner"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def _own_folder(parent: Path) -> tuple[int, Path]:
-    """Make a folder for this process; the lock beside it says for as long as the process lives that it is in use."""
-    while True:
-        lock = parent / f"{uuid.uuid4().hex}.lock"
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if lock.exists():  # else a sweep took it for dead between the two calls above
-            folder = lock.with_suffix("")
-            folder.mkdir()
-            return descriptor, folder
-        os.close(descriptor)
-
-
-def _try_lock(path: Path) -> int | None:
-    """Take the lock of a dead process; None where the process lives."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor

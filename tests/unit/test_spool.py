@@ -7,15 +7,26 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from node import durable
 from node.errors import HilumError, SpoolFull
 from node.part10 import encode_meta
-from node.spool import AssociationInfo, IncomingAssociation, Outcome, Spool, new_association_id
+from node.spool import (
+    EMPTY_FOLDER_S,
+    AssociationInfo,
+    IncomingAssociation,
+    IncomingFolder,
+    Outcome,
+    Spool,
+    new_association_id,
+)
 
 OPENED = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
 
@@ -105,35 +116,164 @@ def test_only_a_closed_and_empty_folder_is_removed(spool: Spool) -> None:
     assert list(spool.arrivals()) == []
 
 
-@pytest.mark.parametrize("gone", ["association.json", "released"])
-def test_a_removal_that_was_killed_half_way_is_repeated(spool: Spool, gone: str) -> None:
+def emptied(spool: Spool) -> IncomingFolder:
+    """A closed association whose only file was discarded."""
     association = spool.open_association(info())
     spool.discard(put(spool, association, part10()))
     association.close(Outcome.RELEASED)
-    (association.path / "association.json").unlink()
-    if gone == "released":
-        shutil.rmtree(association.path)
-        assert list(spool.arrivals()) == []
-        return
+    return next(folder for folder in spool.arrivals() if folder.path == association.path)
+
+
+def make_old(folder: Path) -> None:
+    os.utime(folder, (0, time.time() - EMPTY_FOLDER_S - 1))
+
+
+def test_a_removal_that_was_killed_before_the_marker_is_repeated(spool: Spool) -> None:
+    (emptied(spool).path / "association.json").unlink()
     (folder,) = spool.arrivals()
     assert folder.info.calling_ae_title == "UNKNOWN"
     folder.remove()
     assert list(spool.arrivals()) == []
 
 
+def test_a_removal_that_was_killed_after_the_marker_is_finished_a_minute_later(spool: Spool) -> None:
+    path = emptied(spool).path
+    for file in path.iterdir():
+        file.unlink()
+    assert list(spool.arrivals()) == []
+    assert path.exists()
+    make_old(path)
+    assert list(spool.arrivals()) == []
+    assert not path.exists()
+
+
+def test_a_folder_that_is_gone_is_removed_without_complaint(spool: Spool) -> None:
+    folder = emptied(spool)
+    folder.remove()
+    folder.remove()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_is_not_ours_stays_and_stops_nobody(spool: Spool, kind: str) -> None:
+    first, second = emptied(spool), emptied(spool)
+    stray = first.path / "stray.dcm" if kind == "folder" else first.path / "notes.txt"
+    stray.mkdir() if kind == "folder" else stray.write_text("kept")
+    with capture_logs() as logs:
+        for _ in range(3):
+            for folder in spool.arrivals():
+                assert folder.files == ()
+                folder.remove()
+            make_old(first.path)
+    assert not second.path.exists()
+    assert list(first.path.iterdir()) == [stray]
+    assert [entry["event"] for entry in logs] == ["spool.folder_left"]
+
+
+def test_an_open_association_is_listed_also_when_all_its_files_were_taken(spool: Spool) -> None:
+    association = spool.open_association(info())
+    spool.discard(put(spool, association, part10(b"1")))
+    make_old(association.path)
+    (folder,) = spool.arrivals()
+    assert (folder.files, folder.outcome) == ((), None)
+    put(spool, association, part10(b"2"))
+    assert len(next(spool.arrivals()).files) == 1
+
+
+def test_a_folder_without_info_keeps_its_files(spool: Spool) -> None:
+    association = spool.open_association(info())
+    put(spool, association, part10())
+    (association.path / "association.json").unlink()
+    make_old(association.path)
+    (folder,) = spool.arrivals()
+    assert (len(folder.files), folder.outcome) == (1, None)
+
+
+def test_closing_the_spool_ends_the_associations_that_are_open(spool: Spool) -> None:
+    released, left = spool.open_association(info()), spool.open_association(info())
+    for association in (released, left):
+        put(spool, association, part10())
+    released.close(Outcome.RELEASED)
+    late = spool.root / "late"
+    late.write_bytes(part10(b"late"))
+    spool.close()
+    assert {f.path: f.outcome for f in spool.arrivals()} == {
+        released.path: Outcome.RELEASED,
+        left.path: Outcome.ABORTED,
+    }
+    with pytest.raises(SpoolFull):
+        left.store(late)
+    left.close(Outcome.RELEASED)
+    assert {f.path: (len(f.files), f.outcome) for f in spool.arrivals()}[left.path] == (1, Outcome.ABORTED)
+
+
+def no_space(path: Path) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_an_association_that_cannot_be_ended_is_left_to_a_later_sweep(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(spool, spool.open_association(info()), part10())
+    other = Spool(spool.root)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "touch", no_space)
+        spool.close()
+        assert other.sweep_temporary() == 1
+        assert next(other.arrivals()).outcome is None
+    assert other.sweep_temporary() == 1
+    assert next(other.arrivals()).outcome is Outcome.ABORTED
+    assert other.sweep_temporary() == 0
+    assert list((spool.root / "tmp").iterdir()) == []
+
+
+def test_sweeps_of_many_processes_at_once_harm_nobody(spool: Spool) -> None:
+    others = [Spool(spool.root) for _ in range(4)]
+    for other in others:
+        other.temporary_path().write_bytes(b"in use")
+    (spool.root / "tmp" / "dead.lock").write_text("")
+    (spool.root / "tmp" / "dead").mkdir()
+    (spool.root / "tmp" / "dead" / "1.part").write_bytes(b"left")
+    with ThreadPoolExecutor(8) as pool:
+        counts = list(pool.map(lambda n: others[n % 4].sweep_temporary(), range(200)))
+    assert sum(counts) == 1
+    assert len(list((spool.root / "tmp").glob("*/*.part"))) == 4
+    for other in others:
+        other.close()
+
+
+def _forked(spool: Spool, answer: object) -> None:
+    answer.put(spool.temporary_path())  # type: ignore[attr-defined]
+    spool.close()
+
+
+def test_a_forked_process_has_a_folder_of_its_own(spool: Spool) -> None:
+    mine = spool.temporary_path()
+    mine.write_bytes(b"mine")
+    context = multiprocessing.get_context("fork")
+    answer = context.Queue()
+    child = context.Process(target=_forked, args=(spool, answer))
+    child.start()
+    theirs = answer.get(timeout=20)
+    child.join(20)
+    assert theirs.parent != mine.parent
+    assert mine.exists()
+    assert Spool(spool.root).sweep_temporary() == 0
+    spool.close()
+
+
 def test_a_marker_means_that_every_file_is_listed(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The receiver stores and closes between the two looks of the intake: the folder then counts as open."""
     association = spool.open_association(info())
     put(spool, association, part10(b"1"))
-    listing = Path.iterdir
+    listing = os.scandir
 
-    def late(self: Path) -> object:
-        if self == association.path:
+    def late(path: Path) -> object:
+        if path == association.path:
             put(spool, association, part10(b"2"))
             association.close(Outcome.RELEASED)
-        return listing(self)
+        return listing(path)
 
-    monkeypatch.setattr(Path, "iterdir", late)
+    monkeypatch.setattr(os, "scandir", late)
     (folder,) = spool.arrivals()
     assert folder.outcome is None
     monkeypatch.undo()
@@ -255,7 +395,7 @@ def test_the_sweep_takes_what_the_dead_left_and_nothing_else(spool: Spool, crash
     assert left.read_bytes() == b"mine"
     (folder,) = spool.arrivals()
     assert len(folder.files) == 1
-    assert folder.outcome is (Outcome.ABORTED if crash else None)
+    assert folder.outcome is Outcome.ABORTED
     spool.close()
     assert list((spool.root / "tmp").iterdir()) == []
 
