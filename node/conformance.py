@@ -280,6 +280,10 @@ def _extensions() -> str:
             'is not (126000, DCM, "Imaging Measurement Report"). Destinations with profile `strict` get that title.'
         ),
         _prose(
+            "A source image whose SOP Class, Series or SOP Instance UID breaks PS3.5 section 9.1 (a component with a "
+            "leading zero, say) is answered by a report that names it in text; no object refers to it."
+        ),
+        _prose(
             "Every Segmentation gives a nominal Slice Thickness (0018,0050) of 1 mm in Pixel Measures, without which "
             "common readers do not load it. Codes of the private scheme 99HILUM, named in the Coding Scheme "
             "Identification Sequence, say why something was not analysed."

@@ -88,7 +88,7 @@ def _measurements(image: Mapping[str, Any]) -> Table:
         ratio = measurement["unit"] == "ratio"
         table.add_row(
             measurement["label"],
-            f"{measurement['value']:.3f}" if ratio else f"{measurement['value']:,.1f}",
+            f"{measurement['value']:.2f}" if ratio else f"{measurement['value']:,.0f}",
             "" if ratio else measurement["unit"],
         )
     return table
