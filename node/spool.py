@@ -417,12 +417,12 @@ class Spool:
 
     def _abort_associations_of(self, owners: Set[str]) -> set[str]:
         """Close the folders that dead processes left open, and give those of `owners` for whom it failed."""
-        unmarked = set()
+        unmarked: set[str] = set()
         for path in (self.root / "incoming").iterdir():
             if any((path / outcome).exists() for outcome in Outcome):
                 continue
             owner = _owner_of(path)
-            if owner in owners:
+            if owner is not None and owner in owners:
                 try:
                     _mark(path, Outcome.ABORTED)
                 except FileNotFoundError:

@@ -23,7 +23,7 @@ from node.dimse.association import Association, PeerAborted
 from node.dimse.negotiation import Context, Proposal, negotiate, read_proposal
 from node.dimse.pdu import AbortReason, PDUType, ProtocolError
 from node.dimse.storage import StorageService
-from node.dimse.stream import ConnectionLost, Stopping, Stream, TooSlow
+from node.dimse.stream import ConnectionLost, Stopping, Stream, TooSlow, wait_readable
 from node.errors import SpoolFull
 from node.settings import ReceiverSettings
 from node.spool import AssociationInfo, Outcome, Spool, new_association_id
@@ -115,15 +115,17 @@ class Connection:
         stream.finish(LINGER_S)
 
     def _associate(self) -> tuple[Stream, Proposal, dict[int, Context]] | None:
-        """Come to an association, which is then counted; None where it was rejected."""
+        """Come to an association, which is then counted; None where it was rejected or nobody asked for one."""
         settings = self._shared.settings
+        if self._shared.tls_context is not None and self._stranger:
+            raise ConnectionLost("peer address outside the allowed networks")
+        if self._is_probe():
+            self._log.debug("connection.probe")
+            return None
         if self._shared.tls_context is not None:
-            if self._stranger:
-                raise ConnectionLost("peer address outside the allowed networks")
             self._socket.settimeout(settings.association_timeout_s)
             self._socket = self._shared.tls_context.wrap_socket(self._socket, server_side=True)
         stream = Stream(self._socket, silence_s=settings.association_timeout_s, wake=self._shared.wake)
-        stream.wait(settings.association_timeout_s)
         stream.begin(settings.association_timeout_s)
         try:
             return self._answer_request(stream)
@@ -131,6 +133,14 @@ class Connection:
             stream.send(pdu.abort(error.reason))
             stream.finish(LINGER_S)
             raise
+
+    def _is_probe(self) -> bool:
+        """Wait for the first byte, and tell whether the peer closes without one, as health checks do all day."""
+        wait_readable(self._socket, self._shared.wake, self._shared.settings.association_timeout_s)
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except ConnectionError:
+            return True
 
     def _answer_request(self, stream: Stream) -> tuple[Stream, Proposal, dict[int, Context]] | None:
         """Read the A-ASSOCIATE-RQ and answer it (PS3.8 section 9.2, states 2 and 3)."""

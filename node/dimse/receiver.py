@@ -50,7 +50,7 @@ def run(
     single
         Serve in this process, without children.
     ready
-        Called with the port once connections are accepted.
+        Called with the port once connections are accepted; not where `stop` is set before.
 
     Raises
     ------
@@ -67,8 +67,9 @@ def run(
         children = [_Child(bound, spool.root) for _ in range(settings.receiver.processes)]
         try:
             for child in children:
-                child.await_ready()
-            ready(port)
+                child.await_ready(stop)
+            if not stop.is_set():
+                ready(port)
             while not stop.is_set():
                 wait([child.process.sentinel for child in children], timeout=0.2)
                 children = [child if child.process.is_alive() else _replace(child, stop) for child in children]
@@ -100,13 +101,19 @@ class _Child:
         self.process.start()
         theirs.close()
 
-    def await_ready(self) -> None:
-        """Wait until it accepts connections."""
+    def await_ready(self, stop: threading.Event) -> None:
+        """Wait until it accepts connections, or `stop` is set."""
+        while not (answered := self._pipe.poll(0.1)) and time.monotonic() < self.started + START_TIMEOUT_S:
+            if stop.is_set():
+                return
         try:
-            answer = self._pipe.recv() if self._pipe.poll(START_TIMEOUT_S) else "no answer"
-        except EOFError:
+            answer = self._pipe.recv() if answered else "no answer"
+        except (EOFError, OSError):
+            self.process.join(STOP_TIMEOUT_S)
             answer = f"exit code {self.process.exitcode}"
-        if answer != "ready":
+        # A signal to the whole group ends a child that is not set up for it at once, perhaps before it is noticed here.
+        ended_by_signal = self.process.exitcode in (-signal.SIGTERM, -signal.SIGINT)
+        if answer != "ready" and not (stop.wait(1.0) if ended_by_signal else stop.is_set()):
             raise Misconfigured(f"a receiver process did not start: {answer}")
 
     def ask_to_stop(self) -> None:

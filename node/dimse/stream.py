@@ -33,6 +33,26 @@ class Stopping(HilumError):
     """The node is going down."""
 
 
+def wait_readable(connection: socket.socket, wake: int, timeout_s: float) -> None:
+    """Wait until a connection has bytes to read or was closed.
+
+    Raises
+    ------
+    TooSlow
+        Neither happened within `timeout_s`.
+    Stopping
+        `wake` became readable: the node is going down.
+    """
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    poll.register(wake, select.POLLIN)
+    ready = [descriptor for descriptor, _ in poll.poll(timeout_s * 1000)]
+    if wake in ready:
+        raise Stopping("the receiver is going down")
+    if not ready:
+        raise TooSlow(f"nothing received for {timeout_s:g} s")
+
+
 class Stream:
     """The read and write side of one connection, used by one thread.
 
@@ -74,14 +94,7 @@ class Stream:
         """
         if self._start < self._end or (isinstance(self._connection, ssl.SSLSocket) and self._connection.pending()):
             return
-        poll = select.poll()
-        poll.register(self._connection, select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
-        ready = [descriptor for descriptor, _ in poll.poll(timeout_s * 1000)]
-        if self._wake in ready:
-            raise Stopping("the receiver is going down")
-        if not ready:
-            raise TooSlow(f"nothing received for {timeout_s:g} s")
+        wait_readable(self._connection, self._wake, timeout_s)
 
     def begin(self, budget_s: float) -> None:
         """Start the clock of one message: it may take `budget_s`, and more only while it flows."""

@@ -315,6 +315,21 @@ def test_probes_leave_no_thread_behind(tmp_path: Path) -> None:
         peers.wait_for(lambda: threading.active_count() <= before, what="no more threads than before")
 
 
+@pytest.mark.parametrize("reset", [False, True])
+def test_probes_are_no_news(tmp_path: Path, reset: bool) -> None:
+    with capture_logs() as logs, serving(settings_with(tmp_path)) as port:
+        with socket.create_connection(("127.0.0.1", port)) as probe:
+            if reset:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        with wire.connect(port) as peer:
+            peer.send(b"\x01")
+        peers.wait_for(lambda: len(logs) >= 2, what="both ends in the log")
+    assert sorted((entry["event"], entry["log_level"]) for entry in logs) == [
+        ("connection.dropped", "info"),
+        ("connection.probe", "debug"),
+    ]
+
+
 def test_who_says_nothing_is_dropped(tmp_path: Path) -> None:
     with serving(settings_with(tmp_path, association_timeout_s=0.3)) as port, wire.connect(port) as peer:
         assert peer.closed()
@@ -441,6 +456,46 @@ def test_a_killed_receiver_is_replaced_and_its_leftovers_are_swept(tmp_path: Pat
 
         peers.wait_for(takes, what="the port served again")
     assert peers.receiver_processes() == []
+
+
+def starting(settings: Settings, stop: threading.Event) -> tuple[threading.Thread, list[BaseException], list[int]]:
+    """Start the receiver as deployed, and come back as soon as its first process exists, long before it serves."""
+    spool, failures, ports = Spool.create(settings.home / "spool"), list[BaseException](), list[int]()
+
+    def run() -> None:
+        try:
+            receiver.run(settings, spool, stop=stop, ready=ports.append)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    peers.wait_for(peers.receiver_processes, what="a receiver process")
+    return thread, failures, ports
+
+
+@pytest.mark.parametrize("child_first", [False, True])
+def test_going_down_during_the_start_is_no_failure(tmp_path: Path, child_first: bool) -> None:
+    stop = threading.Event()
+    thread, failures, ports = starting(settings_with(tmp_path, processes=2), stop)
+    if child_first:  # SIGTERM to the group
+        for child in peers.receiver_processes():
+            child.send_signal(signal.SIGTERM)
+        threading.Event().wait(0.3)
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert (failures, ports) == ([], [])
+    assert peers.receiver_processes() == []
+
+
+def test_a_process_that_dies_during_the_start_is_said_with_its_exit_code(tmp_path: Path) -> None:
+    thread, failures, _ = starting(settings_with(tmp_path), threading.Event())
+    for child in peers.receiver_processes():
+        child.send_signal(signal.SIGKILL)
+    thread.join(30)
+    assert isinstance(failures[0], Misconfigured)
+    assert "exit code -9" in str(failures[0])
 
 
 def test_a_port_in_use_is_said_at_start(tmp_path: Path) -> None:
