@@ -12,13 +12,16 @@ NOTES = {
 
 - It is trained on adults of two sites; Wingspan images were squashed to a square by their publisher. Areas and box
   edges near the diaphragm follow the JSRT convention: the lung behind the heart and the diaphragm is not lung here.
-- Some reference masks of JSRT disagree with each other on where the left lung ends beside the heart; the worst cases
-  in `evaluation/worst-cases.png` show some of these.
+- Some reference masks (Wingspan above all) count the lung behind the heart, most do not; on these the left lung of the
+  network, which follows the majority, scores badly (`evaluation/worst-cases.png`). "Lungs outside the heart" leaves the
+  pixels of the reference heart out of both masks. The lower edge of the heart is not visible and is drawn differently.
 - Cardiothoracic ratio is the widest extent of the heart over the widest extent of both lungs, whatever the row, on
   the masks. On paper, readers use the inner ribs at the level of the diaphragm. AP images magnify the heart.
 - Lengths are those at the detector unless the spacing is calibrated.
-- Children's lungs were a partial label (outside: no lung; inside: lung or heart), so that the gate works on them.
-  Masks of children are not evaluated and are not given out.
+- Children's lungs were a partial label (training/partial.py), so that the gate works on them. Masks of children are not
+  evaluated and are not given out.
+- No reference masks of portable or intensive-care images were at hand. On a few NIH images that were looked at, masks
+  under large opacities and devices were incomplete; nothing was measured there.
 - A mirrored image whose header does not say so is taken for the right way round: the sides are then exchanged.
 - There is no horizontal flip in training, since the side of the heart and of each lung is what it learns.
 

@@ -18,7 +18,7 @@ from training import cache, figures, metrics, splits
 from training.cache import Sample
 
 SITES = ("wingspan", "jsrt")
-STRUCTURES = ("right lung", "left lung", "lungs", "heart")
+STRUCTURES = ("right lung", "left lung", "lungs", "heart", "lungs outside the heart")
 WORST = 12
 # Read through the serving path, so not all of the larger sets: every n-th image of the test split.
 GATE_STEP = {"ctr": 1, "kermany": 2, "nih": 2}
@@ -82,11 +82,14 @@ def _result(analyser: ChestAnalyser, sample: Sample, row: dict[str, str]) -> Res
     shape = analyser.anatomy_of(analyser.segment(sample.radiograph), sample.radiograph)
     empty = np.zeros(truth.shape[1:], np.bool_)
     found = np.stack([empty if m is None else m for m in (shape.right_lung, shape.left_lung, shape.heart)])
+    outside = ~truth[2]
+    lungs, true_lungs = found[0] | found[1], truth[0] | truth[1]
     pairs = (
         (found[0], truth[0]),
         (found[1], truth[1]),
-        (found[0] | found[1], truth[0] | truth[1]),
+        (lungs, true_lungs),
         (found[2], truth[2]),
+        (lungs & outside, true_lungs & outside),
     )
     dice = {name: metrics.dice(*pair) for name, pair in zip(STRUCTURES, pairs, strict=True)}
     size = anatomy.measure(shape)

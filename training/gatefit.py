@@ -140,9 +140,7 @@ def negative_pictures(sets: dict[str, cache.Cache]) -> dict[str, NDArray[np.uint
             maker.__name__: np.stack([_stored(maker(as_image(image))) for image in chests])
             for maker in dict.fromkeys(negatives.MAKERS)
         }
-    held_back = [
-        i for i, name in enumerate(sets["atrium"].ids) if name.split("-")[0] in splits.read("atrium", "val")
-    ]
+    held_back = [i for i, name in enumerate(sets["atrium"].ids) if name.split("-")[0] in splits.read("atrium", "val")]
     made["MR slices"] = np.asarray(sets["atrium"].images[held_back])
     return made
 
