@@ -32,6 +32,9 @@ MAXIMUM_PDU_BYTES: Final = 131072
 MAXIMUM_CONTEXTS: Final = 128
 """Presentation context IDs are the odd numbers to 255 (PS3.8 section 9.3.2.2)."""
 
+ABORT_LINGER_S: Final = 1.0
+"""Longest wait for the peer to close the connection after our A-ABORT (ARTIM, PS3.8 section 9.1.5)."""
+
 _UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 _PENDING: Final = (0xFF00, 0xFF01)
 
@@ -113,6 +116,8 @@ def send(
             elif pair in accepted:
                 outcomes[index] = _send_one(association, files[index], index)
                 broken = outcomes[index].status is None
+                if broken:
+                    _give_up(association)
             else:
                 detail = f"the peer accepts no SOP class {pair[0]} in transfer syntax {pair[1]}"
                 outcomes[index] = SendOutcome(files[index].sop_instance_uid, None, Disposition.REFUSED, detail)
@@ -188,7 +193,7 @@ def _send_one(association: Any, file: OutgoingFile, index: int) -> SendOutcome:
     uid = file.sop_instance_uid
     try:
         status = association.send_c_store(file.path, msg_id=index % 65535 + 1).get("Status")
-    except (ValueError, AttributeError, OSError, RuntimeError) as error:
+    except Exception as error:  # pynetdicom does not list what a peer's odd answer or a bad file makes it raise
         return SendOutcome(uid, None, Disposition.RETRY, f"not sent: {type(error).__name__}: {error}")
     if status is None:
         return SendOutcome(uid, None, Disposition.RETRY, "no valid response: timed out, aborted or connection lost")
@@ -219,40 +224,60 @@ def _associated(
     _config.LOG_HANDLER_LEVEL = "none"  # its handlers format every PDU, read or not
     _config.STORE_SEND_CHUNKED_DATASET = True
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # our exceptions say the same, once
-    ae = AE(ae_title=calling_ae_title)
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = ae.acse_timeout = connect_timeout_s
-    ae.dimse_timeout = ae.network_timeout = response_timeout_s
-    for sop_class, syntaxes in contexts[:MAXIMUM_CONTEXTS]:
-        ae.add_requested_context(sop_class, list(syntaxes))
     context = tls.client_context(destination.tls)
     try:
+        ae = AE(ae_title=calling_ae_title)
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.connection_timeout = ae.acse_timeout = connect_timeout_s
+        ae.dimse_timeout = ae.network_timeout = response_timeout_s
+        for sop_class, syntaxes in contexts[:MAXIMUM_CONTEXTS]:
+            ae.add_requested_context(sop_class, list(syntaxes))
         association = ae.associate(
             destination.host,
             destination.port,
             ae_title=destination.ae_title,
             max_pdu=MAXIMUM_PDU_BYTES,
             tls_args=None if context is None else (context, destination.host),
-            evt_handlers=[(evt.EVT_CONN_OPEN, _set_no_delay)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, _set_socket, [response_timeout_s])],
         )
-    except (OSError, ValueError) as error:  # the name does not resolve
+    except Exception as error:  # the name does not resolve, a value is none of DICOM's, or the answer makes no sense
         raise PeerUnavailable(f"{_name(destination)} cannot be reached: {error}") from error
     if not association.is_established:
         raise PeerUnavailable(f"{_name(destination)} {_why_not(association)}")
+    association.dul.artim_timer.timeout = ABORT_LINGER_S
     try:
         yield association
-    except BaseException:
-        association.abort()
+    except BaseException as error:
+        _give_up(association)
+        if isinstance(error, RuntimeError | ValueError):  # pynetdicom's for an association that has ended meanwhile
+            raise PeerUnavailable(f"{_name(destination)} broke off the association: {error}") from error
         raise
     if association.is_established:
-        association.release()
+        with contextlib.suppress(Exception):  # the outcomes are known; how the association ends changes none of them
+            association.release()
 
 
-def _set_no_delay(event: Any) -> None:
-    """Send small PDUs at once: Nagle's algorithm and delayed ACK together cost 40 ms for each object."""
+def _give_up(association: Any) -> None:
+    """Abort an association, if that was not done before, and close its connection.
+
+    pynetdicom's thread ends with an exception where it cannot read what the peer sent, and leaves the socket open.
+    """
+    with contextlib.suppress(Exception):
+        association.abort()
+    with contextlib.suppress(AttributeError, OSError):  # closed by pynetdicom
+        association.dul.socket.socket.close()
+
+
+def _set_socket(event: Any, stalled_s: float) -> None:
+    """Set what pynetdicom leaves at the defaults of the system.
+
+    Small PDUs are sent at once: Nagle's algorithm and delayed ACK together cost 40 ms for each object. And a peer that
+    takes no data loses the connection: pynetdicom would wait for it without end, in abort too.
+    """
     connection = event.assoc.dul.socket.socket
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(stalled_s * 1000)))
 
 
 def _why_not(association: Any) -> str:

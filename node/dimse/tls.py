@@ -58,9 +58,10 @@ def _context(protocol: int, files: TLSFiles) -> ssl.SSLContext | None:
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     try:
-        context.load_cert_chain(str(files.certificate), str(files.key))
+        # With an empty password an encrypted key is refused; without one OpenSSL would ask for it on the terminal.
+        context.load_cert_chain(str(files.certificate), str(files.key), password="")
         context.load_verify_locations(str(files.ca))
-    except OSError as error:  # ssl.SSLError is one
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise Misconfigured(
             f"cannot use TLS certificate {files.certificate}, key {files.key}, ca {files.ca}: {error}"
         ) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +17,12 @@ from pydicom.uid import JPEG2000Lossless
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation  # type: ignore[attr-defined]
 
-from node.dimse import scu
+from node.dimse import contexts, scu
+from node.dimse.negotiation import negotiate, read_proposal
 from node.dimse.status import Disposition
 from node.errors import PeerUnavailable
 from node.settings import Destination
-from tests import peers
+from tests import peers, wire
 from tests.radiographs import DX, radiograph, write
 
 
@@ -125,6 +128,95 @@ def test_a_peer_that_does_not_answer_in_time_is_for_later(tmp_path: Path) -> Non
         (outcome,) = send(to, outgoing(tmp_path / "x.dcm"), timeout_s=0.5)
         leave.set()
     assert (outcome.disposition, outcome.status) == (Disposition.RETRY, None)
+
+
+@contextmanager
+def accepting(then: Callable[[socket.socket], None], **options: int) -> Iterator[Destination]:
+    """A peer that accepts DX in Explicit VR Little Endian, and then does what it is told to with the connection."""
+    accepted, request = contexts.accepted_contexts(), wire.request_pdu((DX, [wire.EXPLICIT]))
+    _, answer = negotiate(read_proposal(request, "127.0.0.1"), accepted, maximum_pdu_bytes=131072)
+    listener = socket.create_server(("127.0.0.1", 0))
+    for name, value in options.items():
+        listener.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                wire.Wire(connection).pdu()
+                connection.sendall(answer)
+                then(connection)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield Destination(ae_title="PEER", host="127.0.0.1", port=listener.getsockname()[1])
+    finally:
+        listener.close()
+        thread.join(20)
+
+
+def test_after_a_silence_the_rest_is_for_later_without_another_wait(tmp_path: Path) -> None:
+    leave = threading.Event()
+    files = [outgoing(tmp_path / f"{n}.dcm") for n in range(4)]
+    with accepting(lambda _: leave.wait(60)) as to:  # type: ignore[arg-type, return-value]
+        begun = time.monotonic()
+        outcomes = scu.send(to, files, calling_ae_title="HILUM", connect_timeout_s=30, response_timeout_s=0.5)
+        took_s = time.monotonic() - begun
+        leave.set()
+    assert [(o.disposition, o.status) for o in outcomes] == [(Disposition.RETRY, None)] * 4
+    assert took_s < 0.5 + scu.ABORT_LINGER_S + 2
+
+
+def test_a_peer_that_stops_taking_data_is_for_later(tmp_path: Path) -> None:
+    leave = threading.Event()
+    large = outgoing(tmp_path / "large.dcm", PixelData=bytes(1 << 25))
+    with accepting(lambda _: leave.wait(60), SO_RCVBUF=4096) as to:  # type: ignore[arg-type, return-value]
+        begun = time.monotonic()
+        outcomes = send(to, large, outgoing(tmp_path / "x.dcm"), timeout_s=1)
+        took_s = time.monotonic() - begun
+        leave.set()
+    assert [(o.disposition, o.status) for o in outcomes] == [(Disposition.RETRY, None)] * 2
+    assert took_s < 15
+
+
+# A command set that cannot be read ends pynetdicom's thread with a traceback.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"\x04\x00\x00\x00\x00\x08rubbish!",
+        wire.p_data(b"\xff" * 40, command=True),
+        wire.p_data(wire.command_set(), command=True) + wire.p_data(b"\0" * 8),  # a request in place of an answer
+        wire.p_data(wire.command_set(0x8030, data=False), command=True),
+        wire.p_data(wire.command_set(0x8001, data=False), command=True),  # no status
+        wire.RELEASE_RQ,
+        wire.ABORT,
+        b"",
+    ],
+)
+def test_an_odd_answer_is_for_later_and_raises_nothing(tmp_path: Path, odd: bytes) -> None:
+    def answer(connection: socket.socket) -> None:
+        wire.Wire(connection).pdu()
+        connection.sendall(odd)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+    files = [outgoing(tmp_path / f"{n}.dcm") for n in range(2)]
+    with accepting(answer) as to:
+        outcomes = send(to, *files, timeout_s=2)
+    assert [(o.disposition, o.status) for o in outcomes] == [(Disposition.RETRY, None)] * 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"host": "a..b"}, {"host": ".x"}, {"host": "é" * 70}, {"host": "x\0y"}, {"ae_title": "X" * 20}],
+)
+def test_a_destination_that_makes_no_sense_is_unavailable(tmp_path: Path, values: dict[str, Any]) -> None:
+    to = Destination(ae_title="PEER", host="127.0.0.1", port=104).model_copy(update=values)
+    with pytest.raises(PeerUnavailable):
+        send(to, outgoing(tmp_path / "x.dcm"), timeout_s=1)
 
 
 def test_who_is_not_there_is_unavailable(tmp_path: Path) -> None:

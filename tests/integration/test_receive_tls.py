@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from structlog.testing import capture_logs
 
 from node.dimse import scu, tls
 from node.errors import Misconfigured, PeerUnavailable
@@ -184,3 +186,22 @@ def test_unusable_files_are_said(authority: peers.Authority, tmp_path: Path) -> 
             with pytest.raises(Misconfigured, match=bad.name):
                 tls.server_context(files)
     assert tls.server_context(TLSFiles()) is None
+
+
+def test_an_encrypted_key_is_said_and_nobody_is_asked_for_its_password(
+    authority: peers.Authority, tmp_path: Path
+) -> None:
+    files = authority.issue("locked")
+    assert files.key is not None
+    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
+    encrypted = serialization.BestAvailableEncryption(b"secret")
+    files.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encrypted))
+    with pytest.raises(Misconfigured, match=r"locked\.key"):
+        send(destination(peers.free_port(), files), tmp_path / "x.dcm")
+
+
+def test_a_probe_of_the_tls_port_is_no_news(settings: Settings) -> None:
+    with capture_logs() as logs, peers.hilum(settings) as port:
+        socket.create_connection(("127.0.0.1", port)).close()
+        peers.wait_for(lambda: logs, what="a line in the log")
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("connection.probe", "debug")]
