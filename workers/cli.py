@@ -16,7 +16,6 @@ import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from models import openmp
 from models.errors import BundleRefused
@@ -153,25 +152,18 @@ def list_bundles(
         for bundle in chosen:
             console.print(Markdown((bundle.path / "card.md").read_text(encoding="utf-8")))
         return
-    table = Table(Column("bundle", no_wrap=True), "version", "task", Column("digest", overflow="fold"))
-    for heading in ("ages", "figures", "terms"):
-        table.add_column(heading, overflow="fold")
-    table.title = f"Bundles in {root}"
+    console.print(f"{len(found)} bundle(s) in {root}; `hilum bundles NAME` prints the model card", soft_wrap=True)
     for bundle in found:
-        manifest = bundle.manifest
-        use = manifest.intended_use
-        table.add_row(
-            manifest.name,
-            manifest.version,
-            manifest.task,
-            bundle.digest[:16],
-            f"{use.age_years_from:g} to under {use.age_years_below:g}"
-            if use.age_years_below
-            else f"from {use.age_years_from:g}",
-            ", ".join(f"{figure.name} {figure.value:.3f}" for figure in manifest.evaluation[:3]),
-            manifest.licence,
-        )
-    console.print(table)
+        manifest, use = bundle.manifest, bundle.manifest.intended_use
+        older = f" to under {use.age_years_below:g}" if use.age_years_below else ""
+        console.print(f"\n[bold]{manifest.name}[/] {manifest.version}, {manifest.task}, research use only")
+        console.print(f"  digest   {bundle.digest}", soft_wrap=True, highlight=False)
+        console.print(f"  ages     from {use.age_years_from:g}{older} years", highlight=False)
+        console.print(f"  terms    {manifest.licence}", soft_wrap=True, highlight=False)
+        for figure in manifest.evaluation:
+            interval = "" if figure.low is None else f" [{figure.low:.4f} to {figure.high:.4f}]"
+            text = f"{figure.name}: {figure.value:.4f}{interval}, {figure.measured_on}, n = {figure.count}"
+            console.print(f"  figure   {text}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command(rich_help_panel="Try")
