@@ -286,7 +286,7 @@ def _extensions() -> str:
         _prose(
             "Every Segmentation gives a nominal Slice Thickness (0018,0050) of 1 mm in Pixel Measures, without which "
             "common readers do not load it. Codes of the private scheme 99HILUM, named in the Coding Scheme "
-            "Identification Sequence, say why something was not analysed."
+            "Identification Sequence, name the cardiothoracic ratio and say why something was not analysed."
         ),
         _prose(
             "Results are preliminary and unverified, and carry a Contributing Equipment item (0018,A001) for each "
