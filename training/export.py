@@ -79,7 +79,7 @@ def export(run: Path, data: Path, folder: Path) -> Path:
         tensors |= {GATE + key: value for key, value in gate_tensors(fitted.statistics).items()}
         (out / "evaluation").mkdir(exist_ok=True)
         gatefit.write_rates(fitted, out / "evaluation" / "gate.json")
-        manifest = lungs_heart_manifest(recipe, fitted.settings)
+        manifest = lungs_heart_manifest(recipe, fitted.settings, data)
     else:
         manifest = paediatric_manifest(recipe, task, data, folder)
     _write_atomically(out / WEIGHTS, save(tensors))
@@ -112,16 +112,23 @@ def gate_tensors(statistics: FeatureStatistics) -> dict[str, Tensor]:
     }
 
 
-def lungs_heart_manifest(recipe: Recipe, settings: GateSettings) -> Manifest:
-    """Describe the segmentation bundle."""
-    data = (
+def lungs_heart_sources(data: Path) -> tuple[DataSource, ...]:
+    """Count what the segmentation training and the gate really use of each set."""
+    with_masks = {row["id"] for row in splits.read_table(data, "kermany") if row["lung_mask"] == "1"}
+    outlined = with_masks.intersection(splits.read("kermany", "train"))
+    return (
         terms.source("wingspan", *terms.trained_on("ctr", prefix="w")),
         terms.source("jsrt", *terms.trained_on("ctr", prefix="j")),
-        *_children(),
-        terms.source("nih", *terms.trained_on("nih")),
+        terms.source("kermany", *terms.counted("kermany", outlined.union(gatefit.fitted_ids("kermany")))),
+        terms.source("kermany-lungs", *terms.counted("kermany", outlined)),
+        terms.source("nih", *terms.counted("nih", gatefit.fitted_ids("nih"))),
         terms.source("atrium", *terms.trained_on("atrium")),
         terms.source("imagenet", 0, 0),
     )
+
+
+def lungs_heart_manifest(recipe: Recipe, settings: GateSettings, data: Path) -> Manifest:
+    """Describe the segmentation bundle."""
     rule = "0.5, the middle of the sigmoid: the network was trained on covered parts of pixels; not tuned"
     return Manifest(
         name=recipe.name,
@@ -132,7 +139,7 @@ def lungs_heart_manifest(recipe: Recipe, settings: GateSettings) -> Manifest:
         labels=SEGMENT_LABELS,
         operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in SEGMENT_LABELS),
         calibration=Calibration(temperature=1.0, method="none"),
-        training_data=data,
+        training_data=lungs_heart_sources(data),
         licence="research and education only (JSRT, atrium); see training_data for each set",
         non_commercial=True,
         evaluation=(),
@@ -171,12 +178,6 @@ def paediatric_manifest(recipe: Recipe, task: Task, data: Path, folder: Path) ->
         intended_use=PAEDIATRIC_USE,
         files={},
     )
-
-
-def _children() -> tuple[DataSource, ...]:
-    """Describe the children's images and their masks in the segmentation training."""
-    images, patients = terms.trained_on("kermany")
-    return terms.source("kermany", images, patients), terms.source("kermany-lungs", images, patients)
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -151,12 +151,17 @@ def _stored(image: torch.Tensor) -> NDArray[np.uint8]:
     return stored
 
 
+def fitted_ids(name: str) -> tuple[str, ...]:
+    """Give the training images of a set that the feature statistics are fitted on: an evenly spaced part."""
+    ids = splits.read(name, "train")
+    return ids[:: max(1, len(ids) // MOST_FITTED)][:MOST_FITTED]
+
+
 def _training_features(task: Task, sets: dict[str, cache.Cache]) -> Float:
     """Give the features of an evenly spaced part of each training split."""
     parts: list[Float] = []
     for name in SETS:
-        rows = sets[name].rows(splits.read(name, "train"))
-        chosen = rows[:: max(1, len(rows) // MOST_FITTED)][:MOST_FITTED]
+        chosen = sets[name].rows(fitted_ids(name))
         for start in range(0, len(chosen), 64):
             parts.append(predict.segment(task, sets[name].images, chosen[start : start + 64])[1])
     return np.concatenate(parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from models.bundle import DataSource
 from training import splits
 
@@ -42,6 +44,10 @@ def source(key: str, images: int, patients: int) -> DataSource:
 
 def trained_on(name: str, *, prefix: str = "") -> tuple[int, int]:
     """Count images and patients of the training split of a set, of the ids with a prefix."""
-    ids = [one for one in splits.read(name, "train") if one.startswith(prefix)]
+    return counted(name, [one for one in splits.read(name, "train") if one.startswith(prefix)])
+
+
+def counted(name: str, ids: Collection[str]) -> tuple[int, int]:
+    """Count images and patients of some ids of a set."""
     patients = splits.patients(name)
     return len(ids), len({patients[one] for one in ids})
