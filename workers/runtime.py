@@ -55,16 +55,19 @@ class Networks:
         Raises
         ------
         Misconfigured
-            A name is not there.
+            A name is not there, or is there in two versions: which of them was meant is not guessed.
         BundleRefused
             A bundle does not match its digests.
         """
         from models import bundle as bundles
 
         found = bundles.find(self.root)
+        by_name = {bundle.manifest.name: bundle for bundle in found}
+        if len(by_name) < len(found):
+            versions = ", ".join(f"{bundle.manifest.name} {bundle.manifest.version}" for bundle in found)
+            raise Misconfigured(f"two versions of one bundle in {self.root} ({versions}): keep the one that is to run")
         if names is None:
             return found
-        by_name = {bundle.manifest.name: bundle for bundle in found}
         missing = sorted(set(names) - set(by_name))
         if missing:
             raise Misconfigured(f"no bundle named {', '.join(missing)} in {self.root}; there are: {', '.join(by_name)}")
