@@ -79,7 +79,7 @@ def export(run: Path, data: Path, folder: Path) -> Path:
         tensors |= {GATE + key: value for key, value in gate_tensors(fitted.statistics).items()}
         (out / "evaluation").mkdir(exist_ok=True)
         gatefit.write_rates(fitted, out / "evaluation" / "gate.json")
-        manifest = lungs_heart_manifest(recipe, fitted.settings, data)
+        manifest = lungs_heart_manifest(recipe, fitted.settings, lungs_heart_sources(data))
     else:
         manifest = paediatric_manifest(recipe, task, data, folder)
     _write_atomically(out / WEIGHTS, save(tensors))
@@ -127,7 +127,7 @@ def lungs_heart_sources(data: Path) -> tuple[DataSource, ...]:
     )
 
 
-def lungs_heart_manifest(recipe: Recipe, settings: GateSettings, data: Path) -> Manifest:
+def lungs_heart_manifest(recipe: Recipe, settings: GateSettings, sources: tuple[DataSource, ...]) -> Manifest:
     """Describe the segmentation bundle."""
     rule = "0.5, the middle of the sigmoid: the network was trained on covered parts of pixels; not tuned"
     return Manifest(
@@ -139,7 +139,7 @@ def lungs_heart_manifest(recipe: Recipe, settings: GateSettings, data: Path) -> 
         labels=SEGMENT_LABELS,
         operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in SEGMENT_LABELS),
         calibration=Calibration(temperature=1.0, method="none"),
-        training_data=lungs_heart_sources(data),
+        training_data=sources,
         licence="research and education only (JSRT, atrium); see training_data for each set",
         non_commercial=True,
         evaluation=(),
