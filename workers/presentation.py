@@ -91,4 +91,7 @@ def _measurements(image: Mapping[str, Any]) -> Table:
             f"{measurement['value']:.2f}" if ratio else f"{measurement['value']:,.0f}",
             "" if ratio else measurement["unit"],
         )
+    box = image["heart_box"]
+    if box is not None:
+        table.add_row("Heart box", f"columns {box['x0'] + 1}–{box['x1']}, rows {box['y0'] + 1}–{box['y1']}", "pixels")
     return table

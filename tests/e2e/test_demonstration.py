@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from pydicom import dcmread
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from models import phantom
 from workers.cli import app
+from workers.objects.read import findings_of_seg
 
 
 def hilum(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,6 +78,11 @@ def test_analyse_writes_seg_sr_png_and_json(analysed):
     ratio = next(m["value"] for m in image["measurements"] if "ratio" in m["label"].lower())
     assert 0.3 < ratio < 0.7
     assert f"{ratio:.2f}" in output
+    seg = findings_of_seg(study / "seg-1.dcm")
+    heart = np.argwhere(next(segment.mask for segment in seg.segments if segment.label == "Heart"))
+    (y0, x0), (y1, x1) = heart.min(axis=0), heart.max(axis=0) + 1
+    assert image["heart_box"] == {"x0": x0, "y0": y0, "x1": x1, "y1": y1}
+    assert "Heart box" in output
 
 
 def test_analyse_says_what_is_wrong_with_a_file_and_goes_on(tmp_path):

@@ -149,6 +149,7 @@ def test_dsrdump_warns_of_nothing(answered):
     outcome = run(peers.require("dsrdump"), str(answered[2].sr[0]))
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert "Cardiothoracic ratio" in outcome.stdout
+    assert "Bounding box of the heart" in outcome.stdout
 
 
 def test_dcmqi_reads_the_report(answered, tmp_path):

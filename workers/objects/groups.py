@@ -28,7 +28,7 @@ from highdicom.sr import (
 from highdicom.sr import Measurement as NumberItem
 from pydicom.dataset import Dataset
 
-from models.codes import AREA, PROBABILITY_UNIT, Code
+from models.codes import AREA, HEART, PROBABILITY_UNIT, Code
 from models.findings import (
     BundleIdentity,
     Finding,
@@ -45,6 +45,7 @@ from workers.objects.request import ResultRequest
 from workers.objects.source import Source, bare_name
 from workers.objects.vocabulary import concept, reason_code
 from workers.objects.wording import (
+    box_sentence,
     display_name,
     finding_sentence,
     implausible,
@@ -214,6 +215,8 @@ def _segment(subject: _Subject, image: ImageFindings, segment: Segment, referenc
     )
     for item in group[0].ContentSequence:
         _drop_frame_number(item)
+    if segment.property_type == HEART and image.heart_box is not None:
+        _say(group, vocabulary.HEART_BOX, box_sentence(image.heart_box))
     return group
 
 

@@ -5,6 +5,7 @@ Holds UIDs and findings, and no attribute of the patient.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from models.findings import BundleIdentity, Finding, ImageFindings, Measurement, NotComputed, NotComputedReason, Segment
@@ -67,6 +68,7 @@ def _image(image: ImageFindings, source: Source | None) -> dict[str, Any]:
         "findings": [_finding(finding) for finding in image.findings],
         "structures": [_structure(segment) for segment in image.segments],
         "measurements": [_measurement(measurement) for measurement in image.measurements],
+        "heart_box": None if image.heart_box is None else asdict(image.heart_box),
         "not_computed": [_not_computed(item) for item in image.not_computed],
         "pixel_notes": [*image.pixel_notes, *(() if source is None else spacing_notes(image, source))],
         "notes": [] if source is None else list(reference_notes(source, image)),

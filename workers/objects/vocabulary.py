@@ -78,6 +78,7 @@ GATE_REFUSED = Code("GATE-REFUSED", PRIVATE_SCHEME, "Refused")
 THRESHOLD_RULE = Code("THRESHOLD-RULE", PRIVATE_SCHEME, "Rule that chose the threshold")
 INTENDED_USE = Code("INTENDED-USE", PRIVATE_SCHEME, "Intended use of the algorithm")
 LIMITS = Code("LIMITS", PRIVATE_SCHEME, "Limits of this result")
+HEART_BOX = Code("HEART-BOX", PRIVATE_SCHEME, "Bounding box of the heart, in pixels of the source image")
 PIXEL_NOTE = Code("PIXEL-NOTE", PRIVATE_SCHEME, "How the pixels were read")
 PREDECESSOR = Code("PREDECESSOR", PRIVATE_SCHEME, "Result that this one supersedes")
 

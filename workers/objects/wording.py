@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.codes import MILLIMETRE, RATIO, SQUARE_CENTIMETRE, SQUARE_PIXEL, THORAX, WIDTH, Code
-from models.findings import Finding, ImageFindings, Measurement, NotComputedReason
+from models.findings import Box, Finding, ImageFindings, Measurement, NotComputedReason
 from node.reasons import Reason
 from workers.objects import equipment, vocabulary
 from workers.objects.request import ResultRequest
@@ -59,6 +59,11 @@ def finding_sentence(finding: Finding) -> str:
 def measurement_sentence(measurement: Measurement) -> str:
     """Return the measurement in words."""
     return f"{display_name(measurement.label)}: {_amount(measurement)}"
+
+
+def box_sentence(box: Box) -> str:
+    """Return the box of the heart in words; the last column and row are within it, counted from 1 as in DICOM."""
+    return f"Heart box: columns {box.x0 + 1} to {box.x1}, rows {box.y0 + 1} to {box.y1} of the source image"
 
 
 def implausible(measurement: Measurement, source: Source) -> str:
@@ -155,6 +160,7 @@ def _image_lines(image: ImageFindings, source: Source | None) -> list[str]:
         return [f"not analysed: {reason_code(image.gate.reason).meaning}.", *map(sentence, notes)]
     lines = [finding_sentence(finding) for finding in image.findings]
     lines += [measurement_sentence(measurement) for measurement in image.measurements]
+    lines += [] if image.heart_box is None else [box_sentence(image.heart_box)]
     not_computed = [
         f"{display_name(item.label)} not computed: {reason_code(item.reason).meaning}." for item in image.not_computed
     ]
