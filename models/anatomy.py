@@ -77,6 +77,13 @@ def measure(anatomy: Anatomy) -> Size:
     )
 
 
+def lung_box(anatomy: Anatomy) -> Box | None:
+    """Give the box around both lungs, None unless both were found."""
+    if anatomy.right_lung is None or anatomy.left_lung is None:
+        return None
+    return bounding_box(anatomy.right_lung | anatomy.left_lung)
+
+
 def bounding_box(mask: Mask) -> Box | None:
     """Give the box around all true pixels, None where there is none."""
     columns = np.flatnonzero(mask.any(axis=0))

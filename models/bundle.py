@@ -24,6 +24,9 @@ MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 CARD = "card.md"
 MAX_MANIFEST_BYTES = 1 << 20
+CHOSEN = "chosen"
+
+Task = Literal["segmentation", "lesion-segmentation", "classification", "box", "detection", "volume-segmentation"]
 
 
 class Part(BaseModel):
@@ -68,13 +71,33 @@ class OperatingPoint(Part):
     label: str
     threshold: float = Field(ge=0, le=1)
     rule: str
+    name: str = CHOSEN
+    """"chosen" decides; the others say what other thresholds would give."""
 
 
 class Calibration(Part):
-    """How logits become probabilities: sigmoid(logit / temperature), fitted on validation."""
+    """How logits become probabilities: sigmoid(logit / temperature), and then through a monotone table if there is one.
+
+    Fitted on validation.
+    """
 
     temperature: float = Field(gt=0)
     method: str
+    isotonic: tuple[tuple[float, float], ...] | None = None
+    """Pairs of sigmoid(logit / temperature) and calibrated probability, rising; linear in between."""
+
+
+class Triplet(Part):
+    """When a map of probabilities holds a lesion, and which pixels it covers (models/lesions.py)."""
+
+    top_threshold: float = Field(ge=0, le=1)
+    """A pixel above it is a sure one."""
+    minimum_area: float = Field(ge=0, le=1)
+    """Least area of the sure pixels, as a part of the model grid; less is no lesion."""
+    bottom_threshold: float = Field(ge=0, le=1)
+    """Where there is a lesion, every pixel above it belongs to it."""
+    rule: str
+    """How the three were chosen."""
 
 
 class DataSource(Part):
@@ -143,7 +166,8 @@ class Manifest(Part):
     format: Literal["hilum-bundle-1"] = "hilum-bundle-1"
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$", max_length=16)
-    task: Literal["segmentation", "classification"]
+    task: Task
+    """"segmentation" is lungs and heart, with the gate; masks of a disease are "lesion-segmentation"."""
     architecture: str
     input: InputSpec
     labels: tuple[Label, ...] = Field(min_length=1)
@@ -158,11 +182,15 @@ class Manifest(Part):
     intended_use: IntendedUse
     gate: GateSettings | None = None
     """Only in the bundle whose network the gate looks through."""
+    postprocessing: Triplet | None = None
+    """Only for lesions."""
+    gated_by: str | None = None
+    """Name of the classification bundle that must find the disease before this one's masks are given."""
     files: dict[str, str]
     """SHA-256, in hex, of every other file, by its path within the bundle."""
 
     def operating_point(self, label: str) -> OperatingPoint:
-        """Give the threshold of a label.
+        """Give the threshold that decides about a label.
 
         Raises
         ------
@@ -170,7 +198,7 @@ class Manifest(Part):
             The manifest gives none.
         """
         for point in self.operating_points:
-            if point.label == label:
+            if point.label == label and point.name == CHOSEN:
                 return point
         raise BundleRefused(f"bundle {self.name} {self.version} has no threshold for {label}")
 

@@ -18,6 +18,7 @@ from models.bundle import Bundle, GateSettings, Label
 from models.codes import Code
 from models.errors import BundleRefused
 from models.findings import (
+    Box,
     BundleIdentity,
     Finding,
     Gate,
@@ -86,12 +87,12 @@ class ChestAnalyser:
         """Run every network once, so that the first study does not pay for allocation and kernel choice."""
         for runner in (self._segmenter, *self._classifiers):
             size = runner.bundle.manifest.input.size
-            runner.logits(np.zeros((size, size), np.float32))
+            runner.run(np.zeros((size, size), np.float32))
 
     def segment(self, radiograph: Radiograph) -> Segmentation:
         """Run the segmenter and measure what the gate looks at."""
         given = prepare(radiograph, self._segmenter.bundle.manifest.input)
-        logits, features = self._segmenter.logits(given.image)
+        logits, features, _ = self._segmenter.run(given.image)
         statistics = self._segmenter.statistics
         if features is None or statistics is None:
             raise BundleRefused("the segmenter has no gate")
@@ -173,11 +174,16 @@ class ChestAnalyser:
         masks: dict[str, NDArray[np.bool_] | None] = {}
         for label, probability in zip(manifest.labels, segmentation.probabilities, strict=True):
             threshold = manifest.operating_point(label.name).threshold
-            mask = segmentation.given.letterbox.inverse(probability) >= threshold
+            mask = segmentation.given.to_canonical(probability) >= threshold
             if radiograph.valid is not None:
                 mask &= radiograph.valid
             masks[label.name] = anatomy.clean(mask, keep_largest=label.name == HEART)
         return Anatomy(masks[RIGHT_LUNG], masks[LEFT_LUNG], masks[HEART])
+
+    def lungs_of(self, segmentation: Segmentation, radiograph: Radiograph) -> Box | None:
+        """Give the box around both lungs on the canonical grid; None unless both were found."""
+        shape = self.anatomy_of(segmentation, radiograph)
+        return anatomy.lung_box(shape)
 
     def _segments(self, shape: Anatomy, radiograph: Radiograph) -> tuple[Segment, ...]:
         """Give what was found, on the source grid."""
@@ -234,7 +240,7 @@ def _settings(bundle: Bundle) -> GateSettings:
 def _findings(runner: Runner, given: ModelInput) -> list[Finding]:
     """Run one classifier."""
     manifest = runner.bundle.manifest
-    logits, _ = runner.logits(given.image)
+    logits = runner.run(given.image).logits
     probabilities = _sigmoid(logits / np.float32(manifest.calibration.temperature))
     found: list[Finding] = []
     for label, probability in zip(manifest.labels, probabilities, strict=True):

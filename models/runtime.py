@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,21 @@ class Weights:
     gate: dict[str, Tensor]
 
 
+class Answer(NamedTuple):
+    """What a network says about one image; see models/networks/output.py.
+
+    Attributes
+    ----------
+    logits : (labels,) of a classifier, (labels, size, size) of a segmenter.
+    features : (channels,), the pooled encoder features, or None.
+    maps : (labels, rows, columns), coarse logits by place, or None.
+    """
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32] | None
+    maps: NDArray[np.float32] | None
+
+
 class Runner:
     """One network in memory, in evaluation mode on its device."""
 
@@ -43,21 +58,14 @@ class Runner:
         self.network = _filled(bundle, weights).to(self.device).to(memory_format=torch.channels_last)
         self.statistics = statistics_of(weights.gate) if weights.gate else None
 
-    def logits(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Run one image (size, size) in [0, 1].
-
-        Returns
-        -------
-        Logits (labels,) or (labels, size, size), and the pooled encoder features (features,) of a segmenter.
-        """
+    def run(self, image: NDArray[np.float32]) -> Answer:
+        """Run one image (size, size) in [0, 1]."""
         spec = self.bundle.manifest.input
         batch = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(self.device)
         with torch.inference_mode(), self._precision():
             out = self.network(networks.three_channels(batch, scale=spec.scale, offset=spec.offset))
-        if isinstance(out, tuple):
-            logits, features = out
-            return _numpy(logits), _numpy(features)
-        return _numpy(out), None
+        features, maps = (None if part is None else _numpy(part) for part in (out.features, out.maps))
+        return Answer(_numpy(out.logits), features, maps)
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         """Give bf16 autocast on request."""

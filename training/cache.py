@@ -2,7 +2,8 @@
 
 A cache folder holds `ids.json` and `images.npy` (images, size, size), contrast already stretched, and where the set
 has masks `masks.npy` (images, channels, size, size): the covered part of each pixel, 255 for all of it. Three
-channels are right lung, left lung and heart; six are these and where each of them is known.
+channels are right lung, left lung and heart; six are these and where each of them is known; two (nih) are
+pneumothorax and the boxes of lung opacity. Where the input is the lung region, the shipped lungs-heart bundle finds it.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models import pixels
-from models.geometry import Letterbox
-from models.inputs import InputSpec, prepare
+from models import bundle, pixels
+from models.chest import ChestAnalyser
+from models.findings import Box
+from models.inputs import InputSpec, ModelInput, prepare, rows_and_columns
 from training import partial
 from training.splits import read_table
 
 Array = NDArray[np.uint8]
 # Part of the folder names: raised when a set is decoded in another way.
 REVISION = 2
+# Finds the lungs for inputs whose region is "lungs"; part of the folder names, too.
+SEGMENTER = "lungs-heart"
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class Cache:
 def folder_of(cache: Path, name: str, spec: InputSpec) -> Path:
     """Give the folder of the set `name` for one input geometry."""
     low, high = spec.contrast_percentiles
-    return cache / f"{name}-{spec.size}-p{low:g}-{high:g}-r{REVISION}"
+    region = f"-lungs{spec.margin:g}-{_segmenter().digest[:8]}" if spec.region == "lungs" else ""
+    return cache / f"{name}-{spec.size}-p{low:g}-{high:g}-r{REVISION}{region}"
 
 
 def build(data: Path, name: str, spec: InputSpec, cache: Path) -> Cache:
@@ -80,21 +85,38 @@ def _write(samples: Iterator[Sample], spec: InputSpec, folder: Path) -> None:
     ids: list[str] = []
     images: list[Array] = []
     masks: list[Array] = []
+    find_lungs = lung_finder() if spec.region == "lungs" else _no_lungs
     for sample in samples:
-        given = prepare(sample.radiograph, spec)
+        given = prepare(sample.radiograph, spec, find_lungs(sample.radiograph))
         ids.append(sample.id)
         images.append(_to_uint8(given.image))
         if sample.masks is not None:
-            masks.append(np.stack([_mask_on_grid(mask, given.letterbox) for mask in sample.masks]))
+            masks.append(np.stack([_mask_on_grid(mask, given) for mask in sample.masks]))
     np.save(folder / "images.npy", np.stack(images))
     if masks:
         np.save(folder / "masks.npy", np.stack(masks))
     (folder / "ids.json").write_text(json.dumps(ids))
 
 
-def _mask_on_grid(mask: Array, letterbox: Letterbox) -> Array:
+def lung_finder() -> Callable[[pixels.Radiograph], Box | None]:
+    """Give the function that finds the box of both lungs, as serving does."""
+    analyser = ChestAnalyser.load([_segmenter()])
+    return lambda radiograph: analyser.lungs_of(analyser.segment(radiograph), radiograph)
+
+
+def _segmenter() -> bundle.Bundle:
+    """Load the newest shipped lungs-heart bundle."""
+    return [one for one in bundle.find(bundle.shipped()) if one.manifest.name == SEGMENTER][-1]
+
+
+def _no_lungs(radiograph: pixels.Radiograph) -> None:
+    """Leave the whole picture."""
+
+
+def _mask_on_grid(mask: Array, given: ModelInput) -> Array:
     """Give the covered part of each model pixel."""
-    return _to_uint8(letterbox.forward(mask.astype(np.float32) / np.float32(255)))
+    part = mask[rows_and_columns(given.region)]
+    return _to_uint8(given.letterbox.forward(part.astype(np.float32) / np.float32(255)))
 
 
 def _to_uint8(values: NDArray[np.float32]) -> Array:
@@ -135,9 +157,23 @@ def _kermany(data: Path) -> Iterator[Sample]:
 
 
 def _nih(data: Path) -> Iterator[Sample]:
-    """Frontal radiographs of adults and children without masks, for the gate."""
+    """Frontal radiographs of adults and children: pneumothorax masks, boxes of lung opacity (0: none or unknown)."""
     for row in read_table(data, "nih"):
-        yield Sample(row["id"], pixels.from_array(_gray(data / "nih" / "images" / f"{row['id']}.jpg")))
+        image = _gray(data / "nih" / "images" / f"{row['id']}.jpg")
+        path = data / "nih" / "pneumothorax" / f"{row['id']}.png"
+        lesion = np.where(_gray_bits(path) > 0, 255, 0).astype(np.uint8) if path.exists() else np.zeros_like(image)
+        boxes = _filled(row["rsna_boxes_xywh_1024"], image.shape)
+        yield Sample(row["id"], pixels.from_array(image), np.stack([lesion, boxes]))
+
+
+def _filled(boxes: str, shape: tuple[int, ...]) -> Array:
+    """Fill the boxes "x,y,width,height|..." given in pixels of a picture of 1024 x 1024."""
+    picture = np.zeros(shape, np.uint8)
+    factor = shape[0] / 1024
+    for box in filter(None, boxes.replace(";", "|").split("|")):
+        x, y, width, height = (round(float(part) * factor) for part in box.split(","))
+        picture[y : y + height, x : x + width] = 255
+    return picture
 
 
 def _atrium(data: Path) -> Iterator[Sample]:

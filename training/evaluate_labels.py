@@ -24,7 +24,7 @@ def evaluate(bundle: Bundle, data: Path) -> tuple[tuple[Figure, ...], dict[str, 
     for sample in cache.READERS["kermany"](data):
         if sample.id in ids:
             names.append(sample.id)
-            logits.append(float(runner.logits(prepare(sample.radiograph, bundle.manifest.input).image)[0][0]))
+            logits.append(float(runner.run(prepare(sample.radiograph, bundle.manifest.input).image).logits[0]))
     truth = np.array([rows[name]["pneumonia"] == "1" for name in names])
     patients = [rows[name]["patient"] for name in names]
     temperature = bundle.manifest.calibration.temperature

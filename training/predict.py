@@ -31,7 +31,7 @@ def segment(task: Task, images: NDArray[np.uint8], rows: list[int], batch: int =
     probabilities: list[Float] = []
     features: list[Float] = []
     for part in _batches(images, rows, batch):
-        logits, pooled = task(part)
+        logits, pooled, _ = task(part)
         probabilities.append(logits.float().sigmoid().half().numpy())
         features.append(pooled.float().numpy())
     return np.concatenate(probabilities), np.concatenate(features)
@@ -39,7 +39,7 @@ def segment(task: Task, images: NDArray[np.uint8], rows: list[int], batch: int =
 
 def classify(task: Task, images: NDArray[np.uint8], rows: list[int], batch: int = 32) -> Float:
     """Give logits (images, labels)."""
-    return np.concatenate([task(part).float().numpy() for part in _batches(images, rows, batch)])
+    return np.concatenate([task(part).logits.float().numpy() for part in _batches(images, rows, batch)])
 
 
 def _batches(images: NDArray[np.uint8], rows: list[int], batch: int) -> Iterator[torch.Tensor]:

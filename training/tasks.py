@@ -56,14 +56,14 @@ class SegmentationTask(Task):
 
     def training_step(self, batch: MaskItem, index: int) -> Tensor:
         """Give the loss of one batch."""
-        logits, _ = self(batch["image"])
+        logits = self(batch["image"]).logits
         loss = segmentation_loss(logits, batch["masks"], batch["weights"], torch.as_tensor(batch["kind"]))
         self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(logits))
         return loss
 
     def validation_step(self, batch: MaskItem, index: int) -> None:
         """Record Dice; the masks are covered parts, so half a pixel is in."""
-        logits, _ = self(batch["image"])
+        logits = self(batch["image"]).logits
         found, truth = logits > 0, batch["masks"] >= 0.5
         overlap = (found & truth).sum(dim=(2, 3))
         dice = (2 * overlap / (found.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))).clamp(min=1)).mean(dim=0)
@@ -81,13 +81,13 @@ class ClassificationTask(Task):
 
     def training_step(self, batch: LabelItem, index: int) -> Tensor:
         """Give the loss of one batch."""
-        loss = known_cross_entropy(self(batch["image"]).float(), batch["labels"])
+        loss = known_cross_entropy(self(batch["image"]).logits.float(), batch["labels"])
         self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
         return loss
 
     def validation_step(self, batch: LabelItem, index: int) -> None:
         """Collect logits."""
-        self.seen.append((self(batch["image"]).float(), batch["labels"]))
+        self.seen.append((self(batch["image"]).logits.float(), batch["labels"]))
 
     def on_validation_epoch_end(self) -> None:
         """Record cross-entropy and the mean AUC of the labels that have both classes."""

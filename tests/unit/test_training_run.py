@@ -130,9 +130,9 @@ def test_an_exported_bundle_answers_as_the_network_does(tmp_path: Path) -> None:
     bundles.write_manifest(tmp_path, export.lungs_heart_manifest(recipe, limits, (terms.source("imagenet", 0, 0),)))
     runner = Runner(bundles.load(tmp_path), device="cpu", dtype="float32")
     image = np.random.default_rng(1).random((SIZE, SIZE)).astype(np.float32)
-    logits, pooled = runner.logits(image)
+    logits, pooled, _ = runner.run(image)
     with torch.inference_mode():
-        expected, expected_pooled = task(torch.from_numpy(image)[None, None])
+        expected, expected_pooled, _ = task(torch.from_numpy(image)[None, None])
     np.testing.assert_array_equal(logits, expected[0].numpy())
     assert pooled is not None
     np.testing.assert_array_equal(pooled, expected_pooled[0].numpy())
