@@ -29,6 +29,32 @@ class Mixture(Section):
     """Not a frontal chest the right way up: the target is three empty masks."""
 
 
+class Findings(Section):
+    """Parts of a training on many findings at once (NIH ChestX-ray14 and the experts' labels on it)."""
+
+    selected: tuple[str, ...]
+    """Labels whose mean validation AUC chooses the checkpoint; the others help the encoder."""
+    selected_weight: float = 2.0
+    """Weight of their cross-entropy against that of the others."""
+    place_weight: float = 0.0
+    """Weight of the cross-entropy of the maps against masks and boxes, where these are known."""
+    place_positive_weight: float = 4.0
+    """Weight of a place with the finding against one without it."""
+
+
+class Exported(Section):
+    """One bundle made from a run."""
+
+    label: str
+    """Output of the network that it keeps."""
+    version: str
+    """Version of the bundle."""
+    rule: Literal["target-sensitivity", "youden"] = "target-sensitivity"
+    """How its threshold is chosen on validation."""
+    target: float = 0.9
+    """The sensitivity to be reached there, for that rule."""
+
+
 class Augmentation(Section):
     """How training images are varied; all ranges are drawn uniformly."""
 
@@ -85,8 +111,8 @@ class Recipe(Section):
     """Name of the bundle that this recipe makes."""
     version: str
     """Version of that bundle."""
-    task: Literal["segmentation", "classification"]
-    """What is trained: multi-label masks, or one probability for each label."""
+    task: Literal["segmentation", "classification", "findings", "lesion-segmentation"]
+    """What is trained: lungs and heart, one probability for a child's image, many findings, or masks of a disease."""
     architecture: Architecture
     """A name of models/networks.py."""
     labels: tuple[str, ...]
@@ -97,6 +123,10 @@ class Recipe(Section):
     """Model grid and normalisation, the same in serving."""
     mixture: Mixture = Mixture()
     """Only for segmentation."""
+    findings: Findings | None = None
+    """Only for findings."""
+    bundles: dict[str, Exported] = {}
+    """Only for findings: the bundles that a run becomes, by name."""
     augmentation: Augmentation = Augmentation()
     """Variation of training images."""
     optimisation: Optimisation = Optimisation()

@@ -8,13 +8,14 @@ from typing import TypedDict
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, WeightedRandomSampler
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from training import cache, negatives, splits
+from training import cache, findings, negatives, splits
 from training.augment import Augment
 from training.cache import Cache
 from training.config import Recipe
 from training.losses import FULL, NEGATIVE, PARTIAL
+from training.order import SeededOrder
 
 
 class MaskItem(TypedDict):
@@ -31,6 +32,41 @@ class LabelItem(TypedDict):
 
     image: Tensor
     labels: Tensor
+
+
+class FindingItem(TypedDict):
+    """An image (1, size, size) with labels (labels,), NaN unknown; masks (places, size, size) and which are known."""
+
+    image: Tensor
+    labels: Tensor
+    masks: Tensor
+    known: Tensor
+
+
+class FindingDataset(Dataset[FindingItem]):
+    """NIH images with their labels and the places of those that have any."""
+
+    def __init__(
+        self, source: Cache, data: Path, ids: tuple[str, ...], names: tuple[str, ...], augment: Augment | None
+    ) -> None:
+        self.source, self.rows, self.augment = source, source.rows(ids), augment
+        self.labels = torch.from_numpy(findings.labels(data, ids, names))
+        self.known = torch.from_numpy(findings.place_known(data, ids, tuple(findings.LOCATED)))
+
+    def __len__(self) -> int:
+        """Give the number of images."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> FindingItem:
+        """Read and vary one image."""
+        if self.source.masks is None:
+            raise ValueError("this cache holds no masks")
+        image = as_image(self.source.images[self.rows[index]])
+        masks = torch.from_numpy(self.source.masks[self.rows[index]] / np.float32(255))
+        if self.augment is not None:
+            image, varied = self.augment(image, masks)
+            masks = masks if varied is None else varied
+        return {"image": image, "labels": self.labels[index], "masks": masks, "known": self.known[index]}
 
 
 class MaskDataset(Dataset[MaskItem]):
@@ -125,13 +161,10 @@ def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Data
         (NegativeDataset(sets["atrium"], slices, vary, transform=False), len(slices), 0.15 * recipe.mixture.negatives),
     ]
     weights = torch.cat([torch.full((count,), drawn / count) for _, count, drawn in parts])
-    generator = torch.Generator().manual_seed(recipe.seed)
     total = recipe.mixture.ctr + recipe.mixture.kermany + recipe.mixture.negatives
-    sampler = WeightedRandomSampler(weights.tolist(), total, replacement=True, generator=generator)
+    order = SeededOrder(len(weights), seed=recipe.seed, weights=weights, count=total)
     batch = recipe.optimisation.batch_size
-    train: DataLoader = DataLoader(
-        ConcatDataset([part for part, _, _ in parts]), batch, sampler=sampler, drop_last=True
-    )
+    train = _loader(ConcatDataset([part for part, _, _ in parts]), batch, order)
     val_rows = sets["ctr"].rows(splits.read("ctr", "val"))
     val: DataLoader = DataLoader(MaskDataset(sets["ctr"], val_rows, FULL, None), batch)
     return train, val
@@ -152,7 +185,23 @@ def classification_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Da
         training = split == "train"
         augment = Augment(recipe.augmentation) if training else None
         items = LabelDataset(source, source.rows(ids), pneumonia_labels(data, ids), augment)
-        generator = torch.Generator().manual_seed(recipe.seed)
-        batch = recipe.optimisation.batch_size
-        loaders.append(DataLoader(items, batch, shuffle=training, drop_last=training, generator=generator))
+        order = SeededOrder(len(items), seed=recipe.seed) if training else None
+        loaders.append(_loader(items, recipe.optimisation.batch_size, order))
     return loaders[0], loaders[1]
+
+
+def finding_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
+    """Give the training and the validation split of nih."""
+    source = cache.build(data, "nih", recipe.input, folder)
+    batch = recipe.optimisation.batch_size
+    train = FindingDataset(source, data, splits.read("nih", "train"), recipe.labels, Augment(recipe.augmentation))
+    val = FindingDataset(source, data, splits.read("nih", "val"), recipe.labels, None)
+    return _loader(train, batch, SeededOrder(len(train), seed=recipe.seed)), _loader(val, batch, None)
+
+
+def _loader(items: Dataset, batch: int, order: SeededOrder | None) -> DataLoader:
+    """Give batches, in a seeded order and whole ones only for training.
+
+    The loader has a generator of its own, so that making it leaves the one that augmentation draws from alone.
+    """
+    return DataLoader(items, batch, sampler=order, drop_last=order is not None, generator=torch.Generator())

@@ -14,13 +14,38 @@ from torch import nn
 
 from training import config
 from training.config import Recipe
-from training.datasets import classification_loaders, segmentation_loaders
-from training.tasks import ClassificationTask, SegmentationTask, Task
+from training.datasets import classification_loaders, finding_loaders, segmentation_loaders
+from training.tasks import ClassificationTask, FindingsTask, SegmentationTask, Task
 
 
 def task_of(recipe: Recipe) -> Task:
     """Make the Lightning module of a recipe."""
-    return SegmentationTask(recipe) if recipe.task == "segmentation" else ClassificationTask(recipe)
+    match recipe.task:
+        case "segmentation":
+            return SegmentationTask(recipe)
+        case "classification":
+            return ClassificationTask(recipe)
+        case "findings":
+            return FindingsTask(recipe)
+    raise ValueError(f"no training for the task {recipe.task}")
+
+
+LOADERS = {
+    "segmentation": segmentation_loaders,
+    "classification": classification_loaders,
+    "findings": finding_loaders,
+}
+
+
+class SeededEpochs(Callback):
+    """Seeds every epoch by its number: a run that was killed and resumed draws what it would have drawn."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Seed torch, which augmentation and dropout draw from."""
+        torch.manual_seed(self.seed * 1000 + trainer.current_epoch)
 
 
 def start_from(net: nn.Module, weights: Path) -> int:
@@ -47,7 +72,14 @@ def start_from(net: nn.Module, weights: Path) -> int:
 
 
 def train(
-    recipe: Recipe, data: Path, cache: Path, out: Path, *, weights: Path | None = None, earlier: Path | None = None
+    recipe: Recipe,
+    data: Path,
+    cache: Path,
+    out: Path,
+    *,
+    weights: Path | None = None,
+    earlier: Path | None = None,
+    resume: bool = False,
 ) -> Path:
     """Train `recipe` and give the path of the best checkpoint by the validation score.
 
@@ -58,6 +90,7 @@ def train(
     out : folder of this run: resolved recipe, metrics, checkpoints.
     weights : ImageNet weights of the encoder; None starts at random.
     earlier : run whose best weights this one starts from, with a schedule of its own.
+    resume : go on after the last whole epoch of a run in `out` that was stopped, to the same result.
     """
     out.mkdir(parents=True, exist_ok=True)
     config.write(recipe, out / "recipe.yaml")
@@ -68,15 +101,21 @@ def train(
     if earlier is not None:
         state = torch.load(earlier / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
         task.load_state_dict(state["state_dict"])
-    loaders = segmentation_loaders if recipe.task == "segmentation" else classification_loaders
-    training, validation = loaders(recipe, data, cache)
+    training, validation = LOADERS[recipe.task](recipe, data, cache)
     best = ModelCheckpoint(
-        out / "checkpoints", monitor=Task.score, mode="max", filename="best", enable_version_counter=False
+        out / "checkpoints",
+        monitor=Task.score,
+        mode="max",
+        filename="best",
+        enable_version_counter=False,
+        save_last=True,
     )
+    last = out / "checkpoints" / "last.ckpt"
     trainer = lightning.Trainer(
         max_epochs=recipe.optimisation.epochs,
         precision=recipe.optimisation.precision,
         callbacks=[
+            SeededEpochs(recipe.seed),
             *_averaging(recipe),
             best,
             EarlyStopping(Task.score, mode="max", patience=recipe.optimisation.patience),
@@ -86,7 +125,7 @@ def train(
         enable_model_summary=False,
         gradient_clip_val=5.0,
     )
-    trainer.fit(task, training, validation)
+    trainer.fit(task, training, validation, ckpt_path=last if resume and last.exists() else None, weights_only=True)
     return Path(best.best_model_path)
 
 

@@ -1,4 +1,4 @@
-"""The two Lightning modules: a network with its loss, its optimiser and its validation score."""
+"""The Lightning modules: a network with its loss, its optimiser and its validation score."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
 from models import networks
+from training import findings
 from training.config import Recipe
-from training.datasets import LabelItem, MaskItem
+from training.datasets import FindingItem, LabelItem, MaskItem
 from training.losses import segmentation_loss
 
 
 class Task(lightning.LightningModule):
-    """What both have in common: the network, AdamW and a warm-up followed by half a cosine."""
+    """What all have in common: the network, AdamW and a warm-up followed by half a cosine."""
 
     score = "val_score"
 
@@ -95,6 +96,67 @@ class ClassificationTask(Task):
         self.seen.clear()
         self.log(self.score, -known_cross_entropy(logits, labels), prog_bar=True)
         self.log("val_auc", mean_auc(logits, labels), prog_bar=True)
+
+
+class FindingsTask(Task):
+    """Many findings at once, some with their place; the score is the mean validation AUC of the selected ones."""
+
+    label_weight: Tensor
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        if recipe.findings is None:
+            raise ValueError(f"recipe {recipe.name} has no section `findings`")
+        self.parts = recipe.findings
+        self.seen: list[tuple[Tensor, Tensor]] = []
+        chosen = [self.parts.selected_weight if name in self.parts.selected else 1.0 for name in recipe.labels]
+        self.register_buffer("label_weight", torch.tensor(chosen), persistent=False)
+        self.located = [
+            (recipe.labels.index(name), place) for name, place in findings.LOCATED.items() if name in recipe.labels
+        ]
+
+    def training_step(self, batch: FindingItem, index: int) -> Tensor:
+        """Give the loss of one batch: labels, and places where the network has maps."""
+        out = self(batch["image"])
+        loss = weighted_cross_entropy(out.logits.float(), batch["labels"], self.label_weight)
+        if out.maps is not None and self.parts.place_weight:
+            places = self._place_loss(out.maps.float(), batch)
+            self.log("train_place", places, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
+            loss = loss + self.parts.place_weight * places
+        self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
+        return loss
+
+    def _place_loss(self, maps: Tensor, batch: FindingItem) -> Tensor:
+        """Give the cross-entropy of the maps against the coarse masks, where these are known."""
+        target = functional.adaptive_max_pool2d(batch["masks"], maps.shape[-2:]).round()
+        total = maps.sum() * 0
+        for label, place in self.located:
+            known = batch["known"][:, place, None, None].expand_as(target[:, place])
+            weight = known * (1 + (self.parts.place_positive_weight - 1) * target[:, place])
+            each = functional.binary_cross_entropy_with_logits(maps[:, label], target[:, place], reduction="none")
+            total = total + (each * weight).sum() / weight.sum().clamp(min=1)
+        return total
+
+    def validation_step(self, batch: FindingItem, index: int) -> None:
+        """Collect logits."""
+        self.seen.append((self(batch["image"]).logits.float(), batch["labels"]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Record the AUC of each label and the mean of the selected ones."""
+        logits, labels = (torch.cat(part) for part in zip(*self.seen, strict=True))
+        self.seen.clear()
+        chosen = [self.recipe.labels.index(name) for name in self.parts.selected]
+        for column in chosen:
+            self.log(f"val_auc_{self.recipe.labels[column]}", mean_auc(logits[:, [column]], labels[:, [column]]))
+        self.log("val_loss", weighted_cross_entropy(logits, labels, self.label_weight))
+        self.log(self.score, mean_auc(logits[:, chosen], labels[:, chosen]), prog_bar=True)
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
+    """Average binary cross-entropy over the labels that are not NaN, each label with its weight."""
+    known = (~labels.isnan()).float() * weight
+    each = functional.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
+    return (each * known).sum() / known.sum().clamp(min=1e-6)
 
 
 def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
