@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, get_args
 
+import timm
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from models.networks.classifiers import Classifier, LocatingClassifier
+from models.networks.classifiers import Baseline, Classifier, LocatingClassifier, SingleChannel
+from models.networks.double import DoubleSegmenter
+from models.networks.nested import NestedSegmenter
 from models.networks.output import Output
+from models.networks.patient import WithPatient, headless
 from models.networks.segmenters import Segmenter
 
-Architecture = Literal["unet-mobilenet_v2", "unet-resnet18", "mobilenet_v2", "efficientnet_b0", "locating-mobilenet_v2"]
+Architecture = Literal[
+    "unet-mobilenet_v2",
+    "unet-resnet18",
+    "unet-tu-efficientnet_lite0",
+    "unetpp-mobilenet_v2",
+    "unetpp-resnet18",
+    "unetpp-densenet121",
+    "unetpp-efficientnet_b0",
+    "double-unet-vgg19",
+    "double-unet-vgg19-compact",
+    "baseline-cnn",
+    "mobilenet_v2",
+    "resnet18-1ch",
+    "densenet121",
+    "efficientnet_b0",
+    "tf_efficientnet_lite0",
+    "mobilenet_v2-patient",
+    "densenet121-patient",
+    "efficientnet_b0-patient",
+    "locating-mobilenet_v2",
+]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 
 
@@ -25,14 +50,29 @@ def build(architecture: str, labels: int) -> nn.Module:
         The name is not one of `ARCHITECTURES`.
     """
     match architecture:
-        case "unet-mobilenet_v2":
-            return Segmenter("mobilenet_v2", labels)
-        case "unet-resnet18":
-            return Segmenter("resnet18", labels)
-        case "mobilenet_v2":
-            return Classifier(torchvision.models.mobilenet_v2, labels)
-        case "efficientnet_b0":
-            return Classifier(torchvision.models.efficientnet_b0, labels)
+        case "unet-mobilenet_v2" | "unet-resnet18":
+            return Segmenter(architecture.removeprefix("unet-"), labels)
+        case "unet-tu-efficientnet_lite0":
+            return Segmenter("tu-tf_efficientnet_lite0", labels)  # the same weights fill tf_efficientnet_lite0
+        case "unetpp-mobilenet_v2" | "unetpp-resnet18" | "unetpp-densenet121":
+            return NestedSegmenter(architecture.removeprefix("unetpp-"), labels)
+        case "unetpp-efficientnet_b0":
+            return NestedSegmenter("tu-efficientnet_b0", labels)
+        case "double-unet-vgg19":
+            return DoubleSegmenter(labels)
+        case "double-unet-vgg19-compact":
+            return DoubleSegmenter(labels, width=0.25)
+        case "baseline-cnn":
+            return Baseline(labels)
+        case "mobilenet_v2" | "densenet121" | "efficientnet_b0":
+            return Classifier(getattr(torchvision.models, architecture), labels)
+        case "tf_efficientnet_lite0":
+            return Classifier(partial(timm.create_model, architecture), labels)
+        case "resnet18-1ch":
+            return SingleChannel(labels)
+        case "mobilenet_v2-patient" | "densenet121-patient" | "efficientnet_b0-patient":
+            made = getattr(torchvision.models, architecture.removesuffix("-patient"))()
+            return WithPatient(*headless(made), labels)
         case "locating-mobilenet_v2":
             return LocatingClassifier(labels)
     raise ValueError(f"architecture {architecture!r} is none of {', '.join(ARCHITECTURES)}")

@@ -1,4 +1,4 @@
-"""Classifiers: torchvision's, and one that also says where."""
+"""Classifiers: torchvision's and timm's, a small one, one for a single channel, and one that also says where."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.networks.output import Output
 
 
 class Classifier(nn.Module):
-    """A torchvision classifier: logits (batch, labels) of (batch, 3, size, size)."""
+    """A classifier of torchvision or timm: logits (batch, labels) of (batch, 3, size, size)."""
 
     def __init__(self, build: Callable[..., nn.Module], labels: int) -> None:
         super().__init__()
@@ -27,6 +27,54 @@ class Classifier(nn.Module):
     def forward(self, image: Tensor) -> Output:
         """Give one logit for each label."""
         return Output(self.net(image))
+
+
+class SingleChannel(nn.Module):
+    """ResNet-18 whose first convolution takes one channel.
+
+    Serving and training give every network three equal channels; this one looks at the first. ImageNet weights of the
+    first convolution are summed over its channels (training/initial.py), which gives the same for equal channels.
+    """
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        self.net = torchvision.models.resnet18(num_classes=labels)
+        self.net.conv1 = nn.Conv2d(1, self.net.conv1.out_channels, 7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(self.net.conv1.weight, mode="fan_out", nonlinearity="relu")
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that ImageNet weights fill."""
+        module: nn.Module = self.net
+        return module
+
+    def forward(self, image: Tensor) -> Output:
+        """Give one logit for each label of (batch, 1 or 3 equal channels, size, size)."""
+        return Output(self.net(image[:, :1]))
+
+
+class Baseline(nn.Module):
+    """A plain CNN to compare with: five times convolution, norm, ReLU and pooling, then the average of the picture."""
+
+    CHANNELS = (16, 32, 64, 128, 256)
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        before = (3, *self.CHANNELS[:-1])
+        self.features = nn.Sequential(*(_stage(one, other) for one, other in zip(before, self.CHANNELS, strict=True)))
+        self.dropout = nn.Dropout(0.3)
+        self.classify = nn.Linear(self.CHANNELS[-1], labels)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that another run's weights may fill; there are no ImageNet weights of it."""
+        module: nn.Module = self.features
+        return module
+
+    def forward(self, image: Tensor) -> Output:
+        """Give one logit for each label, and the pooled features, of (batch, 3, size, size)."""
+        pooled = self.features(image).float().mean(dim=(2, 3))
+        return Output(self.classify(self.dropout(pooled)), features=pooled)
 
 
 class LocatingClassifier(nn.Module):
@@ -68,6 +116,12 @@ class LocatingClassifier(nn.Module):
         pooled = coarse.float().mean(dim=(2, 3))
         strongest = soft_maximum(maps)
         return Output(self.classify(self.dropout(pooled)) + self.share * strongest, maps=maps)
+
+
+def _stage(before: int, channels: int) -> nn.Sequential:
+    """Give one stage of the plain CNN."""
+    convolution = nn.Conv2d(before, channels, 3, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(), nn.MaxPool2d(2))
 
 
 def soft_maximum(maps: Tensor, sharpness: float = 4.0) -> Tensor:
