@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.inputs import InputSpec
 from models.networks import Architecture
+from training.evaluation.thresholds import Rule
 
 
 class Section(BaseModel):
@@ -49,10 +50,27 @@ class Exported(Section):
     """Output of the network that it keeps."""
     version: str
     """Version of the bundle."""
-    rule: Literal["target-sensitivity", "youden"] = "target-sensitivity"
+    rule: Rule
     """How its threshold is chosen on validation."""
-    target: float = 0.9
-    """The sensitivity to be reached there, for that rule."""
+    sources: tuple[str, ...] = ("nih", "siim", "rsna")
+    """Data sets of training/terms.py that the weights were fitted on."""
+
+
+class Lesions(Section):
+    """Parts of a training on masks of a disease."""
+
+    gated_by: str | None = None
+    """Name of the classification bundle that must find the disease before a mask is given."""
+    positive_part: float = 0.6
+    """Part of the images of an epoch that have a lesion."""
+    images: int = 1000
+    """Images an epoch."""
+    loss: Literal["combo", "focal-dice"] = "combo"
+    """"combo" is cross-entropy + Dice, "focal-dice" puts the focal loss in the place of cross-entropy."""
+    cross_entropy_weight: float = 1.0
+    """Weight of the first part of the loss; Dice has 1."""
+    prevalence: float = 0.22
+    """At which part of positives the triplet is chosen: that of the challenge."""
 
 
 class Augmentation(Section):
@@ -125,14 +143,16 @@ class Recipe(Section):
     """Only for segmentation."""
     findings: Findings | None = None
     """Only for findings."""
+    lesions: Lesions | None = None
+    """Only for lesion-segmentation."""
     bundles: dict[str, Exported] = {}
     """Only for findings: the bundles that a run becomes, by name."""
     augmentation: Augmentation = Augmentation()
     """Variation of training images."""
     optimisation: Optimisation = Optimisation()
     """The loop."""
-    sensitivity_floor: float = 0.985
-    """Classification: the threshold is the highest one that keeps this sensitivity on validation (see evaluate)."""
+    rule: Rule = Rule(kind="youden", sensitivity_at_least=0.985)
+    """Classification: how the threshold is chosen on validation."""
 
 
 def read(path: Path) -> Recipe:

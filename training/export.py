@@ -1,68 +1,41 @@
-"""Turn a run into a bundle: fp16 weights, threshold, temperature and gate from validation; the test split is not read.
+"""Turn a run into bundles: fp16 weights, thresholds, calibration and gate from validation; the test split is not read.
 
-What comes out is complete but for its evaluation, which `training.evaluate` adds.
+What comes out is complete but for its evaluation, which `training.evaluation` adds.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from models import codes
-from models.bundle import (
-    CARD,
-    WEIGHTS,
-    Calibration,
-    Coded,
-    DataSource,
-    GateSettings,
-    IntendedUse,
-    Label,
-    Manifest,
-    OperatingPoint,
-    write_manifest,
-)
+from models.bundle import CARD, WEIGHTS, Manifest, OperatingPoint, write_manifest
+from models.calibration import calibrated
 from models.gate import FeatureStatistics
-from models.intended_use import FRONTAL_VIEWS
 from models.runtime import GATE, NETWORK
-from training import cache, calibrate, gatefit, predict, splits, terms
+from training import cache, findings, gatefit, manifests, predict, splits
 from training.config import Recipe
 from training.datasets import pneumonia_labels
+from training.evaluation import calibrate, thresholds
+from training.evaluation.thresholds import Rule
 from training.tasks import Task
 
-LUNGS_HEART_USE = IntendedUse(
-    statement=(
-        "Research use only, not for clinical use. Masks of both lungs and the heart, cardiothoracic ratio, heart box "
-        "and lung areas on upright frontal chest radiographs of adults. The gate before all findings looks through "
-        "this network at any age."
-    ),
-    age_years_from=16,
-    age_years_below=None,
-    age_unknown_allowed=True,
-    views=FRONTAL_VIEWS,
-)
-PAEDIATRIC_USE = IntendedUse(
-    statement=(
-        "Research use only, not for clinical use. Probability of pneumonia on frontal chest radiographs of children of "
-        "1 to 5 completed years, of the kind of the training set (one hospital, AP). Never for adults or newborns."
-    ),
-    age_years_from=1,
-    age_years_below=6,
-    age_unknown_allowed=False,
-    views=FRONTAL_VIEWS,
-)
-SEGMENT_LABELS = (
-    Label(name="right-lung", code=Coded.of(codes.LUNG), laterality=Coded.of(codes.RIGHT), colour_rgb=(90, 160, 235)),
-    Label(name="left-lung", code=Coded.of(codes.LUNG), laterality=Coded.of(codes.LEFT), colour_rgb=(95, 205, 150)),
-    Label(name="heart", code=Coded.of(codes.HEART), colour_rgb=(235, 95, 85)),
+# Beside the chosen one, for information.
+OTHER_RULES = (
+    Rule(kind="fixed", value=0.5, name="0.5"),
+    Rule(kind="fixed", value=0.25, name="0.25"),
+    Rule(kind="youden", name="youden"),
+    Rule(kind="target-sensitivity", value=0.9, name="sensitivity-0.90"),
+    Rule(kind="target-sensitivity", value=0.95, name="sensitivity-0.95"),
+    Rule(kind="target-specificity", value=0.9, name="specificity-0.90"),
 )
 
 
-def export(run: Path, data: Path, folder: Path) -> Path:
-    """Write the bundle of a run to its folder `bundle` and give that folder.
+def export(run: Path, data: Path, folder: Path) -> tuple[Path, ...]:
+    """Write the bundles of a run into its folder and give their folders.
 
     Parameters
     ----------
@@ -71,23 +44,14 @@ def export(run: Path, data: Path, folder: Path) -> Path:
     """
     recipe, task = predict.load_task(run)
     round_to_fp16(task)
-    out = run / "bundle"
-    out.mkdir(exist_ok=True)
-    tensors = {NETWORK + key: stored(value) for key, value in task.net.state_dict().items()}
-    if recipe.task == "segmentation":
-        fitted = gatefit.fit(task, recipe, data, folder)
-        tensors |= {GATE + key: value for key, value in gate_tensors(fitted.statistics).items()}
-        (out / "evaluation").mkdir(exist_ok=True)
-        gatefit.write_rates(fitted, out / "evaluation" / "gate.json")
-        manifest = lungs_heart_manifest(recipe, fitted.settings, lungs_heart_sources(data))
-    else:
-        manifest = paediatric_manifest(recipe, task, data, folder)
-    _write_atomically(out / WEIGHTS, save(tensors))
-    (out / CARD).write_text(
-        f"# {recipe.name} {recipe.version}\n\nNot evaluated yet. Research use only, not for clinical use.\n"
-    )
-    write_manifest(out, manifest)
-    return out
+    match recipe.task:
+        case "segmentation":
+            return (_lungs_heart(run / "bundle", recipe, task, data, folder),)
+        case "classification":
+            return (_paediatric(run / "bundle", recipe, task, data, folder),)
+        case "findings":
+            return _findings(run, recipe, task, data, folder)
+    raise ValueError(f"no export for the task {recipe.task}")
 
 
 def stored(tensor: Tensor) -> Tensor:
@@ -112,76 +76,79 @@ def gate_tensors(statistics: FeatureStatistics) -> dict[str, Tensor]:
     }
 
 
-def lungs_heart_sources(data: Path) -> tuple[DataSource, ...]:
-    """Count what the segmentation training and the gate really use of each set."""
-    with_masks = {row["id"] for row in splits.read_table(data, "kermany") if row["lung_mask"] == "1"}
-    outlined = with_masks.intersection(splits.read("kermany", "train"))
-    return (
-        terms.source("wingspan", *terms.trained_on("ctr", prefix="w")),
-        terms.source("jsrt", *terms.trained_on("ctr", prefix="j")),
-        terms.source("kermany", *terms.counted("kermany", outlined.union(gatefit.fitted_ids("kermany")))),
-        terms.source("kermany-lungs", *terms.counted("kermany", outlined)),
-        terms.source("nih", *terms.counted("nih", gatefit.fitted_ids("nih"))),
-        terms.source("atrium", *terms.trained_on("atrium")),
-        terms.source("imagenet", 0, 0),
-    )
+def operating_points(
+    label: str, chosen: Rule, probability: np.ndarray, truth: np.ndarray
+) -> tuple[OperatingPoint, ...]:
+    """Choose the point that decides, and the others, on validation."""
+    return tuple(thresholds.choose(rule, probability, truth, label=label) for rule in (chosen, *OTHER_RULES))
 
 
-def lungs_heart_manifest(recipe: Recipe, settings: GateSettings, sources: tuple[DataSource, ...]) -> Manifest:
-    """Describe the segmentation bundle."""
-    rule = "0.5, the middle of the sigmoid: the network was trained on covered parts of pixels; not tuned"
-    return Manifest(
-        name=recipe.name,
-        version=recipe.version,
-        task="segmentation",
-        architecture=recipe.architecture,
-        input=recipe.input,
-        labels=SEGMENT_LABELS,
-        operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in SEGMENT_LABELS),
-        calibration=Calibration(temperature=1.0, method="none"),
-        training_data=sources,
-        licence="research and education only (JSRT, atrium); see training_data for each set",
-        non_commercial=True,
-        evaluation=(),
-        intended_use=LUNGS_HEART_USE,
-        gate=settings,
-        files={},
-    )
+def write(out: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> Path:
+    """Write a bundle that waits for its evaluation."""
+    out.mkdir(parents=True, exist_ok=True)
+    aside = out / f"{WEIGHTS}.part"
+    aside.write_bytes(save(tensors))
+    aside.replace(out / WEIGHTS)
+    title = f"# {manifest.name} {manifest.version}"
+    (out / CARD).write_text(f"{title}\n\nNot evaluated yet. Research use only, not for clinical use.\n")
+    write_manifest(out, manifest)
+    return out
 
 
-def paediatric_manifest(recipe: Recipe, task: Task, data: Path, folder: Path) -> Manifest:
-    """Describe the classification bundle, with temperature and threshold from validation."""
+def network_tensors(task: Task) -> dict[str, Tensor]:
+    """Give the network's tensors as they are stored."""
+    return {NETWORK + key: stored(value) for key, value in task.net.state_dict().items()}
+
+
+def only_label(tensors: dict[str, Tensor], index: int, labels: int) -> dict[str, Tensor]:
+    """Keep one output of a classifier: the row of every tensor of the heads that has one row a label."""
+    heads = ("classify.", "locate.", "share")
+    rows = {}
+    for key, value in tensors.items():
+        is_head = key.removeprefix(NETWORK).startswith(heads) and value.shape[:1] == (labels,)
+        rows[key] = value[index : index + 1].contiguous() if is_head else value
+    return rows
+
+
+def _lungs_heart(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
+    """Write the segmenter with its gate."""
+    fitted = gatefit.fit(task, recipe, data, folder)
+    tensors = network_tensors(task)
+    tensors |= {GATE + key: value for key, value in gate_tensors(fitted.statistics).items()}
+    (out / "evaluation").mkdir(parents=True, exist_ok=True)
+    gatefit.write_rates(fitted, out / "evaluation" / "gate.json")
+    manifest = manifests.lungs_heart_manifest(recipe, fitted.settings, manifests.lungs_heart_sources(data))
+    return write(out, manifest, tensors)
+
+
+def _paediatric(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
+    """Write the children's classifier."""
     ids = splits.read("kermany", "val")
     source = cache.build(data, "kermany", recipe.input, folder)
     logits = predict.classify(task, source.images, source.rows(ids))[:, 0]
     truth = pneumonia_labels(data, ids)[:, 0].numpy() > 0.5
-    temperature = calibrate.temperature(logits, truth)
-    point = calibrate.threshold(calibrate.sigmoid(logits / temperature), truth, floor=recipe.sensitivity_floor)
-    return Manifest(
-        name=recipe.name,
-        version=recipe.version,
-        task="classification",
-        architecture=recipe.architecture,
-        input=recipe.input,
-        labels=(Label(name="pneumonia", code=Coded.of(codes.PNEUMONIA)),),
-        operating_points=(OperatingPoint(label="pneumonia", threshold=point.threshold, rule=point.rule),),
-        calibration=Calibration(
-            temperature=temperature, method=f"temperature scaling by likelihood on {len(ids)} validation images"
-        ),
-        training_data=(
-            terms.source("kermany", *terms.trained_on("kermany")),
-            terms.source("imagenet", 0, 0),
-        ),
-        licence="CC BY 4.0, with the attribution given under training_data",
-        non_commercial=False,
-        evaluation=(),
-        intended_use=PAEDIATRIC_USE,
-        files={},
-    )
+    calibration = calibrate.by_temperature(logits, truth)
+    points = operating_points("pneumonia", recipe.rule, calibrated(logits, calibration), truth)
+    return write(out, manifests.paediatric_manifest(recipe, calibration, points), network_tensors(task))
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the path, then rename."""
-    aside = path.with_suffix(".part")
-    aside.write_bytes(content)
-    aside.replace(path)
+def _findings(run: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> tuple[Path, ...]:
+    """Cut one bundle for each finding out of a training on many."""
+    ids = splits.read("nih", "val")
+    source = cache.build(data, "nih", recipe.input, folder)
+    logits = predict.classify(task, source.images, source.rows(ids))
+    truth = findings.labels(data, ids, recipe.labels)
+    written: list[Path] = []
+    for name, part in recipe.bundles.items():
+        column = recipe.labels.index(part.label)
+        known = ~np.isnan(truth[:, column])
+        found, present = logits[known, column], truth[known, column] > 0.5
+        calibration = calibrate.by_temperature(found, present)
+        label = manifests.FINDINGS[name][0].name
+        points = operating_points(label, part.rule, calibrated(found, calibration), present)
+        manifest = manifests.finding_manifest(
+            recipe, name, calibration, points, manifests.nih_sources(data, part.sources)
+        )
+        tensors = only_label(network_tensors(task), column, len(recipe.labels))
+        written.append(write(run / "bundles" / name, manifest, tensors))
+    return tuple(written)

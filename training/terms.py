@@ -22,6 +22,14 @@ LICENCE = {
         "no restrictions; cite and link the NIH Clinical Center (https://nihcc.app.box.com/v/ChestXray-NIHCC)",
         "Wang et al. 2017, ChestX-ray8; images provided by the NIH Clinical Center",
     ),
+    "siim": (
+        "academic, non-commercial",
+        "SIIM-ACR Pneumothorax Segmentation Challenge 2019 (annotations by the Society of Thoracic Radiology)",
+    ),
+    "rsna": (
+        "academic, non-commercial",
+        "RSNA Pneumonia Detection Challenge 2018, Shih et al. 2019 (annotations of radiologists)",
+    ),
     "atrium": ("research", "2018 Atrial Segmentation Challenge, Xiong et al. 2020"),
     "imagenet": ("Apache-2.0 (Coral)", "MobileNetV2 weights pre-trained on ImageNet-1k, dequantised from 8 bits"),
 }
@@ -30,7 +38,9 @@ NAMES = {
     "jsrt": "JSRT chest radiographs with SCR masks",
     "kermany": "paediatric chest radiographs, Guangzhou",
     "kermany-lungs": "paediatric lung-field masks (V7)",
-    "nih": "NIH ChestX-ray14 (for the gate's statistics)",
+    "nih": "NIH ChestX-ray14",
+    "siim": "SIIM-ACR experts' pneumothorax labels and masks on NIH images",
+    "rsna": "RSNA radiologists' classes and boxes on NIH images",
     "atrium": "left-atrium MR volumes (pictures to be refused)",
     "imagenet": "ImageNet-1k (initial weights of the encoder)",
 }

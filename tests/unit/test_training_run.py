@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from models import bundle as bundles
 from models.inputs import InputSpec
 from models.runtime import GATE, NETWORK, Runner
-from training import config, export, fit, gatefit, terms
+from training import config, export, fit, gatefit, manifests, terms
 from training.augment import Augment
 from training.cache import Cache
 from training.config import Optimisation, Recipe
@@ -127,7 +127,7 @@ def test_an_exported_bundle_answers_as_the_network_does(tmp_path: Path) -> None:
     tensors |= {GATE + key: value for key, value in export.gate_tensors(statistics).items()}
     save_file(tensors, tmp_path / bundles.WEIGHTS)
     (tmp_path / bundles.CARD).write_text("card")
-    bundles.write_manifest(tmp_path, export.lungs_heart_manifest(recipe, limits, (terms.source("imagenet", 0, 0),)))
+    bundles.write_manifest(tmp_path, manifests.lungs_heart_manifest(recipe, limits, (terms.source("imagenet", 0, 0),)))
     runner = Runner(bundles.load(tmp_path), device="cpu", dtype="float32")
     image = np.random.default_rng(1).random((SIZE, SIZE)).astype(np.float32)
     logits, pooled, _ = runner.run(image)
