@@ -1,0 +1,166 @@
+"""A hospital's own set: a folder of DICOM files and one csv.
+
+The csv has one row an image. Its columns:
+
+| column | content |
+|---|---|
+| id | SOP Instance UID, or the file's path below the folder |
+| patient | whom the image is of; without the column, Patient ID of the file |
+| view, sex, age, site | PA, AP or LATERAL; F or M; years (or DICOM's 006M); any text. Without the column, the file's |
+| mask | path of a picture below the folder, on the grid of the image, not 0 inside |
+| boxes | `label:x,y,width,height` in pixels of the image, several apart by `;` |
+| any other | a label: 1 present, 0 absent, empty unknown |
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
+from models import pixels
+from models.geometry import Orientation
+from training.sources import files, nih
+from training.sources.record import UNKNOWN, DataSet, Kind, LabelledBox, Problems, Record, SourceRefused, finished
+
+NAME = "dicom"
+TERMS = ("as the hospital decides; not for distribution", "own collection")
+RESERVED = ("id", "patient", "view", "sex", "age", "site", "mask", "boxes")
+VALUES = {"0": 0.0, "1": 1.0, "": UNKNOWN, "0.0": 0.0, "1.0": 1.0}
+
+
+def read(folder: Path, table: Path | None = None) -> DataSet:
+    """Read the folder and its csv; None takes the only one in it.
+
+    Raises
+    ------
+    SourceRefused
+        There is no csv or more than one, it lacks `id`, or nothing could be found.
+    """
+    listed = files.rows(table or _only_table(folder), ("id",))
+    problems = Problems()
+    by_uid = _by_uid(folder) if any(not _path(folder, row["id"]) for row in listed) else {}
+    labels, notes = _label_columns(listed)
+    records = []
+    for row in listed:
+        path = _path(folder, row["id"]) or by_uid.get(row["id"])
+        if path is None:
+            problems.add(Kind.MISSING, row["id"], "neither a file below the folder nor a SOP Instance UID in it")
+            continue
+        ds = files.header(path, problems)
+        if ds is not None:
+            values = {label: _value(row, label, problems) for label in labels}
+            records.append(_with_mask(_record(row, path, ds, values, problems), folder, row, ds, problems))
+    return finished(NAME, TERMS, records, problems, notes=notes)
+
+
+def _only_table(folder: Path) -> Path:
+    """Find the csv."""
+    tables = sorted(folder.glob("*.csv"))
+    if len(tables) != 1:
+        names = ", ".join(path.name for path in tables) or "none"
+        raise SourceRefused(f"{folder} holds {names} as csv; exactly one with a column id was expected")
+    return tables[0]
+
+
+def _path(folder: Path, name: str) -> Path | None:
+    """Give the file of a relative path; None when there is none, or when it leads out of the folder."""
+    if not name:
+        return None
+    path = folder / name
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return path if inside and path.is_file() else None
+
+
+def _by_uid(folder: Path) -> dict[str, Path]:
+    """Find the DICOM files below the folder by SOP Instance UID; files that are no DICOM are passed over."""
+    found: dict[str, Path] = {}
+    for path in sorted(one for one in folder.rglob("*") if one.is_file() and not one.name.startswith(".")):
+        if path.suffix.lower() in {".csv", ".png", ".jpg", ".json", ".txt"}:
+            continue
+        ds = files.header(path, Problems())
+        name = None if ds is None else files.text(ds, "SOPInstanceUID")
+        if name is not None and found.setdefault(name, path) != path:
+            raise SourceRefused(f"{found[name]} and {path} have one SOP Instance UID; keep one of them")
+    return found
+
+
+def _label_columns(listed: list[dict[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the columns that hold labels, and a note on those that hold neither 0 nor 1 anywhere."""
+    columns = [name for name in listed[0] if name not in RESERVED and name]
+    labels = tuple(name for name in columns if any(row.get(name, "") in VALUES and row.get(name) for row in listed))
+    others = [name for name in columns if name not in labels]
+    return labels, (f"columns without any 0 or 1 are not labels: {', '.join(others)}",) if others else ()
+
+
+def _record(
+    row: Mapping[str, str], path: Path, ds: pydicom.Dataset, labels: Mapping[str, float], problems: Problems
+) -> Record:
+    """Make the record of one row: the csv first, then the file's header."""
+    name = row["id"]
+    return Record(
+        id=name,
+        patient=row.get("patient") or files.text(ds, "PatientID") or name,
+        path=path,
+        image=files.dicom(path),
+        labels=labels,
+        boxes=_boxes(row, _shape(ds), problems),
+        view=files.view(row.get("view") or files.text(ds, "ViewPosition"), name, problems),
+        sex=files.sex(row.get("sex") or files.text(ds, "PatientSex"), name, problems),
+        age_years=files.age(row.get("age") or files.text(ds, "PatientAge"), name, problems),
+        site=row.get("site") or files.text(ds, "InstitutionName"),
+    )
+
+
+def _shape(ds: pydicom.Dataset) -> tuple[int, int]:
+    """Give rows and columns; (0, 0) when the header has none."""
+    return int(ds.get("Rows") or 0), int(ds.get("Columns") or 0)
+
+
+def _with_mask(record: Record, folder: Path, row: Mapping[str, str], ds: pydicom.Dataset, problems: Problems) -> Record:
+    """Add the mask that the row names; one of another size than the image is noted and left out."""
+    if not row.get("mask"):
+        return record
+    path = _path(folder, row["mask"])
+    if path is None:
+        problems.add(Kind.MISSING, row["mask"], f"the mask of {record.id} is not below the folder")
+        return record
+    if not files.sized(path, _shape(ds), problems):
+        return record
+    orientation, _ = pixels.orientation_of(ds)
+    return replace(record, mask=functools.partial(_mask, path, orientation), mask_names=("mask",))
+
+
+def _value(row: Mapping[str, str], label: str, problems: Problems) -> float:
+    """Read one label; what is neither 0, 1 nor empty is noted and unknown."""
+    written = row.get(label, "")
+    if written not in VALUES:
+        problems.add(Kind.LABEL, row["id"], f"{label} {written!r}, 0, 1 or nothing was expected; taken for unknown")
+    return VALUES.get(written, UNKNOWN)
+
+
+def _boxes(row: Mapping[str, str], shape: tuple[int, int], problems: Problems) -> tuple[LabelledBox, ...] | None:
+    """Read the boxes; None without the column or an entry."""
+    if not row.get("boxes"):
+        return None
+    found = []
+    for part in row["boxes"].split(";"):
+        label, _, numbers = part.strip().partition(":")
+        parts = tuple(numbers.split(","))
+        box = nih.box_of(label, parts, shape) if len(parts) == 4 else None
+        if box is None:
+            problems.add(Kind.LABEL, row["id"], f"box {part!r}, label:x,y,width,height within the image was expected")
+        else:
+            found.append(box)
+    return tuple(found)
+
+
+def _mask(path: Path, orientation: Orientation) -> NDArray[np.uint8]:
+    """Read a mask (1, rows, columns) onto the canonical grid."""
+    inside = np.where(files.bits(path) != 0, 255, 0).astype(np.uint8)
+    return np.ascontiguousarray(orientation.to_canonical(inside))[None]
