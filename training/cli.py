@@ -32,14 +32,23 @@ def train(
     data: DataFolder,
     out: RunFolder,
     *,
-    weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors, torchvision layout).")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Initial weights of the encoder: torchvision:NAME or timm:NAME (downloaded), a safetensors file in "
+            "their layout, or the folder of a run or bundle. Without it the network starts at random."
+        ),
+    ] = None,
     earlier: Annotated[Path | None, typer.Option(help="Earlier run whose best weights this one starts from.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after the last whole epoch of a stopped run.")
+    ] = False,
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Train a recipe; the best checkpoint, the metrics and the resolved recipe lie in the run's folder."""
     from training import config, fit
 
-    typer.echo(fit.train(config.read(recipe), data, cache, out, weights=weights, earlier=earlier))
+    typer.echo(fit.train(config.read(recipe), data, cache, out, weights=weights, earlier=earlier, resume=resume))
 
 
 @app.command()
@@ -51,7 +60,8 @@ def export(
     """Write the bundle of a run, with thresholds, temperature and gate from validation; not yet evaluated."""
     from training import export as exporting
 
-    typer.echo(exporting.export(run, data, cache))
+    for folder in exporting.export(run, data, cache):
+        typer.echo(folder)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.inputs import InputSpec
 from models.networks import Architecture
 from training.evaluation.thresholds import Rule
+
+Task = Literal["segmentation", "classification", "findings", "lesion-segmentation"]
+TASKS: tuple[str, ...] = get_args(Task)
 
 
 class Section(BaseModel):
@@ -61,14 +64,22 @@ class Lesions(Section):
 
     gated_by: str | None = None
     """Name of the classification bundle that must find the disease before a mask is given."""
-    positive_part: float = 0.6
-    """Part of the images of an epoch that have a lesion."""
+    positive_part: float = Field(default=0.6, ge=0, le=1)
+    """Part of the images of the first epoch that have a lesion."""
+    last_positive_part: float | None = Field(default=None, ge=0, le=1)
+    """The same of the last epoch; between them it changes linearly. None: no change."""
     images: int = 1000
     """Images an epoch."""
-    loss: Literal["combo", "focal-dice"] = "combo"
-    """"combo" is cross-entropy + Dice, "focal-dice" puts the focal loss in the place of cross-entropy."""
-    cross_entropy_weight: float = 1.0
-    """Weight of the first part of the loss; Dice has 1."""
+    cross_entropy: float = 1.0
+    """Share of the cross-entropy in the loss."""
+    dice: float = 1.0
+    """Share of the Dice of the masks that are not empty."""
+    focal: float = 0.0
+    """Share of the focal loss."""
+    positive_weight: float = 1.0
+    """Weight of a pixel of the lesion in the cross-entropy."""
+    deep_share: float = 0.0
+    """Weight of a network's first masks (`Output.maps`), where it has them, against the last ones."""
     prevalence: float = 0.22
     """At which part of positives the triplet is chosen: that of the challenge."""
 
@@ -129,7 +140,7 @@ class Recipe(Section):
     """Name of the bundle that this recipe makes."""
     version: str
     """Version of that bundle."""
-    task: Literal["segmentation", "classification", "findings", "lesion-segmentation"]
+    task: Task
     """What is trained: lungs and heart, one probability for a child's image, many findings, or masks of a disease."""
     architecture: Architecture
     """A name of models/networks.py."""

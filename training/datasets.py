@@ -16,6 +16,7 @@ from training.cache import Cache
 from training.config import Recipe
 from training.losses import FULL, NEGATIVE, PARTIAL
 from training.order import SeededOrder
+from training.sampling import GroupedOrder, positive_aware
 
 
 class MaskItem(TypedDict):
@@ -199,7 +200,34 @@ def finding_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoade
     return _loader(train, batch, SeededOrder(len(train), seed=recipe.seed)), _loader(val, batch, None)
 
 
-def _loader(items: Dataset, batch: int, order: SeededOrder | None) -> DataLoader:
+def lesion_ids(data: Path, split: splits.Split, name: str) -> tuple[str, ...]:
+    """Give the images whose mask of a finding is known, absence included."""
+    ids = splits.read("nih", split)
+    known = findings.place_known(data, ids, [name])[:, 0] > 0
+    return tuple(one for one, is_known in zip(ids, known, strict=True) if is_known)
+
+
+def lesion_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
+    """Give nih's images with known masks; a stated part of each epoch has a lesion."""
+    if recipe.lesions is None:
+        raise ValueError(f"recipe {recipe.name} has no section `lesions`")
+    source = cache.build(data, "nih", recipe.input, folder)
+    parts, batch = recipe.lesions, recipe.optimisation.batch_size
+    ids = lesion_ids(data, "train", recipe.labels[0])
+    train = FindingDataset(source, data, ids, recipe.labels, Augment(recipe.augmentation))
+    val = FindingDataset(source, data, lesion_ids(data, "val", recipe.labels[0]), recipe.labels, None)
+    order = positive_aware(
+        (train.labels[:, 0] > 0).tolist(),
+        part=parts.positive_part,
+        last_part=parts.last_positive_part,
+        count=parts.images,
+        epochs=recipe.optimisation.epochs,
+        seed=recipe.seed,
+    )
+    return _loader(train, batch, order), _loader(val, batch, None)
+
+
+def _loader(items: Dataset, batch: int, order: SeededOrder | GroupedOrder | None) -> DataLoader:
     """Give batches, in a seeded order and whole ones only for training.
 
     The loader has a generator of its own, so that making it leaves the one that augmentation draws from alone.

@@ -12,17 +12,20 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from models import bundle
 from models.bundle import CARD, WEIGHTS, Manifest, OperatingPoint, write_manifest
 from models.calibration import calibrated
 from models.gate import FeatureStatistics
-from models.runtime import GATE, NETWORK
-from training import cache, findings, gatefit, manifests, predict, splits
+from models.runtime import GATE, NETWORK, Runner
+from training import cache, findings, gatefit, manifests, predict, splits, triplets
 from training.config import Recipe
-from training.datasets import pneumonia_labels
+from training.datasets import lesion_ids, pneumonia_labels
 from training.evaluation import calibrate, thresholds
 from training.evaluation.thresholds import Rule
 from training.tasks import Task
 
+# A pixel of the model grid belongs to the truth when half of it is covered, in 8 bits.
+HALF = 128
 # Beside the chosen one, for information.
 OTHER_RULES = (
     Rule(kind="fixed", value=0.5, name="0.5"),
@@ -51,6 +54,8 @@ def export(run: Path, data: Path, folder: Path) -> tuple[Path, ...]:
             return (_paediatric(run / "bundle", recipe, task, data, folder),)
         case "findings":
             return _findings(run, recipe, task, data, folder)
+        case "lesion-segmentation":
+            return (_lesions(run / "bundle", recipe, task, data, folder),)
     raise ValueError(f"no export for the task {recipe.task}")
 
 
@@ -152,3 +157,34 @@ def _findings(run: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -
         tensors = only_label(network_tensors(task), column, len(recipe.labels))
         written.append(write(run / "bundles" / name, manifest, tensors))
     return tuple(written)
+
+
+def _lesions(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
+    """Write a network that outlines a disease, with its triplet chosen behind the classifier that gates it."""
+    if recipe.lesions is None:
+        raise ValueError(f"recipe {recipe.name} has no section `lesions`")
+    name = recipe.labels[0]
+    ids = lesion_ids(data, "val", name)
+    source = cache.build(data, "nih", recipe.input, folder)
+    rows = source.rows(ids)
+    if source.masks is None:
+        raise ValueError("the cache of nih holds no masks")
+    truth = source.masks[rows, findings.LOCATED[name]] >= HALF
+    probability, _ = predict.segment(task, source.images, rows)
+    allowed = None if recipe.lesions.gated_by is None else _gate_opens(recipe.lesions.gated_by, data, ids, folder)
+    choice = triplets.choose(probability[:, 0], truth, prevalence=recipe.lesions.prevalence, allowed=allowed)
+    manifest = manifests.lesion_manifest(recipe, choice.triplet, manifests.nih_sources(data, ("nih", "siim")))
+    return write(out, manifest, network_tensors(task))
+
+
+def _gate_opens(name: str, data: Path, ids: tuple[str, ...], folder: Path) -> np.ndarray:
+    """Ask the newest shipped classifier `name` about each image (ids,)."""
+    found = [one for one in bundle.find(bundle.shipped()) if one.manifest.name == name]
+    if not found:
+        raise ValueError(f"no shipped bundle {name}: the masks are given only where it is positive; ship it first")
+    gate = found[-1]
+    source = cache.build(data, "nih", gate.manifest.input, folder)
+    runner = Runner(gate, device="cpu", dtype="float32")
+    logits = [runner.run(source.images[row] / np.float32(255)).logits[0] for row in source.rows(ids)]
+    threshold = gate.manifest.operating_point(gate.manifest.labels[0].name).threshold
+    return np.asarray(calibrated(np.array(logits), gate.manifest.calibration) >= threshold)

@@ -9,13 +9,11 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.weight_averaging import EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger
-from safetensors.torch import load_file
-from torch import nn
 
-from training import config
+from training import config, initial
 from training.config import Recipe
-from training.datasets import classification_loaders, finding_loaders, segmentation_loaders
-from training.tasks import ClassificationTask, FindingsTask, SegmentationTask, Task
+from training.datasets import classification_loaders, finding_loaders, lesion_loaders, segmentation_loaders
+from training.tasks import ClassificationTask, FindingsTask, LesionTask, SegmentationTask, Task
 
 
 def task_of(recipe: Recipe) -> Task:
@@ -27,6 +25,8 @@ def task_of(recipe: Recipe) -> Task:
             return ClassificationTask(recipe)
         case "findings":
             return FindingsTask(recipe)
+        case "lesion-segmentation":
+            return LesionTask(recipe)
     raise ValueError(f"no training for the task {recipe.task}")
 
 
@@ -34,6 +34,7 @@ LOADERS = {
     "segmentation": segmentation_loaders,
     "classification": classification_loaders,
     "findings": finding_loaders,
+    "lesion-segmentation": lesion_loaders,
 }
 
 
@@ -48,36 +49,13 @@ class SeededEpochs(Callback):
         torch.manual_seed(self.seed * 1000 + trainer.current_epoch)
 
 
-def start_from(net: nn.Module, weights: Path) -> int:
-    """Fill the encoder from a torchvision safetensors file, all but the ImageNet head; give how many tensors fitted.
-
-    Raises
-    ------
-    ValueError
-        A tensor of the encoder is missing in the file or has another shape.
-    """
-    encoder = net.encoder
-    if not isinstance(encoder, nn.Module):
-        raise ValueError("the network has no encoder")
-    own = encoder.state_dict()
-    given = {key: value.float() for key, value in load_file(weights).items() if not key.startswith("classifier")}
-    wanted = {key for key in own if not key.startswith("classifier")}
-    wrong = sorted(key for key in wanted if key not in given or given[key].shape != own[key].shape)
-    if wrong:
-        raise ValueError(f"{weights.name} does not fit the encoder: {len(wrong)} tensors, the first {wrong[0]}")
-    with torch.no_grad():
-        for key in wanted:
-            own[key].copy_(given[key])
-    return len(wanted)
-
-
 def train(
     recipe: Recipe,
     data: Path,
     cache: Path,
     out: Path,
     *,
-    weights: Path | None = None,
+    weights: str | None = None,
     earlier: Path | None = None,
     resume: bool = False,
 ) -> Path:
@@ -88,7 +66,7 @@ def train(
     data : folder of the data sets (DATA.md).
     cache : folder of decoded arrays, filled where it is not.
     out : folder of this run: resolved recipe, metrics, checkpoints.
-    weights : ImageNet weights of the encoder; None starts at random.
+    weights : initial weights of the encoder (training/initial.py); None starts at random.
     earlier : run whose best weights this one starts from, with a schedule of its own.
     resume : go on after the last whole epoch of a run in `out` that was stopped, to the same result.
     """
@@ -97,7 +75,7 @@ def train(
     lightning.seed_everything(recipe.seed)
     task = task_of(recipe)
     if weights is not None:
-        start_from(task.net, weights)
+        initial.fill(task.net, weights)
     if earlier is not None:
         state = torch.load(earlier / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
         task.load_state_dict(state["state_dict"])

@@ -16,7 +16,7 @@ from models import networks
 from training import findings
 from training.config import Recipe
 from training.datasets import FindingItem, LabelItem, MaskItem
-from training.losses import segmentation_loss
+from training.losses import combo_loss, deep_loss, segmentation_loss
 
 
 class Task(lightning.LightningModule):
@@ -150,6 +150,58 @@ class FindingsTask(Task):
             self.log(f"val_auc_{self.recipe.labels[column]}", mean_auc(logits[:, [column]], labels[:, [column]]))
         self.log("val_loss", weighted_cross_entropy(logits, labels, self.label_weight))
         self.log(self.score, mean_auc(logits[:, chosen], labels[:, chosen]), prog_bar=True)
+
+
+class LesionTask(Task):
+    """Masks of one disease; the score is the mean Dice of the validation images that have it, at 0.5.
+
+    The Dice of an image without a lesion is undefined; `val_silent` is the part of these that stays empty.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        if recipe.lesions is None:
+            raise ValueError(f"recipe {recipe.name} has no section `lesions`")
+        self.parts = recipe.lesions
+        self.place = findings.LOCATED[recipe.labels[0]]
+        self.dice: list[Tensor] = []
+        self.silent: list[Tensor] = []
+
+    def training_step(self, batch: FindingItem, index: int) -> Tensor:
+        """Give the loss of one batch."""
+        target = batch["masks"][:, [self.place]]
+        loss = deep_loss(self(batch["image"]), lambda logits: self._loss(logits, target), share=self.parts.deep_share)
+        self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(target))
+        return loss
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Give the loss of some masks."""
+        parts = self.parts
+        return combo_loss(
+            logits,
+            target,
+            cross_entropy=parts.cross_entropy,
+            dice=parts.dice,
+            focal=parts.focal,
+            positive_weight=parts.positive_weight,
+        )
+
+    def validation_step(self, batch: FindingItem, index: int) -> None:
+        """Collect the Dice of images with a lesion, and the silence of those without."""
+        found = self(batch["image"]).logits[:, 0] > 0
+        truth = batch["masks"][:, self.place] >= 0.5
+        overlap = 2.0 * (found & truth).sum(dim=(1, 2)) / (found.sum(dim=(1, 2)) + truth.sum(dim=(1, 2))).clamp(min=1)
+        positive = truth.any(dim=2).any(dim=1)
+        self.dice.append(overlap[positive])
+        self.silent.append((~found.any(dim=2).any(dim=1)).float()[~positive])
+
+    def on_validation_epoch_end(self) -> None:
+        """Record both means."""
+        dice, silent = torch.cat(self.dice), torch.cat(self.silent)
+        self.dice.clear()
+        self.silent.clear()
+        self.log("val_silent", silent.mean() if len(silent) else float("nan"))
+        self.log(self.score, dice.mean() if len(dice) else 0.0, prog_bar=True)
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:

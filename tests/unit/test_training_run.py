@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from models import bundle as bundles
 from models.inputs import InputSpec
 from models.runtime import GATE, NETWORK, Runner
-from training import config, export, fit, gatefit, manifests, terms
+from training import config, export, fit, gatefit, initial, manifests, terms
 from training.augment import Augment
 from training.cache import Cache
 from training.config import Optimisation, Recipe
@@ -95,13 +95,13 @@ def test_imagenet_weights_fill_the_whole_encoder(tmp_path: Path, name: str) -> N
     state = {key.removeprefix("net."): value.contiguous() for key, value in donor.net.state_dict().items()}
     save_file(state, tmp_path / "weights.safetensors")
     task = fit.task_of(small(name))
-    assert fit.start_from(task.net, tmp_path / "weights.safetensors") == 312
+    assert initial.fill(task.net, str(tmp_path / "weights.safetensors")) == 312
     own = task.net.encoder.state_dict()
     torch.testing.assert_close(own["features.18.0.weight"], state["features.18.0.weight"])
     state.pop("features.18.0.weight")
     save_file(state, tmp_path / "weights.safetensors")
     with pytest.raises(ValueError, match="does not fit"):
-        fit.start_from(task.net, tmp_path / "weights.safetensors")
+        initial.fill(task.net, str(tmp_path / "weights.safetensors"))
 
 
 def test_an_exported_bundle_answers_as_the_network_does(tmp_path: Path) -> None:
