@@ -92,3 +92,16 @@ def ship(
     target = into / f"{found.manifest.name}-{found.manifest.version}"
     shutil.copytree(bundle, target)
     typer.echo(f"{target} {load(target, found.digest).digest}")
+
+
+@app.command("cross-site")
+def cross_site(
+    run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Run of a lungs-heart recipe of one site.")],
+    data: DataFolder,
+    cache: CacheFolder = Path("runs/cache"),
+) -> None:
+    """Test a lungs-heart training of one hospital on all images of the other."""
+    from training.evaluation import cross_site as crossing
+
+    for figure in crossing.evaluate(run, data, cache):
+        typer.echo(f"{figure.name} ({figure.measured_on}): {figure.value:.4f} [{figure.low}, {figure.high}]")

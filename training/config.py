@@ -31,6 +31,8 @@ class Mixture(Section):
     """Children with lung fields in another convention: a partial label (see training/partial.py)."""
     negatives: int = 90
     """Not a frontal chest the right way up: the target is three empty masks."""
+    site: Literal["both", "wingspan", "jsrt"] = "both"
+    """Hospital of the adults. One alone is trained on to see what the other makes of it (cross-site)."""
 
 
 class Findings(Section):

@@ -136,10 +136,19 @@ def as_image(stored: np.ndarray) -> Tensor:
     return torch.from_numpy(stored / np.float32(255))[None]
 
 
+def of_site(ids: tuple[str, ...], site: str) -> tuple[str, ...]:
+    """Keep the ids of one hospital; they begin with its first letter."""
+    return ids if site == "both" else tuple(one for one in ids if one[0] == site[0])
+
+
 def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
     """Give the training mixture and the validation split of the lungs-heart recipe."""
     sets = {name: cache.build(data, name, recipe.input, folder) for name in ("ctr", "kermany", "atrium")}
-    rows = {name: found.rows(splits.read(name, "train")) for name, found in sets.items() if name != "atrium"}
+    site = recipe.mixture.site
+    rows = {
+        "ctr": sets["ctr"].rows(of_site(splits.read("ctr", "train"), site)),
+        "kermany": sets["kermany"].rows(splits.read("kermany", "train")),
+    }
     children = sets["kermany"].masks
     if children is None:
         raise ValueError("the cache of kermany holds no masks")
@@ -166,7 +175,7 @@ def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Data
     order = SeededOrder(len(weights), seed=recipe.seed, weights=weights, count=total)
     batch = recipe.optimisation.batch_size
     train = _loader(ConcatDataset([part for part, _, _ in parts]), batch, order)
-    val_rows = sets["ctr"].rows(splits.read("ctr", "val"))
+    val_rows = sets["ctr"].rows(of_site(splits.read("ctr", "val"), site))
     val: DataLoader = DataLoader(MaskDataset(sets["ctr"], val_rows, FULL, None), batch)
     return train, val
 
