@@ -19,6 +19,7 @@ from models.codes import Code
 from models.errors import BundleRefused
 from models.findings import BundleIdentity
 from models.inputs import InputSpec
+from models.volume import VolumeSpec
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
@@ -186,6 +187,8 @@ class Manifest(Part):
     """Only for lesions."""
     gated_by: str | None = None
     """Name of the classification bundle that must find the disease before this one's masks are given."""
+    volume: VolumeSpec | None = None
+    """Only for volumes, whose `input` then gives normalisation alone."""
     files: dict[str, str]
     """SHA-256, in hex, of every other file, by its path within the bundle."""
 
