@@ -10,7 +10,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from models.networks.boxes import BoxRegressor
 from models.networks.classifiers import Baseline, Classifier, LocatingClassifier, SingleChannel
+from models.networks.detectors import Detector
 from models.networks.double import DoubleSegmenter
 from models.networks.nested import NestedSegmenter
 from models.networks.output import Output
@@ -37,6 +39,8 @@ Architecture = Literal[
     "densenet121-patient",
     "efficientnet_b0-patient",
     "locating-mobilenet_v2",
+    "box-mobilenet_v2",
+    "retinanet-mobilenet_v2",
 ]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 
@@ -75,6 +79,10 @@ def build(architecture: str, labels: int) -> nn.Module:
             return WithPatient(*headless(made), labels)
         case "locating-mobilenet_v2":
             return LocatingClassifier(labels)
+        case "box-mobilenet_v2":
+            return BoxRegressor(labels)
+        case "retinanet-mobilenet_v2":
+            return Detector(labels)
     raise ValueError(f"architecture {architecture!r} is none of {', '.join(ARCHITECTURES)}")
 
 
