@@ -1,0 +1,1 @@
+"""The heart's box by regression, beside the box of the heart's mask."""

@@ -1,0 +1,57 @@
+"""Turn a run into a bundle of the heart's box; its evaluation is added by `training.evaluation`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models import codes
+from models.bundle import Calibration, Coded, IntendedUse, Label, Manifest
+from models.intended_use import FRONTAL_VIEWS
+from training import terms
+from training.boxes import config, loop
+from training.boxes.config import BoxRecipe
+from training.boxes.fit import BoxTask
+from training.export import write
+
+USE = IntendedUse(
+    statement=(
+        "Research use only, not for clinical use. Box around the heart on upright frontal chest radiographs of adults, "
+        "found by regression. It is there for comparison: the box that is given out is that of the heart's mask."
+    ),
+    age_years_from=16,
+    age_years_below=None,
+    age_unknown_allowed=True,
+    views=FRONTAL_VIEWS,
+)
+
+
+def export(run: Path) -> Path:
+    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder."""
+    recipe = config.read(run / "recipe.yaml")
+    task = BoxTask(recipe)
+    loop.fill(task, run)
+    return write(run / "bundle", manifest(recipe), loop.tensors(task))
+
+
+def manifest(recipe: BoxRecipe) -> Manifest:
+    """Describe the bundle."""
+    return Manifest(
+        name=recipe.name,
+        version=recipe.version,
+        task="box",
+        architecture=recipe.architecture,
+        input=recipe.input,
+        labels=(Label(name="heart", code=Coded.of(codes.HEART), colour_rgb=(235, 95, 85)),),
+        operating_points=(),
+        calibration=Calibration(temperature=1.0, method="none"),
+        training_data=(
+            terms.source("wingspan", *terms.trained_on("ctr", prefix="w")),
+            terms.source("jsrt", *terms.trained_on("ctr", prefix="j")),
+            terms.source("imagenet", 0, 0),
+        ),
+        licence="research and education only (JSRT); see training_data for each set",
+        non_commercial=True,
+        evaluation=(),
+        intended_use=USE,
+        files={},
+    )

@@ -1,0 +1,81 @@
+"""Train the box regression: data, network, loss, loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from torchvision.ops import box_iou
+
+from models import networks
+from training import initial
+from training.boxes import config, images, loop
+from training.boxes.augment import BoxAugment
+from training.boxes.config import BoxRecipe
+from training.boxes.images import BoxDataset, BoxItem
+from training.order import SeededOrder
+
+
+class BoxTask(loop.Loop):
+    """Mean squared error of the four edges; the score is the mean intersection over union on the model grid."""
+
+    def __init__(self, recipe: BoxRecipe) -> None:
+        super().__init__(networks.build(recipe.architecture, len(recipe.labels)), recipe.optimisation)
+        self.spec = recipe.input
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give boxes (batch, labels, 4) in [0, 1] of images (batch, 1, size, size) in [0, 1]."""
+        given = networks.three_channels(image, scale=self.spec.scale, offset=self.spec.offset)
+        edges: Tensor = self.net(given).logits
+        return edges
+
+    def training_step(self, batch: BoxItem, index: int) -> Tensor:
+        """Give the loss of one batch."""
+        loss = functional.mse_loss(self(batch["image"]), batch["boxes"] / self.spec.size)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
+        return loss
+
+    def validation_step(self, batch: BoxItem, index: int) -> None:
+        """Record the overlap of found and true boxes."""
+        found, truth = self(batch["image"]).flatten(0, 1) * self.spec.size, batch["boxes"].flatten(0, 1)
+        self.log(loop.SCORE, box_iou(found, truth).diagonal().mean(), on_epoch=True, batch_size=len(found))
+
+
+def train(
+    recipe_path: Path,
+    data: Path,
+    out: Path,
+    *,
+    weights: str | None = None,
+    resume: bool = False,
+    smoke: bool = False,
+) -> Path:
+    """Train a box recipe and give the path of the best checkpoint.
+
+    Parameters
+    ----------
+    data : folder of the data sets (DATA.md).
+    out : folder of this run: resolved recipe, metrics, checkpoints.
+    weights : initial weights of the encoder (training/initial.py); None starts at random.
+    resume : go on after the last whole epoch of a run in `out` that was stopped, to the same result.
+    smoke : the smallest form, for tests.
+    """
+    recipe = config.read(recipe_path)
+    recipe = config.smoke(recipe) if smoke else recipe
+    out.mkdir(parents=True, exist_ok=True)
+    config.write(recipe, out / "recipe.yaml")
+    lightning.seed_everything(recipe.seed)
+    task = BoxTask(recipe)
+    if weights is not None:
+        initial.fill(task.net, weights)
+    batch = recipe.optimisation.batch_size
+    items = BoxDataset(images.hearts(data, "train", recipe.input), BoxAugment(recipe.augmentation))
+    training: DataLoader = DataLoader(
+        items, batch, sampler=SeededOrder(len(items), seed=recipe.seed), drop_last=True, generator=torch.Generator()
+    )
+    validation: DataLoader = DataLoader(BoxDataset(images.hearts(data, "val", recipe.input), None), batch)
+    return loop.fit(task, training, validation, out, seed=recipe.seed, resume=resume)

@@ -1,0 +1,1 @@
+"""The classical baseline: engineered features within the lungs, and gradient boosting."""

@@ -1,0 +1,75 @@
+"""Turn a run into a bundle of boxes of lung opacities; its evaluation is added by `training.evaluation`.
+
+The threshold is the one with the best score of the challenge on validation; the test split is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from models import codes
+from models.bundle import Calibration, Coded, Label, Manifest, OperatingPoint
+from training import manifests, splits, terms
+from training.boxes import images, loop
+from training.boxes.images import BoxedImage
+from training.detection import config
+from training.detection.config import DetectionRecipe
+from training.detection.fit import DetectionTask, detections_of
+from training.detection.metrics import Detections, best_threshold
+from training.export import write
+
+
+def export(run: Path, data: Path) -> Path:
+    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder."""
+    recipe = config.read(run / "recipe.yaml")
+    task = DetectionTask(recipe)
+    loop.fill(task, run)
+    seen = detect(task, images.opacities(data, "val", recipe.input))
+    threshold, score = best_threshold(seen)
+    rule = (
+        f"best score of the RSNA challenge (TP / (TP + FP + FN) over overlaps of 0.4 to 0.75) on {len(seen)} "
+        f"validation images ({sum(len(one.truth) > 0 for one in seen)} with boxes): {score:.3f}"
+    )
+    point = OperatingPoint(label=recipe.labels[0], threshold=threshold, rule=rule)
+    return write(run / "bundle", manifest(recipe, point, data), loop.tensors(task))
+
+
+def detect(task: DetectionTask, given: Sequence[BoxedImage]) -> list[Detections]:
+    """Run the network; boxes are on the grid of the image files."""
+    patient = splits.patients("nih")
+    seen: list[Detections] = []
+    with torch.inference_mode():
+        for one in given:
+            rows = task(torch.from_numpy(one.image / 255.0).float()[None, None])[0].numpy()
+            rows[:, :4] = images.to_image(rows[:, :4], one.letterbox)
+            seen.append(detections_of(rows, one.boxes, patient[one.id]))
+    return seen
+
+
+def manifest(recipe: DetectionRecipe, point: OperatingPoint, data: Path) -> Manifest:
+    """Describe the bundle."""
+    read = {row["id"] for row in splits.read_table(data, "nih") if row["rsna_class"]}
+    counts = terms.counted("nih", read.intersection(splits.read("nih", "train")))
+    return Manifest(
+        name=recipe.name,
+        version=recipe.version,
+        task="detection",
+        architecture=recipe.architecture,
+        input=recipe.input,
+        labels=(Label(name="pneumonia", code=Coded.of(codes.PNEUMONIA), colour_rgb=(235, 140, 60)),),
+        operating_points=(point,),
+        calibration=Calibration(temperature=1.0, method="none: scores of the detector are no probabilities"),
+        training_data=(
+            terms.source("nih", *counts),
+            terms.source("rsna", *counts),
+            terms.source("imagenet", 0, 0),
+        ),
+        licence=manifests.NIH_LICENCE,
+        non_commercial=True,
+        evaluation=(),
+        intended_use=manifests.adult_use("Boxes around lung opacities that radiologists hold for a possible pneumonia"),
+        files={},
+    )
