@@ -58,6 +58,11 @@ class Cache:
             np.load(masks, mmap_mode="r") if masks.exists() else None,
         )
 
+    def present(self, ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Keep the ids that this cache has: a committed split may name more than the data at hand."""
+        here = set(self.ids)
+        return tuple(one for one in ids if one in here)
+
     def rows(self, ids: tuple[str, ...]) -> list[int]:
         """Give the positions of `ids`."""
         place = {name: index for index, name in enumerate(self.ids)}

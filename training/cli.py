@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 RecipePath = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Recipe (training/recipes/*.yaml).")]
 DataFolder = Annotated[Path, typer.Option("--data", envvar="HILUM_DATA", help="Folder of the data sets.")]
 CacheFolder = Annotated[Path, typer.Option("--cache", help="Folder of decoded arrays.")]
+EvaluatedSplit = Literal["test", "val"]
 RunFolder = Annotated[Path, typer.Option("--out", help="Folder of this run.")]
 
 
@@ -40,6 +41,7 @@ def train(
         ),
     ] = None,
     earlier: Annotated[Path | None, typer.Option(help="Earlier run whose best weights this one starts from.")] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Try every part of the recipe within a minute.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on after the last whole epoch of a stopped run.")
     ] = False,
@@ -48,7 +50,8 @@ def train(
     """Train a recipe; the best checkpoint, the metrics and the resolved recipe lie in the run's folder."""
     from training import config, fit
 
-    typer.echo(fit.train(config.read(recipe), data, cache, out, weights=weights, earlier=earlier, resume=resume))
+    chosen = config.smoke(config.read(recipe)) if smoke else config.read(recipe)
+    typer.echo(fit.train(chosen, data, cache, out, weights=weights, earlier=earlier, resume=resume))
 
 
 @app.command()
@@ -68,14 +71,34 @@ def export(
 def evaluate(
     bundle: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of an exported bundle.")],
     data: DataFolder,
+    *,
+    split: Annotated[EvaluatedSplit, typer.Option(help="val leaves test unread; only with --out.")] = "test",
+    out: Annotated[Path | None, typer.Option(help="Write here and leave the bundle as it is.")] = None,
+    pictures: Annotated[
+        bool, typer.Option(help="Draw images beneath outlines and heat maps (only with --out).")
+    ] = False,
+    companions: Annotated[
+        Path | None, typer.Option(help="Bundles that serve with this one (default: the shipped).")
+    ] = None,
+    also: Annotated[list[Path] | None, typer.Option(help="report.json of the recipe trained at one site.")] = None,
+    truth: Annotated[
+        str | None, typer.Option(help="Truth of training/evaluation/truths.py (default: the bundle's).")
+    ] = None,
 ) -> None:
-    """Evaluate a bundle on the test split and complete its report, plots, card and manifest."""
-    from training import evaluate as evaluating
+    """Evaluate a bundle of any task and complete its report, plots, page, card and manifest."""
+    from training.evaluation import run as running
 
-    done = evaluating.evaluate(bundle, data)
-    for figure in done.manifest.evaluation:
+    if out is None and (split != "test" or pictures):
+        raise typer.BadParameter("a bundle holds figures of the test split and no pictures: give --out")
+    if out is None:
+        done = running.complete(bundle, data, companions=companions, also=also or (), truth=truth)
+        found, last = done.manifest.evaluation, done.digest
+    else:
+        outcome = running.aside(bundle, data, out, split=split, companions=companions, pictures=pictures, truth=truth)
+        found, last = tuple(outcome.figures), str(out)
+    for figure in found:
         typer.echo(f"{figure.name} ({figure.measured_on}): {figure.value:.4f} [{figure.low}, {figure.high}]")
-    typer.echo(done.digest)
+    typer.echo(last)
 
 
 @app.command()

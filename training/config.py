@@ -182,3 +182,16 @@ def read(path: Path) -> Recipe:
 def write(recipe: Recipe, path: Path) -> None:
     """Save the resolved recipe, defaults included."""
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """Give the one-minute form: every part of the recipe, on small pictures, for two epochs. It learns nothing."""
+    few = {"ctr": 4, "kermany": 2, "negatives": 2}
+    changes: dict[str, object] = {
+        "input": recipe.input.model_copy(update={"size": 64}),
+        "mixture": recipe.mixture.model_copy(update=few),
+        "optimisation": recipe.optimisation.model_copy(update={"epochs": 2, "batch_size": 4, "precision": "32-true"}),
+    }
+    if recipe.lesions is not None:
+        changes["lesions"] = recipe.lesions.model_copy(update={"images": 8, "gated_by": None})
+    return recipe.model_copy(update=changes)

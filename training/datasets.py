@@ -146,8 +146,8 @@ def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Data
     sets = {name: cache.build(data, name, recipe.input, folder) for name in ("ctr", "kermany", "atrium")}
     site = recipe.mixture.site
     rows = {
-        "ctr": sets["ctr"].rows(of_site(splits.read("ctr", "train"), site)),
-        "kermany": sets["kermany"].rows(splits.read("kermany", "train")),
+        "ctr": sets["ctr"].rows(sets["ctr"].present(of_site(splits.read("ctr", "train"), site))),
+        "kermany": sets["kermany"].rows(sets["kermany"].present(splits.read("kermany", "train"))),
     }
     children = sets["kermany"].masks
     if children is None:
@@ -175,7 +175,7 @@ def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Data
     order = SeededOrder(len(weights), seed=recipe.seed, weights=weights, count=total)
     batch = recipe.optimisation.batch_size
     train = _loader(ConcatDataset([part for part, _, _ in parts]), batch, order)
-    val_rows = sets["ctr"].rows(of_site(splits.read("ctr", "val"), site))
+    val_rows = sets["ctr"].rows(sets["ctr"].present(of_site(splits.read("ctr", "val"), site)))
     val: DataLoader = DataLoader(MaskDataset(sets["ctr"], val_rows, FULL, None), batch)
     return train, val
 
@@ -191,7 +191,7 @@ def classification_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Da
     source = cache.build(data, "kermany", recipe.input, folder)
     loaders: list[DataLoader] = []
     for split in ("train", "val"):
-        ids = splits.read("kermany", split)
+        ids = source.present(splits.read("kermany", split))
         training = split == "train"
         augment = Augment(recipe.augmentation) if training else None
         items = LabelDataset(source, source.rows(ids), pneumonia_labels(data, ids), augment)
@@ -204,14 +204,16 @@ def finding_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoade
     """Give the training and the validation split of nih."""
     source = cache.build(data, "nih", recipe.input, folder)
     batch = recipe.optimisation.batch_size
-    train = FindingDataset(source, data, splits.read("nih", "train"), recipe.labels, Augment(recipe.augmentation))
-    val = FindingDataset(source, data, splits.read("nih", "val"), recipe.labels, None)
+    train = FindingDataset(
+        source, data, source.present(splits.read("nih", "train")), recipe.labels, Augment(recipe.augmentation)
+    )
+    val = FindingDataset(source, data, source.present(splits.read("nih", "val")), recipe.labels, None)
     return _loader(train, batch, SeededOrder(len(train), seed=recipe.seed)), _loader(val, batch, None)
 
 
-def lesion_ids(data: Path, split: splits.Split, name: str) -> tuple[str, ...]:
+def lesion_ids(data: Path, source: Cache, split: splits.Split, name: str) -> tuple[str, ...]:
     """Give the images whose mask of a finding is known, absence included."""
-    ids = splits.read("nih", split)
+    ids = source.present(splits.read("nih", split))
     known = findings.place_known(data, ids, [name])[:, 0] > 0
     return tuple(one for one, is_known in zip(ids, known, strict=True) if is_known)
 
@@ -222,9 +224,9 @@ def lesion_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
     source = cache.build(data, "nih", recipe.input, folder)
     parts, batch = recipe.lesions, recipe.optimisation.batch_size
-    ids = lesion_ids(data, "train", recipe.labels[0])
+    ids = lesion_ids(data, source, "train", recipe.labels[0])
     train = FindingDataset(source, data, ids, recipe.labels, Augment(recipe.augmentation))
-    val = FindingDataset(source, data, lesion_ids(data, "val", recipe.labels[0]), recipe.labels, None)
+    val = FindingDataset(source, data, lesion_ids(data, source, "val", recipe.labels[0]), recipe.labels, None)
     order = positive_aware(
         (train.labels[:, 0] > 0).tolist(),
         part=parts.positive_part,

@@ -128,8 +128,8 @@ def _lungs_heart(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path
 
 def _paediatric(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
     """Write the children's classifier."""
-    ids = splits.read("kermany", "val")
     source = cache.build(data, "kermany", recipe.input, folder)
+    ids = source.present(splits.read("kermany", "val"))
     logits = predict.classify(task, source.images, source.rows(ids))[:, 0]
     truth = pneumonia_labels(data, ids)[:, 0].numpy() > 0.5
     calibration = calibrate.by_temperature(logits, truth)
@@ -139,8 +139,8 @@ def _paediatric(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path)
 
 def _findings(run: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> tuple[Path, ...]:
     """Cut one bundle for each finding out of a training on many."""
-    ids = splits.read("nih", "val")
     source = cache.build(data, "nih", recipe.input, folder)
+    ids = source.present(splits.read("nih", "val"))
     logits = predict.classify(task, source.images, source.rows(ids))
     truth = findings.labels(data, ids, recipe.labels)
     written: list[Path] = []
@@ -164,8 +164,8 @@ def _lesions(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) ->
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
     name = recipe.labels[0]
-    ids = lesion_ids(data, "val", name)
     source = cache.build(data, "nih", recipe.input, folder)
+    ids = lesion_ids(data, source, "val", name)
     rows = source.rows(ids)
     if source.masks is None:
         raise ValueError("the cache of nih holds no masks")

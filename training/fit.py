@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from training import config, initial
 from training.config import Recipe
 from training.datasets import classification_loaders, finding_loaders, lesion_loaders, segmentation_loaders
+from training.quiet import expected_warnings
 from training.tasks import ClassificationTask, FindingsTask, LesionTask, SegmentationTask, Task
 
 
@@ -86,9 +87,11 @@ def train(
         mode="max",
         filename="best",
         enable_version_counter=False,
-        save_last=True,
     )
-    last = out / "checkpoints" / "last.ckpt"
+    # Its own `save_last` would only follow better scores.
+    last = ModelCheckpoint(
+        out / "checkpoints", filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+    )
     trainer = lightning.Trainer(
         max_epochs=recipe.optimisation.epochs,
         precision=recipe.optimisation.precision,
@@ -96,14 +99,18 @@ def train(
             SeededEpochs(recipe.seed),
             *_averaging(recipe),
             best,
+            last,
             EarlyStopping(Task.score, mode="max", patience=recipe.optimisation.patience),
         ],
-        logger=CSVLogger(out, name="", version=""),
+        logger=CSVLogger(out, name="metrics"),
         log_every_n_steps=10,
         enable_model_summary=False,
         gradient_clip_val=5.0,
     )
-    trainer.fit(task, training, validation, ckpt_path=last if resume and last.exists() else None, weights_only=True)
+    stopped = out / "checkpoints" / "last.ckpt"
+    start = stopped if resume and stopped.exists() else None
+    with expected_warnings():
+        trainer.fit(task, training, validation, ckpt_path=start, weights_only=True)
     return Path(best.best_model_path)
 
 

@@ -50,7 +50,7 @@ def fit(task: Task, recipe: Recipe, data: Path, folder: Path) -> FittedGate:
     statistics = statistics_of(_training_features(task, sets))
     seen: dict[str, list[Observation]] = {}
     for name in SETS:
-        rows = sets[name].rows(splits.read(name, "val"))
+        rows = sets[name].rows(sets[name].present(splits.read(name, "val")))
         seen[name] = observations(task, sets[name].images, rows, statistics)
     settings = limits([one for group in seen.values() for one in group])
     rates = [(f"{name} val", accepted(group, settings), len(group)) for name, group in seen.items()]
@@ -133,7 +133,11 @@ def broken_rules(seen: list[Observation], settings: GateSettings) -> dict[str, i
 
 def negative_pictures(sets: dict[str, cache.Cache]) -> dict[str, NDArray[np.uint8]]:
     """Make pictures that are to be refused from validation images, with a generator of their own."""
-    chests = [sets[name].images[row] for name in SETS for row in sets[name].rows(splits.read(name, "val"))[:60]]
+    chests = [
+        sets[name].images[row]
+        for name in SETS
+        for row in sets[name].rows(sets[name].present(splits.read(name, "val")))[:60]
+    ]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(splits.SEED)
         made = {
@@ -161,7 +165,7 @@ def _training_features(task: Task, sets: dict[str, cache.Cache]) -> Float:
     """Give the features of an evenly spaced part of each training split."""
     parts: list[Float] = []
     for name in SETS:
-        chosen = sets[name].rows(fitted_ids(name))
+        chosen = sets[name].rows(sets[name].present(fitted_ids(name)))
         for start in range(0, len(chosen), 64):
             parts.append(predict.segment(task, sets[name].images, chosen[start : start + 64])[1])
     return np.concatenate(parts)

@@ -1,0 +1,77 @@
+"""Every recipe runs end to end on the CPU in its smoke form: train, export, load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from models import bundle
+from models.runtime import Runner
+from tests import training_data
+from tests.peers import wait_for
+from training import config
+from training.cli import app
+
+RECIPES = Path(config.__file__).parent / "recipes"
+CORE = sorted(p for p in RECIPES.glob("*.yaml") if yaml.safe_load(p.read_text())["task"] in config.TASKS)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return training_data.write(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def training(*arguments: object) -> str:
+    outcome = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.output
+
+
+def kill_after_the_first_epoch(recipe: Path, data: Path, cache: Path, run: Path) -> None:
+    command = [sys.executable, "-m", "training", "train", recipe, "--data", data, "--cache", cache, "--out", run]
+    process = subprocess.Popen([str(each) for each in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: (run / "checkpoints" / "last.ckpt").exists() or process.poll() is not None, timeout_s=120)
+    process.kill()
+    process.wait()
+    assert (run / "checkpoints" / "last.ckpt").exists()
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("recipe", CORE, ids=lambda path: path.stem)
+def test_a_recipe_trains_and_becomes_bundles_that_load(recipe: Path, data: Path, cache: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    training("train", recipe, "--data", data, "--cache", cache, "--out", run, "--smoke")
+    assert list(run.glob("metrics/*/metrics.csv"))
+    exported = training("export", run, "--data", data, "--cache", cache).split()
+    assert exported
+    for folder in exported:
+        found = bundle.load(Path(folder))
+        answer = Runner(found, device="cpu", dtype="float32").run(torch.rand(64, 64).numpy())
+        assert answer.logits.shape[0] == len(found.manifest.labels)
+
+
+def test_a_killed_run_resumes_to_the_same_weights(data: Path, cache: Path, tmp_path: Path) -> None:
+    recipe = yaml.safe_load((RECIPES / "nih-findings.yaml").read_text())
+    resolved = tmp_path / "recipe.yaml"
+    config.write(config.smoke(config.Recipe.model_validate(recipe)), resolved)
+    arguments = ("--data", data, "--cache", cache)
+    training("train", resolved, *arguments, "--out", tmp_path / "whole")
+    kill_after_the_first_epoch(resolved, data, cache, tmp_path / "stopped")
+    training("train", resolved, *arguments, "--out", tmp_path / "stopped", "--resume")
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
