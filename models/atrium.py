@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from models.bundle import Bundle, Label
+from models.codes import Code
 from models.errors import BundleRefused
 from models.findings import BundleIdentity
 from models.networks.volumes import build_volume
@@ -33,6 +34,8 @@ from models.volume import (
     resampled,
 )
 
+LEFT_ATRIUM = Code("82471001", "SCT", "Left atrium")
+"""PS3.16 CID 7151; its category is Anatomical Structure."""
 _FIELD_SLACK = 1.2
 """How much larger than the training volumes a series may be and still be taken as a whole."""
 _MOVES = 3

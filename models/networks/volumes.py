@@ -11,10 +11,9 @@ from torch.nn import functional
 from models.networks.output import Output
 from models.networks.segmenters import Segmenter
 
-VolumeArchitecture = Literal["unet3d-8", "unet3d-16", "unet3d-tiny", "unet2d-mobilenet_v2"]
+VolumeArchitecture = Literal["unet3d-16", "unet3d-tiny", "unet2d-mobilenet_v2"]
 VOLUME_ARCHITECTURES: tuple[str, ...] = get_args(VolumeArchitecture)
 CHANNELS: dict[str, tuple[int, ...]] = {
-    "unet3d-8": (8, 24, 48, 96),
     "unet3d-16": (16, 32, 64, 128),
     "unet3d-tiny": (4, 8),
 }
@@ -39,18 +38,23 @@ def build_volume(architecture: str, labels: int) -> nn.Module:
 
 
 class VolumeUnet(nn.Module):
-    """A 3-D U-Net: two convolutions a level, group norm, halving by the largest of eight, doubling by transposition.
+    """A 3-D U-Net: two convolutions a level, halving by the largest of eight, doubling by transposition.
 
-    Group norm does not depend on the batch, which holds two patches only.
+    Group norm does not depend on the batch, which holds two patches only. The finest level has one convolution on
+    either side: 0.35 instead of 0.52 s a step of two patches of 48 x 40 x 56 voxels (one core, bf16).
     """
 
     def __init__(self, channels: tuple[int, ...], labels: int) -> None:
         super().__init__()
         inputs = (1, *channels[:-1])
-        self.down = nn.ModuleList(_pair(i, o) for i, o in zip(inputs, channels, strict=True))
+        self.down = nn.ModuleList(
+            _convolved(i, o, 1 if level == 0 else 2) for level, (i, o) in enumerate(zip(inputs, channels, strict=True))
+        )
         pairs = list(zip(channels[1:], channels[:-1], strict=True))
         self.raise_ = nn.ModuleList(nn.ConvTranspose3d(deep, fine, 2, stride=2) for deep, fine in pairs)
-        self.up = nn.ModuleList(_pair(2 * fine, fine) for _, fine in pairs)
+        self.up = nn.ModuleList(
+            _convolved(2 * fine, fine, 1 if level == 0 else 2) for level, (_, fine) in enumerate(pairs)
+        )
         self.head = nn.Conv3d(channels[0], labels, 1)
 
     def forward(self, patch: Tensor) -> Output:
@@ -74,10 +78,10 @@ class SliceUnet(Segmenter):
         return Output(out.logits[:, :, None], features=out.features)
 
 
-def _pair(inputs: int, outputs: int) -> nn.Sequential:
-    """Make two convolutions, each with its norm and activation."""
+def _convolved(inputs: int, outputs: int, times: int) -> nn.Sequential:
+    """Make convolutions, each with its norm and activation."""
     steps: list[nn.Module] = []
-    for channels in (inputs, outputs):
+    for channels in (inputs, outputs)[:times]:
         steps += [
             nn.Conv3d(channels, outputs, 3, padding=1, bias=False),
             nn.GroupNorm(_GROUPS, outputs),
