@@ -1,4 +1,4 @@
-"""Analyse one chest radiograph: gate, intended use, lungs and heart, measurements, findings.
+"""Analyse one chest radiograph: gate, intended use, findings, lungs and heart, measurements, outlines of diseases.
 
 Research use only, not for clinical use.
 """
@@ -6,15 +6,16 @@ Research use only, not for clinical use.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import anatomy, codes, gate, intended_use
+from models import anatomy, codes, gate, intended_use, outlines
 from models.anatomy import Anatomy, Size
 from models.bundle import Bundle, GateSettings, Label
+from models.calibration import calibrated
 from models.codes import Code
 from models.errors import BundleRefused
 from models.findings import (
@@ -22,17 +23,41 @@ from models.findings import (
     BundleIdentity,
     Finding,
     Gate,
+    HeatMap,
     ImageFindings,
     Measurement,
     NotComputed,
     NotComputedReason,
     Segment,
 )
-from models.inputs import ModelInput, prepare
+from models.heatmap import heat_map
+from models.inputs import InputSpec, ModelInput, prepare
 from models.pixels import Radiograph
 from models.runtime import Dtype, Runner
 
 RIGHT_LUNG, LEFT_LUNG, HEART = "right-lung", "left-lung", "heart"
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One image that passed the gate: its lungs, the inputs made of it so far, and what its header says."""
+
+    radiograph: Radiograph
+    anatomy: Anatomy
+    inputs: dict[InputSpec, ModelInput]
+    age_years: float | None
+    view: str | None
+
+    def refusal(self, bundle: Bundle) -> NotComputed | None:
+        """Give why a bundle is not intended for the image."""
+        return intended_use.refusal(bundle, age_years=self.age_years, view=self.view)
+
+    def given(self, bundle: Bundle) -> ModelInput:
+        """Give the input of a bundle, made once for all that take the same."""
+        spec = bundle.manifest.input
+        if spec not in self.inputs:
+            self.inputs[spec] = prepare(self.radiograph, spec, anatomy.lung_box(self.anatomy))
+        return self.inputs[spec]
 
 
 @dataclass(frozen=True)
@@ -45,11 +70,12 @@ class Segmentation:
 
 
 class ChestAnalyser:
-    """The networks of one process: one segmenter, which the gate looks through, and any number of classifiers."""
+    """The networks of one process: a segmenter, which the gate looks through, classifiers, and outlines of diseases."""
 
-    def __init__(self, segmenter: Runner, classifiers: tuple[Runner, ...]) -> None:
+    def __init__(self, segmenter: Runner, classifiers: tuple[Runner, ...], outliners: tuple[Runner, ...] = ()) -> None:
         self._segmenter = segmenter
         self._classifiers = classifiers
+        self._outliners = outliners
 
     @classmethod
     def load(
@@ -59,7 +85,8 @@ class ChestAnalyser:
 
         Parameters
         ----------
-        bundles : exactly one of them segments lungs and heart and has a gate.
+        bundles : exactly one of them segments lungs and heart and has a gate; those that are not for chest radiographs
+            are left out.
         device : a torch device, "cpu" or "cuda:0".
         dtype : "bfloat16" runs under autocast; weights and results stay float32.
         threads : torch's threads in this process; 0 leaves them.
@@ -67,25 +94,34 @@ class ChestAnalyser:
         Raises
         ------
         BundleRefused
-            There is not exactly one segmenter with a gate, or weights do not fit.
+            There is not exactly one segmenter with a gate, a threshold or the classifier of an outline is not named,
+            or weights do not fit.
         """
         if threads > 0:
             torch.set_num_threads(threads)
-        runners = [Runner(bundle, device=device, dtype=dtype) for bundle in bundles]
-        segmenters = [runner for runner in runners if runner.bundle.manifest.task == "segmentation"]
+        usable = [bundle for bundle in bundles if bundle.manifest.task in intended_use.CHEST_TASKS]
+        by_task: dict[str, list[Runner]] = {task: [] for task in intended_use.CHEST_TASKS}
+        for bundle in usable:
+            _check_thresholds(bundle)
+            by_task[bundle.manifest.task].append(Runner(bundle, device=device, dtype=dtype))
+        segmenters = by_task["segmentation"]
         if len(segmenters) != 1:
             raise BundleRefused(f"{len(segmenters)} bundles segment lungs and heart, exactly one was expected")
         _check_segmenter(segmenters[0])
-        return cls(segmenters[0], tuple(runner for runner in runners if runner is not segmenters[0]))
+        return cls(segmenters[0], tuple(by_task["classification"]), tuple(by_task["lesion-segmentation"]))
 
     @property
     def identities(self) -> tuple[BundleIdentity, ...]:
         """Every bundle in use, the segmenter first."""
-        return tuple(runner.bundle.identity for runner in (self._segmenter, *self._classifiers))
+        return tuple(runner.bundle.identity for runner in self._runners)
+
+    @property
+    def _runners(self) -> tuple[Runner, ...]:
+        return self._segmenter, *self._classifiers, *self._outliners
 
     def warm_up(self) -> None:
         """Run every network once, so that the first study does not pay for allocation and kernel choice."""
-        for runner in (self._segmenter, *self._classifiers):
+        for runner in self._runners:
             size = runner.bundle.manifest.input.size
             runner.run(np.zeros((size, size), np.float32))
 
@@ -105,7 +141,13 @@ class ChestAnalyser:
         return gate.judge(self.segment(radiograph).seen, _settings(self._segmenter.bundle))
 
     def analyse(
-        self, radiograph: Radiograph, *, sop_instance_uid: str, age_years: float | None, view: str | None
+        self,
+        radiograph: Radiograph,
+        *,
+        sop_instance_uid: str,
+        age_years: float | None,
+        view: str | None,
+        heat_maps: bool = False,
     ) -> ImageFindings:
         """Analyse one image.
 
@@ -114,6 +156,7 @@ class ChestAnalyser:
         sop_instance_uid : of the source image, carried into the result.
         age_years : at the time of the study; None is unknown.
         view : View Position (0018,5101); None is unknown.
+        heat_maps : also give a heat map of every finding that is present.
 
         Returns
         -------
@@ -126,47 +169,58 @@ class ChestAnalyser:
         verdict = gate.judge(segmentation.seen, _settings(self._segmenter.bundle))
         if not verdict.passed:
             return ImageFindings(sop_instance_uid, verdict, pixel_notes=radiograph.notes)
-        findings, refused = self._classify(radiograph, segmentation.given, age_years=age_years, view=view)
-        refusal = intended_use.refusal(self._segmenter.bundle, age_years=age_years, view=view)
-        if refusal is not None:
-            return ImageFindings(
-                sop_instance_uid,
-                verdict,
-                findings=findings,
-                not_computed=(refusal, *refused),
-                pixel_notes=radiograph.notes,
-            )
         shape = self.anatomy_of(segmentation, radiograph)
-        size = anatomy.measure(shape)
-        notes = radiograph.notes
-        if age_years is None:
-            notes += (f"age unknown: {intended_use.age_range(self._segmenter.bundle.manifest.intended_use)} assumed",)
-        return ImageFindings(
-            sop_instance_uid,
-            verdict,
-            findings=findings,
+        image = _Image(radiograph, shape, {self._segmenter.bundle.manifest.input: segmentation.given}, age_years, view)
+        found = ImageFindings(sop_instance_uid, verdict, pixel_notes=radiograph.notes)
+        return self._outline(image, self._measure(image, self._classify(image, found, heat_maps=heat_maps)))
+
+    def _classify(self, image: _Image, found: ImageFindings, *, heat_maps: bool) -> ImageFindings:
+        """Ask every classifier that may be asked."""
+        for runner in self._classifiers:
+            refusal = image.refusal(runner.bundle)
+            if refusal is not None:
+                found = replace(found, not_computed=(*found.not_computed, refusal))
+                continue
+            given = image.given(runner.bundle)
+            answers = _findings(runner, given)
+            maps = tuple(_heat_map(runner, image, n) for n, one in enumerate(answers) if heat_maps and one.present)
+            found = replace(found, findings=found.findings + answers, heat_maps=found.heat_maps + maps)
+        return found
+
+    def _measure(self, image: _Image, found: ImageFindings) -> ImageFindings:
+        """Give lungs and heart where they are intended for the patient; the gate has used them at any age."""
+        bundle, shape, radiograph = self._segmenter.bundle, image.anatomy, image.radiograph
+        refusal = image.refusal(bundle)
+        if refusal is not None:
+            return replace(found, not_computed=(refusal, *found.not_computed))
+        notes = found.pixel_notes
+        if image.age_years is None:
+            notes += (f"age unknown: {intended_use.age_range(bundle.manifest.intended_use)} assumed",)
+        return replace(
+            found,
             segments=self._segments(shape, radiograph),
-            measurements=measurements(size, radiograph, self._segmenter.bundle.identity),
+            measurements=measurements(anatomy.measure(shape), radiograph, bundle.identity),
             heart_box=None if shape.heart is None else anatomy.bounding_box(radiograph.to_source(shape.heart)),
-            not_computed=refused,
             pixel_notes=notes,
         )
 
-    def _classify(
-        self, radiograph: Radiograph, given: ModelInput, *, age_years: float | None, view: str | None
-    ) -> tuple[tuple[Finding, ...], tuple[NotComputed, ...]]:
-        """Ask every classifier that may be asked; `given` is the segmenter's input, reused where it is the same."""
-        findings: list[Finding] = []
-        refused: list[NotComputed] = []
-        for runner in self._classifiers:
-            refusal = intended_use.refusal(runner.bundle, age_years=age_years, view=view)
+    def _outline(self, image: _Image, found: ImageFindings) -> ImageFindings:
+        """Outline the diseases that were found."""
+        for runner in self._outliners:
+            bundle = runner.bundle
+            refusal = image.refusal(bundle) or outlines.refusal(bundle, found.findings)
             if refusal is not None:
-                refused.append(refusal)
+                found = replace(found, not_computed=(*found.not_computed, refusal))
                 continue
-            spec = runner.bundle.manifest.input
-            same = spec == self._segmenter.bundle.manifest.input
-            findings.extend(_findings(runner, given if same else prepare(radiograph, spec)))
-        return tuple(findings), tuple(refused)
+            done = outlines.outline(runner, image.given(bundle), image.radiograph, image.anatomy, found.findings)
+            found = replace(
+                found,
+                findings=outlines.located(found.findings, bundle, done.segments),
+                segments=found.segments + done.segments,
+                measurements=found.measurements + done.measurements,
+                not_outlined=found.not_outlined + done.not_outlined,
+            )
+        return found
 
     def anatomy_of(self, segmentation: Segmentation, radiograph: Radiograph) -> Anatomy:
         """Bring the probabilities to the canonical grid, cut them there and clean them."""
@@ -182,8 +236,7 @@ class ChestAnalyser:
 
     def lungs_of(self, segmentation: Segmentation, radiograph: Radiograph) -> Box | None:
         """Give the box around both lungs on the canonical grid; None unless both were found."""
-        shape = self.anatomy_of(segmentation, radiograph)
-        return anatomy.lung_box(shape)
+        return anatomy.lung_box(self.anatomy_of(segmentation, radiograph))
 
     def _segments(self, shape: Anatomy, radiograph: Radiograph) -> tuple[Segment, ...]:
         """Give what was found, on the source grid."""
@@ -202,7 +255,7 @@ def measurements(size: Size, radiograph: Radiograph, bundle: BundleIdentity) -> 
     """
     spacing = radiograph.spacing_mm
     across = (codes.PIXEL, 1.0) if spacing is None else (codes.MILLIMETRE, spacing[1])
-    area = (codes.SQUARE_PIXEL, 1.0) if spacing is None else (codes.SQUARE_CENTIMETRE, spacing[0] * spacing[1] / 100)
+    area = outlines.area_unit(radiograph)
     ratio = (codes.RATIO, 1.0)
     rows: tuple[tuple[str, Code, float | None, tuple[Code, float], Code | None, Code | None], ...] = (
         ("cardiothoracic ratio", codes.CARDIOTHORACIC_RATIO, size.cardiothoracic_ratio, ratio, codes.HEART, None),
@@ -219,13 +272,11 @@ def measurements(size: Size, radiograph: Radiograph, bundle: BundleIdentity) -> 
 
 
 def _check_segmenter(runner: Runner) -> None:
-    """Refuse a segmenter that lacks a label, its threshold, or the gate."""
+    """Refuse a segmenter that lacks a label or the gate."""
     manifest = runner.bundle.manifest
     names = tuple(label.name for label in manifest.labels)
     if names != (RIGHT_LUNG, LEFT_LUNG, HEART):
         raise BundleRefused(f"bundle {manifest.name} segments {names}, {(RIGHT_LUNG, LEFT_LUNG, HEART)} was expected")
-    for name in names:
-        manifest.operating_point(name)
     if manifest.gate is None or runner.statistics is None:
         raise BundleRefused(f"bundle {manifest.name} has no gate")
 
@@ -237,11 +288,20 @@ def _settings(bundle: Bundle) -> GateSettings:
     return bundle.manifest.gate
 
 
-def _findings(runner: Runner, given: ModelInput) -> list[Finding]:
+def _check_thresholds(bundle: Bundle) -> None:
+    """Refuse a bundle that cannot decide about one of its labels, or outlines a disease whoever found it."""
+    manifest = bundle.manifest
+    if manifest.postprocessing is None:
+        for label in manifest.labels:
+            manifest.operating_point(label.name)
+    if manifest.task == "lesion-segmentation" and manifest.gated_by is None:
+        raise BundleRefused(f"bundle {manifest.name} names no classifier that must find the disease first")
+
+
+def _findings(runner: Runner, given: ModelInput) -> tuple[Finding, ...]:
     """Run one classifier."""
     manifest = runner.bundle.manifest
-    logits = runner.run(given.image).logits
-    probabilities = _sigmoid(logits / np.float32(manifest.calibration.temperature))
+    probabilities = calibrated(runner.run(given.image).logits, manifest.calibration)
     found: list[Finding] = []
     for label, probability in zip(manifest.labels, probabilities, strict=True):
         point = manifest.operating_point(label.name)
@@ -255,7 +315,14 @@ def _findings(runner: Runner, given: ModelInput) -> list[Finding]:
                 bundle=runner.bundle.identity,
             )
         )
-    return found
+    return tuple(found)
+
+
+def _heat_map(runner: Runner, image: _Image, number: int) -> HeatMap:
+    """Give the heat map of one label on the source grid."""
+    given, bundle = image.given(runner.bundle), runner.bundle
+    values = given.to_canonical(heat_map(runner, given.image, number))
+    return HeatMap(bundle.manifest.labels[number].name, bundle.identity, image.radiograph.to_source(values))
 
 
 def _segment(label: Label, mask: NDArray[np.bool_], bundle: BundleIdentity) -> Segment:

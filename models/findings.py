@@ -20,17 +20,22 @@ class BundleIdentity:
     """The algorithm behind a value: the bundle's name, version and digest.
 
     `digest` is the SHA-256, in hex, over the manifest and every file that it lists; with the operating configuration
-    it identifies the algorithm in audit rows, SR, SEG and metrics.
+    it identifies the algorithm in audit rows, SR, SEG and metrics. Where a site has set thresholds of its own
+    (models/site.py), the digest is that of bundle and thresholds together, and `shipped_digest` that of the bundle.
     """
 
     name: str
     version: str
     digest: str
+    shipped_digest: str | None = None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A classification result of one image: `probability` (calibrated, 0 to 1) against `threshold`."""
+    """A classification result of one image: `probability` (calibrated, 0 to 1) against `threshold`.
+
+    `laterality` is the side where a mask of the same finding lies; None is unknown.
+    """
 
     label: str
     code: Code
@@ -38,6 +43,7 @@ class Finding:
     threshold: float
     threshold_rule: str
     bundle: BundleIdentity
+    laterality: Code | None = None
 
     @property
     def present(self) -> bool:
@@ -86,13 +92,15 @@ class Measurement:
 
 
 class NotComputedReason(StrEnum):
-    """Why no finding was computed: for the whole image (the gate) or for one bundle (its intended use)."""
+    """Why no finding was computed: for the whole image (the gate) or for one bundle (intended use, classifier)."""
 
     NOT_A_CHEST = "not-a-frontal-chest-radiograph"
     LUNGS_IMPLAUSIBLE = "two-plausible-lungs-not-found"
     AGE_OUTSIDE_INTENDED_USE = "age-outside-intended-use"
     AGE_UNKNOWN = "age-unknown"
     VIEW_OUTSIDE_INTENDED_USE = "view-outside-intended-use"
+    NOT_FOUND_BY_CLASSIFIER = "not-found-by-classifier"
+    CLASSIFIER_NOT_RUN = "classifier-not-run"
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,25 @@ class NotComputed:
 
 
 @dataclass(frozen=True)
+class NotOutlined:
+    """A disease that a classifier found and that the bundle for its outline looked for without finding a region."""
+
+    bundle: BundleIdentity
+    label: str
+    code: Code
+    detail: str
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Where the classifier `bundle` looked for `label`: float32 (rows, columns) in 0 to 1 on the source grid."""
+
+    label: str
+    bundle: BundleIdentity
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class ImageFindings:
     """All that was computed for one source image (one SOP Instance)."""
 
@@ -128,5 +155,8 @@ class ImageFindings:
     segments: tuple[Segment, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     heart_box: Box | None = None
+    not_outlined: tuple[NotOutlined, ...] = ()
     not_computed: tuple[NotComputed, ...] = ()
     pixel_notes: tuple[str, ...] = ()
+    heat_maps: tuple[HeatMap, ...] = ()
+    """Only where they were asked for."""

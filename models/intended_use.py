@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from models.bundle import Bundle, IntendedUse
+from models.bundle import Bundle, IntendedUse, Task
 from models.findings import NotComputed, NotComputedReason
 
 # PS3.3 C.8.11.5 and C.8.1.2, View Position (0018,5101): frontal views.
 FRONTAL_VIEWS = ("PA", "AP")
+# What a chest radiograph may be given to; bundles of other tasks (MR volumes, experiments) are not for it.
+CHEST_TASKS: tuple[Task, ...] = ("segmentation", "classification", "lesion-segmentation")
 LATERAL_VIEWS = ("LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAT", "LATERAL")
 
 

@@ -42,5 +42,9 @@ class Reason(StrEnum):
     AGE_UNKNOWN = "age-unknown"
     VIEW_OUTSIDE_INTENDED_USE = "view-outside-intended-use"
 
+    # Found by the classifier that decides whether a disease is outlined.
+    NOT_FOUND_BY_CLASSIFIER = "not-found-by-classifier"
+    CLASSIFIER_NOT_RUN = "classifier-not-run"
+
     # The node's own failure.
     ANALYSIS_FAILED = "analysis-failed"

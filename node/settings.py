@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -32,6 +41,19 @@ AETitle = Annotated[
 UNIX_SOCKET_PATH_BYTES = 100
 
 Network = IPv4Network | IPv6Network
+
+
+def _threshold_or_name(value: object) -> float | str:
+    """Take a number from 0 to 1, or a text; neither true nor NaN is such a number."""
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise ValueError(f"{value!r} is neither a threshold from 0 to 1 nor the name of an operating point")
+
+
+Threshold = Annotated[float | str, BeforeValidator(_threshold_or_name)]
+"""A threshold of one label of a bundle, or the name of another operating point of its manifest."""
 
 
 def _loopback() -> list[Network]:
@@ -154,6 +176,12 @@ class AnalysisSettings(Section):
     """Threads of one worker process; 0 takes the number of cores."""
     bundles: Path | None = None
     """Folder that holds the bundles; None takes those shipped with the program."""
+    operating_points: dict[str, dict[str, Threshold]] = Field(default_factory=dict)
+    """Thresholds of this site instead of those of the manifests, by bundle and label: a number, or the name of another
+    operating point of the manifest, as in `{pneumothorax: {pneumothorax: 0.35}}`. They make another algorithm: its
+    digest changes wherever it stands, and reports say who set the threshold."""
+    heat_maps: bool = False
+    """`hilum analyse` also draws where the classifier looked, for each finding that is present (`--heat-maps`)."""
     maximum_attempts: Annotated[int, Field(ge=1)] = 3
     """Attempts after which a job is answered as failed."""
     lease_s: Annotated[float, Field(gt=0)] = 60.0
@@ -203,7 +231,7 @@ class Rule(Section):
     pipeline: Literal["chest", "none"] = "chest"
     """`chest` analyses; `none` keeps nothing but the audit trail."""
     bundles: list[str] | None = None
-    """Names of the bundles to run; None runs all."""
+    """Names of the bundles to run; None runs all that are for chest radiographs."""
     priority: Literal["STAT", "routine"] = "routine"
     """STAT jobs overtake routine jobs."""
     destinations: list[str] | None = None

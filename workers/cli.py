@@ -68,9 +68,11 @@ def up(context: typer.Context) -> None:
     Embedded by default: SQLite and a private Redis in `home`, no server needed. Ctrl-C ends it; what was received and
     not yet answered goes on at the next start.
     """
+    from workers.runtime import Networks
     from workers.supervisor import Node
 
     settings = context.obj.start("up")
+    Networks(settings.analysis, "cpu").check(settings.rules)
     stop = stop_event()
     node = Node(settings, context.obj.config)
     receiver = settings.receiver
@@ -115,6 +117,7 @@ def work(
     for name, value in openmp.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from workers import tasks
+    from workers.runtime import Networks
 
     settings = context.obj.start("deliver" if delivery else "work")
     context.obj.database(settings).close()
@@ -123,6 +126,7 @@ def work(
         tasks.register_delivery(celery, settings)
         queue, pool, count = DELIVERY_QUEUE, "threads", concurrency or 4
     else:
+        Networks(settings.analysis, "cpu").check(settings.rules)
         device = _device(settings.analysis.device)
         tasks.register_analysis(celery, settings, device=device)
         queue, pool, count = ANALYSIS_QUEUES[device], "prefork", concurrency or 1
@@ -136,34 +140,28 @@ def work(
 def list_bundles(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Show the model card of this bundle.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything in the manifests, with whole digests.")] = False,
 ) -> None:
-    """List the installed bundles with digest, figures and terms, or print one bundle's model card."""
-    from models import bundle as bundles
+    """List the installed bundles with digest, figures, thresholds and terms, or print one bundle's model card."""
+    from workers import catalogue
+    from workers.runtime import Networks
 
-    root = context.obj.settings.analysis.bundles or bundles.shipped()
-    found = bundles.find(root)
-    if name is not None:
-        chosen = [bundle for bundle in found if name in (bundle.identity.name, bundle.path.name)]
-        if not chosen:
-            known = ", ".join(bundle.identity.name for bundle in found) or "none"
-            raise Misconfigured(f"no bundle named {name!r} in {root}; there are: {known}")
-        from rich.markdown import Markdown
-
-        for bundle in chosen:
-            console.print(Markdown((bundle.path / "card.md").read_text(encoding="utf-8")))
+    networks = Networks(context.obj.settings.analysis, "cpu")
+    found = networks.installed()
+    chosen = [bundle for bundle in found if name in (None, bundle.identity.name, bundle.path.name)]
+    if not chosen and name is not None:
+        known = ", ".join(bundle.identity.name for bundle in found) or "none"
+        raise Misconfigured(f"no bundle named {name!r} in {networks.root}; there are: {known}")
+    if as_json:
+        edge.print_json([catalogue.described(bundle) for bundle in chosen])
         return
-    console.print(f"{len(found)} bundle(s) in {root}; `hilum bundles NAME` prints the model card", soft_wrap=True)
-    for bundle in found:
-        manifest, use = bundle.manifest, bundle.manifest.intended_use
-        older = f" to under {use.age_years_below:g}" if use.age_years_below else ""
-        console.print(f"\n[bold]{manifest.name}[/] {manifest.version}, {manifest.task}, research use only")
-        console.print(f"  digest   {bundle.digest}", soft_wrap=True, highlight=False)
-        console.print(f"  ages     from {use.age_years_from:g}{older} years", highlight=False)
-        console.print(f"  terms    {manifest.licence}", soft_wrap=True, highlight=False)
-        for figure in manifest.evaluation:
-            interval = "" if figure.low is None else f" [{figure.low:.4f} to {figure.high:.4f}]"
-            text = f"{figure.name}: {figure.value:.4f}{interval}, {figure.measured_on}, n = {figure.count}"
-            console.print(f"  figure   {text}", soft_wrap=True, highlight=False, markup=False)
+    if name is not None:
+        for bundle in chosen:
+            catalogue.print_card(bundle, console)
+        return
+    console.print(f"{len(found)} bundle(s) in {networks.root}, research use only", soft_wrap=True)
+    catalogue.print_catalogue(found, console)
+    console.print("`hilum bundles NAME` prints the model card, `hilum bundles --json` all figures", soft_wrap=True)
 
 
 @app.command(rich_help_panel="Try")
@@ -188,6 +186,9 @@ def analyse(
     files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hilum-results"),
     profile: Annotated[Literal["ohif", "strict"], typer.Option(help="Object profile.")] = "ohif",
+    heat_maps: Annotated[
+        bool, typer.Option("--heat-maps", help="Also a picture for each finding: where the network looked.")
+    ] = False,
 ) -> None:
     """Analyse DICOM files without any PACS: writes SEG, SR, an overlay PNG and a JSON summary for each study."""
     for name, value in openmp.ENVIRONMENT.items():
@@ -202,8 +203,9 @@ def analyse(
     if not studies:
         raise Misconfigured("no DICOM radiograph among the files given")
     networks = Networks(settings.analysis, _device(settings.analysis.device))
+    heat_maps = heat_maps or settings.analysis.heat_maps
     for study in studies:
-        offline.analyse(study, networks=networks, out=out, profile=profile, console=console)
+        offline.analyse(study, networks=networks, out=out, profile=profile, console=console, heat_maps=heat_maps)
 
 
 @app.command(rich_help_panel="Try")

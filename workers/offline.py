@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from node.eligibility import Disposition, judge
 from node.errors import Quarantined
 from node.header import Header, read_header
 from node.reasons import Reason
-from workers import pipeline, presentation
+from workers import heatmaps, pipeline, presentation
 from workers.objects.request import Profile, ResultKind
 from workers.pipeline import SourceImage
 from workers.render import overlay_png
@@ -70,8 +71,16 @@ def group(paths: Sequence[Path]) -> tuple[list[OfflineStudy], list[tuple[Path, s
     return list(studies.values()), unusable
 
 
-def analyse(study: OfflineStudy, *, networks: Networks, out: Path, profile: Profile, console: Console) -> Path:
-    """Analyse one study; return the folder with SEG, SR, PNG and JSON."""
+def analyse(
+    study: OfflineStudy, *, networks: Networks, out: Path, profile: Profile, console: Console, heat_maps: bool = False
+) -> Path:
+    """Analyse one study; return the folder with SEG, SR, PNG and JSON.
+
+    Parameters
+    ----------
+    heat_maps
+        Also one picture for each finding that is present, of where the classifier looked.
+    """
     with console.status("analysing") as status:
         analysis = pipeline.run(
             networks,
@@ -81,6 +90,7 @@ def analyse(study: OfflineStudy, *, networks: Networks, out: Path, profile: Prof
             revision=1,
             created_at=utc_now(),
             profiles=[profile],
+            heat_maps=heat_maps,
             progress=lambda stage: status.update(f"analysing: {stage}"),
         )
         folder = out / study.study_instance_uid
@@ -92,6 +102,10 @@ def analyse(study: OfflineStudy, *, networks: Networks, out: Path, profile: Prof
             radiograph = pixels.read(paths[image.sop_instance_uid])
             overlay_png(radiograph.pixels, image, name, orientation=radiograph.orientation)
             written.append(name)
+            for heat, finding in heatmaps.pairs(image):
+                name = folder / f"heat-map-{number}-{heat.bundle.name}-{_file_name(heat.label)}.png"
+                heatmaps.heat_map_png(radiograph.pixels, heat, finding, name, orientation=radiograph.orientation)
+                written.append(name)
     presentation.print_summary(analysis.summary, console)
     presentation.print_timings(analysis.timings_s, console)
     for path in written:
@@ -101,6 +115,11 @@ def analyse(study: OfflineStudy, *, networks: Networks, out: Path, profile: Prof
 
 def _image(path: Path, header: Header, declined: Reason | None, detail: str) -> SourceImage:
     return SourceImage(path=path, sop_instance_uid=header.sop_instance_uid, declined=declined, detail=detail)
+
+
+def _file_name(label: str) -> str:
+    """Keep of a label what every file system takes."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", label)
 
 
 def _write(folder: Path, analysis: pipeline.Analysis) -> list[Path]:

@@ -73,6 +73,7 @@ def run(
     profiles: Sequence[Profile],
     predecessors: Mapping[Profile, Sequence[Predecessor]] | None = None,
     answer_only: Reason | None = None,
+    heat_maps: bool = False,
     progress: Callable[[str], None] = lambda _stage: None,
 ) -> Analysis:
     """Analyse a study and encode its results.
@@ -83,6 +84,8 @@ def run(
         Results of the revision before, by profile.
     answer_only
         Nothing is computed; every image is answered with this reason.
+    heat_maps
+        Also a heat map of every finding that is present.
     progress
         Called with the name of each stage as it begins.
 
@@ -120,6 +123,7 @@ def run(
                         sop_instance_uid=image.sop_instance_uid,
                         age_years=header.age_years,
                         view=header.view_position,
+                        heat_maps=heat_maps,
                     )
                 )
     request = ResultRequest(

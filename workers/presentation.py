@@ -11,6 +11,8 @@ from rich.table import Table
 
 from node.db.report import JobReport
 
+_FORMATS = {"ratio": ".2f", "percent": ".1f"}
+
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     """Print the findings of every image, and why nothing was found where that is so.
@@ -70,14 +72,18 @@ def print_files(files: Mapping[str, tuple[Sequence[Path], str]], console: Consol
 
 
 def _findings(image: Mapping[str, Any]) -> Table:
-    table = Table("finding", "probability", "threshold", "present", title="Findings", title_justify="left")
+    table = Table("finding", "probability", "threshold", "decision", title="Findings", title_justify="left")
     for finding in image["findings"]:
-        present = "[bold red]present[/]" if finding["present"] else "not present"
-        table.add_row(finding["label"], f"{finding['probability']:.3f}", f"{finding['threshold']:.3f}", present)
+        side = f", {finding['laterality']}" if finding["laterality"] else ""
+        decision = f"[bold red]present[/]{side}" if finding["present"] else "absent"
+        table.add_row(finding["label"], f"{finding['probability']:.3f}", f"{finding['threshold']:.3f}", decision)
+    for item in image["not_outlined"]:
+        table.add_row(item["label"], "—", "—", f"no region was outlined: {item['detail']}")
     for item in image["not_computed"]:
         table.add_row(item["label"], "—", "—", f"[dim]not computed: {item['detail']}[/]")
     for structure in image["structures"]:
-        table.add_row(structure["label"], "—", "—", f"outlined, {structure['pixels']:,} pixels")
+        side = f", {structure['laterality']}" if structure["laterality"] and structure["is_disease"] else ""
+        table.add_row(structure["label"], "—", "—", f"outlined{side}, {structure['pixels']:,} pixels")
     return table
 
 
@@ -85,12 +91,8 @@ def _measurements(image: Mapping[str, Any]) -> Table:
     table = Table("measurement", "value", "unit", title="Measurements", title_justify="left")
     table.columns[1].justify = "right"
     for measurement in image["measurements"]:
-        ratio = measurement["unit"] == "ratio"
-        table.add_row(
-            measurement["label"],
-            f"{measurement['value']:.2f}" if ratio else f"{measurement['value']:,.0f}",
-            "" if ratio else measurement["unit"],
-        )
+        value = f"{measurement['value']:{_FORMATS.get(measurement['unit'], ',.0f')}}"
+        table.add_row(measurement["label"], value, "" if measurement["unit"] == "ratio" else measurement["unit"])
     box = image["heart_box"]
     if box is not None:
         table.add_row("Heart box", f"columns {box['x0'] + 1}–{box['x1']}, rows {box['y0'] + 1}–{box['y1']}", "pixels")

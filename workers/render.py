@@ -22,21 +22,35 @@ from models.findings import Box, ImageFindings, Segment
 from models.geometry import Orientation
 from workers.objects.equipment import RESEARCH_ONLY
 from workers.objects.vocabulary import reason_code
-from workers.objects.wording import display_name, finding_sentence, measurement_sentence, sentence
+from workers.objects.wording import (
+    display_name,
+    finding_sentence,
+    measurement_sentence,
+    not_outlined_sentence,
+    on_side,
+    sentence,
+)
 
 HEIGHT_INCHES = 9.0
 PANEL_INCHES = 4.2
 DPI = 110
 
 _FILL, _LINE = 0.16, 1.8
+_DISEASE_FILL, _DISEASE_LINE = 0.28, 2.4
 _BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#101418", "edgecolor": "none", "alpha": 0.8}
 """Behind words on the radiograph, which may be white there."""
-_BACKGROUND, _TEXT, _MUTED, _WARNING = "#101418", "#e8edf2", "#9aa7b4", "#ffb454"
+BACKGROUND, TEXT, MUTED, WARNING = "#101418", "#e8edf2", "#9aa7b4", "#ffb454"
 _PRESENT, _DIAMETER = "#ff7b72", "#ffd866"
 _LONGEST = 1600
 """Rows or columns of the radiograph in the picture; larger ones are thinned."""
 
+_TOP, _LINE_HEIGHT, _AFTER_TEXT, _AFTER_BLOCK, _LEGEND_LINE = 0.955, 0.00235, 0.008, 0.014, 0.029
+"""Of the panel, as parts of its height; the height of a line is that of one point."""
+_SCALES, _SMALLEST = (1.0, 0.92, 0.85, 0.78, 0.72), 0.66
+"""Tried in turn until all words fit above the legend."""
+
 Mask = NDArray[np.bool_]
+Entry = tuple[str, str, float, bool]
 
 
 def overlay_png(
@@ -65,40 +79,46 @@ def overlay_png(
             raise ValueError(f"mask of {segment.label!r} is {mask.shape}, the picture is {pixels.shape}")
     rows, columns = pixels.shape
     width = HEIGHT_INCHES * min(max(columns / rows, 0.5), 2.0)
-    figure = Figure(figsize=(width + PANEL_INCHES, HEIGHT_INCHES), dpi=DPI, facecolor=_BACKGROUND)
+    figure = Figure(figsize=(width + PANEL_INCHES, HEIGHT_INCHES), dpi=DPI, facecolor=BACKGROUND)
     picture = figure.add_axes((0.0, 0.04, width / (width + PANEL_INCHES), 0.96))
-    _draw_radiograph(picture, pixels)
+    draw_radiograph(picture, pixels)
     for segment, mask in zip(image.segments, masks, strict=True):
         _draw_structure(picture, segment, mask)
     _draw_diameters(picture, image, masks)
     _write_panel(figure, width / (width + PANEL_INCHES), image)
-    figure.text(0.5, 0.012, RESEARCH_ONLY, color=_WARNING, ha="center", fontsize=11, fontweight="bold")
+    figure.text(0.5, 0.012, RESEARCH_ONLY, color=WARNING, ha="center", fontsize=11, fontweight="bold")
     FigureCanvasAgg(figure)
-    figure.savefig(path, format="png", facecolor=_BACKGROUND, metadata={"Software": None})
+    figure.savefig(path, format="png", facecolor=BACKGROUND, metadata={"Software": None})
 
 
-def _draw_radiograph(axes: Axes, pixels: NDArray[np.float32]) -> None:
+def draw_radiograph(axes: Axes, pixels: NDArray[np.float32]) -> None:
+    """Draw the radiograph (rows, columns) in its own pixels as units, without axes."""
     rows, columns = pixels.shape
-    step = max(1, -(-max(rows, columns) // _LONGEST))
-    axes.imshow(
-        pixels[::step, ::step], cmap="gray", vmin=0, vmax=1, extent=(0, columns, rows, 0), interpolation="antialiased"
-    )
+    extent = (0, columns, rows, 0)
+    axes.imshow(thinned(pixels), cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="antialiased")
     axes.set_axis_off()
+
+
+def thinned(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Leave out rows and columns of a picture that has more than a viewer shows."""
+    step = max(1, -(-max(values.shape) // _LONGEST))
+    return values[::step, ::step]
 
 
 def _draw_structure(axes: Axes, segment: Segment, mask: Mask) -> None:
     """Draw fill and outline, thinned alike."""
     rows, columns = mask.shape
     step = max(1, -(-max(rows, columns) // _LONGEST))
-    thinned = mask[::step, ::step]
-    colour = _hex(segment)
-    fill = np.zeros((*thinned.shape, 4), np.float32)  # rows columns RGBA
-    fill[thinned] = (*(part / 255 for part in segment.colour_rgb), _FILL)
+    kept = mask[::step, ::step]
+    colour, disease = _hex(segment), segment.property_category != codes.ANATOMICAL_STRUCTURE
+    opacity, line = (_DISEASE_FILL, _DISEASE_LINE) if disease else (_FILL, _LINE)
+    fill = np.zeros((*kept.shape, 4), np.float32)  # rows columns RGBA
+    fill[kept] = (*(part / 255 for part in segment.colour_rgb), opacity)
     axes.imshow(fill, extent=(0, columns, rows, 0), interpolation="nearest")
-    y = (np.arange(thinned.shape[0]) + 0.5) * step
-    x = (np.arange(thinned.shape[1]) + 0.5) * step
-    if thinned.any() and not thinned.all():
-        axes.contour(x, y, thinned.astype(np.float32), levels=[0.5], colors=[colour], linewidths=[_LINE])
+    y = (np.arange(kept.shape[0]) + 0.5) * step
+    x = (np.arange(kept.shape[1]) + 0.5) * step
+    if kept.any() and not kept.all():
+        axes.contour(x, y, kept.astype(np.float32), levels=[0.5], colors=[colour], linewidths=[line])
 
 
 def _draw_diameters(axes: Axes, image: ImageFindings, masks: list[Mask]) -> None:
@@ -115,7 +135,7 @@ def _draw_diameters(axes: Axes, image: ImageFindings, masks: list[Mask]) -> None
 
 
 def _draw_width(axes: Axes, box: Box, row: float, name: str) -> None:
-    edge = [withStroke(linewidth=3.2, foreground=_BACKGROUND)]
+    edge = [withStroke(linewidth=3.2, foreground=BACKGROUND)]
     axes.plot([box.x0, box.x1], [row, row], color=_DIAMETER, linewidth=1.6, path_effects=edge)
     for column in (box.x0, box.x1):
         axes.plot([column, column], [box.y0, box.y1], color=_DIAMETER, linewidth=0.7, linestyle=(0, (4, 4)), alpha=0.7)
@@ -141,50 +161,71 @@ def _write_panel(figure: Figure, left: float, image: ImageFindings) -> None:
     panel.set_axis_off()
     panel.set_xlim(0, 1)
     panel.set_ylim(0, 1)
-    y = 0.955
-    for text, colour, size, bold in _panel_lines(image):
-        lines = _wrapped(text, size, bold=bold)
-        for line in lines:
+    entries = _panel_lines(image)
+    bottom = 0.04 + _LEGEND_LINE * (len(image.segments) + 1)
+    scale = next(s for s in (*_SCALES, _SMALLEST) if s == _SMALLEST or _TOP - _height(entries, s) > bottom)
+    y = _TOP
+    for text, colour, points, bold in entries:
+        size = points * scale
+        for line in _wrapped(text, size, bold=bold):
             panel.text(0.06, y, line, color=colour, fontsize=size, fontweight="bold" if bold else "normal", va="top")
-            y -= size * 0.00235
-        y -= 0.008 if text else 0.014
+            y -= size * _LINE_HEIGHT
+        y -= scale * (_AFTER_TEXT if text else _AFTER_BLOCK)
     handles: list[Patch | Line2D] = [
-        Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=display_name(s.label)) for s in image.segments
+        Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=_legend(s)) for s in image.segments
     ]
     if handles:
         handles.append(Line2D([], [], color=_DIAMETER, label="Diameters"))
         legend = panel.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.03, 0.0), frameon=False, fontsize=11)
         for label in legend.get_texts():
-            label.set_color(_TEXT)
+            label.set_color(TEXT)
 
 
-def _panel_lines(image: ImageFindings) -> list[tuple[str, str, float, bool]]:
+def _legend(segment: Segment) -> str:
+    """Name a structure in the legend; the side of a disease is no part of its name."""
+    name = display_name(segment.label)
+    if segment.laterality is None or segment.property_category == codes.ANATOMICAL_STRUCTURE:
+        return name
+    return f"{name} {on_side(segment.laterality)}"
+
+
+def _height(entries: list[Entry], scale: float) -> float:
+    """Return the part of the panel's height that the entries take at a scale."""
+    return sum(
+        len(_wrapped(text, size * scale, bold=bold)) * size * scale * _LINE_HEIGHT
+        + scale * (_AFTER_TEXT if text else _AFTER_BLOCK)
+        for text, _, size, bold in entries
+    )
+
+
+def _panel_lines(image: ImageFindings) -> list[Entry]:
     """Return (text, colour, size in points, bold) for each entry."""
-    lines: list[tuple[str, str, float, bool]] = []
+    lines: list[Entry] = []
     if image.gate.reason is not None:
-        lines.append(("Not analysed", _WARNING, 15, True))
-        lines.append((f"{reason_code(image.gate.reason).meaning}. {sentence(image.gate.detail)}", _TEXT, 11, False))
+        lines.append(("Not analysed", WARNING, 15, True))
+        lines.append((f"{reason_code(image.gate.reason).meaning}. {sentence(image.gate.detail)}", TEXT, 11, False))
     if image.findings:
-        lines.append(("Findings", _MUTED, 12, True))
-        lines += [(finding_sentence(f), _PRESENT if f.present else _TEXT, 11, f.present) for f in image.findings]
-        lines.append(("", _TEXT, 11, False))
+        lines.append(("Findings", MUTED, 12, True))
+        lines += [(finding_sentence(f), _PRESENT if f.present else TEXT, 11, f.present) for f in image.findings]
+        lines += [(not_outlined_sentence(item), TEXT, 11, False) for item in image.not_outlined]
+        lines.append(("", TEXT, 11, False))
     if image.measurements:
-        lines.append(("Measurements", _MUTED, 12, True))
-        lines += [(measurement_sentence(m), _TEXT, 11, False) for m in image.measurements]
-        lines.append(("", _TEXT, 11, False))
+        lines.append(("Measurements", MUTED, 12, True))
+        lines += [(measurement_sentence(m), TEXT, 11, False) for m in image.measurements]
+        lines.append(("", TEXT, 11, False))
     if image.not_computed:
-        lines.append(("Not computed", _MUTED, 12, True))
+        lines.append(("Not computed", MUTED, 12, True))
         lines += [
-            (f"{display_name(n.label)}: {reason_code(n.reason).meaning}", _WARNING, 11, False)
+            (f"{display_name(n.label)}: {reason_code(n.reason).meaning}", WARNING, 11, False)
             for n in image.not_computed
         ]
-        lines.append(("", _TEXT, 11, False))
+        lines.append(("", TEXT, 11, False))
     bundles = (
         {f.bundle for f in image.findings} | {s.bundle for s in image.segments} | {m.bundle for m in image.measurements}
     )
     if bundles:
-        lines.append(("Algorithms", _MUTED, 12, True))
-        lines += [(f"{b.name} {b.version}", _MUTED, 10, False) for b in sorted(bundles, key=lambda b: b.name)]
+        lines.append(("Algorithms", MUTED, 12, True))
+        lines += [(f"{b.name} {b.version}", MUTED, 10, False) for b in sorted(bundles, key=lambda b: b.name)]
     return lines
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from node.clock import Clock, utc_now
 from node.db.engine import Database
 from node.errors import Misconfigured
 from node.queue import Device, Sender, make_app
-from node.settings import AnalysisSettings, Settings
+from node.settings import AnalysisSettings, Rule, Settings
 from node.spool import Spool
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ def actor(component: str) -> str:
 
 
 def configuration_digest(settings: AnalysisSettings, chosen: Sequence[Bundle]) -> str:
-    """Return the SHA-256 of everything that can change a result besides the image: bundles and arithmetic."""
+    """Return the SHA-256 of everything that can change a result besides the image: bundles and arithmetic.
+
+    The digest of a bundle stands for the thresholds that the site has set for it, too (models/site.py).
+    """
     values = {"bundles": [bundle.digest for bundle in chosen], "dtype": settings.dtype}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -50,28 +53,63 @@ class Networks:
         return self.settings.bundles or bundles.shipped()
 
     def choose(self, names: Sequence[str] | None) -> tuple[Bundle, ...]:
-        """Return the verified bundles of these names; None takes all. The one that the gate looks through always runs.
+        """Return the verified bundles of these names, with this site's thresholds.
+
+        None takes all that are for chest radiographs. The one that the gate looks through always runs.
 
         Raises
         ------
         Misconfigured
-            A name is not there, or is there in two versions: which of them was meant is not guessed.
+            A name is not there, or is there in two versions: which of them was meant is not guessed. Or it is not for
+            chest radiographs, or the site's thresholds name what is not there.
         BundleRefused
             A bundle does not match its digests.
         """
-        from models import bundle as bundles
+        from models.intended_use import CHEST_TASKS
 
-        found = bundles.find(self.root)
+        found = self.installed()
         by_name = {bundle.manifest.name: bundle for bundle in found}
         if len(by_name) < len(found):
             versions = ", ".join(f"{bundle.manifest.name} {bundle.manifest.version}" for bundle in found)
             raise Misconfigured(f"two versions of one bundle in {self.root} ({versions}): keep the one that is to run")
         if names is None:
-            return found
+            return tuple(bundle for bundle in found if bundle.manifest.task in CHEST_TASKS)
         missing = sorted(set(names) - set(by_name))
         if missing:
             raise Misconfigured(f"no bundle named {', '.join(missing)} in {self.root}; there are: {', '.join(by_name)}")
+        for bundle in (by_name[name] for name in names):
+            if bundle.manifest.task not in CHEST_TASKS:
+                raise Misconfigured(
+                    f"bundle {bundle.manifest.name} is for {bundle.manifest.task}; the chest pipeline runs bundles for "
+                    f"{', '.join(CHEST_TASKS)}"
+                )
         return tuple(b for b in found if b.manifest.name in names or b.manifest.gate is not None)
+
+    def installed(self) -> tuple[Bundle, ...]:
+        """Return every verified bundle, with this site's thresholds.
+
+        Raises
+        ------
+        Misconfigured
+            The site's thresholds name a bundle, label or operating point that is not there.
+        BundleRefused
+            A bundle does not match its digests.
+        """
+        from models import bundle as bundles
+
+        return _with_thresholds(bundles.find(self.root), self.settings.operating_points, self.root)
+
+    def check(self, rules: Sequence[Rule]) -> None:
+        """Find at the start what would fail every job: names in rules and site thresholds that are not there.
+
+        Raises
+        ------
+        Misconfigured, BundleRefused
+            As `choose`.
+        """
+        asked = [rule.bundles for rule in rules if rule.bundles is not None and rule.pipeline == "chest"]
+        for names in (*asked, *([None] if self.settings.operating_points else [])):
+            self.choose(names)
 
     def analyser(self, chosen: Sequence[Bundle]) -> ChestAnalyser:
         """Return the analyser for these bundles."""
@@ -85,6 +123,26 @@ class Networks:
             analyser.warm_up()
             self._loaded[key] = analyser
         return self._loaded[key]
+
+
+def _with_thresholds(
+    found: Sequence[Bundle], thresholds: Mapping[str, Mapping[str, float | str]], root: Path
+) -> tuple[Bundle, ...]:
+    """Give each bundle the thresholds that the site has set for it."""
+    from models import site
+    from models.intended_use import CHEST_TASKS
+
+    usable = [bundle.manifest.name for bundle in found if bundle.manifest.task in CHEST_TASKS]
+    for name in thresholds:
+        if name not in usable:
+            known = ", ".join(usable) or "none"
+            raise Misconfigured(
+                f"analysis.operating_points: no chest bundle named {name!r} in {root}; there are: {known}"
+            )
+    try:
+        return tuple(site.configured(bundle, thresholds.get(bundle.manifest.name, {})) for bundle in found)
+    except ValueError as error:
+        raise Misconfigured(f"analysis.operating_points: {error}") from error
 
 
 @dataclass

@@ -39,12 +39,18 @@ class Algorithm:
     uid: str
     digest: str | None
     configuration_digest: str
+    shipped_digest: str | None = None
+    """Of the bundle alone, where the site has set thresholds of its own."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """What else decides its output, for Algorithm Parameters (DCM 111002)."""
-        weights = () if self.digest is None else (f"bundle sha256 {self.digest}",)
-        return (*weights, f"configuration sha256 {self.configuration_digest}")
+        configuration = f"configuration sha256 {self.configuration_digest}"
+        if self.digest is None:
+            return (configuration,)
+        if self.shipped_digest is None:
+            return f"bundle sha256 {self.digest}", configuration
+        return f"bundle and site thresholds sha256 {self.digest}", f"bundle sha256 {self.shipped_digest}", configuration
 
 
 def algorithm(bundle: BundleIdentity, configuration_digest: str) -> Algorithm:
@@ -56,6 +62,7 @@ def algorithm(bundle: BundleIdentity, configuration_digest: str) -> Algorithm:
         uid=device_uid(bundle, configuration_digest),
         digest=bundle.digest,
         configuration_digest=configuration_digest,
+        shipped_digest=bundle.shipped_digest,
     )
 
 

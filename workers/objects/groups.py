@@ -28,7 +28,7 @@ from highdicom.sr import (
 from highdicom.sr import Measurement as NumberItem
 from pydicom.dataset import Dataset
 
-from models.codes import AREA, HEART, PROBABILITY_UNIT, Code
+from models.codes import AREA, HEART, PART_OF_LUNG, PROBABILITY_UNIT, Code, site_of
 from models.findings import (
     BundleIdentity,
     Finding,
@@ -36,6 +36,7 @@ from models.findings import (
     Measurement,
     NotComputed,
     NotComputedReason,
+    NotOutlined,
     Segment,
 )
 from node.reasons import Reason
@@ -49,6 +50,7 @@ from workers.objects.wording import (
     display_name,
     finding_sentence,
     implausible,
+    not_outlined_sentence,
     reference_notes,
     sentence,
     spacing_notes,
@@ -86,6 +88,7 @@ def image_groups(
         *(_finding(subject, finding) for finding in image.findings),
         *(_segment(subject, image, s, r) for s, r in zip(segments, references, strict=True)),
         *(_measured(subject, measurement) for measurement in others),
+        *(_not_outlined(subject, item) for item in image.not_outlined),
         *(_not_computed(subject, item) for item in image.not_computed),
     ]
 
@@ -139,6 +142,7 @@ class _Subject:
         finding: Code | None = None,
         numbers: Sequence[NumberItem] = (),
         evaluations: Sequence[tuple[Code, Code]] = (),
+        site: FindingSite | None = None,
     ) -> MeasurementsAndQualitativeEvaluations:
         """Return a group of TID 1501 that refers to the image where that can be referred to."""
         source = self.reference
@@ -146,6 +150,7 @@ class _Subject:
             tracking_identifier=self.tracking(label, bundle),
             finding_type=None if finding is None else concept(finding),
             algorithm_id=None if bundle is None else _algorithm(self.request, bundle),
+            finding_sites=None if site is None else [site],
             measurements=list(numbers) or None,
             qualitative_evaluations=[_evaluation(name, value) for name, value in evaluations] or None,
             source_images=None
@@ -179,6 +184,7 @@ def _gate(subject: _Subject, image: ImageFindings) -> Group:
 
 def _finding(subject: _Subject, finding: Finding) -> Group:
     answer = vocabulary.PRESENT if finding.present else vocabulary.ABSENT
+    site = site_of(finding.code)
     group = subject.group(
         finding.label,
         bundle=finding.bundle,
@@ -188,6 +194,7 @@ def _finding(subject: _Subject, finding: Finding) -> Group:
             _number(vocabulary.THRESHOLD, finding.threshold, PROBABILITY_UNIT, subject),
         ],
         evaluations=[(finding.code, answer)],
+        site=None if site is None else _site(site, finding.laterality),
     )
     _say(group, vocabulary.THRESHOLD_RULE, finding.threshold_rule)
     _say(group, vocabulary.COMMENT, finding_sentence(finding))
@@ -209,7 +216,7 @@ def _segment(subject: _Subject, image: ImageFindings, segment: Segment, referenc
         ),
         finding_category=concept(segment.property_category),
         finding_type=concept(segment.property_type),
-        finding_sites=[_site(segment.property_type, segment.laterality)],
+        finding_sites=[_site(_site_of_segment(segment), segment.laterality)],
         algorithm_id=_algorithm(subject.request, segment.bundle),
         measurements=[_measurement(m, subject, site=False) for m in _areas(image, segment)] or None,
     )
@@ -234,6 +241,22 @@ def _measured(subject: _Subject, measurement: Measurement) -> Group:
     return group
 
 
+def _not_outlined(subject: _Subject, item: NotOutlined) -> Group:
+    site = site_of(item.code)
+    group = subject.group(
+        f"{item.label} outline",
+        bundle=item.bundle,
+        finding=item.code,
+        evaluations=[
+            (vocabulary.SUMMARY_OF_ANALYSES, vocabulary.SUCCEEDED),
+            (vocabulary.OUTLINE, vocabulary.ABSENT),
+        ],
+        site=None if site is None else _site(site, None),
+    )
+    _say(group, vocabulary.COMMENT, sentence(not_outlined_sentence(item)))
+    return group
+
+
 def _not_computed(subject: _Subject, item: NotComputed) -> Group:
     group = subject.group(
         f"{item.label} not computed",
@@ -247,11 +270,18 @@ def _not_computed(subject: _Subject, item: NotComputed) -> Group:
 
 def _areas(image: ImageFindings, segment: Segment) -> list[Measurement]:
     """Return the areas of a segment; other numbers lie between structures and belong to the image."""
+    site = _site_of_segment(segment)
     return [
         m
         for m in image.measurements
-        if m.code == AREA and m.finding_site == segment.property_type and m.laterality == segment.laterality
+        if m.code in (AREA, PART_OF_LUNG)
+        and (m.finding_site, m.laterality, m.bundle) == (site, segment.laterality, segment.bundle)
     ]
+
+
+def _site_of_segment(segment: Segment) -> Code:
+    """Return where a segment lies: a disease has a site, a structure is its own."""
+    return site_of(segment.property_type) or segment.property_type
 
 
 def _measurement(measurement: Measurement, subject: _Subject, *, site: bool = True) -> NumberItem:

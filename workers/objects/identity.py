@@ -54,8 +54,8 @@ def series_uid(
 ) -> str:
     """Return the Series Instance UID of a result; it stays the same over revisions.
 
-    A study has one SR series. A SEG has a series for each bundle and source image: viewers show only the last instance
-    of a SEG series (OHIF #6243), and a SEG has one pixel grid.
+    A study has one SR series. A SEG has a series for each anatomy bundle and source image: viewers show only the last
+    instance of a SEG series (OHIF #6243), and a SEG has one pixel grid.
     """
     return derived_uid(
         "series", study_instance_uid, f"{kind.value}/{profile}/{image_uid}", ",".join(sorted(bundle_names))

@@ -13,6 +13,8 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from models.codes import ANATOMICAL_STRUCTURE, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, Code
+from models.findings import ImageFindings, Segment
 from node.errors import HilumError
 from workers.objects.request import EncodedResult, ResultKind, ResultRequest
 from workers.objects.source import Source
@@ -62,6 +64,8 @@ _TYPE_1_OF_KIND = {
         "PreliminaryFlag",
     ),
 }
+# PS3.16 CID 7150, as far as a chest radiograph has any
+_CATEGORIES: tuple[Code, ...] = (ANATOMICAL_STRUCTURE, MORPHOLOGICALLY_ABNORMAL_STRUCTURE)
 # Type 2 of the Patient and General Study modules: present, maybe empty, and the same as in the source
 _SHARED_WITH_SOURCE = (
     "PatientID",
@@ -95,6 +99,7 @@ def preflight(results: Sequence[EncodedResult], request: ResultRequest, sources:
                 ds, result, known | {str(i.ReferencedSOPInstanceUID) for i in ds.get("ReferencedInstanceSequence", ())}
             )
             _check_segments(ds, result)
+            _check_properties(ds, result, request)
         else:
             _check_references(ds, result, known | made)
             _check_content(ds, result, request)
@@ -164,6 +169,30 @@ def _check_segments(ds: Dataset, result: EncodedResult) -> None:
     filled = bits[: frames * pixels].reshape(frames, pixels).any(axis=1)
     if not filled.all():
         raise _fail(result, f"frame {int(np.argmin(filled)) + 1} is empty")
+
+
+def _check_properties(ds: Dataset, result: EncodedResult, request: ResultRequest) -> None:
+    """Check that each segment says what was found: category, type and side, and no disease that was judged absent."""
+    uid = str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
+    image = next(image for image in request.images if image.sop_instance_uid == uid)
+    for item, segment in zip(ds.SegmentSequence, image.segments, strict=True):
+        kind = item.SegmentedPropertyTypeCodeSequence[0]
+        said = [item.SegmentedPropertyCategoryCodeSequence[0], kind]
+        said += kind.get("SegmentedPropertyTypeModifierCodeSequence", ())
+        meant = [segment.property_category, segment.property_type]
+        meant += [] if segment.laterality is None else [segment.laterality]
+        if [(str(c.CodeValue), str(c.CodingSchemeDesignator)) for c in said] != [(c.value, c.scheme) for c in meant]:
+            raise _fail(result, f"segment {item.SegmentNumber} has other codes than {segment.label!r}")
+        if segment.property_category not in _CATEGORIES:
+            raise _fail(result, f"segment {item.SegmentNumber} is of an unknown category")
+        if _was_judged_absent(segment, image):
+            raise _fail(result, f"segment {item.SegmentNumber} outlines {segment.label!r}, which was judged absent")
+
+
+def _was_judged_absent(segment: Segment, image: ImageFindings) -> bool:
+    """Whether every classifier that looked for the disease of a segment found it absent."""
+    answers = [finding.present for finding in image.findings if finding.code.names(segment.property_type)]
+    return bool(answers) and not any(answers)
 
 
 def _check_content(ds: Dataset, result: EncodedResult, request: ResultRequest) -> None:

@@ -85,6 +85,7 @@ def _is_finding(group: Dataset) -> bool:
 def _finding(group: Dataset) -> Finding:
     (probability,), (threshold,) = (_named(group, code) for code in (vocabulary.PROBABILITY, vocabulary.THRESHOLD))
     rules = _named(group, vocabulary.THRESHOLD_RULE)
+    sides = [side for site in _named(group, vocabulary.FINDING_SITE) for side in _named(site, vocabulary.LATERALITY)]
     return Finding(
         label=_label(group),
         code=_code(_named(group, vocabulary.FINDING)[0].ConceptCodeSequence[0]),
@@ -92,6 +93,7 @@ def _finding(group: Dataset) -> Finding:
         threshold=_value(threshold),
         threshold_rule=str(rules[0].TextValue) if rules else "",
         bundle=_bundle(group),
+        laterality=_code(sides[0].ConceptCodeSequence[0]) if sides else None,
     )
 
 

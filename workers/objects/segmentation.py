@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from models.codes import THORAX
+from models.codes import ANATOMICAL_STRUCTURE, THORAX
 from models.findings import ImageFindings, Segment
 from workers.objects import equipment, vocabulary
 from workers.objects.identity import derived_uid, result_uid, series_uid, tracking_id, tracking_uid
@@ -60,7 +60,6 @@ def segmentation(
     masks = np.stack([_checked(segment, source) for segment in segments], axis=-1)[
         np.newaxis
     ]  # 1 rows columns segments
-    names = tuple(sorted({segment.bundle.name for segment in segments}))
     moment = local_time(request.created_at, source)
     used = {segment.bundle.digest for segment in segments}
     ds = Segmentation(
@@ -69,7 +68,11 @@ def segmentation(
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(request, source, s, n) for n, s in enumerate(segments, 1)],
         series_instance_uid=series_uid(
-            request.study_instance_uid, ResultKind.SEG, profile, bundle_names=names, image_uid=source.uid
+            request.study_instance_uid,
+            ResultKind.SEG,
+            profile,
+            bundle_names=_series_names(segments),
+            image_uid=source.uid,
         ),
         series_number=SERIES_NUMBER,
         sop_instance_uid=result_uid(request, ResultKind.SEG, profile, source.uid),
@@ -93,6 +96,15 @@ def segmentation(
     _complete(ds, source, profile)
     _refer_to_predecessors(ds, predecessors)
     return ds
+
+
+def _series_names(segments: Sequence[Segment]) -> tuple[str, ...]:
+    """Return the bundles that name the series: those of the anatomy, where there is any.
+
+    A disease that is found in one revision and not in the next must not part their instances.
+    """
+    anatomy = {segment.bundle.name for segment in segments if segment.property_category == ANATOMICAL_STRUCTURE}
+    return tuple(sorted(anatomy or {segment.bundle.name for segment in segments}))
 
 
 def _checked(segment: Segment, source: Source) -> NDArray[np.bool_]:

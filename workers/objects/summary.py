@@ -8,7 +8,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from models.findings import BundleIdentity, Finding, ImageFindings, Measurement, NotComputed, NotComputedReason, Segment
+from models.codes import ANATOMICAL_STRUCTURE, Code
+from models.findings import (
+    BundleIdentity,
+    Finding,
+    ImageFindings,
+    Measurement,
+    NotComputed,
+    NotComputedReason,
+    NotOutlined,
+    Segment,
+)
 from node.reasons import Reason
 from workers.objects.equipment import RESEARCH_ONLY
 from workers.objects.request import ResultRequest
@@ -24,7 +34,8 @@ def summary(request: ResultRequest) -> dict[str, Any]:
     -------
     dict
         `status` (PS3.16 CID 6042, in words), `notice`, `revision`, `created_at` (ISO 8601), `algorithms`, `images`
-        (each with `gate`, `findings`, `structures`, `measurements`, `not_computed`, `pixel_notes`, `notes`),
+        (each with `gate`, `findings`, `structures`, `measurements`, `not_outlined`, `not_computed`, `pixel_notes`,
+        `notes`),
         `declined`, and `text`: the same in sentences. Every reason has `reason` (stable value) and `meaning` (words).
 
     Raises
@@ -56,6 +67,7 @@ def _algorithm(bundle: BundleIdentity, request: ResultRequest) -> dict[str, Any]
         "name": bundle.name,
         "version": bundle.version,
         "digest": bundle.digest,
+        "shipped_digest": bundle.shipped_digest or bundle.digest,
         "intended_use": uses[0] if uses else None,
     }
 
@@ -69,6 +81,7 @@ def _image(image: ImageFindings, source: Source | None) -> dict[str, Any]:
         "structures": [_structure(segment) for segment in image.segments],
         "measurements": [_measurement(measurement) for measurement in image.measurements],
         "heart_box": None if image.heart_box is None else asdict(image.heart_box),
+        "not_outlined": [_not_outlined(item) for item in image.not_outlined],
         "not_computed": [_not_computed(item) for item in image.not_computed],
         "pixel_notes": [*image.pixel_notes, *(() if source is None else spacing_notes(image, source))],
         "notes": [] if source is None else list(reference_notes(source, image)),
@@ -78,8 +91,10 @@ def _image(image: ImageFindings, source: Source | None) -> dict[str, Any]:
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "label": display_name(finding.label),
-        "code": f"{finding.code.value} {finding.code.scheme}",
+        "code": _code(finding.code),
+        "decision": "present" if finding.present else "absent",
         "present": finding.present,
+        "laterality": _side(finding.laterality),
         "probability": float(finding.probability),
         "threshold": float(finding.threshold),
         "threshold_rule": finding.threshold_rule,
@@ -88,16 +103,30 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _structure(segment: Segment) -> dict[str, Any]:
-    return {"label": display_name(segment.label), "pixels": int(segment.mask.sum()), "bundle": segment.bundle.name}
+    return {
+        "label": display_name(segment.label),
+        "code": _code(segment.property_type),
+        "category": segment.property_category.meaning,
+        "is_disease": segment.property_category != ANATOMICAL_STRUCTURE,
+        "laterality": _side(segment.laterality),
+        "pixels": int(segment.mask.sum()),
+        "bundle": segment.bundle.name,
+    }
 
 
 def _measurement(measurement: Measurement) -> dict[str, Any]:
     return {
         "label": display_name(measurement.label),
+        "code": _code(measurement.code),
         "value": float(measurement.value),
         "unit": measurement.unit.meaning,
+        "laterality": _side(measurement.laterality),
         "bundle": measurement.bundle.name,
     }
+
+
+def _not_outlined(item: NotOutlined) -> dict[str, Any]:
+    return {"label": display_name(item.label), "bundle": item.bundle.name, "detail": item.detail}
 
 
 def _not_computed(item: NotComputed) -> dict[str, Any]:
@@ -107,6 +136,15 @@ def _not_computed(item: NotComputed) -> dict[str, Any]:
         **_reason(item.reason),
         "detail": item.detail,
     }
+
+
+def _code(code: Code) -> str:
+    return f"{code.value} {code.scheme}"
+
+
+def _side(laterality: Code | None) -> str | None:
+    """Return the side; None is unknown, or the thing has none."""
+    return None if laterality is None else laterality.meaning.lower()
 
 
 def _reason(reason: Reason | NotComputedReason) -> dict[str, str]:

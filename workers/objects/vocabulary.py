@@ -77,6 +77,7 @@ GATE_PASSED = Code("GATE-PASSED", PRIVATE_SCHEME, "Passed")
 GATE_REFUSED = Code("GATE-REFUSED", PRIVATE_SCHEME, "Refused")
 THRESHOLD_RULE = Code("THRESHOLD-RULE", PRIVATE_SCHEME, "Rule that chose the threshold")
 INTENDED_USE = Code("INTENDED-USE", PRIVATE_SCHEME, "Intended use of the algorithm")
+OUTLINE = Code("OUTLINE", PRIVATE_SCHEME, "Region outlined")
 LIMITS = Code("LIMITS", PRIVATE_SCHEME, "Limits of this result")
 HEART_BOX = Code("HEART-BOX", PRIVATE_SCHEME, "Bounding box of the heart, in pixels of the source image")
 PIXEL_NOTE = Code("PIXEL-NOTE", PRIVATE_SCHEME, "How the pixels were read")
@@ -109,6 +110,8 @@ REASON_MEANINGS: dict[Reason, str] = {
     Reason.AGE_OUTSIDE_INTENDED_USE: "Age outside the intended use",
     Reason.AGE_UNKNOWN: "Age unknown",
     Reason.VIEW_OUTSIDE_INTENDED_USE: "View outside the intended use",
+    Reason.NOT_FOUND_BY_CLASSIFIER: "Nothing to outline, absent by the classifier",
+    Reason.CLASSIFIER_NOT_RUN: "Classifier that decides about an outline was not run",
     Reason.ANALYSIS_FAILED: "Analysis failed",
 }
 """Code Meaning (0008,0104) of every reason; its value is the Code Value."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.codes import MILLIMETRE, RATIO, SQUARE_CENTIMETRE, SQUARE_PIXEL, THORAX, WIDTH, Code
-from models.findings import Box, Finding, ImageFindings, Measurement, NotComputedReason
+from models.codes import BILATERAL, MILLIMETRE, PERCENT, RATIO, SQUARE_CENTIMETRE, SQUARE_PIXEL, THORAX, WIDTH, Code
+from models.findings import Box, Finding, ImageFindings, Measurement, NotComputedReason, NotOutlined
 from node.reasons import Reason
 from workers.objects import equipment, vocabulary
 from workers.objects.request import ResultRequest
@@ -22,12 +22,13 @@ NO_REFERENCE = "it cannot be referenced because its UID is not valid"
 ADULT_THORAX_MM = (180.0, 450.0)
 """What the transverse thoracic diameter of an adult may be, magnified or not."""
 
-_FORMAT = {RATIO: ".2f", MILLIMETRE: ".0f", SQUARE_CENTIMETRE: ".0f", SQUARE_PIXEL: ",.0f"}
-_INTENDED_USE = frozenset(
+_FORMAT = {RATIO: ".2f", MILLIMETRE: ".0f", SQUARE_CENTIMETRE: ".0f", SQUARE_PIXEL: ",.0f", PERCENT: ".1f"}
+_RIGHTLY_NOT_RUN = frozenset(
     {
         NotComputedReason.AGE_OUTSIDE_INTENDED_USE,
         NotComputedReason.AGE_UNKNOWN,
         NotComputedReason.VIEW_OUTSIDE_INTENDED_USE,
+        NotComputedReason.NOT_FOUND_BY_CLASSIFIER,
     }
 )
 
@@ -53,7 +54,19 @@ def finding_sentence(finding: Finding) -> str:
     relation = "at or above" if finding.present else "below"
     answer = (vocabulary.PRESENT if finding.present else vocabulary.ABSENT).meaning.lower()
     probability, threshold = f"{finding.probability:.3f}", f"{finding.threshold:.3f}"
-    return f"{display_name(finding.label)}: {answer} (probability {probability}, {relation} the threshold {threshold})"
+    where = "" if finding.laterality is None else f" {on_side(finding.laterality)}"
+    numbers = f"probability {probability}, {relation} the threshold {threshold}"
+    return f"{display_name(finding.label)}: {answer}{where} ({numbers})"
+
+
+def on_side(laterality: Code) -> str:
+    """Return a side in words (PS3.16 CID 244)."""
+    return "on both sides" if laterality.names(BILATERAL) else f"on the {laterality.meaning.lower()}"
+
+
+def not_outlined_sentence(item: NotOutlined) -> str:
+    """Return in words that a disease was found and no region of it."""
+    return f"{display_name(item.label)}: no region was outlined ({item.detail})"
 
 
 def measurement_sentence(measurement: Measurement) -> str:
@@ -103,11 +116,12 @@ def was_analysed(image: ImageFindings) -> bool:
 def study_status(request: ResultRequest) -> Code:
     """Return how the analysis of the study went (PS3.16 CID 6042).
 
-    An image left out makes it partial. An algorithm that is not intended for an image does not: it was rightly not run.
+    An image left out makes it partial. An algorithm that is not intended for an image, or has nothing to outline there,
+    does not: it was rightly not run.
     """
     analysed = [image for image in request.images if was_analysed(image)]
     left_out = len(request.declined) + len(request.images) - len(analysed)
-    left_out += sum(item.reason not in _INTENDED_USE for image in analysed for item in image.not_computed)
+    left_out += sum(item.reason not in _RIGHTLY_NOT_RUN for image in analysed for item in image.not_computed)
     if analysed:
         return vocabulary.PARTIALLY_SUCCEEDED if left_out else vocabulary.SUCCEEDED
     failed = any(declined.reason is Reason.ANALYSIS_FAILED for declined in request.declined)
@@ -161,6 +175,7 @@ def _image_lines(image: ImageFindings, source: Source | None) -> list[str]:
     lines = [finding_sentence(finding) for finding in image.findings]
     lines += [measurement_sentence(measurement) for measurement in image.measurements]
     lines += [] if image.heart_box is None else [box_sentence(image.heart_box)]
+    lines += [not_outlined_sentence(item) for item in image.not_outlined]
     not_computed = [
         f"{display_name(item.label)} not computed: {reason_code(item.reason).meaning}." for item in image.not_computed
     ]
