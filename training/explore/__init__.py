@@ -1,0 +1,1 @@
+"""A report on a data set that people can look at before anything is trained: see `report` in command.py."""
