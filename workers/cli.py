@@ -209,6 +209,42 @@ def analyse(
 
 
 @app.command(rich_help_panel="Try")
+def atrium(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="DICOM files or folders with one MR series.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hilum-results"),
+    *,
+    bundle: Annotated[str, typer.Option(help="Name of the bundle, of a 3-D or a 2-D network.")] = "atrium-3d",
+    series: Annotated[str | None, typer.Option(help="Series Instance UID, where there are several.")] = None,
+    centre: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="A place near the middle of the atrium, in mm of the patient: to the left, back and head."),
+    ] = None,
+) -> None:
+    """Outline the left atrium on an MR series without any PACS: writes a multi-frame SEG, a PNG and a JSON summary."""
+    for name, value in openmp.ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from models import bundle as bundles
+    from models.atrium import VolumeAnalyser
+    from node.clock import utc_now
+    from workers import volume
+
+    settings = context.obj.settings.analysis
+    chosen = volume.choose_bundle(settings.bundles or bundles.shipped(), bundle)
+    slices = volume.series_files(files, series_uid=series)
+    with console.status("analysing"):
+        analyser = VolumeAnalyser(chosen, device=_device(settings.device), dtype=settings.dtype)
+        analysis = volume.analyse(analyser, slices, created_at=utc_now(), centre_mm=centre)
+        written = volume.write(analysis, out)
+    found = analysis.findings
+    console.print(f"left atrium: {found.volume_ml:.1f} ml" if analysis.result else "no left atrium was found")
+    for note in found.notes:
+        console.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+    for path in written:
+        console.print(f"  {path}", soft_wrap=True, highlight=False)
+
+
+@app.command(rich_help_panel="Try")
 def demo(
     study: Annotated[
         list[Path] | None, typer.Argument(help="Your own DICOM files or folders; a phantom if not given.")
