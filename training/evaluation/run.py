@@ -1,0 +1,157 @@
+"""Evaluate an exported bundle through the code that serves, and complete its folder.
+
+The only reader of the test split. It writes `evaluation/` (report, plots, page), the figures in the manifest, and the
+card; the bundle's digest changes with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models.bundle import CARD, Bundle, Figure, load, write_manifest
+from training import cards
+from training.evaluation import anatomy, boxes, detections, labels, lesions, page, targets, truths, volumes
+from training.evaluation.outcome import Canvas, Outcome, Table, figure_table
+from training.evaluation.truths import Truth
+from training.splits import Split
+
+FOLDER = "evaluation"
+REPORT = "report.json"
+
+
+def complete(
+    folder: Path, data: Path, *, companions: Path | None = None, also: Sequence[Path] = (), truth: str | None = None
+) -> Bundle:
+    """Evaluate the bundle in `folder` on the test split and write what was found into it.
+
+    Parameters
+    ----------
+    data : folder of the data sets.
+    companions : folder of the bundles that this one needs in serving (gate, lungs, classifier); None: the shipped.
+    also : reports of other evaluations, such as that of the same recipe trained at one site; see `also_measured`.
+    truth : a name of training/evaluation/truths.py; None: that of the bundle.
+
+    Returns
+    -------
+    The completed bundle, verified again.
+    """
+    bundle = load(folder)
+    table = _truth(bundle, data, "test", truth)
+    target = folder / FOLDER
+    _clear(target)
+    outcome = _measured(bundle, table, "test", Canvas(target), data=data, companions=companions)
+    outcome.add(*also_measured(also))
+    _write(target, bundle, table, "test", outcome)
+    manifest = bundle.manifest.model_copy(update={"evaluation": tuple(outcome.figures)})
+    (folder / CARD).write_text(cards.card(manifest, table, outcome), encoding="utf-8", newline="\n")
+    write_manifest(folder, manifest)
+    return load(folder)
+
+
+def aside(
+    folder: Path,
+    data: Path,
+    out: Path,
+    *,
+    split: Split = "test",
+    companions: Path | None = None,
+    pictures: bool = False,
+    truth: str | None = None,
+) -> Outcome:
+    """Evaluate the bundle in `folder` and write report, plots and page to `out`; the bundle stays as it is.
+
+    Parameters
+    ----------
+    split : "val" leaves the test split unread.
+    pictures : draw the images beneath outlines and heat maps. Not for handing on.
+    """
+    bundle = load(folder)
+    table = _truth(bundle, data, split, truth)
+    out.mkdir(parents=True, exist_ok=True)
+    outcome = _measured(bundle, table, split, Canvas(out, pictures), data=data, companions=companions)
+    _write(out, bundle, table, split, outcome)
+    return outcome
+
+
+def also_measured(reports: Sequence[Path]) -> list[Figure]:
+    """Take over, from other reports, the figures on sites that their weights have not seen."""
+    found: list[Figure] = []
+    for path in reports:
+        given = [Figure.model_validate(one) for one in json.loads(path.read_text())["figures"]]
+        found.extend(
+            one for one in given if anatomy.NOT_TRAINED_ON in one.measured_on and "both" not in one.measured_on
+        )
+    return found
+
+
+def _truth(bundle: Bundle, data: Path, split: Split, name: str | None) -> Truth:
+    """Give the truth by its name or the bundle's."""
+    if bundle.manifest.task == "volume-segmentation":
+        return Truth("atrium", "outline of the left atrium as published with the challenge's volumes", ())
+    return truths.truth_of(bundle.manifest, data, split, name)
+
+
+def _measured(
+    bundle: Bundle, truth: Truth, split: Split, canvas: Canvas, *, data: Path, companions: Path | None
+) -> Outcome:
+    """Measure by the task of the bundle."""
+    match bundle.manifest.task:
+        case "classification":
+            return labels.evaluate(bundle, truth, split, canvas, companions)
+        case "segmentation":
+            return anatomy.evaluate(bundle, truth, split, canvas, data)
+        case "lesion-segmentation":
+            return lesions.evaluate(bundle, truth, split, canvas, companions)
+        case "box":
+            return boxes.evaluate(bundle, truth, split, canvas, companions)
+        case "detection":
+            return detections.evaluate(bundle, truth, split, canvas, companions)
+        case "volume-segmentation":
+            return volumes.evaluate(bundle, data, split, canvas)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier evaluation wrote; the gate's rates on validation stay."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.suffix == ".png" or path.name in (REPORT, page.PAGE):
+            path.unlink()
+
+
+def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outcome) -> None:
+    """Write the report and the page."""
+    manifest = bundle.manifest
+    content: dict[str, Any] = {
+        "bundle": {"name": manifest.name, "version": manifest.version},
+        "data_set": truth.data_set,
+        "split": split,
+        "truth": truth.definition,
+        "figures": [one.model_dump() for one in outcome.figures],
+        "targets": [
+            {
+                "figure": target.figure,
+                "bound": target.text,
+                "verdict": verdict,
+                "values": [one.value for one in fitting],
+            }
+            for target, fitting, verdict in targets.judged(manifest.name, outcome.figures)
+        ],
+        **outcome.report,
+    }
+    (folder / REPORT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
+    intro = [
+        f"{split} split of {truth.data_set}. Truth: {truth.definition}.",
+        "Intervals: 95 %, bootstrap over patients, who are in one split only. Every image went through the code that "
+        "serves, in fp32 on the CPU.",
+    ]
+    outside = outcome.report.get("outside_intended_use", 0)
+    if outside:
+        intro.append(f"{outside} images lie outside the intended use (age, view) and are left out, as in serving.")
+    tables: list[Table] = [*filter(None, [targets.table(manifest.name, outcome.figures)])]
+    tables.append(figure_table("Figures", "What the manifest carries.", outcome.figures))
+    if truth.cases:
+        tables.append(truths.population(truth))
+    page.write(folder, manifest, outcome, intro, tables)

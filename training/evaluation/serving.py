@@ -1,0 +1,108 @@
+"""Answers of a bundle to the images of a truth, through the code that serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from models import bundle as bundles
+from models import gate, intended_use
+from models.bundle import Bundle, GateSettings
+from models.chest import ChestAnalyser, Segmentation
+from models.errors import BundleRefused
+from models.findings import Box
+from models.inputs import ModelInput, prepare
+from models.pixels import Radiograph
+from models.runtime import Answer, Runner
+from training.evaluation.truths import Case
+
+SEGMENTER = "lungs-heart"
+
+
+@dataclass(frozen=True)
+class Served:
+    """One image as a worker meets it.
+
+    Attributes
+    ----------
+    given : the image on the network's grid.
+    answer : what the network says.
+    accepted : whether the gate lets it through; None where no gate was asked.
+    lungs : the box around both lungs on the canonical grid; None where they were not looked for, or not found.
+    """
+
+    radiograph: Radiograph
+    given: ModelInput
+    answer: Answer
+    accepted: bool | None
+    lungs: Box | None
+
+
+class Server:
+    """A bundle with the companions that it needs in serving: who finds the lungs, who gates its masks."""
+
+    def __init__(self, bundle: Bundle, companions: Path | None = None, *, with_gate: bool = True) -> None:
+        self.bundle = bundle
+        self.companions = companions or bundles.shipped()
+        self.runner = Runner(bundle, device="cpu", dtype="float32")
+        needed = bundle.manifest.input.region == "lungs"
+        self.with_gate = needed or with_gate
+
+    @cached_property
+    def analyser(self) -> ChestAnalyser | None:
+        """The gate, which also finds the lungs."""
+        return ChestAnalyser.load([self.segmenter]) if self.with_gate else None
+
+    @cached_property
+    def segmenter(self) -> Bundle:
+        """The bundle that finds lungs and heart; this one, if it does."""
+        is_one = self.bundle.manifest.task == "segmentation"
+        return self.bundle if is_one else companion(self.companions, SEGMENTER)
+
+    @cached_property
+    def gatekeeper(self) -> Server | None:
+        """The classifier that must find the disease first."""
+        name = self.bundle.manifest.gated_by
+        if name is None:
+            return None
+        return Server(companion(self.companions, name), self.companions)
+
+    def refused(self, case: Case) -> bool:
+        """Whether the intended use forbids the image; an age that the data set does not give is not asked for."""
+        use = self.bundle.manifest.intended_use
+        age = use.age_years_from if case.age_years is None else case.age_years
+        return intended_use.refusal(self.bundle, age_years=age, view=case.view) is not None
+
+    def serve(self, radiograph: Radiograph) -> Served:
+        """Answer one image."""
+        seen: Segmentation | None = None
+        accepted: bool | None = None
+        lungs: Box | None = None
+        if self.analyser is not None:
+            seen = self.analyser.segment(radiograph)
+            accepted = gate.judge(seen.seen, self._gate_settings()).passed
+            lungs = self.analyser.lungs_of(seen, radiograph)
+        given = prepare(radiograph, self.bundle.manifest.input, lungs)
+        return Served(radiograph, given, self.runner.run(given.image), accepted, lungs)
+
+    def _gate_settings(self) -> GateSettings:
+        """Give the limits of the gate."""
+        settings = self.segmenter.manifest.gate
+        if settings is None:
+            raise BundleRefused(f"bundle {self.segmenter.manifest.name} has no gate")
+        return settings
+
+
+def companion(root: Path, name: str) -> Bundle:
+    """Give the only bundle of a name under a folder.
+
+    Raises
+    ------
+    BundleRefused
+        There is none, or more than one version.
+    """
+    found = [one for one in bundles.find(root) if one.manifest.name == name]
+    if len(found) != 1:
+        raise BundleRefused(f"{len(found)} bundles named {name} in {root}, exactly one was expected")
+    return found[0]

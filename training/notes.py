@@ -1,0 +1,175 @@
+"""What each card says in words: who must not be asked, limits, ethics. No measured number stands here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Texts of one bundle, each a list of Markdown items.
+
+    Attributes
+    ----------
+    not_for : what the bundle must not be used for, beyond what the gate and the intended use refuse.
+    limits : what is known to go wrong, or is not known.
+    ethics : who may be harmed, and how.
+    """
+
+    not_for: tuple[str, ...]
+    limits: tuple[str, ...]
+    ethics: tuple[str, ...] = ()
+
+
+ALWAYS_NOT_FOR = (
+    "Diagnosis, triage, or any decision about a patient: it is a research tool and no medical device.",
+    "Ruling anything out: an answer below the threshold is no finding of health.",
+)
+ALWAYS_ETHICS = (
+    "Figures hold for images like those of the test split. A site must measure on its own images, by subgroup, before "
+    "it relies on any of them, and again when scanners, protocols or patients change.",
+    "Sex, age and view are the only subgroups that the data allow to look at. Ethnicity, body size, disability and "
+    "income are not recorded in them; unequal errors among these would not be seen.",
+    "An overlay or a probability draws the eye. Readers may follow it when it is wrong (automation bias); they should "
+    "look at the image first.",
+)
+_NIH_LIMITS = (
+    "All images come from one hospital (NIH Clinical Center), with many images of the same severely ill patients; "
+    "they are 8-bit pictures without the window of the acquisition. Nothing is known of other hospitals.",
+    "The selection is not by chance: the part of positives here says nothing about a ward or a screening. Predictive "
+    "values are therefore also given at stated prevalences.",
+)
+_PNEUMOTHORAX_LIMITS = (
+    "Many patients with a pneumothorax already have a chest tube, and nothing in the data says which. A network may "
+    "answer to the tube; look at the heat maps, and expect less where no tube lies.",
+    "Expert negatives are few, so what is measured against them has wide intervals. NIH's No Finding was mined from "
+    "reports and is an easier group: an image free of everything.",
+    "Positives and negatives came in different file formats; all were re-encoded alike before training, which hides "
+    "most of the difference and cannot be shown to hide all of it. Figures by source file are among the subgroups.",
+    "A small pneumothorax at the apex covers few pixels of the network's grid and is the kind that is missed.",
+)
+_ATRIUM = Notes(
+    not_for=(
+        "MR volumes of another kind than late-gadolinium enhancement of the atria; CT; other chambers.",
+        "Planning of an ablation or any measurement on which treatment rests.",
+    ),
+    limits=(
+        "Very few volumes, of one challenge, are behind the weights, and fewer behind the figures: each interval "
+        "rests on a handful of patients.",
+        "The volumes are cut-outs around the atrium, and their files carry no spacing: it was taken from the "
+        "publication. A whole series is looked at through a field of that size.",
+        "Where the pulmonary veins and the mitral valve end the atrium is a convention of the outlines.",
+    ),
+    ethics=("No age, sex or diagnosis comes with the volumes: no subgroup can be looked at.",),
+)
+NOTES: Mapping[str, Notes] = {
+    "lungs-heart": Notes(
+        not_for=(
+            "Children: their lungs help the gate, their masks are not evaluated and are not given out.",
+            "Lateral or supine images, other body parts: the gate refuses them.",
+            "Reading the cardiothoracic ratio as a reader's: readers use the inner ribs at the level of the diaphragm.",
+        ),
+        limits=(
+            "It is trained on adults of two sites; Wingspan images were squashed to a square by their publisher. "
+            "Areas and box edges near the diaphragm follow the JSRT convention: the lung behind the heart and the "
+            "diaphragm is not lung here.",
+            "Some reference masks (Wingspan above all) count the lung behind the heart, most do not; on these the "
+            "left lung of the network, which follows the majority, scores badly (`evaluation/worst-cases.png`). "
+            '"Lungs outside the heart" leaves the pixels of the reference heart out of both masks. The lower edge of '
+            "the heart is not visible and is drawn differently.",
+            "Cardiothoracic ratio is the widest extent of the heart over the widest extent of both lungs, whatever "
+            "the row, on the masks. AP images magnify the heart.",
+            "Lengths are those at the detector unless the spacing is calibrated.",
+            "No reference masks of portable or intensive-care images were at hand. On a few NIH images that were "
+            "looked at, masks under large opacities and devices were incomplete; nothing was measured there.",
+            "A mirrored image whose header does not say so is taken for the right way round: the sides are then "
+            "exchanged. There is no horizontal flip in training, since the side is what it learns.",
+        ),
+        ethics=("Age and sex are not in the tables of either site: the only subgroup is the site.",),
+    ),
+    "heart-box": Notes(
+        not_for=(
+            "Children, lateral or supine images.",
+            "The outline of the heart: a box has none. The mask of lungs-heart gives both.",
+        ),
+        limits=(
+            "It answers with a box whatever the image shows; only the gate stands before it.",
+            "It is trained on adults of two sites; the lower edge of the heart is not visible and is drawn "
+            "differently.",
+            "Its box and that of the mask of lungs-heart are compared side by side below; where they differ, the mask "
+            "shows why and the box does not.",
+        ),
+        ethics=("Age and sex are not in the tables of either site: the only subgroup is the site.",),
+    ),
+    "paediatric-pneumonia": Notes(
+        not_for=("Adults, newborns, or a patient of unknown age.", "Telling bacterial from viral pneumonia."),
+        limits=(
+            "All images come from one hospital and one kind of acquisition. Nothing is known of others; expect less "
+            "elsewhere.",
+            "In the source, the two classes were collected in different ways. Part of what separates them may be the "
+            "acquisition (position, markers, exposure) rather than the lungs. No image of another hospital was at "
+            "hand to tell.",
+            "It knows no other disease: anything that is neither normal nor pneumonia gets one of the two answers.",
+            "The images are small JPEG files, squashed to a square; the true aspect was restored from the original "
+            "size before the letterbox.",
+        ),
+        ethics=(
+            "Children cannot consent to the reuse of their images; the set was published with its hospital's "
+            "approval, without names.",
+            "Age in years and sex are not in the table: the subtype is the only subgroup.",
+        ),
+    ),
+    "adult-pneumonia": Notes(
+        not_for=(
+            "Children.",
+            "The diagnosis of pneumonia: what was learnt is an opacity that radiologists marked as suspect, without "
+            "history, laboratory or course.",
+        ),
+        limits=(
+            *_NIH_LIMITS,
+            "Only the images that radiologists read for the RSNA challenge are evaluated. NIH's own text-mined label "
+            "Pneumonia is no truth: many of those images were read as normal.",
+            "Negatives hold images with other abnormalities, which makes the task harder than against normals alone.",
+        ),
+    ),
+    "atelectasis": Notes(
+        not_for=(
+            "Children.",
+            "Small bands of atelectasis that a report does not mention: the truth does not know them.",
+        ),
+        limits=(
+            *_NIH_LIMITS,
+            "The truth was mined from reports and is noisy, both ways: part of what counts as an error is none, and "
+            "part of what counts as right is wrong. No expert's truth was at hand to tell how much.",
+            "Atelectasis goes along with effusion, tubes and supine images; the network may answer to those.",
+        ),
+    ),
+    "pneumothorax": Notes(
+        not_for=("Children.", "Excluding a pneumothorax after a puncture or an injury.", "Sizing: see the mask."),
+        limits=(*_NIH_LIMITS, *_PNEUMOTHORAX_LIMITS),
+        ethics=("A missed tension pneumothorax can kill within minutes. Nothing here may delay or replace a reader.",),
+    ),
+    "pneumothorax-segmentation": Notes(
+        not_for=(
+            "Children.",
+            "Deciding whether there is a pneumothorax: that is the classifier's word.",
+            "Its volume.",
+        ),
+        limits=(
+            *_NIH_LIMITS,
+            *_PNEUMOTHORAX_LIMITS,
+            "A mask is given only where the classifier finds a pneumothorax; both can be wrong together.",
+            "The challenge's own metric counts an empty answer to an empty truth as 1, so most of it is the "
+            "specificity; the Dice of true positives says how good the outlines are.",
+        ),
+    ),
+    "atrium-3d": _ATRIUM,
+    "atrium-2d": _ATRIUM,
+}
+
+
+def of(name: str) -> Notes:
+    """Give the texts of a bundle; of one without its own, what holds for all."""
+    own = NOTES.get(name, Notes((), ("Nothing was written about the limits of this bundle yet.",)))
+    return Notes((*ALWAYS_NOT_FOR, *own.not_for), own.limits, (*own.ethics, *ALWAYS_ETHICS))
