@@ -1,4 +1,4 @@
-"""Losses, calibration and figures of merit against values worked out by hand."""
+"""Losses and partial labels against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.findings import Box
-from training import calibrate, metrics, partial
-from training.evaluate_masks import box_overlap
+from training import partial
 from training.losses import FULL, NEGATIVE, PARTIAL, dice_loss, segmentation_loss
-from training.metrics import Scores
 from training.tasks import known_cross_entropy, mean_auc
 
 
@@ -67,51 +64,3 @@ def test_an_unknown_label_has_no_weight() -> None:
     assert float(known_cross_entropy(logits, labels)) == pytest.approx(np.log(2))
     assert float(known_cross_entropy(logits, labels * float("nan"))) == 0
     assert np.isnan(mean_auc(logits, labels * float("nan")))
-
-
-def test_dice_of_two_empty_masks_is_undefined() -> None:
-    empty, full = np.zeros((4, 4), bool), np.ones((4, 4), bool)
-    assert np.isnan(metrics.dice(empty, empty))
-    assert metrics.dice(full, empty) == 0
-    assert metrics.dice(full, full) == 1
-    assert metrics.figure("Dice", [1.0, float("nan"), 0.5], "here").count == 2
-
-
-def test_temperature_undoes_a_scaling_of_the_logits() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, 20000)
-    truth = rng.random(20000) < calibrate.sigmoid(logits)
-    assert calibrate.temperature(logits * 3, truth) == pytest.approx(3, rel=0.05)
-
-
-def test_the_threshold_keeps_the_sensitivity_floor() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.random(2000) < 0.5
-    probability = calibrate.sigmoid(rng.normal(0, 1, 2000) + np.where(truth, 1.5, -1.5))
-    chosen = calibrate.threshold(probability, truth, floor=0.99)
-    assert (probability[truth] >= chosen.threshold).mean() >= 0.99
-    assert "0.99" in chosen.rule
-
-
-def test_figures_of_a_known_table() -> None:
-    scores = Scores(np.array([0.9, 0.8, 0.3, 0.2, 0.6]), np.array([True, True, True, False, False]), list("abcde"))
-    assert metrics.sensitivity(scores, 0.5) == pytest.approx(2 / 3)
-    assert metrics.specificity(scores, 0.5) == 0.5
-    assert metrics.accuracy(scores, 0.5) == 0.6
-    assert metrics.auc(scores) == pytest.approx(5 / 6)
-    found = metrics.score_figure("AUC", scores, metrics.auc, "here")
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low <= found.value <= found.high
-
-
-def test_a_calibrated_score_has_no_calibration_error() -> None:
-    probability = np.repeat([0.25, 0.75], 4)
-    truth = np.array([1, 0, 0, 0, 1, 1, 1, 0], bool)
-    assert metrics.calibration_error(Scores(probability, truth, ())) == 0
-
-
-def test_overlap_of_boxes() -> None:
-    assert box_overlap(Box(0, 0, 2, 2), Box(0, 0, 2, 2)) == 1
-    assert box_overlap(Box(0, 0, 2, 2), Box(2, 2, 4, 4)) == 0
-    assert box_overlap(Box(0, 0, 2, 2), Box(1, 0, 3, 2)) == pytest.approx(1 / 3)

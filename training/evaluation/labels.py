@@ -235,26 +235,33 @@ def _at_point(found: Scores, point: OperatingPoint) -> dict[str, Any]:
 
 
 def _points_table(view: View, points: Sequence[OperatingPoint], title: str) -> Table:
-    """Give the operating points as a table."""
-    rows: list[tuple[str, ...]] = []
+    """Give the operating points as a table, one column each."""
+    columns: list[list[str]] = []
     for point in points:
         found, at = view.scores, point.threshold
+        (tn, fp), (fn, tp) = scores.confusion(found, at).tolist()
         measures = [scores.sensitivity(at), scores.specificity(at), scores.accuracy(at)]
         measures += [scores.positive_predictive_value(at, part) for part in (None, *PREVALENCES)]
         measures += [scores.negative_predictive_value(at, part) for part in (None, *PREVALENCES)]
-        values = [
-            f"{value:.3f}" if not np.isnan(value) else "-" for value in (scores.plain(m, found) for m in measures)
-        ]
-        (tn, fp), (fn, tp) = scores.confusion(found, at).tolist()
-        rows.append((point.name, f"{at:.4g}", f"{tp} / {fn}", f"{tn} / {fp}", *values))
-    parts = tuple(f"{part:.0%}" for part in PREVALENCES)
-    predictive = [f"{kind}{at}" for kind in ("PPV", "NPV") for at in ("", *(f" at {part}" for part in parts))]
-    columns = ("point", "threshold", "TP / FN", "TN / FP", "sensitivity", "specificity", "accuracy", *predictive)
+        values = (scores.plain(measure, found) for measure in measures)
+        columns.append([f"{at:.4g}", str(tp), str(fn), str(tn), str(fp), *(_short(value) for value in values)])
+    here = f" at {view.scores.truth.mean():.1%} positives, as here"
+    ats = (here, *(f" at {part:.0%} positives" for part in PREVALENCES))
+    lines = ["threshold", "true positive", "false negative", "true negative", "false positive"]
+    lines += ["sensitivity", "specificity", "accuracy"]
+    lines += [f"{kind} predictive value{at}" for kind in ("positive", "negative") for at in ats]
+    rows = tuple(zip(lines, *columns, strict=True))
     sentence = (
         "Every operating point was chosen on validation. Predictive values depend on how common the finding is: they "
-        f"are given for the part of positives among these images ({view.scores.truth.mean():.1%}) and for stated ones."
+        "are given for the part of positives among these images and for stated ones."
     )
-    return _retitled(Table("", sentence, columns, tuple(rows)), f"{title}Operating points", view.name)
+    names = ("", *(point.name for point in points))
+    return _retitled(Table("", sentence, names, rows), f"{title}Operating points", view.name)
+
+
+def _short(value: float) -> str:
+    """Give three decimals; a dash where it is not defined."""
+    return "-" if np.isnan(value) else f"{value:.3f}"
 
 
 def _retitled(table: Table, heading: str, name: str) -> Table:

@@ -49,7 +49,7 @@ $body
 </body>
 </html>
 """)
-WIDE = 900
+WIDE = 700
 """Plots wider than this many pixels take a whole row."""
 
 

@@ -81,13 +81,22 @@ def confusions(points: Mapping[str, NDArray[np.int64]], path: Path) -> None:
 def histogram(
     groups: Mapping[str, Float], threshold: float, path: Path, *, label: str = "calibrated probability"
 ) -> None:
-    """Draw the scores of each group as part of the group, with the threshold."""
-    canvas, axes = plot(label, "part of the group")
+    """Draw the scores of each group as part of the group, with the threshold; the few near it need a log scale."""
+    canvas, axes = plot(label, "part of the group (log)")
     bins = np.linspace(0, 1, 26)
+    least = 0.5 / max((len(values) for values in groups.values()), default=1)
+    axes.set_yscale("log")
     for (name, values), colour in zip(groups.items(), (SECOND, ACCENT, THIRD), strict=False):
         counts = np.histogram(values, bins)[0] / max(len(values), 1)
-        axes.stairs(counts, bins, color=colour, linewidth=1.6, label=f"{name} ({len(values)})")
-        axes.stairs(counts, bins, color=colour, alpha=0.18, fill=True)
+        axes.stairs(
+            np.maximum(counts, least),
+            bins,
+            baseline=least,
+            color=colour,
+            linewidth=1.6,
+            label=f"{name} ({len(values)})",
+        )
+        axes.stairs(np.maximum(counts, least), bins, baseline=least, color=colour, alpha=0.18, fill=True)
     axes.axvline(threshold, color=INK, linewidth=1, linestyle="--", label=f"threshold {threshold:.3g}")
     axes.legend(frameon=False, fontsize=9)
     save(canvas, path)

@@ -51,6 +51,8 @@ def of_scores(
         counts = int(part.truth.sum()), int((~part.truth).sum())
         for name, measure, needs_positives, needs_negatives in measures:
             wanted = [(counts[0], "positive")] * needs_positives + [(counts[1], "negative")] * needs_negatives
+            if any(count == 0 for count, _ in wanted):
+                continue
             lacking = [f"{kind}s" for count, kind in wanted if count < least]
             figure = None
             if not lacking:
@@ -97,7 +99,7 @@ def table(rows: Sequence[Row], *, with_classes: bool = True) -> Table:
     """Give rows as a table, one line a group and figure."""
     sentence = (
         f"The same figures among parts of the images. Groups with fewer than {LEAST} images that decide a figure have "
-        "none: it would say nothing."
+        "none: it would say nothing. What needs a class that a group does not have is not listed."
     )
     columns = ("column", "value", "figure", "result", "95 % interval", *_counted(with_classes))
     lines = tuple(

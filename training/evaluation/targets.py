@@ -90,7 +90,7 @@ def table(name: str, figures: Sequence[Figure]) -> Table | None:
         rows.append((target.figure, on, target.text, values, verdict))
     if not rows:
         return None
-    sentence = "What was set before training, on the test split; the point estimate is compared, not its interval."
+    sentence = "What was set as a goal on the test split; the point estimate is compared, not its interval."
     return Table("Targets", sentence, ("figure", "measured on", "target", "value", "verdict"), tuple(rows))
 
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.explore.survey import BINS, Sight
-from training.figures import ACCENT, INK, PALE, SECOND
+from training.evaluation.plots import ACCENT, INK, PALE, SECOND
 
 # Curves of one picture: more cannot be told apart.
 MOST_CURVES = 6
