@@ -1,4 +1,10 @@
-"""Variation of training images with torchvision.transforms.v2, geometry jointly on image and masks."""
+"""Variation of training images with torchvision.transforms.v2, geometry jointly on image and masks.
+
+Mirroring is off unless a recipe asks for it: a mirrored chest has its heart, stomach and aortic arch on the wrong side,
+which is a rare disease (situs inversus) and no variation, and a network that tells right from left cannot learn both.
+Recipes allow it only for findings that occur on either side and are reported without a side. Never upside down, nor by
+quarter turns: a chest radiograph in such a position is for the gate to refuse.
+"""
 
 from __future__ import annotations
 

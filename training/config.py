@@ -86,6 +86,28 @@ class Lesions(Section):
     """At which part of positives the triplet is chosen: that of the challenge."""
 
 
+class LabelLoss(Section):
+    """How the cross-entropy of a classification weighs."""
+
+    class_weights: bool = False
+    """Whether positives weigh as much in all as negatives, by their numbers in the training split."""
+    focal_gamma: float = 0.0
+    """More than 0 takes less of what is already right, as in the focal loss."""
+
+
+class Tuning(Section):
+    """Two-phase fine-tuning: the head alone over a frozen backbone, then the backbone's last stages too."""
+
+    frozen_epochs: int = 3
+    """Epochs of the first phase."""
+    upper_stages: int = 3
+    """How many of the backbone's last stages learn in the second (training/freezing.py)."""
+    upper_rate: float = 1e-5
+    """Their rate from its beginning on; the head's is `optimisation.learning_rate`."""
+    upper_least_rate: float = 3e-6
+    """On a plateau their rate falls no lower."""
+
+
 class Augmentation(Section):
     """How training images are varied; all ranges are drawn uniformly."""
 
@@ -118,17 +140,25 @@ class Optimisation(Section):
     """The training loop."""
 
     epochs: int = 60
-    """Most epochs; the schedule is a half cosine over them."""
+    """Most epochs."""
     patience: int = 15
     """Epochs without a better validation score before stopping."""
     batch_size: int = 16
     """Images a step."""
     learning_rate: float = 1e-3
     """Peak rate of AdamW."""
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    """Warm-up and half a cosine over all epochs; lower when the validation score stands still; or no change."""
     warmup_fraction: float = 0.05
-    """Part of all steps in which the rate rises from 0."""
+    """Cosine: part of all steps in which the rate rises from 0."""
+    plateau_patience: int = 2
+    """Plateau: epochs without a better score before the rate is lowered."""
+    plateau_factor: float = 0.3
+    """Plateau: what the rate is multiplied by."""
+    least_rate: float = 0.0
+    """Plateau: the rate falls no lower."""
     weight_decay: float = 1e-4
-    """Decoupled weight decay."""
+    """Decoupled weight decay; without it AdamW is Adam."""
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     """Lightning's precision; bf16 autocast halves the time of the U-Net on a CPU that has the instructions."""
     averaging: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -162,8 +192,12 @@ class Recipe(Section):
     """Only for findings: the bundles that a run becomes, by name."""
     augmentation: Augmentation = Augmentation()
     """Variation of training images."""
+    label_loss: LabelLoss = LabelLoss()
+    """Only for classification."""
     optimisation: Optimisation = Optimisation()
     """The loop."""
+    tuning: Tuning | None = None
+    """Fine-tuning in two phases; None: everything learns from the start."""
     rule: Rule = Rule(kind="youden", sensitivity_at_least=0.985)
     """Classification: how the threshold is chosen on validation."""
 
@@ -192,6 +226,8 @@ def smoke(recipe: Recipe) -> Recipe:
         "mixture": recipe.mixture.model_copy(update=few),
         "optimisation": recipe.optimisation.model_copy(update={"epochs": 2, "batch_size": 4, "precision": "32-true"}),
     }
+    if recipe.tuning is not None:
+        changes["tuning"] = recipe.tuning.model_copy(update={"frozen_epochs": 1})
     if recipe.lesions is not None:
         changes["lesions"] = recipe.lesions.model_copy(update={"images": 8, "gated_by": None})
     return recipe.model_copy(update=changes)

@@ -36,12 +36,16 @@ class LabelItem(TypedDict):
 
 
 class FindingItem(TypedDict):
-    """An image (1, size, size) with labels (labels,), NaN unknown; masks (places, size, size) and which are known."""
+    """An image (1, size, size) with labels (labels,), NaN unknown; masks (places, size, size) and which are known.
+
+    `patient` (2,) is age and sex as models/networks/patient.py takes them.
+    """
 
     image: Tensor
     labels: Tensor
     masks: Tensor
     known: Tensor
+    patient: Tensor
 
 
 class FindingDataset(Dataset[FindingItem]):
@@ -53,6 +57,7 @@ class FindingDataset(Dataset[FindingItem]):
         self.source, self.rows, self.augment = source, source.rows(ids), augment
         self.labels = torch.from_numpy(findings.labels(data, ids, names))
         self.known = torch.from_numpy(findings.place_known(data, ids, tuple(findings.LOCATED)))
+        self.patients = torch.from_numpy(findings.patients(data, ids))
 
     def __len__(self) -> int:
         """Give the number of images."""
@@ -67,7 +72,8 @@ class FindingDataset(Dataset[FindingItem]):
         if self.augment is not None:
             image, varied = self.augment(image, masks)
             masks = masks if varied is None else varied
-        return {"image": image, "labels": self.labels[index], "masks": masks, "known": self.known[index]}
+        labels, known, patient = self.labels[index], self.known[index], self.patients[index]
+        return {"image": image, "labels": labels, "masks": masks, "known": known, "patient": patient}
 
 
 class MaskDataset(Dataset[MaskItem]):
@@ -205,10 +211,17 @@ def finding_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoade
     source = cache.build(data, "nih", recipe.input, folder)
     batch = recipe.optimisation.batch_size
     train = FindingDataset(
-        source, data, source.present(splits.read("nih", "train")), recipe.labels, Augment(recipe.augmentation)
+        source, data, labelled_ids(data, source, "train", recipe.labels), recipe.labels, Augment(recipe.augmentation)
     )
-    val = FindingDataset(source, data, source.present(splits.read("nih", "val")), recipe.labels, None)
+    val = FindingDataset(source, data, labelled_ids(data, source, "val", recipe.labels), recipe.labels, None)
     return _loader(train, batch, SeededOrder(len(train), seed=recipe.seed)), _loader(val, batch, None)
+
+
+def labelled_ids(data: Path, source: Cache, split: splits.Split, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the images of which at least one label is known."""
+    ids = source.present(splits.read("nih", split))
+    unknown = np.isnan(findings.labels(data, ids, names))
+    return tuple(one for one, row in zip(ids, unknown, strict=True) if not row.all())
 
 
 def lesion_ids(data: Path, source: Cache, split: splits.Split, name: str) -> tuple[str, ...]:

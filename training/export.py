@@ -107,7 +107,7 @@ def network_tensors(task: Task) -> dict[str, Tensor]:
 
 def only_label(tensors: dict[str, Tensor], index: int, labels: int) -> dict[str, Tensor]:
     """Keep one output of a classifier: the row of every tensor of the heads that has one row a label."""
-    heads = ("classify.", "locate.", "share")
+    heads = ("classify.", "locate.", "share", "net.classifier.", "net.fc.")
     rows = {}
     for key, value in tensors.items():
         is_head = key.removeprefix(NETWORK).startswith(heads) and value.shape[:1] == (labels,)

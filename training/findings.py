@@ -16,6 +16,8 @@ from training.splits import read_table
 
 Float = NDArray[np.float32]
 PNEUMOTHORAX, LUNG_OPACITY, NO_FINDING = "pneumothorax", "lung-opacity", "no-finding"
+# ChestX-ray14 has ages of several hundred years.
+OLDEST_YEARS = 120
 # Labels with a place: the channel of the cache that holds it (training/cache.py).
 LOCATED: Mapping[str, int] = {PNEUMOTHORAX: 0, LUNG_OPACITY: 1}
 # Names here, and in the column `findings` of ChestX-ray14.
@@ -59,6 +61,16 @@ def value(row: Mapping[str, str], name: str) -> float:
         case "lung-opacity":
             return float(row["rsna_class"] == "Lung Opacity") if row["rsna_class"] else float("nan")
     return float(TEXT_MINED[name] in findings)
+
+
+def patients(data: Path, ids: Sequence[str]) -> Float:
+    """Give age in years and sex (-1 female, 1 male) of each image's patient (ids, 2); NaN is unknown."""
+    rows = {row["id"]: row for row in read_table(data, "nih")}
+    sexes = {"F": -1.0, "M": 1.0}
+    known = [(float(rows[one]["age"] or "nan"), sexes.get(rows[one]["sex"], float("nan"))) for one in ids]
+    values = np.array(known, np.float32).reshape(-1, 2)
+    values[values[:, 0] > OLDEST_YEARS, 0] = np.nan
+    return values
 
 
 def place_known(data: Path, ids: Sequence[str], names: Sequence[str]) -> Float:

@@ -13,7 +13,9 @@ from lightning.pytorch.loggers import CSVLogger
 from training import config, initial
 from training.config import Recipe
 from training.datasets import classification_loaders, finding_loaders, lesion_loaders, segmentation_loaders
+from training.freezing import TwoPhases
 from training.quiet import expected_warnings
+from training.schedules import Plateau
 from training.tasks import ClassificationTask, FindingsTask, LesionTask, SegmentationTask, Task
 
 
@@ -98,6 +100,7 @@ def train(
         callbacks=[
             SeededEpochs(recipe.seed),
             *_averaging(recipe),
+            *_learning(recipe),
             best,
             last,
             EarlyStopping(Task.score, mode="max", patience=recipe.optimisation.patience),
@@ -112,6 +115,20 @@ def train(
     with expected_warnings():
         trainer.fit(task, training, validation, ckpt_path=start, weights_only=True)
     return Path(best.best_model_path)
+
+
+def _learning(recipe: Recipe) -> list[Callback]:
+    """Freeze and unfreeze, and lower the rate on a plateau, if the recipe says so."""
+    tuning, found = recipe.tuning, list[Callback]()
+    if tuning is not None:
+        found.append(
+            TwoPhases(
+                frozen_epochs=tuning.frozen_epochs, upper_stages=tuning.upper_stages, upper_rate=tuning.upper_rate
+            )
+        )
+    if recipe.optimisation.schedule == "plateau":
+        found.append(Plateau(recipe.optimisation, tuning, score=Task.score))
+    return found
 
 
 def _averaging(recipe: Recipe) -> list[Callback]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import lightning
@@ -10,17 +9,17 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
 
 from models import networks
-from training import findings
+from models.networks.patient import WithPatient
+from training import findings, schedules
 from training.config import Recipe
 from training.datasets import FindingItem, LabelItem, MaskItem
-from training.losses import combo_loss, deep_loss, segmentation_loss
+from training.losses import combo_loss, deep_loss, label_loss, positive_weights, segmentation_loss
 
 
 class Task(lightning.LightningModule):
-    """What all have in common: the network, AdamW and a warm-up followed by half a cosine."""
+    """What all have in common: the network, the optimiser and its schedule."""
 
     score = "val_score"
 
@@ -29,27 +28,19 @@ class Task(lightning.LightningModule):
         self.recipe = recipe
         self.net = networks.build(recipe.architecture, len(recipe.labels)).to(memory_format=torch.channels_last)
 
-    def forward(self, image: Tensor) -> Any:
-        """Run the network on images (batch, 1, size, size) in [0, 1]."""
+    def forward(self, image: Tensor, patient: Tensor | None = None) -> Any:
+        """Run the network on images (batch, 1, size, size) in [0, 1].
+
+        A network that may be told age and sex gets `patient` (batch, 2), see models/networks/patient.py.
+        """
         spec = self.recipe.input
-        return self.net(networks.three_channels(image, scale=spec.scale, offset=spec.offset))
+        given = networks.three_channels(image, scale=spec.scale, offset=spec.offset)
+        return self.net(given, patient) if isinstance(self.net, WithPatient) else self.net(given)
 
     def configure_optimizers(self) -> Any:
-        """Give AdamW without decay on norms and biases, stepped by the schedule."""
-        settings = self.recipe.optimisation
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, round(settings.warmup_fraction * total))
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
-
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"}}
+        """Give AdamW without decay on norms and biases, and the schedule of the recipe."""
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        return schedules.configured(self.net, self.recipe.optimisation, self.recipe.tuning, steps=steps)
 
 
 class SegmentationTask(Task):
@@ -76,13 +67,27 @@ class SegmentationTask(Task):
 class ClassificationTask(Task):
     """Independent labels; the score is the validation cross-entropy, negated."""
 
+    positive_weight: Tensor
+
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
         self.seen: list[tuple[Tensor, Tensor]] = []
+        self.register_buffer("positive_weight", torch.ones(len(recipe.labels)), persistent=False)
+
+    def on_train_start(self) -> None:
+        """Count the classes of the training split, where the recipe weights them."""
+        loader = self.trainer.train_dataloader
+        if self.recipe.label_loss.class_weights and loader is not None:
+            self.positive_weight.copy_(positive_weights(loader.dataset.labels))
 
     def training_step(self, batch: LabelItem, index: int) -> Tensor:
         """Give the loss of one batch."""
-        loss = known_cross_entropy(self(batch["image"]).logits.float(), batch["labels"])
+        loss = label_loss(
+            self(batch["image"]).logits,
+            batch["labels"],
+            positive_weight=self.positive_weight,
+            gamma=self.recipe.label_loss.focal_gamma,
+        )
         self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
         return loss
 
@@ -117,7 +122,7 @@ class FindingsTask(Task):
 
     def training_step(self, batch: FindingItem, index: int) -> Tensor:
         """Give the loss of one batch: labels, and places where the network has maps."""
-        out = self(batch["image"])
+        out = self(batch["image"], batch["patient"])
         loss = weighted_cross_entropy(out.logits.float(), batch["labels"], self.label_weight)
         if out.maps is not None and self.parts.place_weight:
             places = self._place_loss(out.maps.float(), batch)

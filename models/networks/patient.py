@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.networks.output import Output
 
-# Oldest age that is believed, in years; the network sees age / 100.
+# The network sees age / 100.
 CENTURY = 100.0
 # How often a training image loses what is known of its patient, so that the network learns to do without.
 FORGOTTEN = 0.3
