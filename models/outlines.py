@@ -116,8 +116,8 @@ def measurements(
     part = None if side is None else laterality.part_of_lung(mask, side, anatomy)
     if side is None or part is None:
         return (area,)
-    lung = "both lungs" if side == codes.BILATERAL else f"{side.meaning.lower()} lung"
-    name = f"{label.name}, part of the {lung}"
+    lung = "both lungs" if side == codes.BILATERAL else f"the {side.meaning.lower()} lung"
+    name = f"{label.name}, part of {lung}"
     return area, Measurement(name, codes.PART_OF_LUNG, 100 * part, codes.PERCENT, site, side, bundle)
 
 

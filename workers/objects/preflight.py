@@ -174,7 +174,9 @@ def _check_segments(ds: Dataset, result: EncodedResult) -> None:
 def _check_properties(ds: Dataset, result: EncodedResult, request: ResultRequest) -> None:
     """Check that each segment says what was found: category, type and side, and no disease that was judged absent."""
     uid = str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
-    image = next(image for image in request.images if image.sop_instance_uid == uid)
+    image = next((image for image in request.images if image.sop_instance_uid == uid), None)
+    if image is None or len(image.segments) != len(ds.SegmentSequence):
+        raise _fail(result, f"holds {len(ds.SegmentSequence)} segments, which are not those of image {uid}")
     for item, segment in zip(ds.SegmentSequence, image.segments, strict=True):
         kind = item.SegmentedPropertyTypeCodeSequence[0]
         said = [item.SegmentedPropertyCategoryCodeSequence[0], kind]
