@@ -48,10 +48,10 @@ def train(
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Train a recipe; the best checkpoint, the metrics and the resolved recipe lie in the run's folder."""
-    from training import config, fit
+    from training import kinds
 
-    chosen = config.smoke(config.read(recipe)) if smoke else config.read(recipe)
-    typer.echo(fit.train(chosen, data, cache, out, weights=weights, earlier=earlier, resume=resume))
+    options = kinds.Options(cache, weights, earlier, resume, smoke)
+    typer.echo(kinds.train(recipe, data, out, options))
 
 
 @app.command()
@@ -61,9 +61,9 @@ def export(
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Write the bundle of a run, with thresholds, temperature and gate from validation; not yet evaluated."""
-    from training import export as exporting
+    from training import kinds
 
-    for folder in exporting.export(run, data, cache):
+    for folder in kinds.export(run, data, cache):
         typer.echo(folder)
 
 

@@ -15,11 +15,11 @@ from models import bundle
 from models.runtime import Runner
 from tests import training_data
 from tests.peers import wait_for
-from training import config
+from training import config, kinds
 from training.cli import app
 
 RECIPES = Path(config.__file__).parent / "recipes"
-CORE = sorted(p for p in RECIPES.glob("*.yaml") if yaml.safe_load(p.read_text())["task"] in config.TASKS)
+ALL = sorted(RECIPES.glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +51,20 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
-@pytest.mark.parametrize("recipe", CORE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", ALL, ids=lambda path: path.stem)
 def test_a_recipe_trains_and_becomes_bundles_that_load(recipe: Path, data: Path, cache: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     training("train", recipe, "--data", data, "--cache", cache, "--out", run, "--smoke")
-    assert list(run.glob("metrics/*/metrics.csv"))
+    if kinds.task_of(recipe) == "classical":
+        return
+    assert list(run.rglob("metrics.csv"))
     exported = training("export", run, "--data", data, "--cache", cache).split()
     assert exported
     for folder in exported:
         found = bundle.load(Path(folder))
-        answer = Runner(found, device="cpu", dtype="float32").run(torch.rand(64, 64).numpy())
-        assert answer.logits.shape[0] == len(found.manifest.labels)
+        if found.manifest.task in ("classification", "segmentation", "lesion-segmentation"):
+            answer = Runner(found, device="cpu", dtype="float32").run(torch.rand(64, 64).numpy())
+            assert answer.logits.shape[0] == len(found.manifest.labels)
 
 
 def test_a_killed_run_resumes_to_the_same_weights(data: Path, cache: Path, tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Which package trains and exports a recipe: told by the `task` of its YAML.
+
+The recipes of one package differ only in their parts; lungs and heart, findings and lesions share training/fit.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from training import config
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `python -m training train` may be told besides recipe, data and folder."""
+
+    cache: Path
+    weights: str | None = None
+    earlier: Path | None = None
+    resume: bool = False
+    smoke: bool = False
+
+
+def task_of(recipe: Path) -> str:
+    """Give the task of a recipe.
+
+    Raises
+    ------
+    ValueError
+        The file is no recipe.
+    """
+    content = yaml.safe_load(recipe.read_text())
+    if not isinstance(content, dict) or "task" not in content:
+        raise ValueError(f"{recipe} is no recipe: a YAML mapping with the key `task` was expected")
+    return str(content["task"])
+
+
+def train(recipe: Path, data: Path, out: Path, options: Options) -> Path:
+    """Train a recipe and give what the run is best known by: its checkpoint, or its report."""
+    weights, resume, smoke = options.weights, options.resume, options.smoke
+    match task_of(recipe):
+        case "volume-segmentation":
+            from training.atrium import config as volumes
+            from training.atrium import fit as atrium
+            from training.initial import RANDOM
+
+            chosen = volumes.read(recipe)
+            chosen = volumes.smoke(chosen) if smoke else chosen
+            return atrium.train(chosen, data, out, weights=weights or RANDOM, resume=resume)
+        case "box":
+            from training.boxes import fit as boxes
+
+            return boxes.train(recipe, data, out, weights=weights, resume=resume, smoke=smoke)
+        case "detection":
+            from training.detection import fit as detection
+
+            return detection.train(recipe, data, out, weights=weights, resume=resume, smoke=smoke)
+        case "classical":
+            from training.classical import boosting
+
+            return boosting.train(recipe, data, out, cache=options.cache, smoke=smoke)
+        case _:
+            from training import fit
+
+            read = config.read(recipe)
+            return fit.train(
+                config.smoke(read) if smoke else read,
+                data,
+                options.cache,
+                out,
+                weights=weights,
+                earlier=options.earlier,
+                resume=resume,
+            )
+
+
+def export(run: Path, data: Path, cache: Path) -> tuple[Path, ...]:
+    """Write the bundles of a run and give their folders.
+
+    Raises
+    ------
+    ValueError
+        The run makes no bundle.
+    """
+    task = task_of(run / "recipe.yaml")
+    match task:
+        case "volume-segmentation":
+            from training.atrium import export as atrium
+
+            return (atrium.export(run),)
+        case "box":
+            from training.boxes import export as boxes
+
+            return (boxes.export(run),)
+        case "detection":
+            from training.detection import export as detection
+
+            return (detection.export(run, data),)
+        case "classical":
+            raise ValueError("the classical baseline is a figure to beat and makes no bundle; see its report.json")
+        case _:
+            from training import export as core
+
+            return core.export(run, data, cache)
