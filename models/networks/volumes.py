@@ -31,9 +31,10 @@ def build_volume(architecture: str, labels: int) -> nn.Module:
         The name is not one of `VOLUME_ARCHITECTURES`.
     """
     if architecture in CHANNELS:
+        # Group norm on channels-last volumes takes a third of the step; contiguous ones are faster as a whole.
         return VolumeUnet(CHANNELS[architecture], labels)
     if architecture == "unet2d-mobilenet_v2":
-        return SliceUnet("mobilenet_v2", labels)
+        return SliceUnet("mobilenet_v2", labels).to(memory_format=torch.channels_last)
     raise ValueError(f"architecture {architecture!r} is none of {', '.join(VOLUME_ARCHITECTURES)}")
 
 
