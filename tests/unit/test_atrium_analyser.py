@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import dcmread
+from typer.testing import CliRunner
 
 from models import bundle as bundles
 from models import series as mr
@@ -20,7 +21,7 @@ from models.errors import BundleRefused
 from node.errors import Misconfigured
 from tests import mr as made
 from tests import volumes
-from workers import volume
+from workers import cli, volume
 
 MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHAPE = (16, 40, 36)
@@ -155,3 +156,18 @@ def test_a_bundle_for_radiographs_is_refused() -> None:
     chest = next(bundle for bundle in bundles.find(bundles.shipped()) if bundle.manifest.name == "lungs-heart")
     with pytest.raises(BundleRefused, match="not for volumes"):
         VolumeAnalyser(chest)
+
+
+def test_the_command_writes_its_results_and_tells_the_volume(tmp_path: Path, bright: Bundle) -> None:
+    (tmp_path / "mr").mkdir()
+    made.series(tmp_path / "mr", (made.ellipsoid(SHAPE) * 2000 + 500).astype(np.uint16))
+    config = tmp_path / "hilum.yaml"
+    config.write_text(f"home: {tmp_path / 'home'}\nanalysis: {{bundles: {bright.path.parent}, device: cpu}}\n")
+    given = ["--config", str(config), "atrium", str(tmp_path / "mr"), "--out", str(tmp_path / "out")]
+    ended = CliRunner().invoke(cli.app, given)
+    assert ended.exit_code == 0, ended.output
+    assert "left atrium:" in ended.output
+    names = {path.name for path in (tmp_path / "out" / made.SERIES).iterdir()}
+    assert names == {"atrium.json", "atrium.png", "atrium-seg.dcm"}
+    refused = CliRunner().invoke(cli.app, [*given, "--series", "1.2.3"])
+    assert isinstance(refused.exception, Misconfigured)
