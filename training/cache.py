@@ -4,25 +4,28 @@ A cache folder holds `ids.json` and `images.npy` (images, size, size), contrast 
 has masks `masks.npy` (images, channels, size, size): the covered part of each pixel, 255 for all of it. Three
 channels are right lung, left lung and heart; six are these and where each of them is known; two (nih) are
 pneumothorax and the boxes of lung opacity. Where the input is the lung region, the shipped lungs-heart bundle finds it.
+A killed run goes on where it stopped (training/arrays.py), a finished one is opened.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from models import bundle, pixels
 from models.chest import ChestAnalyser
 from models.findings import Box
 from models.inputs import InputSpec, ModelInput, prepare, rows_and_columns
-from training import partial
-from training.splits import read_table
+from training import arrays, partial, sources
+from training.progress import Shown, Told, silent
+from training.sources import LabelledBox, Record, Volume
 
 Array = NDArray[np.uint8]
 # Part of the folder names: raised when a set is decoded in another way.
@@ -33,11 +36,21 @@ SEGMENTER = "lungs-heart"
 
 @dataclass(frozen=True)
 class Sample:
-    """One decoded image with the masks (channels, rows, columns; values 0 to 255) that its set has."""
+    """One image with the masks (channels, rows, columns; values 0 to 255) that its set has.
+
+    Both are there, or are read when they are asked for; of one set all images have masks, or none.
+    """
 
     id: str
-    radiograph: pixels.Radiograph
-    masks: Array | None = None
+    radiograph: pixels.Radiograph | Callable[[], pixels.Radiograph]
+    masks: Array | Callable[[], Array] | None = None
+
+    def read(self) -> tuple[pixels.Radiograph, Array | None]:
+        """Give image and masks."""
+        return (
+            self.radiograph() if callable(self.radiograph) else self.radiograph,
+            self.masks() if callable(self.masks) else self.masks,
+        )
 
 
 @dataclass(frozen=True)
@@ -76,31 +89,28 @@ def folder_of(cache: Path, name: str, spec: InputSpec) -> Path:
     return cache / f"{name}-{spec.size}-p{low:g}-{high:g}-r{REVISION}{region}"
 
 
-def build(data: Path, name: str, spec: InputSpec, cache: Path) -> Cache:
-    """Decode the set `name` unless that was done before, and open it."""
+def build(data: Path, name: str, spec: InputSpec, cache: Path, progress: Shown = silent) -> Cache:
+    """Decode what has not been decoded before of the set `name`, and open it."""
     folder = folder_of(cache, name, spec)
-    if not (folder / "ids.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(READERS[name](data), spec, folder)
+    if not arrays.whole(folder):
+        with arrays.alone(folder):
+            if not arrays.whole(folder):
+                _write(list(READERS[name](data)), spec, folder, progress(name))
     return Cache.open(folder)
 
 
-def _write(samples: Iterator[Sample], spec: InputSpec, folder: Path) -> None:
-    """Write the arrays, and the ids last: they say that the rest is whole."""
-    ids: list[str] = []
-    images: list[Array] = []
-    masks: list[Array] = []
+def _write(samples: list[Sample], spec: InputSpec, folder: Path, progress: AbstractContextManager[Told]) -> None:
+    """Write the arrays."""
     find_lungs = lung_finder() if spec.region == "lungs" else _no_lungs
-    for sample in samples:
-        given = prepare(sample.radiograph, spec, find_lungs(sample.radiograph))
-        ids.append(sample.id)
-        images.append(_to_uint8(given.image))
-        if sample.masks is not None:
-            masks.append(np.stack([_mask_on_grid(mask, given) for mask in sample.masks]))
-    np.save(folder / "images.npy", np.stack(images))
-    if masks:
-        np.save(folder / "masks.npy", np.stack(masks))
-    (folder / "ids.json").write_text(json.dumps(ids))
+
+    def row(index: int) -> dict[str, Array]:
+        radiograph, masks = samples[index].read()
+        given = prepare(radiograph, spec, find_lungs(radiograph))
+        made = {"images": _to_uint8(given.image)}
+        return made if masks is None else made | {"masks": np.stack([_mask_on_grid(mask, given) for mask in masks])}
+
+    with progress as told:
+        arrays.fill(folder, [sample.id for sample in samples], row, told)
 
 
 def lung_finder() -> Callable[[pixels.Radiograph], Box | None]:
@@ -129,69 +139,57 @@ def _to_uint8(values: NDArray[np.float32]) -> Array:
     return np.rint(values * 255).astype(np.uint8)
 
 
-def _gray(path: Path) -> Array:
-    """Read an image file as one 8-bit channel."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"))
-
-
 def _ctr(data: Path) -> Iterator[Sample]:
     """Adults: right lung, left lung, heart."""
-    for row in read_table(data, "ctr"):
-        bits = _gray_bits(data / "ctr" / "masks" / f"{row['id']}.png")
-        masks = np.stack([np.where(bits & bit, 255, 0).astype(np.uint8) for bit in (1, 2, 4)])
-        image = _gray(data / "ctr" / "images" / f"{row['id']}.jpg")
-        yield Sample(row["id"], pixels.from_array(image), masks)
-
-
-def _gray_bits(path: Path) -> Array:
-    """Read a PNG whose grey values are bit fields."""
-    with Image.open(path) as image:
-        return np.asarray(image)
+    for record in sources.read("ctr", data).records:
+        yield Sample(record.id, record.image, record.mask)
 
 
 def _kermany(data: Path) -> Iterator[Sample]:
     """Children: three targets and three weights, see training/partial.py (all 0: no mask)."""
-    for row in read_table(data, "kermany"):
-        image = _gray(data / "kermany" / "images" / f"{row['id']}.jpg")
-        # The files are squashed to a square; the original had square pixels.
-        aspect = float(row["original_height"]) / float(row["original_width"])
-        path = data / "kermany" / "lungs" / f"{row['id']}.png"
-        masks = partial.targets(_gray(path)) if path.exists() else np.zeros((6, *image.shape), np.uint8)
-        yield Sample(row["id"], pixels.from_array(image, aspect=aspect), masks)
+    for record in sources.read("kermany", data).records:
+        yield Sample(record.id, record.image, functools.partial(_lung_targets, record))
+
+
+def _lung_targets(record: Record) -> Array:
+    """Give what is known of the lungs."""
+    return np.zeros((6, *record.image().shape), np.uint8) if record.mask is None else partial.targets(record.mask()[0])
 
 
 def _nih(data: Path) -> Iterator[Sample]:
     """Frontal radiographs of adults and children: pneumothorax masks, boxes of lung opacity (0: none or unknown)."""
-    for row in read_table(data, "nih"):
-        image = _gray(data / "nih" / "images" / f"{row['id']}.jpg")
-        path = data / "nih" / "pneumothorax" / f"{row['id']}.png"
-        lesion = np.where(_gray_bits(path) > 0, 255, 0).astype(np.uint8) if path.exists() else np.zeros_like(image)
-        boxes = _filled(row["rsna_boxes_xywh_1024"], image.shape)
-        yield Sample(row["id"], pixels.from_array(image), np.stack([lesion, boxes]))
+    outlined = {record.id: record for record in sources.read("siim", data).records}
+    boxed = {record.id: record.boxes or () for record in sources.read("rsna", data).records}
+    for record in sources.read("nih", data).records:
+        lesion = outlined.get(record.id)
+        yield Sample(record.id, record.image, functools.partial(_lesions, record, lesion, boxed.get(record.id, ())))
 
 
-def _filled(boxes: str, shape: tuple[int, ...]) -> Array:
-    """Fill the boxes "x,y,width,height|..." given in pixels of a picture of 1024 x 1024."""
-    picture = np.zeros(shape, np.uint8)
-    factor = shape[0] / 1024
-    for box in filter(None, boxes.replace(";", "|").split("|")):
-        x, y, width, height = (round(float(part) * factor) for part in box.split(","))
-        picture[y : y + height, x : x + width] = 255
-    return picture
+def _lesions(record: Record, lesion: Record | None, boxes: tuple[LabelledBox, ...]) -> Array:
+    """Give the outline of a pneumothorax and the filled boxes."""
+    shape = record.image().shape
+    filled = np.zeros(shape, np.uint8)
+    for box in boxes:
+        x, y, width, height = (round(one) for one in (box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0))
+        filled[y : y + height, x : x + width] = 255
+    outline = np.zeros(shape, np.uint8) if lesion is None or lesion.mask is None else lesion.mask()[0]
+    return np.stack([outline, filled])
 
 
 def _atrium(data: Path) -> Iterator[Sample]:
     """Every eighth MR slice, named volume-slice: pictures that are no radiographs."""
-    for row in read_table(data, "atrium"):
-        with np.load(data / "atrium" / f"{row['id']}.npz") as volume:
-            image = volume["image"]
-        planes = image if image.shape[0] == int(row["slices"]) else np.moveaxis(image, -1, 0)
-        for index in range(4, len(planes), 8):
-            yield Sample(f"{row['id']}-{index:02d}", pixels.from_array(np.ascontiguousarray(planes[index])))
+    for record in sources.read("atrium", data).records:
+        if record.volume is not None:
+            for index in range(4, len(record.volume().image), 8):
+                yield Sample(f"{record.id}-{index:02d}", functools.partial(_slice, record.volume, index))
 
 
-READERS: dict[str, Callable[[Path], Iterator[Sample]]] = {
+def _slice(volume: Callable[[], Volume], index: int) -> pixels.Radiograph:
+    """Show one slice."""
+    return pixels.from_array(np.ascontiguousarray(volume().image[index], np.uint8))
+
+
+READERS: dict[str, Callable[[Path], Iterable[Sample]]] = {
     "ctr": _ctr,
     "kermany": _kermany,
     "nih": _nih,

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training import duplicates, splits
 from training.duplicates import Near
@@ -18,9 +14,9 @@ from training.explore import leaks
 from training.explore.page import page
 from training.explore.summary import Findings, summary
 from training.explore.survey import look
+from training.progress import Shown, bars, silent
 from training.sources import SOURCES, SPLIT_FILE, DataSet, SourceRefused, read
 
-Told = Callable[[int, int], None]
 SourceName = Annotated[str, typer.Argument(help=f"Data set: {', '.join(SOURCES)}.")]
 DataFolder = Annotated[
     Path, typer.Option("--data", envvar="HILUM_DATA", help="The owner's folder, or that of DATA.md.")
@@ -51,31 +47,12 @@ def explore(
     typer.echo(str(out))
 
 
-@contextmanager
-def bars(what: str) -> Iterator[Told]:
-    """Show a progress bar on the terminal, on standard error."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(what, total=None)
-
-        def told(done: int, of: int) -> None:
-            shown.update(task, completed=done, total=of)
-
-        yield told
-
-
-@contextmanager
-def silent(what: str) -> Iterator[Told]:
-    """Show nothing."""
-    yield lambda done, of: None
-
-
 def examine(
     source: DataSet,
     *,
     split: Path | None = None,
     near: bool = True,
-    progress: Callable[[str], AbstractContextManager[Told]] = silent,
+    progress: Shown = silent,
 ) -> Findings:
     """Look at every image of a data set, and find what is there twice and what crosses its split.
 

@@ -23,6 +23,7 @@ p, li { max-width:86ch; } .quiet { color:#5b6b75; font-size:13px; } .good { colo
 .bad { color:var(--second); }
 .tiles, .row, .grid { display:flex; flex-wrap:wrap; } .tiles { gap:12px; margin:20px 0; } .row { gap:20px; }
 .grid { gap:10px; } .tile { background:var(--pale); border-radius:8px; padding:10px 16px; min-width:118px; }
+.pair p.quiet { margin-top:4px; }
 .tile b { display:block; font-size:23px; line-height:1.25; } .tile.bad { background:#f8e4df; }
 figure { margin:0; } .row figcaption { font-weight:600; font-size:14px; margin-bottom:2px; }
 .grid figcaption { font-size:11px; color:#5b6b75; max-width:176px; overflow-wrap:anywhere; line-height:1.3; }
@@ -123,14 +124,17 @@ def _demography(found: Findings, facts: Mapping[str, Any]) -> str:
         return ""
     shown = [one for one in found.sights if found.split_of.get(one.record.id) != "test"]
     figures = [_figure(plots.sizes(found.sights), f"Sizes ({len(facts['sizes'])} different)")]
+    if len(facts["sizes"]) == 1:
+        figures.clear()
     age = plots.ages(found.sights)
     figures.append(_figure(age, "Ages") if age else "")
-    for key, title in (("views", "Views"), ("sexes", "Sexes"), ("sites", "Sites")):
-        if set(facts[key]) != {"unknown"}:
+    for key, title in _NAMED.items():
+        if key in ("views", "sexes", "sites") and len(facts[key]) > 1:
             figures.append(_figure(plots.counts(facts[key]), title))
-    figures.append(_figure(plots.counts(facts["images_per_patient"]), "Patients by their number of images"))
-    unknown = [title for key, title in _NAMED.items() if set(facts[key]) == {"unknown"}]
-    said = f'<p class="quiet">Unknown for all images: {", ".join(unknown)}.</p>' if unknown else ""
+    if len(facts["images_per_patient"]) > 1:
+        figures.append(_figure(plots.counts(facts["images_per_patient"]), "Patients by their number of images"))
+    same = [f"{title.lower()} {next(iter(facts[key]))}" for key, title in _NAMED.items() if len(facts[key]) == 1]
+    said = f'<p class="quiet">The same for all: {escape(", ".join(same))}.</p>' if same else ""
     grey = ""
     if shown:
         groups = {"all": shown, **samples.classes(shown)} if len(samples.classes(shown)) > 1 else {"all": shown}
@@ -141,7 +145,14 @@ def _demography(found: Findings, facts: Mapping[str, Any]) -> str:
     return f'<h2>Images and patients</h2>{said}<div class="row">{"".join(figures)}</div>{grey}'
 
 
-_NAMED = {"views": "view", "sexes": "sex", "ages": "age", "sites": "site"}
+_NAMED = {
+    "sizes": "Size",
+    "ages": "Age",
+    "views": "View",
+    "sexes": "Sex",
+    "sites": "Site",
+    "images_per_patient": "Images per patient",
+}
 
 
 def _pictures(found: Findings) -> str:

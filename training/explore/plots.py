@@ -50,7 +50,7 @@ def counts(values: Mapping[str, int]) -> str:
     rest = sum(values.values()) - sum(shown.values())
     if rest:
         shown[f"{len(values) - len(shown)} others"] = rest
-    canvas, axes = _plot(3.5, 0.75 + 0.3 * len(shown))
+    canvas, axes = _plot(3.1, 0.45 + 0.3 * len(shown))
     names = list(shown)[::-1]
     bars = axes.barh(names, [shown[name] for name in names], color=ACCENT, height=0.7)
     axes.bar_label(bars, [f"{shown[name]:,}" for name in names], padding=3, fontsize=8, color=INK)
@@ -69,7 +69,7 @@ def ages(sights: Sequence[Sight]) -> str | None:
     known = {name: group for name, group in groups.items() if group}
     if not known:
         return None
-    canvas, axes = _plot(3.5, 2.4)
+    canvas, axes = _plot(3.1, 2.4)
     limit = 5 * math.ceil((max(max(group) for group in known.values()) + 1) / 5)
     axes.hist(
         list(known.values()),
@@ -80,13 +80,13 @@ def ages(sights: Sequence[Sight]) -> str | None:
     )
     axes.set_xlabel("age, years")
     axes.set_ylabel("images")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1.0))
     return _png(canvas)
 
 
 def sizes(sights: Sequence[Sight]) -> str:
     """Draw rows against columns, each size as one point as large as its share."""
-    canvas, axes = _plot(3.5, 2.6)
+    canvas, axes = _plot(3.1, 2.6)
     given, number = np.unique([sight.shape for sight in sights], axis=0, return_counts=True)
     area = 12 + 300 * number / number.sum()
     axes.scatter(given[:, 1], given[:, 0], s=area, color=ACCENT, alpha=0.6, linewidths=0)
@@ -101,7 +101,7 @@ def sizes(sights: Sequence[Sight]) -> str:
 
 def intensities(groups: Mapping[str, Sequence[Sight]]) -> str:
     """Draw the mean histogram of the grey values of each group."""
-    canvas, axes = _plot(7.2, 2.8)
+    canvas, axes = _plot(6.4, 2.8)
     centres = (np.arange(BINS) + 0.5) / BINS
     for (name, group), colour in zip(list(groups.items())[:MOST_CURVES], COLOURS, strict=False):
         mean = np.mean([sight.histogram for sight in group], axis=0) * 100
@@ -111,13 +111,13 @@ def intensities(groups: Mapping[str, Sequence[Sight]]) -> str:
     # Borders that are all black are half of some sets; they would press everything else flat.
     inner = max(float(np.mean([s.histogram for s in group], axis=0)[1:-1].max()) for group in groups.values()) * 100
     axes.set_ylim(0, 1.15 * inner)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return _png(canvas)
 
 
 def brightness(sights: Sequence[Sight]) -> str:
     """Draw how bright the images are in the mean: single ones far off are worth a look."""
-    canvas, axes = _plot(3.5, 2.4)
+    canvas, axes = _plot(3.1, 2.8)
     centres = (np.arange(BINS) + 0.5) / BINS
     axes.hist([float(sight.histogram @ centres) for sight in sights], bins=40, range=(0, 1), color=ACCENT)
     axes.set_xlabel("mean grey value of an image")

@@ -18,7 +18,8 @@ from training.explore.survey import Sight
 from training.sources import Record
 
 EDGE = 176
-PER_CLASS = 8
+# Rows of six fill the page; a set of few classes shows two of them.
+PER_CLASS, FEW_CLASSES = 6, 4
 RED, YELLOW = (61, 85, 200), (70, 200, 240)  # blue, green, red
 SEED = 20261121
 
@@ -34,7 +35,9 @@ class Picture:
 def grid(sights: Sequence[Sight], split_of: Mapping[str, str]) -> dict[str, list[Picture]]:
     """Draw some images of each class, by chance with a fixed seed."""
     shown = [one for one in sights if split_of.get(one.record.id) != "test"]
-    return {name: [picture(one.record) for one in _some(group)] for name, group in classes(shown).items()}
+    groups = classes(shown)
+    number = PER_CLASS * (2 if len(groups) <= FEW_CLASSES else 1)
+    return {name: [picture(one.record) for one in _some(group, number)] for name, group in groups.items()}
 
 
 def classes(sights: Sequence[Sight]) -> dict[str, list[Sight]]:
@@ -83,13 +86,13 @@ def side_by_side(first: Record, second: Record, split_of: Mapping[str, str]) -> 
     return [picture(first), picture(second)]
 
 
-def _some(group: Sequence[Sight]) -> list[Sight]:
+def _some(group: Sequence[Sight], number: int) -> list[Sight]:
     """Choose a few, of different patients."""
     order = np.random.default_rng(SEED).permutation(len(group))
     chosen: dict[str, Sight] = {}
     for index in order.tolist():
         chosen.setdefault(group[index].record.patient, group[index])
-        if len(chosen) == PER_CLASS:
+        if len(chosen) == number:
             break
     return list(chosen.values())
 

@@ -12,6 +12,7 @@ from training.explore.leaks import Leaks, Twins
 from training.explore.survey import Sight
 from training.sources import DataSet, Problem, Record
 
+MANY = 8
 AGE_BANDS = (0, 1, 6, 18, 40, 60, 80, 121)
 
 
@@ -49,7 +50,7 @@ def summary(found: Findings) -> dict[str, Any]:
         "records": len(records),
         "patients": len({record.patient for record in records}),
         "readable": len(found.sights),
-        "images_per_patient": _counted(str(n) for n in Counter(record.patient for record in records).values()),
+        "images_per_patient": _per_patient(records),
         "labels": balance(records, found.split_of),
         "sizes": _counted(f"{sight.shape[0]} x {sight.shape[1]}" for sight in found.sights),
         "views": _counted(record.view or "unknown" for record in records),
@@ -104,6 +105,12 @@ def _values(records: Iterable[Record], name: str) -> dict[str, int]:
 def _counted(values: Iterable[str]) -> dict[str, int]:
     """Count, the most frequent first."""
     return dict(Counter(values).most_common())
+
+
+def _per_patient(records: Sequence[Record]) -> dict[str, int]:
+    """Count the patients with 1, 2, ... images."""
+    counts = Counter(min(number, MANY) for number in Counter(record.patient for record in records).values())
+    return {f"{number} or more" if number == MANY else str(number): counts[number] for number in sorted(counts)}
 
 
 def _leaks(found: Leaks) -> dict[str, Any]:

@@ -29,6 +29,13 @@ NOTES = (
     "the published train, val and test are ignored: they share patients",
 )
 
+SQUASHED = (
+    "images were squashed to 224 x 224; where the table says that this was the original size too (70 % of them), the "
+    "true one is unknown: of pairs with the same pixels one says so and the other gives the real size",
+    "the true sizes differ by class (width over height in the median 1.21 of normal, 1.49 of bacterial, 1.51 of viral "
+    "images): a network can learn them from the border of a letterbox",
+)
+
 # Kaggle: person12_bacteria_46, IM-0115-0001, IM-0523-0001-0002, NORMAL2-IM-0383-0001;
 # Mendeley version 3: BACTERIA-1008087-0001, VIRUS-..., NORMAL-...
 _FORMS = (
@@ -50,7 +57,7 @@ def read(folder: Path) -> DataSet:
     problems = Problems()
     place = files.table_of(folder, NAME)
     records = _from_table(place, problems) if place else _from_classes(folder, problems)
-    notes = NOTES if place else NOTES + files.published(len(records), PUBLISHED_IMAGES, "images")
+    notes = NOTES + SQUASHED if place else NOTES + files.published(len(records), PUBLISHED_IMAGES, "images")
     return finished(NAME, TERMS, records, problems, notes=notes)
 
 

@@ -41,8 +41,8 @@ class Kind(StrEnum):
     """A label, a box or a run-length string is not one that the owner's description allows."""
     VALUE = "value"
     """An age, a sex or a view is not plausible and is taken for unknown."""
-    COUNT = "count"
-    """The number of images or rows is not the one that was published."""
+    CONTRAST = "contrast"
+    """An image is of nearly one grey."""
 
 
 @dataclass(frozen=True)

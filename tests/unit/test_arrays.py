@@ -1,0 +1,141 @@
+"""Arrays filled row by row: killed in the middle they go on, finished they are as numpy writes them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import pixels
+from models.inputs import InputSpec
+from training import arrays, cache
+
+IDS = [f"i{n}" for n in range(100)]
+
+
+class Stopped(Exception):
+    """Stands for whatever ends a run."""
+
+
+def value(index: int) -> dict[str, np.ndarray]:
+    return {"images": np.full((4, 3), index, np.uint8), "masks": np.full((2, 4, 3), 255 - index, np.uint8)}
+
+
+def fill(folder: Path, *, stop: int | None = None, ids: list[str] = IDS) -> list[int]:
+    """Fill, and give the rows that were made; stop before the row `stop`."""
+    made: list[int] = []
+
+    def row(index: int) -> dict[str, np.ndarray]:
+        if index == stop:
+            raise Stopped
+        made.append(index)
+        return value(index)
+
+    with arrays.alone(folder), contextlib.suppress(Stopped):
+        arrays.fill(folder, ids, row, lambda done, of: None)
+    return made
+
+
+def check(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {"images.npy", "masks.npy", "ids.json", ".lock"}
+    assert json.loads((folder / "ids.json").read_text()) == IDS
+    for name in ("images", "masks"):
+        np.save(folder.parent / f"{name}.npy", np.stack([value(index)[name] for index in range(len(IDS))]))
+        assert (folder / f"{name}.npy").read_bytes() == (folder.parent / f"{name}.npy").read_bytes()
+
+
+def test_finished_arrays_are_what_numpy_would_have_saved(tmp_path: Path) -> None:
+    assert fill(tmp_path / "a") == list(range(100))
+    check(tmp_path / "a")
+
+
+@pytest.mark.parametrize("stop", [0, 1, 31, 32, 33, 70, 99])
+def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, stop: int) -> None:
+    fill(tmp_path / "a", stop=stop)
+    assert not arrays.whole(tmp_path / "a")
+    marked = stop // arrays.ROWS_AT_ONCE * arrays.ROWS_AT_ONCE
+    assert fill(tmp_path / "a") == list(range(marked, 100))
+    check(tmp_path / "a")
+
+
+def test_another_list_of_ids_begins_anew(tmp_path: Path) -> None:
+    fill(tmp_path / "a", stop=70, ids=IDS[::-1])
+    assert fill(tmp_path / "a") == list(range(100))
+    check(tmp_path / "a")
+
+
+@pytest.mark.parametrize("lost", ["images.npy.part", "done.npy", "ids.json.part"])
+def test_what_was_lost_or_cut_is_made_again(tmp_path: Path, lost: str) -> None:
+    fill(tmp_path / "a", stop=70)
+    if lost == "images.npy.part":
+        (tmp_path / "a" / lost).write_bytes(b"\x93NUMPY")
+    else:
+        (tmp_path / "a" / lost).unlink()
+    assert fill(tmp_path / "a") == list(range(100))
+    check(tmp_path / "a")
+
+
+def slow(folder: Path) -> None:
+    def row(index: int) -> dict[str, np.ndarray]:
+        time.sleep(0.02)
+        return value(index)
+
+    with arrays.alone(folder):
+        arrays.fill(folder, IDS, row, lambda done, of: None)
+
+
+def test_a_killed_process_holds_nobody_up_and_its_rows_are_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    process = multiprocessing.get_context("spawn").Process(target=slow, args=(folder,))
+    process.start()
+    deadline = time.monotonic() + 120
+    while not ((folder / "done.npy").exists() and np.load(folder / "done.npy").sum() >= 32):
+        assert time.monotonic() < deadline
+        assert process.is_alive()
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    made = fill(folder)
+    assert made[0] >= 32
+    assert made[-1] == 99
+    check(folder)
+
+
+def test_a_decoded_set_is_not_decoded_again(tmp_path: Path) -> None:
+    """The second run reads no image at all; a run killed in the middle reads the rest."""
+    read: list[int] = []
+
+    def image(index: int) -> pixels.Radiograph:
+        read.append(index)
+        if len(read) == 40:
+            raise Stopped
+        return pixels.from_array(np.full((40, 30), index, np.uint8))
+
+    samples = [cache.Sample(f"i{n}", lambda n=n: image(n), np.zeros((3, 40, 30), np.uint8)) for n in range(50)]
+    spec = InputSpec(size=32)
+    folder = cache.folder_of(tmp_path, "made", spec)
+
+    def build() -> cache.Cache:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(cache.READERS, "made", lambda data: samples)
+            return cache.build(tmp_path, "made", spec, tmp_path)
+
+    with pytest.raises(Stopped):
+        build()
+    assert not arrays.whole(folder)
+    built = build()
+    assert read[40:] == list(range(32, 50))
+    assert built.ids == tuple(f"i{n}" for n in range(50))
+    assert built.images.shape == (50, 32, 32)
+    assert built.masks is not None
+    read.clear()
+    assert build().ids == built.ids
+    assert read == []
