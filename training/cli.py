@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from training.explore.command import explore, split
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 RecipePath = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Recipe (training/recipes/*.yaml).")]
@@ -21,10 +23,11 @@ def prepare(recipe: RecipePath, data: DataFolder, cache: CacheFolder = Path("run
     """Decode the data sets of a recipe once, through the preprocessing of serving."""
     from training import cache as decoded
     from training import config
+    from training.progress import bars
 
     spec = config.read(recipe).input
     for name in decoded.READERS:
-        typer.echo(f"{name}: {len(decoded.build(data, name, spec, cache).ids)} images")
+        typer.echo(f"{name}: {len(decoded.build(data, name, spec, cache, bars).ids)} images")
 
 
 @app.command()
@@ -128,3 +131,7 @@ def cross_site(
 
     for figure in crossing.evaluate(run, data, cache):
         typer.echo(f"{figure.name} ({figure.measured_on}): {figure.value:.4f} [{figure.low}, {figure.high}]")
+
+
+app.command()(explore)
+app.command()(split)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from models.pixels import from_array
 from training import duplicates, sources
-from training.explore import command, leaks
+from training.explore import command, leaks, report
 from training.explore.summary import Findings, age_band, summary
 from training.explore.survey import look
 
@@ -96,7 +97,7 @@ def split_file(path: Path, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Findings:
     split = split_file(tmp_path_factory.mktemp("split") / "split.csv", folder)
-    return command.examine(sources.read("nih", folder), split=split)
+    return report.examine(sources.read("nih", folder), split=split)
 
 
 def test_exactly_the_planted_duplicates_are_found(found: Findings) -> None:
@@ -135,13 +136,13 @@ def test_a_clean_set_has_nothing_to_tell(tmp_path: Path) -> None:
     for n in range(12):
         name = f"NORMAL/IM-{n:04d}-0001" if n % 2 else f"PNEUMONIA/person{n}_virus_{n}"
         Image.fromarray(chest(n)).save(path / "train" / f"{name}.jpeg", quality=95)
-    clean = command.examine(sources.read("kermany", tmp_path))
+    clean = report.examine(sources.read("kermany", tmp_path))
     assert (clean.problems, clean.exact, clean.twins, clean.leaks) == ((), (), (), None)
     assert len(clean.sights) == 12
 
 
 def test_the_page_stands_alone_and_shows_no_image_of_the_test_split(found: Findings, tmp_path: Path) -> None:
-    command.write(found, tmp_path / "out" / "report.html")
+    report.write(found, tmp_path / "out" / "report.html")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "http" not in page.replace("https://nihcc.app.box.com/v/ChestXray-NIHCC", "")
     assert "<script" not in page
@@ -154,7 +155,7 @@ def test_the_page_stands_alone_and_shows_no_image_of_the_test_split(found: Findi
 
 
 def test_the_json_says_what_the_page_says(found: Findings, tmp_path: Path) -> None:
-    command.write(found, tmp_path / "report.html")
+    report.write(found, tmp_path / "report.html")
     facts = json.loads((tmp_path / "report.json").read_text())
     assert facts == json.loads(json.dumps(summary(found)))
     assert facts["records"] == 2 * PATIENTS + 6
@@ -252,6 +253,10 @@ def test_explore_runs_from_the_command_line(folder: Path, tmp_path: Path) -> Non
     assert out.with_suffix(".json").exists()
 
 
+def test_the_command_line_knows_every_source() -> None:
+    assert set(get_args(command.Name)) == set(sources.SOURCES)
+
+
 def test_a_folder_of_another_set_is_refused_in_words(tmp_path: Path) -> None:
     ran = CliRunner().invoke(app, ["explore", "rsna", "--data", str(tmp_path), "--out", str(tmp_path / "r.html")])
     assert ran.exit_code == 2
@@ -265,7 +270,7 @@ def test_split_writes_a_list_that_explore_finds_clean(folder: Path, tmp_path: Pa
     ran = CliRunner().invoke(app, given)
     assert ran.exit_code == 0, ran.output
     assert "train: " in ran.output
-    found = command.examine(sources.read("nih", folder), split=out, near=False)
+    found = report.examine(sources.read("nih", folder), split=out, near=False)
     assert found.leaks is not None
     assert (found.leaks.patients, found.leaks.unassigned, found.leaks.absent) == ({}, (), ())
     again = CliRunner().invoke(app, given)

@@ -1,1 +1,1 @@
-"""A report on a data set that people can look at before anything is trained: see `report` in command.py."""
+"""A report on a data set that people can look at before anything is trained: see `examine` in report.py."""

@@ -29,16 +29,7 @@ def class_balance(labels: Mapping[str, Mapping[str, Any]]) -> str:
         width = np.array([labels[name]["all"][kind] for name in names])
         axes.barh(names, width, left=left, color=colour, label=kind, height=0.7)
         left += width
-    for place, name in enumerate(names):
-        axes.annotate(
-            f"{labels[name]['all']['positive']:,}",
-            (0, place),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color="white" if labels[name]["all"]["positive"] > 0.08 * left[place] else INK,
-        )
+    axes.set_yticks(range(len(names)), [f"{name}  {labels[name]['all']['positive']:,}" for name in names])
     axes.set_xlabel("images")
     axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return _png(canvas)
