@@ -106,7 +106,7 @@ def disc(number: int) -> np.ndarray:
     return (rows - 30 - number % 30) ** 2 + (columns - (20 if number % 2 else 60)) ** 2 < 120
 
 
-def cases(count: int = 36) -> Truth:
+def cases(count: int = 45) -> Truth:
     """Give cases: a third positive, the negatives of two kinds, two images a patient, one child."""
 
     def place(number: int) -> np.ndarray:
@@ -118,7 +118,7 @@ def cases(count: int = 36) -> Truth:
             patient=f"p{number // 2}",
             truth={"pneumothorax": float(number % 3 == 0)},
             read=lambda number=number: picture(number),
-            groups={"sex": "FM"[number % 2], "rare": "yes" if number < 4 else "no"},
+            groups={"sex": "FM"[number % 2], "rare": "yes" if number < 8 else "no"},
             age_years=9.0 if number == 1 else 50.0,
             view="PA",
             place=lambda number=number: place(number),
@@ -153,7 +153,7 @@ def test_figures_are_those_of_the_listed_probabilities(evaluated: tuple[Bundle, 
     bundle, outcome, _ = evaluated
     rows = outcome.report["by_image"]
     assert outcome.report["outside_intended_use"] == 1
-    assert len(rows) == 35
+    assert len(rows) == 44
     named = {(one.name, one.measured_on): one for one in outcome.figures}
     for comparison in (EXPERT_NEGATIVES, NIH_NO_FINDING):
         taken = [row for row in rows if row["truth"]["pneumothorax"] == 1 or comparison in row["negative_of"]]
@@ -223,7 +223,7 @@ def test_plots_are_small_and_without_metadata(evaluated: tuple[Bundle, Outcome, 
 
 def test_the_gate_is_asked_and_its_refusals_are_counted(evaluated: tuple[Bundle, Outcome, Path]) -> None:
     # Noise with a disc is no chest.
-    assert evaluated[1].report["gate"] == {"accepted": 0, "of": 35}
+    assert evaluated[1].report["gate"] == {"accepted": 0, "of": 44}
 
 
 def test_a_completed_bundle_verifies_and_comes_out_the_same_twice(
