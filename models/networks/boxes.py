@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
@@ -36,7 +35,8 @@ class BoxRegressor(nn.Module):
     @property
     def encoder(self) -> nn.Module:
         """The part that ImageNet weights fill."""
-        return self.backbone
+        module: nn.Module = self.backbone
+        return module
 
     def forward(self, image: Tensor) -> Output:
         """Give boxes (batch, labels, 4) of (batch, 3, size, size).
@@ -45,9 +45,4 @@ class BoxRegressor(nn.Module):
         """
         features = self.narrow(self.backbone.features(image))
         edges: Tensor = self.regress(self.pool(features).flatten(1)).float().sigmoid()
-        return Output(edges.unflatten(1, (-1, 4)))
-
-
-def pixels_of(edges: Tensor, size: int) -> Tensor:
-    """Give boxes (..., 4) as pixels of a model grid of edge `size`, still fractions."""
-    return edges * torch.tensor(float(size))
+        return Output(edges.reshape(len(edges), -1, 4))

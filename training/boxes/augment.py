@@ -23,18 +23,14 @@ class BoxAugment:
     """Vary an image and its boxes; draws from torch's generator, which the trainer seeds."""
 
     def __init__(self, settings: Augmentation) -> None:
-        steps: list[torch.nn.Module] = [
-            v2.RandomAffine(
-                degrees=settings.rotation_degrees,
-                translate=(settings.translation, settings.translation),
-                scale=settings.scale,
-                shear=[-settings.shear_degrees, settings.shear_degrees] * 2,
-                interpolation=v2.InterpolationMode.BILINEAR,
-            )
-        ]
-        if settings.horizontal_flip:
-            steps.append(v2.RandomHorizontalFlip())
-        self.geometry = v2.Compose(steps)
+        self.geometry = v2.RandomAffine(
+            degrees=settings.rotation_degrees,
+            translate=(settings.translation, settings.translation),
+            scale=settings.scale,
+            shear=[-settings.shear_degrees, settings.shear_degrees] * 2,
+            interpolation=v2.InterpolationMode.BILINEAR,
+        )
+        self.mirror = settings.horizontal_flip
         still = {"rotation_degrees": 0.0, "translation": 0.0, "scale": (1.0, 1.0), "shear_degrees": 0.0}
         self.grey = Augment(settings.model_copy(update={**still, "horizontal_flip": False}))
 
@@ -48,8 +44,14 @@ class BoxAugment:
         size = image.shape[-1]
         points = tv_tensors.KeyPoints(ellipses(boxes), canvas_size=(size, size))
         moved, turned = self.geometry(tv_tensors.Image(image), points)
-        around = boxes_around(turned.as_subclass(Tensor)).clamp(0, size)
-        varied, _ = self.grey(moved.as_subclass(Tensor))
+        plain, around = moved.as_subclass(Tensor), boxes_around(turned.as_subclass(Tensor)).clamp(0, size)
+        if self.mirror and float(torch.rand(())) < 0.5:
+            # Not v2's: it mirrors points as pixel numbers (size - 1 - x) but turns them as edges, a pixel apart.
+            plain, around = (
+                plain.flip(-1),
+                torch.stack([size - around[:, 2], around[:, 1], size - around[:, 0], around[:, 3]], dim=1),
+            )
+        varied, _ = self.grey(plain)
         return varied, around
 
 

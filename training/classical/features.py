@@ -153,7 +153,8 @@ def _texture(grey: Float, mask: Mask) -> dict[str, float]:
         matrix = texture.cooccurrence(even, mask, distance=distance)
         found |= {f"cooccurrence{distance}.{name}": v for name, v in texture.haralick(matrix).items()}
     for radius in (1, 3):
-        bins = texture.binary_patterns(cv2.GaussianBlur(even, (0, 0), radius / 2), mask, radius=radius)
+        smooth = np.asarray(cv2.GaussianBlur(even, (0, 0), radius / 2), np.float32)
+        bins = texture.binary_patterns(smooth, mask, radius=radius)
         found |= {f"patterns{radius}.{i}": float(part) for i, part in enumerate(bins)}
     found |= {f"orientation{i}": float(part) for i, part in enumerate(texture.orientations(even, mask))}
     for sigma in (1.5, 3.0):

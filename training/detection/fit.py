@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import lightning
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from models import networks
+from models.networks.detectors import Detector
 from training import initial
 from training.boxes import images, loop
 from training.boxes.augment import BoxAugment
@@ -49,7 +50,7 @@ class DetectionTask(loop.Loop):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Give the loss of one batch; there is one label."""
         labels = [torch.zeros(len(one), dtype=torch.int64, device=one.device) for one in batch["boxes"]]
-        parts: dict[str, Tensor] = self.net.losses(self._given(batch["image"]), batch["boxes"], labels)
+        parts = cast(Detector, self.net).losses(self._given(batch["image"]), batch["boxes"], labels)
         for name, part in parts.items():
             self.log(f"train_{name}", part, on_epoch=True, on_step=False, batch_size=len(labels))
         return torch.stack(list(parts.values())).sum()
