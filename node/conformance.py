@@ -286,7 +286,15 @@ def _extensions() -> str:
         _prose(
             "Every Segmentation gives a nominal Slice Thickness (0018,0050) of 1 mm in Pixel Measures, without which "
             "common readers do not load it. Codes of the private scheme 99HILUM, named in the Coding Scheme "
-            "Identification Sequence, name the cardiothoracic ratio and say why something was not analysed."
+            "Identification Sequence, name the cardiothoracic ratio, the part of a lung that a region covers, and the "
+            "rule of a threshold, and say why something was not analysed or not outlined."
+        ),
+        _prose(
+            "A segment is an Anatomical Structure (lungs, heart) or a Morphologically Abnormal Structure (a disease, "
+            "given only where its classifier found it present); its side is the modifier of its property type (CID "
+            "244). Findings in the report have a site and, where a region was outlined, the same side (TID 1501, TID "
+            "1410). Where a site has set thresholds of its own, Device Serial Number and Algorithm Parameters hold a "
+            "digest of bundle and thresholds together, and the parameters the digest of the bundle beside it."
         ),
         _prose(
             "Results are preliminary and unverified, and carry a Contributing Equipment item (0018,A001) for each "

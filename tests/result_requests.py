@@ -18,6 +18,7 @@ from models.findings import (
     Measurement,
     NotComputed,
     NotComputedReason,
+    NotOutlined,
     Segment,
 )
 from tests.sources import STUDY
@@ -25,6 +26,9 @@ from workers.objects.request import DeclinedImage, IntendedUse, ResultRequest
 
 PNEUMONIA = BundleIdentity("pneumonia", "1.2.0", "a1" * 32)
 LUNGS = BundleIdentity("lungs-heart", "2.0.1", "b2" * 32)
+CLASSIFIER = BundleIdentity("pneumothorax", "1.0.0", "e5" * 32)
+OUTLINE = BundleIdentity("pneumothorax-segmentation", "1.0.0", "f6" * 32)
+SITE_OUTLINE = replace(OUTLINE, digest="07" * 32, shipped_digest=OUTLINE.digest)
 CREATED = datetime(2026, 1, 10, 8, 16, 30, 123456, tzinfo=UTC)
 
 
@@ -79,6 +83,69 @@ def request(sources: tuple[Path, ...], images: tuple[ImageFindings, ...], *decli
     )
 
 
+def diseases(sources: tuple[Path, ...], *images: ImageFindings) -> ResultRequest:
+    """Return a request in which the pneumothorax bundles ran, too."""
+    made = request(sources, images)
+    return replace(made, bundles=(*made.bundles, CLASSIFIER, OUTLINE))
+
+
+def with_pneumothorax(of: ImageFindings, side: codes.Code | None) -> ImageFindings:
+    """Return the findings with a pneumothorax that was found and outlined."""
+    mask = np.zeros_like(of.segments[0].mask)
+    rows, columns = mask.shape
+    mask[int(rows * 0.2) : int(rows * 0.3), int(columns * 0.65) : int(columns * 0.9)] = True
+    abnormal, lung = (
+        codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE,
+        "both lungs" if side == codes.BILATERAL else "the left lung",
+    )
+    segment = Segment("pneumothorax", codes.PNEUMOTHORAX, abnormal, side, (235, 80, 225), mask, OUTLINE)
+    rows_of_numbers = (
+        ("pneumothorax area", codes.AREA, 14.5, codes.SQUARE_CENTIMETRE),
+        (f"pneumothorax, part of {lung}", codes.PART_OF_LUNG, 8.25, codes.PERCENT),
+    )
+    measurements = tuple(
+        Measurement(label, code, value, unit, codes.PLEURA, side, OUTLINE)
+        for label, code, value, unit in rows_of_numbers
+    )
+    return replace(
+        of,
+        findings=(*of.findings, _pneumothorax(side)),
+        segments=(*of.segments, segment),
+        measurements=of.measurements + measurements,
+    )
+
+
+def with_pneumothorax_not_outlined(of: ImageFindings) -> ImageFindings:
+    """Return the findings with a pneumothorax of which no region was found."""
+    detail = "less than 0.50% of the picture is above 0.7"
+    missing = NotOutlined(OUTLINE, "pneumothorax", codes.PNEUMOTHORAX, detail)
+    return replace(of, findings=(*of.findings, _pneumothorax(None)), not_outlined=(missing,))
+
+
+def with_outline_not_computed(of: ImageFindings, reason: NotComputedReason) -> ImageFindings:
+    """Return the findings of an image that the outline's classifier kept it from."""
+    item = NotComputed(OUTLINE, "pneumothorax-segmentation", reason, "pneumothorax is absent by pneumothorax")
+    return replace(of, not_computed=(*of.not_computed, item))
+
+
+def with_site_thresholds(of: ResultRequest) -> ResultRequest:
+    """Return the request as of a site that has set a threshold of its own for the outline."""
+
+    def mine(bundle: BundleIdentity) -> BundleIdentity:
+        return SITE_OUTLINE if bundle == OUTLINE else bundle
+
+    images = tuple(
+        replace(
+            image,
+            segments=tuple(replace(one, bundle=mine(one.bundle)) for one in image.segments),
+            measurements=tuple(replace(one, bundle=mine(one.bundle)) for one in image.measurements),
+        )
+        for image in of.images
+    )
+    bundles = tuple(mine(bundle) for bundle in of.bundles)
+    return replace(of, images=images, bundles=bundles, configuration_digest="18" * 32)
+
+
 def refused(uid: str) -> ImageFindings:
     """Return what the gate says of an image that is no chest."""
     return ImageFindings(uid, Gate(NotComputedReason.NOT_A_CHEST, "Score 0.02, at least 0.5 expected."))
@@ -87,6 +154,11 @@ def refused(uid: str) -> ImageFindings:
 def without_segments(of: ImageFindings) -> ImageFindings:
     """Return the findings without masks."""
     return replace(of, segments=(), measurements=())
+
+
+def _pneumothorax(side: codes.Code | None) -> Finding:
+    rule = "sensitivity 0.90 on the validation split"
+    return Finding("pneumothorax", codes.PNEUMOTHORAX, 0.91, 0.42, rule, CLASSIFIER, laterality=side)
 
 
 def _box(rows: int, columns: int, *edges: float) -> np.ndarray:

@@ -19,7 +19,8 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from models.findings import Segment
+from models import codes
+from models.findings import NotComputedReason, Segment
 from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
@@ -105,6 +106,26 @@ def _only_invalid_uids(folder: Path) -> ResultRequest:
     return made.request((path,), (), DeclinedImage(invalid, Reason.NOT_THE_CHEST, "Body Part Examined is TEETH."))
 
 
+def _outlined(folder: Path) -> ResultRequest:
+    image = made.with_pneumothorax(made.image(sources.uid()), codes.BILATERAL)
+    return made.diseases((sources.source(folder),), image)
+
+
+def _not_outlined(folder: Path) -> ResultRequest:
+    image = made.with_pneumothorax_not_outlined(made.image(sources.uid()))
+    return made.diseases((sources.source(folder, sop_class=sources.CR),), image)
+
+
+def _nothing_to_outline(folder: Path) -> ResultRequest:
+    reason = NotComputedReason.NOT_FOUND_BY_CLASSIFIER
+    image = made.with_outline_not_computed(made.image(sources.uid()), reason)
+    return made.diseases((sources.source(folder),), image)
+
+
+def _site_thresholds(folder: Path) -> ResultRequest:
+    return made.with_site_thresholds(_outlined(folder))
+
+
 _POSITION: dict[str, Any] = {"ImagePositionPatient": [1, 2, 3], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
 CASES: dict[str, Requests] = {
     **{name: _class(uid) for name, uid in CLASSES.items()},
@@ -119,6 +140,10 @@ CASES: dict[str, Requests] = {
     "declined": _declined,
     "refused": _refused,
     "unreadable": _unreadable,
+    "outlined": _outlined,
+    "not-outlined": _not_outlined,
+    "nothing-to-outline": _nothing_to_outline,
+    "site-thresholds": _site_thresholds,
     "invalid-uid": _invalid_uid,
     "only-invalid-uids": _only_invalid_uids,
 }

@@ -57,6 +57,14 @@ def test_a_rule_may_ask_for_nothing():
         ("recever: {}", "recever"),
         ("receiver: {port: 70000}", "receiver.port"),
         ("receiver: {tls: {certificate: a.pem}}", "together"),
+        ("analysis: {operating_points: {a: {b: .nan}}}", "operating_points.a.b: .*nan is neither a threshold"),
+        ("analysis: {operating_points: {a: {b: .inf}}}", "neither a threshold"),
+        ("analysis: {operating_points: {a: {b: 1.2}}}", "neither a threshold"),
+        ("analysis: {operating_points: {a: {b: -0.1}}}", "neither a threshold"),
+        ("analysis: {operating_points: {a: {b: true}}}", "neither a threshold"),
+        ("analysis: {operating_points: {a: {b: ''}}}", "neither a threshold"),
+        ("analysis: {operating_points: {a: {b: [0.5]}}}", "neither a threshold"),
+        ("analysis: {operating_points: {a: 0.5}}", "operating_points.a"),
         ("[]", "mapping"),
         ("{", "cannot read"),
     ],
@@ -74,3 +82,20 @@ def test_the_environment_overrides_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv("HILUM_RECEIVER__PORT", "105")
     settings = load(path)
     assert (settings.receiver.ae_title, settings.receiver.port) == ("FROM_FILE", 105)
+
+
+def test_thresholds_of_a_site_are_numbers_or_names(tmp_path):
+    path = tmp_path / "hilum.yaml"
+    path.write_text("analysis: {operating_points: {pneumothorax: {pneumothorax: 0.35, other: youden, whole: 1}}}")
+    assert load(path).analysis.operating_points == {
+        "pneumothorax": {"pneumothorax": 0.35, "other": "youden", "whole": 1.0}
+    }
+    assert load(None).analysis.operating_points == {}
+
+
+def test_thresholds_of_a_site_come_from_the_environment_too(monkeypatch):
+    monkeypatch.setenv("HILUM_ANALYSIS__OPERATING_POINTS", '{"adult-pneumonia": {"lung-opacity": 0.25}}')
+    assert load(None).analysis.operating_points == {"adult-pneumonia": {"lung-opacity": 0.25}}
+    monkeypatch.setenv("HILUM_ANALYSIS__OPERATING_POINTS", '{"adult-pneumonia": {"lung-opacity": NaN}}')
+    with pytest.raises(Misconfigured, match="nan is neither a threshold"):
+        load(None)
