@@ -20,7 +20,9 @@ DataFolder = Annotated[
 def explore(
     source: SourceName,
     data: DataFolder,
-    out: Annotated[Path, typer.Option("--out", help="The page to write; report.json is written beside it.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The page to write; the same name with .json is written beside it.")
+    ],
     *,
     split: Annotated[Path | None, typer.Option(help="csv of id and split; without it the committed one.")] = None,
     near: Annotated[bool, typer.Option(help="Look for near duplicates too; takes minutes for large sets.")] = True,

@@ -288,4 +288,8 @@ def _number(value: Any) -> str:
 
 def _more(given: Sequence[Any], shown: int) -> str:
     """Say how many are not shown."""
-    return f'<p class="quiet">and {len(given) - shown:,} more, in report.json</p>' if len(given) > shown else ""
+    return (
+        f'<p class="quiet">and {len(given) - shown:,} more, in the JSON file beside this page</p>'
+        if len(given) > shown
+        else ""
+    )
