@@ -24,9 +24,22 @@ from models.inputs import InputSpec, ModelInput, prepare
 from models.pixels import Radiograph
 from models.runtime import NETWORK
 from training import cards, splits
-from training.evaluation import anatomy, boxes, detections, labels, lesions, overlap, run, scores, subgroups, targets
+from training.atrium import cases as volume_cases
+from training.evaluation import (
+    anatomy,
+    boxes,
+    detections,
+    labels,
+    lesions,
+    overlap,
+    run,
+    scores,
+    subgroups,
+    targets,
+    volumes,
+)
 from training.evaluation import truths as truth_tables
-from training.evaluation.anatomy import NOT_TRAINED_ON
+from training.evaluation.anatomy import ELSEWHERE, NOT_TRAINED_ON
 from training.evaluation.outcome import Canvas, Outcome
 from training.evaluation.scores import Scores
 from training.evaluation.serving import Server
@@ -350,11 +363,13 @@ def test_what_was_measured_at_an_unseen_site_is_taken_over(tmp_path: Path) -> No
     seen = Figure(name="Dice heart", value=0.95, count=44, measured_on="jsrt, test split, source grid")
     other = seen.model_copy(update={"value": 0.91, "measured_on": f"wingspan, {NOT_TRAINED_ON}, test split"})
     both = seen.model_copy(update={"measured_on": f"both sites, {NOT_TRAINED_ON}, test split"})
+    whole = seen.model_copy(update={"value": 0.89, "measured_on": "jsrt, trained on wingspan, model grid"})
     path = tmp_path / "report.json"
-    path.write_text(json.dumps({"figures": [one.model_dump() for one in (seen, other, both)]}))
-    assert run.also_measured([path]) == [other]
-    verdicts = {row[0].on: row[2] for row in targets.judged("lungs-heart", [seen, other])}
-    assert verdicts[NOT_TRAINED_ON] == "reached"
+    path.write_text(json.dumps({"figures": [one.model_dump() for one in (seen, other, both, whole)]}))
+    assert run.also_measured([path]) == [other, whole]
+    for figures, expected in (((seen, other), "reached"), ((seen, other, whole), "not reached")):
+        verdicts = {row[0].on: row[2] for row in targets.judged("lungs-heart", figures)}
+        assert verdicts[ELSEWHERE] == expected
 
 
 def test_targets_are_compared_and_a_missing_figure_is_not_reached() -> None:
@@ -383,6 +398,20 @@ def test_boxes_come_back_to_the_image() -> None:
     rows = np.array([[16, 0, 48, 64, 0.9, 1], [16, 0, 48, 32, 0.2, 1], [0, 0, 0, 0, 0, 0]], float)
     found = detections.detections(rows, given, 0.3)
     assert [(one.box, one.score) for one in found] == [(Box(10, 20, 110, 220), 0.9)]
+
+
+def test_volumes_are_compared_in_millimetres() -> None:
+    truth = np.zeros((10, 20, 20), bool)
+    truth[2:8, 5:15, 5:15] = True
+    found = np.roll(truth, 2, axis=0)
+    case = volume_cases.Case("a00", np.zeros(truth.shape, np.uint8), truth)
+    result = volumes.measured(case, found, (2.5, 1.25, 1.25))
+    assert result.dice == pytest.approx(4 / 6)
+    assert result.distance == 5.0
+    assert result.true_ml == pytest.approx(600 * 2.5 * 1.25**2 / 1000)
+    assert result.found_ml == result.true_ml
+    assert len(result.outlines) == volumes.SLICES
+    assert all(one.image is None for one in result.outlines)
 
 
 def test_age_bands() -> None:
@@ -419,7 +448,7 @@ def test_truths_of_nih_on_validation(data_folder: Path) -> None:
     for case in truth.cases:
         row = rows[case.id]
         assert case.truth["pneumothorax"] == (row["siim_positive"] == "1")
-        assert case.against == ((EXPERT_NEGATIVES,) if row["siim_positive"] else (NIH_NO_FINDING,))
+        assert case.against == {"1": (), "0": (EXPERT_NEGATIVES,), "": (NIH_NO_FINDING,)}[row["siim_positive"]]
         assert case.place is not None
     positives = [case for case in truth.cases if case.truth["pneumothorax"] == 1]
     assert all(case.place().any() and case.place().shape == case.read().shape for case in positives[:5])

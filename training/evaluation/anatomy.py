@@ -31,6 +31,8 @@ STRUCTURES = ("right lung", "left lung", "lungs", "heart", "lungs outside the he
 BOTH = "both sites"
 NOT_TRAINED_ON = "site not trained on"
 """Stands in `measured_on` of figures of a site that the weights have not seen."""
+ELSEWHERE = "trained on"
+"""Stands in that, and in what training/evaluation/cross_site.py says ("jsrt, trained on wingspan")."""
 RATIO_ERROR = "cardiothoracic ratio, mean absolute error against masks"
 WORST = 12
 # Read through the serving path, so not all of the larger sets: every n-th image of the split.

@@ -62,7 +62,7 @@ def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companion
     """Measure a classifier on the cases of a truth, as serving answers them."""
     server = Server(bundle, companions)
     asked = [case for case in truth.cases if not server.refused(case)]
-    heats: list[Heat] = []
+    heats: dict[str, Heat] = {}
     seen = tuple(_seen(server, case, canvas, heats) for case in asked)
     outcome = Outcome()
     outcome.report = _report(bundle, truth, seen)
@@ -71,13 +71,15 @@ def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companion
         on = f"{truth.data_set}, {split} split"
         _label(bundle, [_view(bundle, label, seen, comparison, on) for comparison in comparisons], canvas, outcome)
     if heats:
-        heat_maps(heats, canvas.folder / "heat-maps.png")
-        sentence = "Heat maps of the first true positives whose place is known (blue outline): what moved the answer."
+        heat_maps(list(heats.values()), canvas.folder / "heat-maps.png")
+        sentence = (
+            "Of the first patients with a true positive whose place is known (blue outline): what moved the answer."
+        )
         outcome.plots.append(Plot("heat-maps.png", "Heat maps", sentence))
     return outcome
 
 
-def _seen(server: Server, case: Case, canvas: Canvas, heats: list[Heat]) -> Seen:
+def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) -> Seen:
     """Answer one case; keep some heat maps for the page."""
     served = server.serve(case.read())
     pointing: dict[str, Pointing] = {}
@@ -89,9 +91,10 @@ def _seen(server: Server, case: Case, canvas: Canvas, heats: list[Heat]) -> Seen
             place = case.place()
             heat = served.given.to_canonical(heat_map(server.runner, served.given.image, index))
             pointing[label.name] = Pointing(points_into(heat, place), same_side(heat, place, _middle(served)))
-            if len(heats) < EXAMPLES:
+            # One image a patient: the images of one are alike.
+            if len(heats) < EXAMPLES and case.patient not in heats:
                 image = served.radiograph.pixels if canvas.pictures else None
-                heats.append(Heat(f"{case.id}: {probabilities[index]:.2f}", heat, place, image))
+                heats[case.patient] = Heat(f"{case.id}: {probabilities[index]:.2f}", heat, place, image)
     return Seen(case, served.answer.logits, served.accepted, pointing)
 
 
@@ -299,7 +302,7 @@ class Drawing:
         sentence = "How the scores of positives and negatives lie about the threshold."
         groups = {"positive": main.scores.probability[main.scores.truth]}
         for view in views:
-            groups[f"negative, {view.name}" if view.name else "negative"] = view.scores.probability[~view.scores.truth]
+            groups[view.name.removeprefix("against ") or "negative"] = view.scores.probability[~view.scores.truth]
         plots.histogram(groups, threshold, self._add("scores", "Scores", sentence))
         sentence = "On the line, a probability of 0.3 means 3 of 10 positive; numbers are images." + aside
         plots.reliability(main.raw, main.scores, self._add("reliability", "Reliability", sentence))

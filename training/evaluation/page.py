@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -26,7 +27,8 @@ h1 { margin: 0; font-size: 1.7rem; }
 h2 { margin: 2.4rem 0 .4rem; font-size: 1.15rem; border-bottom: 1px solid #d5dde1; padding-bottom: .25rem; }
 p { max-width: 76ch; margin: .4rem 0 .8rem; }
 .notice { color: #8d3420; font-weight: 600; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1.2rem; margin-top: 1rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); grid-auto-flow: dense;
+  gap: 1.2rem; margin-top: 1rem; }
 figure { margin: 0; background: #fff; border: 1px solid #dfe6e9; border-radius: 6px; padding: 1rem; }
 figure.wide { grid-column: 1 / -1; }
 figure img { max-width: 100%; display: block; margin: 0 auto; }
@@ -49,6 +51,8 @@ $body
 </body>
 </html>
 """)
+# A number, or an interval of two.
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?%?( to [-+]?\d+\.\d+)?")
 WIDE = 700
 """Plots wider than this many pixels take a whole row."""
 
@@ -91,7 +95,7 @@ def _plot(folder: Path, one: Plot) -> str:
 
 
 def _table(one: Table) -> str:
-    """Give a table; cells that begin like a number stand to the right."""
+    """Give a table; numbers stand to the right."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in one.columns)
     rows = "\n".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in one.rows)
     return (
@@ -103,8 +107,5 @@ def _table(one: Table) -> str:
 def _cell(value: str) -> str:
     """Give one cell."""
     kinds = {"reached": "reached", "not reached": "missed", "not measured": "missed"}
-    first = value.lstrip("-+").replace("≥ ", "").replace("≤ ", "")[:1]
-    kind = kinds.get(
-        value, "number" if first.isdigit() and " " not in value.replace(" to ", "").replace(" / ", "") else ""
-    )
+    kind = kinds.get(value, "number" if NUMBER.fullmatch(value) else "")
     return f'<td class="{kind}">{html.escape(value)}</td>' if kind else f"<td>{html.escape(value)}</td>"

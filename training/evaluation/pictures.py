@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 COLUMNS = 4
 FOUND = (ACCENT, THIRD, SECOND)
 # Pictures have more shades than curves.
-PICTURE_COLOURS = 128
+PICTURE_COLOURS = 256
 EDGE = 256
 """Rows and columns that a picture is thinned to: more is not seen at this size."""
 

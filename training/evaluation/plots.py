@@ -83,7 +83,7 @@ def histogram(
 ) -> None:
     """Draw the scores of each group as part of the group, with the threshold; the few near it need a log scale."""
     canvas, axes = plot(label, "part of the group (log)")
-    bins = np.linspace(0, 1, 26)
+    bins = np.linspace(0, 1, 21)
     least = 0.5 / max((len(values) for values in groups.values()), default=1)
     axes.set_yscale("log")
     for (name, values), colour in zip(groups.items(), (SECOND, ACCENT, THIRD), strict=False):
@@ -98,7 +98,11 @@ def histogram(
         )
         axes.stairs(np.maximum(counts, least), bins, baseline=least, color=colour, alpha=0.18, fill=True)
     axes.axvline(threshold, color=INK, linewidth=1, linestyle="--", label=f"threshold {threshold:.3g}")
-    axes.legend(frameon=False, fontsize=9)
+    axes.set_ylim(least, 30)
+    axes.set_yticks([part for part in (0.001, 0.01, 0.1, 1) if part >= least])
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
     save(canvas, path)
 
 

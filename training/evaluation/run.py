@@ -31,7 +31,7 @@ def complete(
     ----------
     data : folder of the data sets.
     companions : folder of the bundles that this one needs in serving (gate, lungs, classifier); None: the shipped.
-    also : reports of other evaluations, such as that of the same recipe trained at one site; see `also_measured`.
+    also : reports of the same recipe trained at one site (training/evaluation/cross_site.py); see `also_measured`.
     truth : a name of training/evaluation/truths.py; None: that of the bundle.
 
     Returns
@@ -81,9 +81,8 @@ def also_measured(reports: Sequence[Path]) -> list[Figure]:
     found: list[Figure] = []
     for path in reports:
         given = [Figure.model_validate(one) for one in json.loads(path.read_text())["figures"]]
-        found.extend(
-            one for one in given if anatomy.NOT_TRAINED_ON in one.measured_on and "both" not in one.measured_on
-        )
+        elsewhere = (one for one in given if anatomy.ELSEWHERE in one.measured_on)
+        found.extend(one for one in elsewhere if anatomy.BOTH not in one.measured_on)
     return found
 
 
@@ -130,15 +129,7 @@ def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outc
         "split": split,
         "truth": truth.definition,
         "figures": [one.model_dump() for one in outcome.figures],
-        "targets": [
-            {
-                "figure": target.figure,
-                "bound": target.text,
-                "verdict": verdict,
-                "values": [one.value for one in fitting],
-            }
-            for target, fitting, verdict in targets.judged(manifest.name, outcome.figures)
-        ],
+        "targets": _verdicts(manifest.name, outcome) if split == "test" else [],
         **outcome.report,
     }
     (folder / REPORT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
@@ -150,8 +141,18 @@ def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outc
     outside = outcome.report.get("outside_intended_use", 0)
     if outside:
         intro.append(f"{outside} images lie outside the intended use (age, view) and are left out, as in serving.")
-    tables: list[Table] = [*filter(None, [targets.table(manifest.name, outcome.figures)])]
+    # Targets are of the test split.
+    table = targets.table(manifest.name, outcome.figures) if split == "test" else None
+    tables: list[Table] = [] if table is None else [table]
     tables.append(figure_table("Figures", "What the manifest carries.", outcome.figures))
     if truth.cases:
         tables.append(truths.population(truth))
     page.write(folder, manifest, outcome, intro, tables)
+
+
+def _verdicts(name: str, outcome: Outcome) -> list[dict[str, Any]]:
+    """Give the targets for the report."""
+    return [
+        {"figure": target.figure, "bound": target.text, "verdict": verdict, "values": [one.value for one in fitting]}
+        for target, fitting, verdict in targets.judged(name, outcome.figures)
+    ]

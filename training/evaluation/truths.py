@@ -105,9 +105,11 @@ def paediatric_pneumonia(data: Path, split: Split) -> Truth:
 def pneumothorax(data: Path, split: Split) -> Truth:
     """Pneumothorax as the SIIM-ACR experts saw it; negatives are theirs, and apart from them NIH's No Finding."""
     cases: list[Case] = []
+    against: tuple[str, ...]
     for row in _nih_rows(data, split):
         if row["siim_positive"]:
-            value, against = float(row["siim_positive"]), (EXPERT_NEGATIVES,)
+            value = float(row["siim_positive"])
+            against = () if value == 1 else (EXPERT_NEGATIVES,)
         elif row["findings"] == findings.TEXT_MINED[NO_FINDING]:
             value, against = 0.0, (NIH_NO_FINDING,)
         else:
