@@ -120,13 +120,14 @@ def work(
     from workers.runtime import Networks
 
     settings = context.obj.start("deliver" if delivery else "work")
+    if not delivery:
+        Networks(settings.analysis, "cpu").check(settings.rules)
     context.obj.database(settings).close()
     celery = make_app(settings)
     if delivery:
         tasks.register_delivery(celery, settings)
         queue, pool, count = DELIVERY_QUEUE, "threads", concurrency or 4
     else:
-        Networks(settings.analysis, "cpu").check(settings.rules)
         device = _device(settings.analysis.device)
         tasks.register_analysis(celery, settings, device=device)
         queue, pool, count = ANALYSIS_QUEUES[device], "prefork", concurrency or 1

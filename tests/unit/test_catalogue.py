@@ -77,7 +77,7 @@ def test_names_and_digests_are_whole_on_a_narrow_terminal(root: Path, tmp_path: 
 
 def test_the_table_shows_a_threshold_that_the_site_has_set(root: Path, tmp_path: Path) -> None:
     thresholds = {"pneumothorax": {"pneumothorax": 0.35}}
-    shown = hilum(root, tmp_path, "bundles", operating_points=thresholds)
+    shown = hilum(root, tmp_path, "bundles", columns=260, operating_points=thresholds)
     assert "threshold set by this site: pneumothorax 0.35" in shown
     before = next(one.digest for one in bundles.find(root) if one.manifest.name == "pneumothorax")
     assert f"shipped as {before[:12]}" in shown
@@ -116,7 +116,7 @@ def test_an_unknown_bundle_and_an_unknown_label_are_clear_errors(root: Path, tmp
         hilum(root, tmp_path, "bundles", operating_points={"pneumothorax": {"nodule": 0.5}})
 
 
-@pytest.mark.parametrize("command", [["work"], ["work", "--delivery"], ["up"]])
+@pytest.mark.parametrize("command", [["work"], ["up"]])
 def test_wrong_thresholds_stop_the_start(root: Path, tmp_path: Path, command: list[str]) -> None:
     wrong = {"pneumothorax": {"pneumothorax": "youden"}}
     with pytest.raises(Misconfigured, match="no operating point 'youden' for pneumothorax; there are: chosen, strict"):
