@@ -69,6 +69,41 @@ def test_a_plateau_lowers_each_group_to_its_own_least_rate() -> None:
     assert seen[-1] == pytest.approx({"head": 1e-5, "upper": 3e-6})
 
 
+class Scripted:
+    """What `Plateau` sees of a trainer: an optimiser and the score of the last validation."""
+
+    sanity_checking = False
+
+    def __init__(self) -> None:
+        self.optimizers = [torch.optim.AdamW(torch.nn.Linear(3, 1).parameters(), lr=0.1)]
+        self.callback_metrics: dict[str, torch.Tensor] = {}
+
+    def validate(self, plateau: Plateau, scores: list[float]) -> list[float]:
+        """Give the rate after each score."""
+        found: list[float] = []
+        for score in scores:
+            self.callback_metrics["val_score"] = torch.tensor(score)
+            plateau.on_validation_end(self, None)  # type: ignore[arg-type]
+            found.append(self.optimizers[0].param_groups[0]["lr"])
+        return found
+
+
+@pytest.mark.parametrize("stop", range(1, 7))
+def test_a_plateau_remembers_its_best_score_and_its_patience(stop: int) -> None:
+    settings, scores = Optimisation(schedule="plateau", plateau_patience=1), [0.7, 0.6, 0.65, 0.69, 0.68, 0.8, 0.7, 0.7]
+    trainer, whole = Scripted(), Plateau(settings, None, score="val_score")
+    whole.on_train_start(trainer, None)  # type: ignore[arg-type]
+    expected = trainer.validate(whole, scores)
+    assert expected == pytest.approx([0.1, 0.1, 0.03, 0.03, 0.009, 0.009, 0.009, 0.0027])
+    trainer, first = Scripted(), Plateau(settings, None, score="val_score")
+    first.on_train_start(trainer, None)  # type: ignore[arg-type]
+    trainer.validate(first, scores[:stop])
+    again = Plateau(settings, None, score="val_score")
+    again.load_state_dict(first.state_dict())
+    again.on_train_start(trainer, None)  # type: ignore[arg-type]
+    assert trainer.validate(again, scores[stop:]) == pytest.approx(expected[stop:])
+
+
 class Pictures(Dataset[LabelItem]):
     """Noise with labels that nothing in it explains: the score soon stands still."""
 
