@@ -114,7 +114,7 @@ def test_wrong_names_are_answered_with_the_right_ones(node):
         (["studies", "1.2.3"], "no study"),
         (["rerun", "1.2.3"], "no study"),
         (["rerun"], "--dead"),
-        (["bundles", "nothing"], "there are: lungs-heart"),
+        (["bundles", "nothing"], "no bundle named 'nothing'"),
     ):
         outcome = subprocess.run(
             [sys.executable, "-m", "workers.cli", "--config", str(node.config), *arguments],

@@ -20,8 +20,11 @@ IDENTITY = BundleIdentity("lungs-heart", "1.0.0", "00")
 
 @pytest.fixture(scope="module")
 def analyser() -> ChestAnalyser:
-    """Load what is shipped."""
-    loaded = ChestAnalyser.load(bundle.find(bundle.shipped()), threads=2)
+    """Load lungs and heart, and one classifier: that for children."""
+    wanted = ("lungs-heart", "paediatric-pneumonia")
+    loaded = ChestAnalyser.load(
+        [one for one in bundle.find(bundle.shipped()) if one.manifest.name in wanted], threads=2
+    )
     loaded.warm_up()
     return loaded
 
@@ -54,6 +57,17 @@ def test_an_adult_gets_masks_and_measurements(analyser: ChestAnalyser, chest: Ra
     assert values["transverse cardiac diameter"].unit == codes.MILLIMETRE
     assert values["right lung area"].unit == codes.SQUARE_CENTIMETRE
     assert found.heart_box == anatomy.bounding_box(found.segments[2].mask)
+
+
+@pytest.mark.parametrize("age", [3, 60])
+def test_every_shipped_bundle_answers_or_says_why_not(chest: Radiograph, age: float) -> None:
+    everything = ChestAnalyser.load(bundle.find(bundle.shipped()), threads=2)
+    found = everything.analyse(chest, sop_instance_uid="1", age_years=age, view="PA")
+    answers = (found.findings, found.segments, found.not_outlined, found.not_computed)
+    assert {one.bundle for group in answers for one in group} == set(everything.identities)
+    assert all(0 <= finding.probability <= 1 for finding in found.findings)
+    outlined = {segment.property_type for segment in found.segments} - {codes.LUNG, codes.HEART}
+    assert outlined <= {finding.code for finding in found.findings if finding.present}
 
 
 def test_the_same_image_gives_the_same_result(analyser: ChestAnalyser, chest: Radiograph) -> None:
@@ -127,7 +141,8 @@ def test_masks_return_to_a_turned_source(analyser: ChestAnalyser, chest: Radiogr
 
 
 def test_bfloat16_stays_close(analyser: ChestAnalyser, chest: Radiograph) -> None:
-    half = ChestAnalyser.load(bundle.find(bundle.shipped()), dtype="bfloat16")
+    segmenters = [one for one in bundle.find(bundle.shipped()) if one.manifest.task == "segmentation"]
+    half = ChestAnalyser.load(segmenters, dtype="bfloat16")
     one, other = (
         found.analyse(chest, sop_instance_uid="1", age_years=60, view=None).segments[2].mask
         for found in (analyser, half)
