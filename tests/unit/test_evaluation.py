@@ -21,6 +21,7 @@ from models.chest import ChestAnalyser
 from models.findings import Box
 from models.geometry import Letterbox
 from models.inputs import InputSpec, ModelInput, prepare
+from models.networks.detectors import Detector
 from models.pixels import Radiograph
 from models.runtime import NETWORK
 from training import cards, splits
@@ -99,6 +100,8 @@ def settled(network: torch.nn.Module) -> torch.nn.Module:
             module.momentum = None
         elif hasattr(module, "reset_parameters"):
             module.reset_parameters()
+    if isinstance(network, Detector):
+        return network.eval()
     batch = torch.stack([torch.from_numpy(prepare(picture(n), InputSpec(size=SIZE)).image) for n in range(8)])[:, None]
     with torch.no_grad():
         network.train()(networks.three_channels(batch, scale=2.0, offset=-1.0))
@@ -243,7 +246,7 @@ def test_a_completed_bundle_verifies_and_comes_out_the_same_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = made(tmp_path / "bundle", "mobilenet_v2")
-    monkeypatch.setitem(truth_tables.TRUTHS, "pneumothorax", lambda data, split: cases())  # type: ignore[index]
+    monkeypatch.setitem(truth_tables.TRUTHS, "pneumothorax", lambda data, split: cases(18))  # type: ignore[index]
     raw = bundles.load(folder).digest
     first = run.complete(folder, tmp_path)
     assert first.digest != raw
@@ -388,6 +391,44 @@ def test_targets_are_compared_and_a_missing_figure_is_not_reached() -> None:
     error = [Figure(name=anatomy.RATIO_ERROR, value=0.0114, count=88, measured_on="both sites, test split")]
     assert [v for t, _, v in targets.judged("lungs-heart", error) if t.at_most] == ["reached"]
     assert targets.table("unknown", figures) is None
+
+
+def test_a_box_is_measured_beside_that_of_the_mask(tmp_path: Path) -> None:
+    bundle = bundles.load(made(tmp_path / "bundle", "box-mobilenet_v2", task="box"))
+    drawn = phantom.generate(3, rows=320, columns=256)
+    chest = pixels.from_array(np.clip(drawn.pixels / drawn.pixels.max() * 255, 0, 255).astype(np.uint8))
+    server = Server(bundle, with_gate=False)
+    found = boxes.box_of(server.serve(chest).answer.logits.reshape(-1, 4)[0], server.serve(chest).given)
+    edges = {f"heart_{edge}": float(getattr(found, edge)) for edge in ("x0", "y0", "x1", "y1")}
+    case = Case("w0", "w0", {}, lambda: chest, {"site": "wingspan"}, reference={"ratio": 0.5, **edges})
+    (tmp_path / "out").mkdir()
+    outcome = boxes.evaluate(bundle, Truth("ctr", "own", (case,)), "test", Canvas(tmp_path / "out"))
+    named = {(one.name, one.measured_on): one.value for one in outcome.figures}
+    on = "both sites, test split, source grid"
+    assert named[boxes.OVERLAP.format(boxes.REGRESSION), on] == 1
+    assert named[boxes.OVERLAP.format(boxes.MASK), on] < 1
+    assert named["heart box, overlap by regression less overlap by mask", on] > 0
+
+
+def test_a_detector_is_scored_as_the_challenge_does(tmp_path: Path) -> None:
+    bundle = bundles.load(made(tmp_path / "bundle", "retinanet-mobilenet_v2", task="detection", points={"chosen": 0.0}))
+    server = Server(bundle, with_gate=False)
+    served = server.serve(picture(0))
+    found = detections.detections(served.answer.logits, served.given, 0.0)
+    own = tuple(one.box for one in found)
+    assert own
+    given = tuple(
+        Case(f"i{n}", f"p{n}", {}, lambda: picture(0), {"sex": "F"}, age_years=50.0, view="PA", boxes=truth)
+        for n, truth in enumerate((own, (), None))
+    )
+    (tmp_path / "out").mkdir()
+    outcome = detections.evaluate(bundle, Truth("made-up", "own", given), "test", Canvas(tmp_path / "out"))
+    rows = outcome.report["by_image"]
+    assert [row["id"] for row in rows] == ["i0", "i1"]
+    # Its own boxes are the truth of the first image; of the second, nothing is true.
+    assert rows[0]["precision"] == 1.0
+    assert rows[1]["precision"] == 0.0
+    assert outcome.figures[0].value == 0.5
 
 
 def test_boxes_come_back_to_the_image() -> None:
