@@ -187,6 +187,8 @@ class Manifest(Part):
     """Only for lesions."""
     gated_by: str | None = None
     """Name of the classification bundle that must find the disease before this one's masks are given."""
+    only_by_name: bool = False
+    """Runs only where a rule names it: too often wrong for every study, yet there for those who want to look."""
     volume: VolumeSpec | None = None
     """Only for volumes, whose `input` then gives normalisation alone."""
     files: dict[str, str]

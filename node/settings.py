@@ -231,7 +231,7 @@ class Rule(Section):
     pipeline: Literal["chest", "none"] = "chest"
     """`chest` analyses; `none` keeps nothing but the audit trail."""
     bundles: list[str] | None = None
-    """Names of the bundles to run; None runs all that are for chest radiographs."""
+    """Names of the bundles to run; None runs all for chest radiographs but those that run only when named."""
     priority: Literal["STAT", "routine"] = "routine"
     """STAT jobs overtake routine jobs."""
     destinations: list[str] | None = None

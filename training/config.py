@@ -57,6 +57,8 @@ class Exported(Section):
     """Version of the bundle."""
     rule: Rule
     """How its threshold is chosen on validation."""
+    only_by_name: bool = False
+    """Whether the node runs it only where a rule names it."""
     sources: tuple[str, ...] = ("nih", "siim", "rsna")
     """Data sets of training/terms.py that the weights were fitted on."""
 

@@ -170,6 +170,7 @@ def finding_manifest(
         non_commercial=True,
         evaluation=(),
         intended_use=adult_use(what),
+        only_by_name=recipe.bundles[name].only_by_name,
         files={},
     )
 

@@ -55,7 +55,7 @@ class Networks:
     def choose(self, names: Sequence[str] | None) -> tuple[Bundle, ...]:
         """Return the verified bundles of these names, with this site's thresholds.
 
-        None takes all that are for chest radiographs. The one that the gate looks through always runs.
+        None takes all for chest radiographs but those that run only where a rule names them. The one that the gate looks through always runs.
 
         Raises
         ------
@@ -73,7 +73,8 @@ class Networks:
             versions = ", ".join(f"{bundle.manifest.name} {bundle.manifest.version}" for bundle in found)
             raise Misconfigured(f"two versions of one bundle in {self.root} ({versions}): keep the one that is to run")
         if names is None:
-            return tuple(bundle for bundle in found if bundle.manifest.task in CHEST_TASKS)
+            asked = (bundle for bundle in found if not bundle.manifest.only_by_name)
+            return tuple(bundle for bundle in asked if bundle.manifest.task in CHEST_TASKS)
         missing = sorted(set(names) - set(by_name))
         if missing:
             raise Misconfigured(f"no bundle named {', '.join(missing)} in {self.root}; there are: {', '.join(by_name)}")
