@@ -55,7 +55,8 @@ class Networks:
     def choose(self, names: Sequence[str] | None) -> tuple[Bundle, ...]:
         """Return the verified bundles of these names, with this site's thresholds.
 
-        None takes all for chest radiographs but those that run only where a rule names them. The one that the gate looks through always runs.
+        None takes all for chest radiographs but those that run only where a rule names them. The one that the gate
+        looks through always runs.
 
         Raises
         ------

@@ -45,7 +45,7 @@ Architecture = Literal[
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 
 
-def build(architecture: str, labels: int) -> nn.Module:
+def build(architecture: str, labels: int) -> nn.Module:  # noqa: PLR0912 - one case for each architecture
     """Make the network `architecture` for `labels` outputs, with random weights.
 
     Raises
