@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from models.bundle import Calibration, Manifest
 from models.inputs import InputSpec
 from models.intended_use import age_range
+from models.volume import VolumeSpec
 from training import notes
 from training.evaluation import targets
 from training.evaluation.outcome import Outcome, Table, figure_table
@@ -55,7 +56,9 @@ def _use(manifest: Manifest) -> str:
     return _items(
         (
             f"{age_range(use)}; an unknown age is {unknown}",
-            f"views: {', '.join(use.views) or 'not a radiograph'}; an unknown view is judged by the gate",
+            f"views: {', '.join(use.views)}; an unknown view is judged by the gate"
+            if use.views
+            else "no radiograph; no gate stands before it: whatever is given is taken for such a volume",
             "users: researchers and the staff who test it beside the clinical systems; never as the only reader",
         )
     )
@@ -63,7 +66,8 @@ def _use(manifest: Manifest) -> str:
 
 def _network(manifest: Manifest) -> str:
     """Say what sees what."""
-    return f"{manifest.architecture}; {_seen(manifest.input)} Weights in fp16, computed in fp32."
+    seen = _seen(manifest.input) if manifest.volume is None else _seen_of_volume(manifest.volume, manifest.input)
+    return f"{manifest.architecture}; {seen} Weights in fp16, computed in fp32."
 
 
 def _seen(spec: InputSpec) -> str:
@@ -75,6 +79,19 @@ def _seen(spec: InputSpec) -> str:
     return (
         f"it sees {region}, letterboxed to {spec.size} x {spec.size}, grey values stretched between the percentiles "
         f"{low:g} and {high:g}."
+    )
+
+
+def _seen_of_volume(volume: VolumeSpec, spec: InputSpec) -> str:
+    """Say what of a volume the network gets."""
+    parts = (volume.spacing_mm, volume.window, volume.source_spacing_mm)
+    voxel, window, source = (" x ".join(f"{n:g}" for n in part) for part in parts)
+    context = f" and {volume.context} slice(s) on either side" if volume.context else ""
+    low, high = spec.contrast_percentiles
+    return (
+        f"voxels of {voxel} mm (slice, row, column), windows of {window} voxels{context} that overlap by "
+        f"{volume.overlap:.0%}, grey values of the volume stretched between the percentiles {low:g} and {high:g}; the "
+        f"largest piece is kept. Voxels of the training volumes were taken to be {source} mm."
     )
 
 

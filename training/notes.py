@@ -57,8 +57,12 @@ _ATRIUM = Notes(
     limits=(
         "Very few volumes, of one challenge, are behind the weights, and fewer behind the figures: each interval "
         "rests on a handful of patients.",
-        "The volumes are cut-outs around the atrium, and their files carry no spacing: it was taken from the "
-        "publication. A whole series is looked at through a field of that size.",
+        "The volumes are cut-outs around the atrium, made with the outline at hand: the atrium always lies in the "
+        "middle. A whole series is looked at through a field of that size, around a place that is named or found by "
+        "search; how well the search finds it was not measured.",
+        "The files carry no spacing. Within the slices it is the challenge's; from slice to slice it was judged from "
+        "the pictures to be twice that (vessels are round only so), although the challenge says they are equal. "
+        "Distances in mm and volumes in ml rest on that.",
         "Where the pulmonary veins and the mitral valve end the atrium is a convention of the outlines.",
     ),
     ethics=("No age, sex or diagnosis comes with the volumes: no subgroup can be looked at.",),
