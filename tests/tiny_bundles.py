@@ -60,6 +60,7 @@ def classifier(
     use: IntendedUse = ADULTS,
     spec: InputSpec = LUNGS,
     calibration: Calibration | None = None,
+    only_by_name: bool = False,
 ) -> Bundle:
     """Write a classifier that gives these probabilities (before calibration) for every image."""
     points = [OperatingPoint(label=label, threshold=threshold, rule="a rule") for label in probabilities]
@@ -71,6 +72,7 @@ def classifier(
         update={
             "operating_points": tuple(points),
             "intended_use": use,
+            "only_by_name": only_by_name,
             "input": spec,
             "calibration": calibration or Calibration(temperature=1.0, method="none"),
         }

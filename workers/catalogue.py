@@ -72,6 +72,7 @@ def described(bundle: Bundle) -> dict[str, Any]:
         "digest": identity.digest,
         "shipped_digest": identity.shipped_digest or identity.digest,
         "chest_pipeline": bundle.manifest.task in CHEST_TASKS,
+        "only_by_name": bundle.manifest.only_by_name,
         "thresholds": {point.label: point.threshold for point in _chosen(bundle.manifest)},
         "thresholds_set_by_this_site": identity.shipped_digest is not None,
         "main_figures": [figure.model_dump(mode="json") for figure in main_figures(bundle.manifest)],
@@ -104,6 +105,8 @@ def _name(bundle: Bundle) -> str:
     lines = [identity.name, f"{identity.version}, {task}", f"digest {identity.digest[:SHORT]}"]
     if identity.shipped_digest is not None:
         lines.append(f"shipped as {identity.shipped_digest[:SHORT]}")
+    if bundle.manifest.only_by_name:
+        lines.append("only where a rule names it")
     return "\n".join([*lines, *([] if task in CHEST_TASKS else ["not in the chest pipeline"])])
 
 

@@ -40,7 +40,7 @@ _DISEASE_FILL, _DISEASE_LINE = 0.28, 2.4
 _BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#101418", "edgecolor": "none", "alpha": 0.8}
 """Behind words on the radiograph, which may be white there."""
 BACKGROUND, TEXT, MUTED, WARNING = "#101418", "#e8edf2", "#9aa7b4", "#ffb454"
-_PRESENT, _DIAMETER = "#ff7b72", "#ffd866"
+_PRESENT, _DIAMETER = "#ff7b72", "#f4f7fa"
 _LONGEST = 1600
 """Rows or columns of the radiograph in the picture; larger ones are thinned."""
 

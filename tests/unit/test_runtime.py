@@ -129,3 +129,11 @@ def test_the_digest_of_other_bundles_does_not_matter_to_a_chest_radiograph(netwo
     before = configuration_digest(networks.settings, networks.choose(None))
     tiny_bundles.other(tmp_path, "atrium-3d", "volume-segmentation")
     assert configuration_digest(networks.settings, networks.choose(None)) == before
+
+
+def test_a_bundle_that_is_asked_for_by_name_runs_only_where_a_rule_names_it(networks, tmp_path):
+    tiny_bundles.classifier(tmp_path, "weak", {"pneumothorax": 0.5}, only_by_name=True)
+    assert "weak" not in names(networks.choose(None))
+    assert names(networks.choose(["weak"])) == ["lungs-heart", "weak"]
+    assert "weak" in names(networks.installed())
+    with_thresholds(networks, {"weak": {"pneumothorax": 0.3}}).check([])
