@@ -24,6 +24,7 @@ Device = Literal["cpu", "cuda"]
 # With Redis the lowest number goes first, with AMQP the highest.
 _REDIS_PRIORITY = {"STAT": 0, "routine": 6}
 _AMQP_PRIORITY = {"STAT": 9, "routine": 3}
+WORKER_START_TIMEOUT_S = 300.0
 
 
 def make_app(settings: Settings) -> Celery:
@@ -45,6 +46,9 @@ def make_app(settings: Settings) -> Celery:
         task_reject_on_worker_lost=True,
         task_acks_on_failure_or_timeout=True,
         worker_prefetch_multiplier=1,
+        # A child reports itself when its networks are loaded. The default of 4 s kills it before that on a slow or busy
+        # machine, and its successor too, for ever.
+        worker_proc_alive_timeout=WORKER_START_TIMEOUT_S,
         worker_disable_prefetch=redis,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
