@@ -126,7 +126,7 @@ def train(recipe: VolumeRecipe, data: Path, out: Path, *, weights: str = initial
                 enable_version_counter=False,
             ),
         ],
-        logger=CSVLogger(out, name="", version=""),
+        logger=CSVLogger(out, name="metrics"),
         log_every_n_steps=10,
         check_val_every_n_epoch=settings.validate_every,
         num_sanity_val_steps=0,

@@ -1,5 +1,0 @@
-"""Entry of `python -m training.atrium`."""
-
-from training.atrium.cli import app
-
-app()
