@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.anatomy import Anatomy
 from tests import training_data
@@ -100,6 +101,16 @@ def test_a_missing_age_is_unknown() -> None:
     }
 
 
+def outlined(data: Path, cache: Path) -> None:
+    """Give each drawn chest the masks of one that was drawn alike: the networks know no drawings."""
+    folder = lungs.folder_of(cache, "nih", lungs.segmenter())
+    folder.mkdir(parents=True)
+    _, masks = training_data.chest(np.random.default_rng(0))
+    bits = masks["right"] * lungs.RIGHT_BIT | masks["left"] * lungs.LEFT_BIT | masks["heart"] * lungs.HEART_BIT
+    for path in (data / "nih" / "images").glob("*.jpg"):
+        Image.fromarray(bits.astype(np.uint8)).save(folder / f"{path.stem}.png")
+
+
 def made_up(images: int = 240) -> Table:
     """Make a table in which one feature tells and two images are each patient's."""
     rng = np.random.default_rng(0)
@@ -122,6 +133,18 @@ def test_cross_validation_finds_what_there_is_to_find_and_keeps_patients_togethe
     assert nothing.auc < 0.65
 
 
+def test_a_feature_that_is_never_known_or_always_the_same_is_left_out() -> None:
+    values = np.array([[np.nan, 1, 0], [np.nan, 1, 1], [np.nan, np.nan, np.nan]], np.float32)
+    assert boosting.informative(values).tolist() == [False, False, True]
+
+
+def test_nothing_to_learn_from_is_said() -> None:
+    given = made_up()
+    nothing = Table(given.ids, given.patients, ("a",), np.full((240, 1), np.nan, np.float32), given.truth)
+    with pytest.raises(ValueError, match="were lungs found"):
+        boosting.search(nothing, ClassicalRecipe(name="x", task="classical", label="x"))
+
+
 def test_what_a_variant_may_look_at() -> None:
     given = made_up()
     assert boosting.part(given, "image").names == ("a", "b", "c")
@@ -129,18 +152,28 @@ def test_what_a_variant_may_look_at() -> None:
     assert boosting.part(given, "image and person").values.shape == (240, 4)
 
 
-def test_the_whole_way_on_drawn_chests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_way_on_drawn_chests(tmp_path: Path) -> None:
     data = training_data.write(tmp_path / "data")
+    outlined(data, tmp_path / "cache")
     out = boosting.train(RECIPE, data, tmp_path / "run", cache=tmp_path / "cache", smoke=True)
     found = json.loads(out.read_text())
     assert set(found) == set(boosting.VARIANTS)
     assert {one["name"] for one in found["image"]["figures"]} >= {"AUC", "sensitivity"}
-    read = {path.stem for path in (tmp_path / "cache").glob("*/*.png")}
-    assert read
-    assert not read & set(splits.read("nih", "test"))
+    kept = {path.name.rsplit("-")[-1] for path in (tmp_path / "cache").glob("*.npz")}
+    assert kept == {"train.npz", "val.npz"}
     figures = boosting.evaluate(tmp_path / "run", data, cache=tmp_path / "cache")
     assert {one.measured_on for one in figures} == {f"nih, test split, {variant}" for variant in boosting.VARIANTS}
     again = table.build(data, "val", "Atelectasis", tmp_path / "cache")
     assert again.truth.tolist() == [i % 3 == 1 for i in range(12)]
-    masks = lungs.folder_of(tmp_path / "cache", "nih", lungs.segmenter())
-    assert len(list(masks.glob("*.png"))) == 48
+
+
+def test_masks_are_found_once_and_read_back(tmp_path: Path) -> None:
+    data = training_data.write(tmp_path / "data")
+    one = splits.read("nih", "train")[0]
+    folder = lungs.build(data, "nih", [one], tmp_path / "cache")
+    before = (folder / f"{one}.png").stat().st_mtime_ns
+    assert lungs.build(data, "nih", [one], tmp_path / "cache") == folder
+    assert (folder / f"{one}.png").stat().st_mtime_ns == before
+    found = lungs.read(folder / f"{one}.png")
+    picture = lungs.read_gray(data / "nih" / "images" / f"{one}.jpg")
+    assert all(mask is None or mask.shape == picture.shape for mask in (found.right_lung, found.left_lung, found.heart))

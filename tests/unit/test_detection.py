@@ -109,7 +109,7 @@ def test_the_whole_way_on_drawn_chests(tmp_path: Path) -> None:
     assert list((tmp_path / "run").glob("metrics/*/metrics.csv"))
     found = bundle.load(export.export(tmp_path / "run", data))
     assert found.manifest.task == "detection"
-    assert found.manifest.training_data[1].images == 8
+    assert found.manifest.training_data[1].images == 16
     task = fit.DetectionTask(config.read(tmp_path / "run" / "recipe.yaml"))
     loop.fill(task, tmp_path / "run")
     picture = np.random.default_rng(0).random((128, 128), np.float32)

@@ -45,6 +45,20 @@ class Settings:
     auc: float = float("nan")
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A model and the columns (features,) that it looks at."""
+
+    columns: NDArray[np.bool_]
+    model: HistGradientBoostingClassifier
+
+    def along(self, values: NDArray[np.float32], iterations: tuple[int, ...]) -> Float:
+        """Give probabilities (iterations, images) after so many trees each."""
+        staged = self.model.staged_predict_proba(values[:, self.columns])
+        by_number = {number: p[:, 1] for number, p in enumerate(staged, start=1) if number in iterations}
+        return np.stack([by_number[number] for number in iterations])
+
+
 def train(recipe_path: Path, data: Path, out: Path, *, cache: Path = Path("runs/cache"), smoke: bool = False) -> Path:
     """Choose the settings of each variant on train and the threshold on val, and give the path of what was found.
 
@@ -62,9 +76,9 @@ def train(recipe_path: Path, data: Path, out: Path, *, cache: Path = Path("runs/
     training, validation = (table.build(data, split, recipe.label, cache) for split in ("train", "val"))
     found: dict[str, Any] = {}
     for variant in VARIANTS:
-        fitted, seen = part(training, variant), part(validation, variant)
-        best = search(fitted, recipe)
-        probability = predict(members(fitted, best, recipe), seen)
+        learnt, seen = part(training, variant), part(validation, variant)
+        best = search(learnt, recipe)
+        probability = predict(members(learnt, best, recipe), seen)
         point = thresholds.choose(recipe.rule, probability, seen.truth, label=recipe.label)
         figures = measured(Scores(probability, seen.truth, seen.patients), point, f"nih, val split, {variant}")
         found[variant] = {
@@ -85,8 +99,8 @@ def evaluate(run: Path, data: Path, *, cache: Path = Path("runs/cache")) -> tupl
     figures: list[Figure] = []
     report: dict[str, Any] = {}
     for variant in VARIANTS:
-        fitted, seen = part(training, variant), part(test, variant)
-        models = members(fitted, Settings(**chosen[variant]["settings"]), recipe)
+        learnt, seen = part(training, variant), part(test, variant)
+        models = members(learnt, Settings(**chosen[variant]["settings"]), recipe)
         given = Scores(predict(models, seen), seen.truth, seen.patients)
         point = OperatingPoint(**chosen[variant]["operating_point"])
         figures.extend(measured(given, point, f"nih, test split, {variant}"))
@@ -114,8 +128,8 @@ def search(given: Table, recipe: ClassicalRecipe) -> Settings:
     for settings in grid(recipe):
         held_out = np.zeros((len(recipe.grid.iterations), len(given.truth)))
         for fit_rows, test_rows in parts:
-            model = new(settings, recipe.seed).fit(given.values[fit_rows], given.truth[fit_rows])
-            held_out[:, test_rows] = _along(model, given.values[test_rows], recipe.grid.iterations)
+            model = fitted(settings, recipe.seed, given.values[fit_rows], given.truth[fit_rows])
+            held_out[:, test_rows] = model.along(given.values[test_rows], recipe.grid.iterations)
         for iterations, probability in zip(recipe.grid.iterations, held_out, strict=True):
             auc = float(roc_auc_score(given.truth, probability))
             found.append(Settings(**{**asdict(settings), "iterations": iterations, "auc": auc}))
@@ -131,9 +145,18 @@ def grid(recipe: ClassicalRecipe) -> Iterator[Settings]:
         yield Settings(rate, leaves, least, penalty, part_of, max(given.iterations))
 
 
-def new(settings: Settings, seed: int) -> HistGradientBoostingClassifier:
-    """Make an unfitted model; missing features are its own branch."""
-    return HistGradientBoostingClassifier(
+def fitted(settings: Settings, seed: int, values: NDArray[np.float32], truth: NDArray[np.bool_]) -> Fitted:
+    """Fit one model; missing features are a branch of their own.
+
+    Raises
+    ------
+    ValueError
+        No feature tells one image from another: most likely no lungs were found in any.
+    """
+    columns = informative(values)
+    if not columns.any():
+        raise ValueError(f"none of {len(columns)} features has two values in {len(values)} images: were lungs found?")
+    model = HistGradientBoostingClassifier(
         learning_rate=settings.learning_rate,
         max_iter=settings.iterations,
         max_leaf_nodes=settings.max_leaf_nodes,
@@ -143,16 +166,25 @@ def new(settings: Settings, seed: int) -> HistGradientBoostingClassifier:
         early_stopping=False,
         random_state=seed,
     )
+    return Fitted(columns, model.fit(values[:, columns], truth))
 
 
-def members(given: Table, settings: Settings, recipe: ClassicalRecipe) -> list[HistGradientBoostingClassifier]:
+def informative(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Say which columns have two values at least; scikit-learn 1.9 cannot bin a column without."""
+    known = ~np.isnan(values)
+    low, high = np.where(known, values, np.inf).min(axis=0), np.where(known, values, -np.inf).max(axis=0)
+    return np.asarray(low < high, np.bool_)
+
+
+def members(given: Table, settings: Settings, recipe: ClassicalRecipe) -> list[Fitted]:
     """Fit the models whose probabilities are averaged."""
-    return [new(settings, recipe.seed + i).fit(given.values, given.truth) for i in range(recipe.members)]
+    return [fitted(settings, recipe.seed + i, given.values, given.truth) for i in range(recipe.members)]
 
 
-def predict(models: Sequence[HistGradientBoostingClassifier], given: Table) -> Float:
+def predict(models: Sequence[Fitted], given: Table) -> Float:
     """Give the mean probability of each image."""
-    return np.asarray(np.mean([model.predict_proba(given.values)[:, 1] for model in models], axis=0), np.float64)
+    found = [model.along(given.values, (model.model.n_iter_,))[0] for model in models]
+    return np.asarray(np.mean(found, axis=0), np.float64)
 
 
 def measured(given: Scores, point: OperatingPoint, on: str) -> tuple[Figure, ...]:
@@ -178,11 +210,3 @@ def by_view(given: Scores, test: Table, point: OperatingPoint) -> list[dict[str,
         for name, chosen in groups
         for figure in measured(given.part(chosen), point, f"test, {name}")
     ]
-
-
-def _along(model: HistGradientBoostingClassifier, values: NDArray[np.float32], iterations: tuple[int, ...]) -> Float:
-    """Give probabilities (iterations, images) on the way to the last tree."""
-    wanted = set(iterations)
-    staged = model.staged_predict_proba(values)
-    by_number = {i: p[:, 1] for i, p in enumerate(staged, start=1) if i in wanted}
-    return np.stack([by_number[i] for i in iterations])
