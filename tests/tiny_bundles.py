@@ -134,7 +134,10 @@ def _write(root: Path, manifest: Manifest, probabilities: list[float]) -> Bundle
     state[f"{LAST[manifest.architecture]}.weight"].zero_()
     state[f"{LAST[manifest.architecture]}.bias"].copy_(torch.tensor([math.log(p / (1 - p)) for p in probabilities]))
     if "share" in state:
+        # The logit is that of the last layer alone; the map of every label is bright everywhere.
         state["share"].zero_()
+        state["locate.weight"].zero_()
+        state["locate.bias"].fill_(2.0)
     save_file({NETWORK + key: value.contiguous() for key, value in state.items()}, folder / bundles.WEIGHTS)
     (folder / bundles.CARD).write_text(f"# {manifest.name}\n\nNot for clinical use.\n")
     bundles.write_manifest(folder, manifest)
