@@ -92,7 +92,7 @@ def _kermany(folder: Path, rng: np.random.Generator) -> None:
         picture, masks = chest(rng, bright=ill)
         _save(picture, folder / "images" / f"{name}.jpg")
         _save(np.where(masks["right"] | masks["left"], 255, 0).astype(np.uint8), folder / "lungs" / f"{name}.png")
-        kind = {"pneumonia": int(ill), "subtype": "bacterial" if ill else "normal", "lung_mask": 1}
+        kind = {"pneumonia": int(ill), "subtype": name.split("_")[1] if ill else "normal", "lung_mask": 1}
         size = {"original_width": EDGE, "original_height": EDGE}
         rows.append({"id": name, "patient": patient[name], **kind, **size})
     _table(folder, rows)
@@ -134,10 +134,10 @@ def _nih(folder: Path, rng: np.random.Generator) -> None:
 def _atrium(folder: Path, rng: np.random.Generator) -> None:
     folder.mkdir(parents=True)
     rows: list[dict[str, object]] = []
-    for name in [one for split in splits.SPLITS for one in splits.read("atrium", split)[:1]]:
-        image = rng.integers(0, 255, (16, 48, 40), dtype=np.uint8)
+    for name in [one for split in splits.SPLITS for one in splits.read("atrium", split)]:
+        image = rng.integers(0, 255, (48, 40, 16), dtype=np.uint8)
         label = np.zeros_like(image)
-        label[5:11, 15:30, 12:28] = 1
+        label[15:30, 12:28, 5:11] = 1
         image[label == 1] = 240
         np.savez_compressed(folder / f"{name}.npz", image=image, label=label)
         rows.append({"id": name, "rows": 48, "columns": 40, "slices": 16})

@@ -19,7 +19,8 @@ from training import config, kinds
 from training.cli import app
 
 RECIPES = Path(config.__file__).parent / "recipes"
-ALL = sorted(RECIPES.glob("*.yaml"))
+# The classical baseline needs lungs that the shipped network finds; tests/unit/test_classical.py has such pictures.
+ALL = sorted(path for path in RECIPES.glob("*.yaml") if kinds.task_of(path) != "classical")
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,6 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def test_a_recipe_trains_and_becomes_bundles_that_load(recipe: Path, data: Path, cache: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     training("train", recipe, "--data", data, "--cache", cache, "--out", run, "--smoke")
-    if kinds.task_of(recipe) == "classical":
-        return
     assert list(run.rglob("metrics.csv"))
     exported = training("export", run, "--data", data, "--cache", cache).split()
     assert exported
