@@ -282,14 +282,15 @@ def test_evaluating_aside_leaves_the_bundle_and_may_read_validation(
 
 
 def test_the_server_answers_as_the_analyser_does() -> None:
-    found = {one.manifest.task: one for one in bundles.find(bundles.shipped())}
+    found = {one.manifest.name: one for one in bundles.find(bundles.shipped())}
     drawn = phantom.generate(3, rows=640, columns=512)
     chest = pixels.from_array(np.clip(drawn.pixels / drawn.pixels.max() * 255, 0, 255).astype(np.uint8))
-    analyser = ChestAnalyser.load([found["segmentation"], found["classification"]])
+    classifier = found["paediatric-pneumonia"]
+    analyser = ChestAnalyser.load([found["lungs-heart"], classifier])
     said = analyser.analyse(chest, sop_instance_uid="1", age_years=3, view="AP")
-    served = Server(found["classification"]).serve(chest)
+    served = Server(classifier).serve(chest)
     assert served.accepted is said.gate.passed is True
-    probability = calibrated(served.answer.logits, found["classification"].manifest.calibration)
+    probability = calibrated(served.answer.logits, classifier.manifest.calibration)
     assert said.findings[0].probability == pytest.approx(float(probability[0]), abs=1e-7)
 
 
