@@ -26,6 +26,7 @@ from training.atrium.config import VolumeRecipe
 from training.atrium.patches import PatchItem
 from training.evaluation.overlap import dice
 from training.fit import SeededEpochs
+from training.quiet import expected_warnings
 
 LAST = "last.ckpt"
 
@@ -134,13 +135,14 @@ def train(recipe: VolumeRecipe, data: Path, out: Path, *, weights: str = initial
         gradient_clip_val=5.0,
     )
     validation = DataLoader(TensorDataset(torch.arange(len(scored)))) if scored else None
-    trainer.fit(
-        task,
-        patches.loader(volumes, recipe),
-        validation,
-        ckpt_path=last if resume and last.exists() else None,
-        weights_only=True,
-    )
+    with expected_warnings():
+        trainer.fit(
+            task,
+            patches.loader(volumes, recipe),
+            validation,
+            ckpt_path=last if resume and last.exists() else None,
+            weights_only=True,
+        )
     return last
 
 
