@@ -15,25 +15,27 @@ from models.bundle import Bundle
 from models.networks.volumes import build_volume
 from models.runtime import NETWORK
 from models.volume import VolumeSpec
-from training.atrium import cases, config, export
+from training import collection, splits
+from training.atrium import config, export
 from training.atrium.config import VolumeRecipe
 
+NAME = "atrium"
 SPACING = (1.25, 1.25, 1.25)
 
 
 def data_set(folder: Path) -> Path:
     """Write one small volume for every id of the committed split, a bright body on a dark ground."""
-    (folder / cases.NAME).mkdir()
+    (folder / NAME).mkdir()
     rng = np.random.default_rng(0)
     rows = []
-    for name in cases.ids_of(("train", "val", "test")):
+    for name in splits.parts(splits.file_of(NAME)):
         shape = (40, 36, 20)
         z = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij"))
         label = (((z - rng.uniform(-0.2, 0.2, (3, 1, 1, 1))) / 0.45) ** 2).sum(axis=0) < 1
         image = np.clip(60 + 120 * label + rng.normal(0, 12, shape), 0, 255).astype(np.uint8)
-        np.savez(folder / cases.NAME / f"{name}.npz", image=image, label=label.astype(np.uint8))
+        np.savez(folder / NAME / f"{name}.npz", image=image, label=label.astype(np.uint8))
         rows.append({"id": name, "rows": shape[0], "columns": shape[1], "slices": shape[2]})
-    with (folder / cases.NAME / "table.csv").open("w", newline="") as file:
+    with (folder / NAME / "table.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["id", "rows", "columns", "slices"])
         writer.writeheader()
         writer.writerows(rows)
@@ -73,7 +75,8 @@ def bright_bundle(folder: Path, *, field_mm: tuple[float, float, float] = (60.0,
     folder.mkdir(parents=True)
     save_file({NETWORK + key: value.contiguous() for key, value in state.items()}, folder / bundles.WEIGHTS)
     (folder / bundles.CARD).write_text("card")
-    bundles.write_manifest(folder, export.manifest(made).model_copy(update={"volume": window}))
+    manifest = export.manifest(made, collection.Collection(NAME, (), {}, {}))
+    bundles.write_manifest(folder, manifest.model_copy(update={"volume": window}))
     return bundles.load(folder)
 
 

@@ -8,6 +8,8 @@ quarter turns: a chest radiograph in such a position is for the gate to refuse.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
@@ -41,6 +43,8 @@ class Augment:
         Image and masks go through the geometry as one stack: masks are covered parts and are interpolated alike.
         """
         stack = image if masks is None else torch.cat([image, masks])
+        if self.settings.stretch != (1.0, 1.0):
+            stack = stretched(stack, _uniform_log(self.settings.stretch))
         moved = self.geometry(tv_tensors.Image(stack)).as_subclass(Tensor)
         return self._grey(moved[:1]), None if masks is None else moved[1:]
 
@@ -57,6 +61,15 @@ class Augment:
         return (varied + noise).clamp(0, 1)
 
 
+def stretched(stack: Tensor, factor: float) -> Tensor:
+    """Make (channels, size, size) narrower or lower about its middle: width over height times `factor`."""
+    size = stack.shape[-1]
+    wide, high = (size, max(1, round(size / factor))) if factor >= 1 else (max(1, round(size * factor)), size)
+    small = v2.functional.resize(stack, [high, wide], antialias=True)
+    top, left = (size - high) // 2, (size - wide) // 2
+    return v2.functional.pad(small, [left, top, size - wide - left, size - high - top])
+
+
 def with_opacities(image: Tensor) -> Tensor:
     """Lay one to three soft bright ellipses over (1, size, size), up to half of the way to white."""
     grid = torch.linspace(-1, 1, image.shape[-1])
@@ -66,6 +79,11 @@ def with_opacities(image: Tensor) -> Tensor:
         distance = ((grid[:, None] - row) / high) ** 2 + ((grid[None, :] - column) / wide) ** 2
         image = image + _uniform((0.1, 0.5)) * torch.sigmoid((1 - distance) * 4) * (1 - image)
     return image
+
+
+def _uniform_log(limits: tuple[float, float]) -> float:
+    """Draw between two limits so that a factor and its inverse are equally likely."""
+    return math.exp(_uniform((math.log(limits[0]), math.log(limits[1]))))
 
 
 def _uniform(limits: tuple[float, float]) -> float:

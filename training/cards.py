@@ -9,6 +9,7 @@ from models.inputs import InputSpec
 from models.intended_use import age_range
 from models.volume import VolumeSpec
 from training import notes
+from training.collection import SHIPPED
 from training.evaluation import targets
 from training.evaluation.outcome import Outcome, Table, figure_table
 from training.evaluation.truths import Truth
@@ -31,7 +32,7 @@ def card(manifest: Manifest, truth: Truth, outcome: Outcome) -> str:
         _network(manifest),
         "## Thresholds and calibration",
         _thresholds(manifest),
-        *_targets(manifest),
+        *(_targets(manifest) if truth.data_set in SHIPPED else ()),
         "## Measured on the test split",
         _measured(truth, outcome),
         _markdown(figure_table("", "", manifest.evaluation)),

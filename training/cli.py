@@ -21,13 +21,11 @@ RunFolder = Annotated[Path, typer.Option("--out", help="Folder of this run.")]
 @app.command()
 def prepare(recipe: RecipePath, data: DataFolder, cache: CacheFolder = Path("runs/cache")) -> None:
     """Decode the data sets of a recipe once, through the preprocessing of serving."""
-    from training import cache as decoded
-    from training import config
+    from training import kinds
     from training.progress import bars
 
-    spec = config.read(recipe).input
-    for name in decoded.READERS:
-        typer.echo(f"{name}: {len(decoded.build(data, name, spec, cache, bars).ids)} images")
+    for name, images in kinds.prepare(recipe, data, cache, bars):
+        typer.echo(f"{name}: {images} images")
 
 
 @app.command()
@@ -48,12 +46,15 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on after the last whole epoch of a stopped run.")
     ] = False,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Hold this fold of train and val out (recipe: data: folds), from 0 on.")
+    ] = None,
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Train a recipe; the best checkpoint, the metrics and the resolved recipe lie in the run's folder."""
     from training import kinds
 
-    options = kinds.Options(cache, weights, earlier, resume, smoke)
+    options = kinds.Options(cache, weights, earlier, resume, smoke, fold)
     typer.echo(kinds.train(recipe, data, out, options))
 
 
@@ -61,12 +62,17 @@ def train(
 def export(
     run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of a run.")],
     data: DataFolder,
+    *,
+    folds: Annotated[
+        list[Path] | None,
+        typer.Option("--fold", help="Runs of the same recipe by fold: thresholds are chosen on what they held out."),
+    ] = None,
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Write the bundle of a run, with thresholds, temperature and gate from validation; not yet evaluated."""
     from training import kinds
 
-    for folder in kinds.export(run, data, cache):
+    for folder in kinds.export(run, data, cache, folds or ()):
         typer.echo(folder)
 
 
@@ -87,17 +93,28 @@ def evaluate(
     truth: Annotated[
         str | None, typer.Option(help="Truth of training/evaluation/truths.py (default: the bundle's).")
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Data set to measure on (dicom: your own), several are joined; default: the public ones."),
+    ] = None,
+    ids: Annotated[Path | None, typer.Option(help="csv of `training split` for --source.")] = None,
 ) -> None:
     """Evaluate a bundle of any task and complete its report, plots, page, card and manifest."""
+    from training.config import Data
     from training.evaluation import run as running
 
     if out is None and (split != "test" or pictures):
         raise typer.BadParameter("a bundle holds figures of the test split and no pictures: give --out")
+    if bool(source) != (ids is not None):
+        raise typer.BadParameter("--source and --ids belong together: which data, and which of it is the test split")
+    own = Data(sources=tuple(source), split=str(ids)) if source else None
     if out is None:
-        done = running.complete(bundle, data, companions=companions, also=also or (), truth=truth)
+        done = running.complete(bundle, data, companions=companions, also=also or (), truth=truth, own=own)
         found, last = done.manifest.evaluation, done.digest
     else:
-        outcome = running.aside(bundle, data, out, split=split, companions=companions, pictures=pictures, truth=truth)
+        outcome = running.aside(
+            bundle, data, out, split=split, companions=companions, pictures=pictures, truth=truth, own=own
+        )
         found, last = tuple(outcome.figures), str(out)
     for figure in found:
         typer.echo(f"{figure.name} ({figure.measured_on}): {figure.value:.4f} [{figure.low}, {figure.high}]")

@@ -22,6 +22,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Data(Section):
+    """Which images a recipe reads."""
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    """Modules of training/sources, joined by the images' ids: where two know a label or a place, the first counts."""
+    split: str
+    """Committed split (training/splits/NAME.csv), or a csv of your own (`training split`)."""
+    folds: int | None = Field(default=None, ge=2)
+    """Train and val are dealt anew into so many folds of patients, for `train --fold`."""
+    fold: int | None = Field(default=None, ge=0)
+    """The fold that takes the place of val; None: val as it is in the split."""
+
+
 class Mixture(Section):
     """How many images of each kind one epoch of the lungs-heart training draws."""
 
@@ -59,8 +72,6 @@ class Exported(Section):
     """How its threshold is chosen on validation."""
     only_by_name: bool = False
     """Whether the node runs it only where a rule names it."""
-    sources: tuple[str, ...] = ("nih", "siim", "rsna")
-    """Data sets of training/terms.py that the weights were fitted on."""
 
 
 class Lesions(Section):
@@ -119,6 +130,8 @@ class Augmentation(Section):
     """Largest shift as a part of the image edge."""
     scale: tuple[float, float] = (0.8, 1.15)
     """Range of the zoom."""
+    stretch: tuple[float, float] = (1.0, 1.0)
+    """Range of the factor on width over height, where the shape of a picture must not be learnt."""
     shear_degrees: float = 4.0
     """Largest shear along either axis."""
     gamma: tuple[float, float] = (0.6, 1.6)
@@ -163,6 +176,8 @@ class Optimisation(Section):
     """Decoupled weight decay; without it AdamW is Adam."""
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     """Lightning's precision; bf16 autocast halves the time of the U-Net on a CPU that has the instructions."""
+    accumulation: int = Field(default=1, ge=1)
+    """Batches whose gradients are summed before a step: a larger batch than fits into memory."""
     averaging: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Decay of the exponential moving average of the weights that is validated and exported; 0 is none."""
 
@@ -182,6 +197,8 @@ class Recipe(Section):
     """Outputs in order."""
     seed: int = 20261121
     """Seeds the weights, the order and the augmentation."""
+    data: Data
+    """The images; the training of lungs and heart adds children, other findings and MR slices (`mixture`)."""
     input: InputSpec
     """Model grid and normalisation, the same in serving."""
     mixture: Mixture = Mixture()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypedDict
 
@@ -10,12 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from training import cache, findings, negatives, splits
+from training import cache, collection, masks, negatives, splits
 from training.augment import Augment
 from training.cache import Cache
+from training.collection import Collection
 from training.config import Recipe
 from training.losses import FULL, NEGATIVE, PARTIAL
+from training.masks import Masks
 from training.order import SeededOrder
+from training.progress import Shown
 from training.sampling import GroupedOrder, positive_aware
 
 
@@ -49,15 +53,16 @@ class FindingItem(TypedDict):
 
 
 class FindingDataset(Dataset[FindingItem]):
-    """NIH images with their labels and the places of those that have any."""
+    """Images with their labels, and the places of those that have any."""
 
     def __init__(
-        self, source: Cache, data: Path, ids: tuple[str, ...], names: tuple[str, ...], augment: Augment | None
+        self, source: Cache, given: Collection, ids: tuple[str, ...], names: tuple[str, ...], augment: Augment | None
     ) -> None:
         self.source, self.rows, self.augment = source, source.rows(ids), augment
-        self.labels = torch.from_numpy(findings.labels(data, ids, names))
-        self.known = torch.from_numpy(findings.place_known(data, ids, tuple(findings.LOCATED)))
-        self.patients = torch.from_numpy(findings.patients(data, ids))
+        self.labels = torch.from_numpy(given.labels(ids, names))
+        known = [[masks.known(given.records[one], label) for label in masks.LOCATED] for one in ids]
+        self.known = torch.tensor(known, dtype=torch.float32).reshape(len(ids), -1)
+        self.patients = torch.from_numpy(given.people(ids))
 
     def __len__(self) -> int:
         """Give the number of images."""
@@ -68,12 +73,12 @@ class FindingDataset(Dataset[FindingItem]):
         if self.source.masks is None:
             raise ValueError("this cache holds no masks")
         image = as_image(self.source.images[self.rows[index]])
-        masks = torch.from_numpy(self.source.masks[self.rows[index]] / np.float32(255))
+        places = torch.from_numpy(self.source.masks[self.rows[index]] / np.float32(255))
         if self.augment is not None:
-            image, varied = self.augment(image, masks)
-            masks = masks if varied is None else varied
+            image, varied = self.augment(image, places)
+            places = places if varied is None else varied
         labels, known, patient = self.labels[index], self.known[index], self.patients[index]
-        return {"image": image, "labels": labels, "masks": masks, "known": known, "patient": patient}
+        return {"image": image, "labels": labels, "masks": places, "known": known, "patient": patient}
 
 
 class MaskDataset(Dataset[MaskItem]):
@@ -91,12 +96,13 @@ class MaskDataset(Dataset[MaskItem]):
         row = self.rows[index]
         if self.source.masks is None:
             raise ValueError("this cache holds no masks")
-        image, masks = as_image(self.source.images[row]), torch.from_numpy(self.source.masks[row] / np.float32(255))
+        image = as_image(self.source.images[row])
+        covered = torch.from_numpy(self.source.masks[row] / np.float32(255))
         if self.augment is not None:
-            image, varied = self.augment(image, masks)
-            masks = masks if varied is None else varied
-        weights = (masks[3:] > 0.99).float() if len(masks) > 3 else torch.ones(3, *image.shape[-2:])
-        return {"image": image, "masks": masks[:3], "weights": weights, "kind": self.kind}
+            image, varied = self.augment(image, covered)
+            covered = covered if varied is None else varied
+        weights = (covered[3:] > 0.99).float() if len(covered) > 3 else torch.ones(3, *image.shape[-2:])
+        return {"image": image, "masks": covered[:3], "weights": weights, "kind": self.kind}
 
 
 class NegativeDataset(Dataset[MaskItem]):
@@ -137,109 +143,112 @@ class LabelDataset(Dataset[LabelItem]):
         return {"image": image, "labels": self.labels[index]}
 
 
+# The masks that are kept beside the images of each task.
+TARGETS: Mapping[str, Masks | None] = {
+    "segmentation": masks.anatomy,
+    "classification": None,
+    "findings": masks.lesions,
+    "lesion-segmentation": masks.lesions,
+}
+
+
 def as_image(stored: np.ndarray) -> Tensor:
     """Give a cached uint8 image (size, size) as float32 (1, size, size) in [0, 1]."""
     return torch.from_numpy(stored / np.float32(255))[None]
 
 
-def of_site(ids: tuple[str, ...], site: str) -> tuple[str, ...]:
-    """Keep the ids of one hospital; they begin with its first letter."""
-    return ids if site == "both" else tuple(one for one in ids if one[0] == site[0])
+def of_site(given: Collection, ids: tuple[str, ...], site: str) -> tuple[str, ...]:
+    """Keep the ids of one hospital."""
+    return ids if site == "both" else tuple(one for one in ids if given.records[one].site == site)
 
 
 def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
     """Give the training mixture and the validation split of the lungs-heart recipe."""
-    sets = {name: cache.build(data, name, recipe.input, folder) for name in ("ctr", "kermany", "atrium")}
-    site = recipe.mixture.site
-    rows = {
-        "ctr": sets["ctr"].rows(sets["ctr"].present(of_site(splits.read("ctr", "train"), site))),
-        "kermany": sets["kermany"].rows(sets["kermany"].present(splits.read("kermany", "train"))),
-    }
-    children = sets["kermany"].masks
-    if children is None:
-        raise ValueError("the cache of kermany holds no masks")
-    rows["kermany"] = [row for row in rows["kermany"] if children[row, 5].any()]
-    slices = [i for i, name in enumerate(sets["atrium"].ids) if name.split("-")[0] in splits.read("atrium", "train")]
+    mixture, batch = recipe.mixture, recipe.optimisation.batch_size
+    adults = collection.read(data, recipe.data)
+    children = collection.read(data, collection.SHIPPED["kermany"])
+    slices = negatives.mr_slices(data)
+    adult = cache.build(adults, recipe.input, folder, targets=masks.anatomy)
+    child = cache.build(children, recipe.input, folder, targets=masks.lung_fields)
+    other = cache.build(slices, recipe.input, folder)
+    if child.masks is None:
+        raise ValueError("the cache of the children's lung fields holds no masks")
+    rows = adult.rows(of_site(adults, adults.ids("train"), mixture.site))
+    fields = [row for row in child.rows(children.ids("train")) if child.masks[row, 5].any()]
+    turned = other.rows(slices.ids("train"))
     vary = Augment(recipe.augmentation)
     parts: list[tuple[Dataset[MaskItem], int, float]] = [
-        (MaskDataset(sets["ctr"], rows["ctr"], FULL, vary), len(rows["ctr"]), recipe.mixture.ctr),
-        (MaskDataset(sets["kermany"], rows["kermany"], PARTIAL, vary), len(rows["kermany"]), recipe.mixture.kermany),
-        (
-            NegativeDataset(sets["ctr"], rows["ctr"], vary, transform=True),
-            len(rows["ctr"]),
-            0.6 * recipe.mixture.negatives,
-        ),
-        (
-            NegativeDataset(sets["kermany"], rows["kermany"], vary, transform=True),
-            len(rows["kermany"]),
-            0.25 * recipe.mixture.negatives,
-        ),
-        (NegativeDataset(sets["atrium"], slices, vary, transform=False), len(slices), 0.15 * recipe.mixture.negatives),
+        (MaskDataset(adult, rows, FULL, vary), len(rows), mixture.ctr),
+        (MaskDataset(child, fields, PARTIAL, vary), len(fields), mixture.kermany),
+        (NegativeDataset(adult, rows, vary, transform=True), len(rows), 0.6 * mixture.negatives),
+        (NegativeDataset(child, fields, vary, transform=True), len(fields), 0.25 * mixture.negatives),
+        (NegativeDataset(other, turned, vary, transform=False), len(turned), 0.15 * mixture.negatives),
     ]
     weights = torch.cat([torch.full((count,), drawn / count) for _, count, drawn in parts])
-    total = recipe.mixture.ctr + recipe.mixture.kermany + recipe.mixture.negatives
+    total = mixture.ctr + mixture.kermany + mixture.negatives
     order = SeededOrder(len(weights), seed=recipe.seed, weights=weights, count=total)
-    batch = recipe.optimisation.batch_size
     train = _loader(ConcatDataset([part for part, _, _ in parts]), batch, order)
-    val_rows = sets["ctr"].rows(sets["ctr"].present(of_site(splits.read("ctr", "val"), site)))
-    val: DataLoader = DataLoader(MaskDataset(sets["ctr"], val_rows, FULL, None), batch)
+    seen = adult.rows(of_site(adults, adults.ids("val"), mixture.site))
+    val: DataLoader = DataLoader(MaskDataset(adult, seen, FULL, None), batch)
     return train, val
 
 
-def pneumonia_labels(data: Path, ids: tuple[str, ...]) -> Tensor:
-    """Give the label of each id (images, 1)."""
-    label = {row["id"]: float(row["pneumonia"]) for row in splits.read_table(data, "kermany")}
-    return torch.tensor([[label[name]] for name in ids])
+def prepared(recipe: Recipe, data: Path, folder: Path, progress: Shown) -> Iterator[tuple[str, Cache]]:
+    """Decode every collection that a recipe reads, and give each with its name."""
+    read: list[tuple[Collection, Masks | None]] = [(collection.read(data, recipe.data), TARGETS[recipe.task])]
+    if recipe.task == "segmentation":
+        read.append((collection.read(data, collection.SHIPPED["kermany"]), masks.lung_fields))
+        read.append((negatives.mr_slices(data), None))
+    for given, kind in read:
+        yield given.name, cache.build(given, recipe.input, folder, targets=kind, progress=progress)
 
 
 def classification_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
-    """Give the training and the validation split of the paediatric recipe."""
-    source = cache.build(data, "kermany", recipe.input, folder)
+    """Give the training and the validation images whose labels are known."""
+    given = collection.read(data, recipe.data)
+    source = cache.build(given, recipe.input, folder)
     loaders: list[DataLoader] = []
-    for split in ("train", "val"):
-        ids = source.present(splits.read("kermany", split))
+    for split in splits.TUNED_ON:
+        ids = labelled_ids(given, split, recipe.labels)
         training = split == "train"
         augment = Augment(recipe.augmentation) if training else None
-        items = LabelDataset(source, source.rows(ids), pneumonia_labels(data, ids), augment)
+        items = LabelDataset(source, source.rows(ids), torch.from_numpy(given.labels(ids, recipe.labels)), augment)
         order = SeededOrder(len(items), seed=recipe.seed) if training else None
         loaders.append(_loader(items, recipe.optimisation.batch_size, order))
     return loaders[0], loaders[1]
 
 
 def finding_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
-    """Give the training and the validation split of nih."""
-    source = cache.build(data, "nih", recipe.input, folder)
-    batch = recipe.optimisation.batch_size
-    train = FindingDataset(
-        source, data, labelled_ids(data, source, "train", recipe.labels), recipe.labels, Augment(recipe.augmentation)
-    )
-    val = FindingDataset(source, data, labelled_ids(data, source, "val", recipe.labels), recipe.labels, None)
+    """Give the training and the validation images of many findings."""
+    given = collection.read(data, recipe.data)
+    source = cache.build(given, recipe.input, folder, targets=masks.lesions)
+    batch, vary = recipe.optimisation.batch_size, Augment(recipe.augmentation)
+    train = FindingDataset(source, given, labelled_ids(given, "train", recipe.labels), recipe.labels, vary)
+    val = FindingDataset(source, given, labelled_ids(given, "val", recipe.labels), recipe.labels, None)
     return _loader(train, batch, SeededOrder(len(train), seed=recipe.seed)), _loader(val, batch, None)
 
 
-def labelled_ids(data: Path, source: Cache, split: splits.Split, names: tuple[str, ...]) -> tuple[str, ...]:
+def labelled_ids(given: Collection, split: splits.Split, names: tuple[str, ...]) -> tuple[str, ...]:
     """Give the images of which at least one label is known."""
-    ids = source.present(splits.read("nih", split))
-    unknown = np.isnan(findings.labels(data, ids, names))
+    ids = given.ids(split)
+    unknown = np.isnan(given.labels(ids, names))
     return tuple(one for one, row in zip(ids, unknown, strict=True) if not row.all())
 
 
-def lesion_ids(data: Path, source: Cache, split: splits.Split, name: str) -> tuple[str, ...]:
+def lesion_ids(given: Collection, split: splits.Split, name: str) -> tuple[str, ...]:
     """Give the images whose mask of a finding is known, absence included."""
-    ids = source.present(splits.read("nih", split))
-    known = findings.place_known(data, ids, [name])[:, 0] > 0
-    return tuple(one for one, is_known in zip(ids, known, strict=True) if is_known)
+    return tuple(one for one in given.ids(split) if masks.known(given.records[one], name))
 
 
 def lesion_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
-    """Give nih's images with known masks; a stated part of each epoch has a lesion."""
+    """Give the images with known masks; a stated part of each epoch has a lesion."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
-    source = cache.build(data, "nih", recipe.input, folder)
-    parts, batch = recipe.lesions, recipe.optimisation.batch_size
-    ids = lesion_ids(data, source, "train", recipe.labels[0])
-    train = FindingDataset(source, data, ids, recipe.labels, Augment(recipe.augmentation))
-    val = FindingDataset(source, data, lesion_ids(data, source, "val", recipe.labels[0]), recipe.labels, None)
+    given = collection.read(data, recipe.data)
+    source = cache.build(given, recipe.input, folder, targets=masks.lesions)
+    parts, batch, name = recipe.lesions, recipe.optimisation.batch_size, recipe.labels[0]
+    train = FindingDataset(source, given, lesion_ids(given, "train", name), recipe.labels, Augment(recipe.augmentation))
+    val = FindingDataset(source, given, lesion_ids(given, "val", name), recipe.labels, None)
     order = positive_aware(
         (train.labels[:, 0] > 0).tolist(),
         part=parts.positive_part,

@@ -5,10 +5,13 @@ What comes out is complete but for its evaluation, which `training.evaluation` a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
@@ -17,9 +20,10 @@ from models.bundle import CARD, WEIGHTS, Manifest, OperatingPoint, write_manifes
 from models.calibration import calibrated
 from models.gate import FeatureStatistics
 from models.runtime import GATE, NETWORK, Runner
-from training import cache, findings, gatefit, manifests, predict, splits, triplets
+from training import cache, collection, gatefit, manifests, masks, predict, triplets
+from training.collection import Collection
 from training.config import Recipe
-from training.datasets import lesion_ids, pneumonia_labels
+from training.datasets import TARGETS, lesion_ids
 from training.evaluation import calibrate, thresholds
 from training.evaluation.thresholds import Rule
 from training.tasks import Task
@@ -37,26 +41,72 @@ OTHER_RULES = (
 )
 
 
-def export(run: Path, data: Path, folder: Path) -> tuple[Path, ...]:
+def export(run: Path, data: Path, folder: Path, folds: Sequence[Path] = ()) -> tuple[Path, ...]:
     """Write the bundles of a run into its folder and give their folders.
 
     Parameters
     ----------
     run : what `train` wrote.
     data, folder : data sets and decoded arrays.
+    folds : runs of the same recipe, one for each fold of `recipe.data.folds`. Classifiers take threshold and
+        calibration from what these held out, which are more images than val has; () takes them from val.
     """
     recipe, task = predict.load_task(run)
     round_to_fp16(task)
-    match recipe.task:
-        case "segmentation":
-            return (_lungs_heart(run / "bundle", recipe, task, data, folder),)
-        case "classification":
-            return (_paediatric(run / "bundle", recipe, task, data, folder),)
-        case "findings":
-            return _findings(run, recipe, task, data, folder)
-        case "lesion-segmentation":
-            return (_lesions(run / "bundle", recipe, task, data, folder),)
-    raise ValueError(f"no export for the task {recipe.task}")
+    if recipe.task == "segmentation":
+        return (_lungs_heart(run / "bundle", recipe, task, data, folder),)
+    if recipe.task == "lesion-segmentation":
+        return (_lesions(run / "bundle", recipe, task, data, folder),)
+    judged = _out_of_fold(recipe, folds, data, folder) if folds else _on_validation(recipe, task, data, folder)
+    if recipe.task == "findings":
+        return _findings(run, recipe, task, judged, data)
+    return (_paediatric(run / "bundle", recipe, task, judged, data),)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Logits and truth (images, labels) that thresholds and calibration are chosen on, and what to call the images."""
+
+    logits: NDArray[np.float32]
+    truth: NDArray[np.float32]
+    split: str
+
+    def of(self, column: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Give logits and truth of one label, of the images in which it is known."""
+        known = ~np.isnan(self.truth[:, column])
+        return self.logits[known, column], self.truth[known, column] > 0.5
+
+
+def _on_validation(recipe: Recipe, task: Task, data: Path, folder: Path) -> Judged:
+    """Run the network on the validation split."""
+    given = collection.read(data, recipe.data)
+    source = cache.build(given, recipe.input, folder, targets=TARGETS[recipe.task])
+    ids = given.ids("val")
+    logits = predict.classify(task, source.images, source.rows(ids))
+    return Judged(logits, given.labels(ids, recipe.labels), "validation")
+
+
+def _out_of_fold(recipe: Recipe, runs: Sequence[Path], data: Path, folder: Path) -> Judged:
+    """Run each network of a fold on what it has not seen.
+
+    Raises
+    ------
+    ValueError
+        The runs are not one of each fold of the recipe.
+    """
+    parts: dict[int | None, Judged] = {}
+    for run in runs:
+        own, task = predict.load_task(run)
+        if own.model_copy(update={"data": recipe.data}) != recipe:
+            raise ValueError(f"{run} is a run of another recipe than that of {recipe.name}")
+        round_to_fp16(task)
+        parts[own.data.fold] = _on_validation(own, task, data, folder)
+    if parts.keys() != set(range(recipe.data.folds or 0)):
+        raise ValueError(
+            f"one run of each of the folds 0 to {(recipe.data.folds or 0) - 1} is needed, given: {[*parts]}"
+        )
+    logits, truth = (np.concatenate([getattr(one, name) for one in parts.values()]) for name in ("logits", "truth"))
+    return Judged(logits, truth, f"training and validation, out of {len(parts)} folds,")
 
 
 def stored(tensor: Tensor) -> Tensor:
@@ -82,10 +132,11 @@ def gate_tensors(statistics: FeatureStatistics) -> dict[str, Tensor]:
 
 
 def operating_points(
-    label: str, chosen: Rule, probability: np.ndarray, truth: np.ndarray
+    label: str, chosen: Rule, probability: np.ndarray, truth: np.ndarray, *, split: str = "validation"
 ) -> tuple[OperatingPoint, ...]:
-    """Choose the point that decides, and the others, on validation."""
-    return tuple(thresholds.choose(rule, probability, truth, label=label) for rule in (chosen, *OTHER_RULES))
+    """Choose the point that decides, and the others."""
+    rules = (chosen, *OTHER_RULES)
+    return tuple(thresholds.choose(rule, probability, truth, label=label, split=split) for rule in rules)
 
 
 def write(out: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> Path:
@@ -122,38 +173,30 @@ def _lungs_heart(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path
     tensors |= {GATE + key: value for key, value in gate_tensors(fitted.statistics).items()}
     (out / "evaluation").mkdir(parents=True, exist_ok=True)
     gatefit.write_rates(fitted, out / "evaluation" / "gate.json")
-    manifest = manifests.lungs_heart_manifest(recipe, fitted.settings, manifests.lungs_heart_sources(data))
+    manifest = manifests.lungs_heart_manifest(recipe, fitted.settings, manifests.lungs_heart_sources(recipe, data))
     return write(out, manifest, tensors)
 
 
-def _paediatric(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
+def _paediatric(out: Path, recipe: Recipe, task: Task, judged: Judged, data: Path) -> Path:
     """Write the children's classifier."""
-    source = cache.build(data, "kermany", recipe.input, folder)
-    ids = source.present(splits.read("kermany", "val"))
-    logits = predict.classify(task, source.images, source.rows(ids))[:, 0]
-    truth = pneumonia_labels(data, ids)[:, 0].numpy() > 0.5
-    calibration = calibrate.by_temperature(logits, truth)
-    points = operating_points("pneumonia", recipe.rule, calibrated(logits, calibration), truth)
-    return write(out, manifests.paediatric_manifest(recipe, calibration, points), network_tensors(task))
+    logits, truth = judged.of(0)
+    calibration = calibrate.by_temperature(logits, truth, split=judged.split)
+    points = operating_points("pneumonia", recipe.rule, calibrated(logits, calibration), truth, split=judged.split)
+    given = collection.read(data, recipe.data)
+    return write(out, manifests.paediatric_manifest(recipe, calibration, points, given), network_tensors(task))
 
 
-def _findings(run: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> tuple[Path, ...]:
+def _findings(run: Path, recipe: Recipe, task: Task, judged: Judged, data: Path) -> tuple[Path, ...]:
     """Cut one bundle for each finding out of a training on many."""
-    source = cache.build(data, "nih", recipe.input, folder)
-    ids = source.present(splits.read("nih", "val"))
-    logits = predict.classify(task, source.images, source.rows(ids))
-    truth = findings.labels(data, ids, recipe.labels)
+    given = collection.read(data, recipe.data)
     written: list[Path] = []
     for name, part in recipe.bundles.items():
         column = recipe.labels.index(part.label)
-        known = ~np.isnan(truth[:, column])
-        found, present = logits[known, column], truth[known, column] > 0.5
-        calibration = calibrate.by_temperature(found, present)
+        logits, truth = judged.of(column)
+        calibration = calibrate.by_temperature(logits, truth, split=judged.split)
         label = manifests.FINDINGS[name][0].name
-        points = operating_points(label, part.rule, calibrated(found, calibration), present)
-        manifest = manifests.finding_manifest(
-            recipe, name, calibration, points, manifests.nih_sources(data, part.sources)
-        )
+        points = operating_points(label, part.rule, calibrated(logits, calibration), truth, split=judged.split)
+        manifest = manifests.finding_manifest(recipe, name, calibration, points, given)
         tensors = only_label(network_tensors(task), column, len(recipe.labels))
         written.append(write(run / "bundles" / name, manifest, tensors))
     return tuple(written)
@@ -164,26 +207,27 @@ def _lesions(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) ->
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
     name = recipe.labels[0]
-    source = cache.build(data, "nih", recipe.input, folder)
-    ids = lesion_ids(data, source, "val", name)
+    given = collection.read(data, recipe.data)
+    source = cache.build(given, recipe.input, folder, targets=masks.lesions)
+    ids = lesion_ids(given, "val", name)
     rows = source.rows(ids)
     if source.masks is None:
-        raise ValueError("the cache of nih holds no masks")
-    truth = source.masks[rows, findings.LOCATED[name]] >= HALF
+        raise ValueError("the cache of this collection holds no masks")
+    truth = source.masks[rows, masks.LOCATED[name]] >= HALF
     probability, _ = predict.segment(task, source.images, rows)
-    allowed = None if recipe.lesions.gated_by is None else _gate_opens(recipe.lesions.gated_by, data, ids, folder)
+    allowed = None if recipe.lesions.gated_by is None else _gate_opens(recipe.lesions.gated_by, given, ids, folder)
     choice = triplets.choose(probability[:, 0], truth, prevalence=recipe.lesions.prevalence, allowed=allowed)
-    manifest = manifests.lesion_manifest(recipe, choice.triplet, manifests.nih_sources(data, ("nih", "siim")))
+    manifest = manifests.lesion_manifest(recipe, choice.triplet, given)
     return write(out, manifest, network_tensors(task))
 
 
-def _gate_opens(name: str, data: Path, ids: tuple[str, ...], folder: Path) -> np.ndarray:
+def _gate_opens(name: str, given: Collection, ids: tuple[str, ...], folder: Path) -> np.ndarray:
     """Ask the newest shipped classifier `name` about each image (ids,)."""
     found = [one for one in bundle.find(bundle.shipped()) if one.manifest.name == name]
     if not found:
         raise ValueError(f"no shipped bundle {name}: the masks are given only where it is positive; ship it first")
     gate = found[-1]
-    source = cache.build(data, "nih", gate.manifest.input, folder)
+    source = cache.build(given, gate.manifest.input, folder, targets=masks.lesions)
     runner = Runner(gate, device="cpu", dtype="float32")
     logits = [runner.run(source.images[row] / np.float32(255)).logits[0] for row in source.rows(ids)]
     threshold = gate.manifest.operating_point(gate.manifest.labels[0].name).threshold

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.callbacks.weight_averaging import EMAWeightAveraging
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import Callback
 
-from training import config, initial
+from training import config, initial, loop
 from training.config import Recipe
 from training.datasets import classification_loaders, finding_loaders, lesion_loaders, segmentation_loaders
 from training.freezing import TwoPhases
-from training.quiet import expected_warnings
 from training.schedules import Plateau
 from training.tasks import ClassificationTask, FindingsTask, LesionTask, SegmentationTask, Task
 
@@ -39,17 +36,6 @@ LOADERS = {
     "findings": finding_loaders,
     "lesion-segmentation": lesion_loaders,
 }
-
-
-class SeededEpochs(Callback):
-    """Seeds every epoch by its number: a run that was killed and resumed draws what it would have drawn."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Seed torch, which augmentation and dropout draw from."""
-        torch.manual_seed(self.seed * 1000 + trainer.current_epoch)
 
 
 def train(
@@ -83,38 +69,17 @@ def train(
         state = torch.load(earlier / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
         task.load_state_dict(state["state_dict"])
     training, validation = LOADERS[recipe.task](recipe, data, cache)
-    best = ModelCheckpoint(
-        out / "checkpoints",
-        monitor=Task.score,
-        mode="max",
-        filename="best",
-        enable_version_counter=False,
+    return loop.fit(
+        task,
+        training,
+        validation,
+        out,
+        seed=recipe.seed,
+        settings=recipe.optimisation,
+        patience=recipe.optimisation.patience,
+        resume=resume,
+        others=_learning(recipe),
     )
-    # Its own `save_last` would only follow better scores.
-    last = ModelCheckpoint(
-        out / "checkpoints", filename="last", enable_version_counter=False, save_on_train_epoch_end=True
-    )
-    trainer = lightning.Trainer(
-        max_epochs=recipe.optimisation.epochs,
-        precision=recipe.optimisation.precision,
-        callbacks=[
-            SeededEpochs(recipe.seed),
-            *_averaging(recipe),
-            *_learning(recipe),
-            best,
-            last,
-            EarlyStopping(Task.score, mode="max", patience=recipe.optimisation.patience),
-        ],
-        logger=CSVLogger(out, name="metrics"),
-        log_every_n_steps=10,
-        enable_model_summary=False,
-        gradient_clip_val=5.0,
-    )
-    stopped = out / "checkpoints" / "last.ckpt"
-    start = stopped if resume and stopped.exists() else None
-    with expected_warnings():
-        trainer.fit(task, training, validation, ckpt_path=start, weights_only=True)
-    return Path(best.best_model_path)
 
 
 def _learning(recipe: Recipe) -> list[Callback]:
@@ -127,11 +92,5 @@ def _learning(recipe: Recipe) -> list[Callback]:
             )
         )
     if recipe.optimisation.schedule == "plateau":
-        found.append(Plateau(recipe.optimisation, tuning, score=Task.score))
+        found.append(Plateau(recipe.optimisation, tuning, score=loop.SCORE))
     return found
-
-
-def _averaging(recipe: Recipe) -> list[Callback]:
-    """Average the weights and the norms' statistics, if the recipe says so."""
-    decay = recipe.optimisation.averaging
-    return [EMAWeightAveraging(decay=decay, use_buffers=True)] if decay else []

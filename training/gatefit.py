@@ -7,6 +7,7 @@ ramps, and MR slices. The DICOM samples of other body parts are test objects and
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,19 @@ import torch
 from numpy.typing import NDArray
 
 from models.bundle import GateSettings
-from models.gate import FeatureStatistics, Observation, failures, judge, observe
-from training import cache, negatives, predict, splits
+from models.gate import FeatureStatistics, Observation, judge, observe
+from training import cache, collection, masks, negatives, predict, splits
+from training.cache import Cache
+from training.collection import Collection
 from training.config import Recipe
 from training.datasets import as_image
+from training.masks import Masks
+from training.splits import Split
 from training.tasks import Task
 
 Float = NDArray[np.float32]
-SETS = ("ctr", "kermany", "nih")
+# The adults of the recipe, and chests of other kinds, each with the masks that their cache holds for training.
+SETS: Mapping[str, Masks] = {"ctr": masks.anatomy, "kermany": masks.lung_fields, "nih": masks.lesions}
 KEPT = 64
 # The statistics need no more than this many images of one set; equal numbers, so no set stands for "chest" alone.
 MOST_FITTED = 500
@@ -36,6 +42,24 @@ RULE = (
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A collection and its arrays."""
+
+    given: Collection
+    source: Cache
+
+    def rows(self, split: Split) -> tuple[NDArray[np.uint8], list[int]]:
+        """Give the images, and the rows of a split in them."""
+        return self.source.images, self.source.rows(self.given.ids(split))
+
+
+def looked_at(recipe: Recipe, data: Path) -> dict[str, Collection]:
+    """Give the collections that the gate is fitted to."""
+    others = {name: collection.read(data, collection.SHIPPED[name]) for name in SETS if name != "ctr"}
+    return {"ctr": collection.read(data, recipe.data), **others}
+
+
+@dataclass(frozen=True)
 class FittedGate:
     """Statistics and limits, with the rates that they give (name, accepted, of)."""
 
@@ -46,16 +70,19 @@ class FittedGate:
 
 def fit(task: Task, recipe: Recipe, data: Path, folder: Path) -> FittedGate:
     """Fit the gate to a trained segmenter; the test split is not read."""
-    sets = {name: cache.build(data, name, recipe.input, folder) for name in (*SETS, "atrium")}
+    sets = {
+        name: Opened(given, cache.build(given, recipe.input, folder, targets=SETS[name]))
+        for name, given in looked_at(recipe, data).items()
+    }
     statistics = statistics_of(_training_features(task, sets))
     seen: dict[str, list[Observation]] = {}
     for name in SETS:
-        rows = sets[name].rows(sets[name].present(splits.read(name, "val")))
-        seen[name] = observations(task, sets[name].images, rows, statistics)
+        images, rows = sets[name].rows("val")
+        seen[name] = observations(task, images, rows, statistics)
     settings = limits([one for group in seen.values() for one in group])
     rates = [(f"{name} val", accepted(group, settings), len(group)) for name, group in seen.items()]
-    for name, images in negative_pictures(sets).items():
-        group = observations(task, images, list(range(len(images))), statistics)
+    for name, pictures in negative_pictures(sets, negatives.mr_slices(data), recipe, folder).items():
+        group = observations(task, pictures, list(range(len(pictures))), statistics)
         rates.append((name, accepted(group, settings), len(group)))
     return FittedGate(statistics, settings, tuple(rates))
 
@@ -120,32 +147,19 @@ def accepted(seen: list[Observation], settings: GateSettings) -> int:
     return sum(judge(one, settings).passed for one in seen)
 
 
-def broken_rules(seen: list[Observation], settings: GateSettings) -> dict[str, int]:
-    """Count, for the log, why images are refused."""
-    counts: dict[str, int] = {}
-    for one in seen:
-        verdict = judge(one, settings)
-        if not verdict.passed:
-            key = failures(one, settings)[0].split(",")[0] if one.values else verdict.detail
-            counts[key] = counts.get(key, 0) + 1
-    return counts
-
-
-def negative_pictures(sets: dict[str, cache.Cache]) -> dict[str, NDArray[np.uint8]]:
-    """Make pictures that are to be refused from validation images, with a generator of their own."""
-    chests = [
-        sets[name].images[row]
-        for name in SETS
-        for row in sets[name].rows(sets[name].present(splits.read(name, "val")))[:60]
-    ]
+def negative_pictures(
+    sets: Mapping[str, Opened], slices: Collection, recipe: Recipe, folder: Path
+) -> dict[str, NDArray[np.uint8]]:
+    """Make pictures that are to be refused from validation images, with a generator of their own; MR slices as well."""
+    chests = [images[row] for images, rows in (sets[name].rows("val") for name in SETS) for row in rows[:60]]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(splits.SEED)
         made = {
             maker.__name__: np.stack([_stored(maker(as_image(image))) for image in chests])
             for maker in dict.fromkeys(negatives.MAKERS)
         }
-    held_back = [i for i, name in enumerate(sets["atrium"].ids) if name.split("-")[0] in splits.read("atrium", "val")]
-    made["MR slices"] = np.asarray(sets["atrium"].images[held_back])
+    source = cache.build(slices, recipe.input, folder)
+    made["MR slices"] = np.asarray(source.images[source.rows(slices.ids("val"))])
     return made
 
 
@@ -155,19 +169,20 @@ def _stored(image: torch.Tensor) -> NDArray[np.uint8]:
     return stored
 
 
-def fitted_ids(name: str) -> tuple[str, ...]:
+def fitted_ids(given: Collection) -> tuple[str, ...]:
     """Give the training images of a set that the feature statistics are fitted on: an evenly spaced part."""
-    ids = splits.read(name, "train")
+    ids = given.ids("train")
     return ids[:: max(1, len(ids) // MOST_FITTED)][:MOST_FITTED]
 
 
-def _training_features(task: Task, sets: dict[str, cache.Cache]) -> Float:
+def _training_features(task: Task, sets: Mapping[str, Opened]) -> Float:
     """Give the features of an evenly spaced part of each training split."""
     parts: list[Float] = []
     for name in SETS:
-        chosen = sets[name].rows(sets[name].present(fitted_ids(name)))
+        source = sets[name].source
+        chosen = source.rows(fitted_ids(sets[name].given))
         for start in range(0, len(chosen), 64):
-            parts.append(predict.segment(task, sets[name].images, chosen[start : start + 64])[1])
+            parts.append(predict.segment(task, source.images, chosen[start : start + 64])[1])
     return np.concatenate(parts)
 
 

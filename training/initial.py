@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from models import bundle as bundles
 from models import networks, runtime
+from models.errors import ModelsError
 from training import config
 
 RANDOM = "random"
@@ -38,7 +39,7 @@ TIMM_PREFIX = "model."
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
 
 
-class WeightsUnavailable(OSError):
+class WeightsUnavailable(ModelsError):
     """Weights by name could not be downloaded; the message says what to do instead."""
 
 

@@ -5,12 +5,14 @@ The recipes of one package differ only in their parts; lungs and heart, findings
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from training import config
+from training.progress import Shown
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Options:
     earlier: Path | None = None
     resume: bool = False
     smoke: bool = False
+    fold: int | None = None
 
 
 def task_of(recipe: Path) -> str:
@@ -66,6 +69,9 @@ def train(recipe: Path, data: Path, out: Path, options: Options) -> Path:
             from training import fit
 
             read = config.read(recipe)
+            if options.fold is not None:
+                of_fold = read.data.model_copy(update={"fold": options.fold})
+                read = read.model_copy(update={"data": of_fold})
             return fit.train(
                 config.smoke(read) if smoke else read,
                 data,
@@ -77,24 +83,43 @@ def train(recipe: Path, data: Path, out: Path, options: Options) -> Path:
             )
 
 
-def export(run: Path, data: Path, cache: Path) -> tuple[Path, ...]:
-    """Write the bundles of a run and give their folders.
+def prepare(recipe: Path, data: Path, cache: Path, progress: Shown) -> Iterator[tuple[str, int]]:
+    """Decode the images of a recipe and tell the name and the number of images of each collection.
 
     Raises
     ------
     ValueError
-        The run makes no bundle.
+        The recipe's task keeps no decoded images.
+    """
+    task = task_of(recipe)
+    if task not in config.TASKS:
+        raise ValueError(f"recipes of the task {task} decode while they train; there is nothing to prepare")
+    from training import datasets
+
+    for name, source in datasets.prepared(config.read(recipe), data, cache, progress):
+        yield name, len(source.ids)
+
+
+def export(run: Path, data: Path, cache: Path, folds: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """Write the bundles of a run and give their folders; `folds` are runs of the same recipe by fold.
+
+    Raises
+    ------
+    ValueError
+        The run makes no bundle, or not with folds.
     """
     task = task_of(run / "recipe.yaml")
+    if folds and task not in config.TASKS:
+        raise ValueError(f"thresholds of the task {task} are not chosen by fold")
     match task:
         case "volume-segmentation":
             from training.atrium import export as atrium
 
-            return (atrium.export(run),)
+            return (atrium.export(run, data),)
         case "box":
             from training.boxes import export as boxes
 
-            return (boxes.export(run),)
+            return (boxes.export(run, data),)
         case "detection":
             from training.detection import export as detection
 
@@ -104,4 +129,4 @@ def export(run: Path, data: Path, cache: Path) -> tuple[Path, ...]:
         case _:
             from training import export as core
 
-            return core.export(run, data, cache)
+            return core.export(run, data, cache, folds)

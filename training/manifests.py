@@ -18,8 +18,10 @@ from models.bundle import (
     Triplet,
 )
 from models.intended_use import FRONTAL_VIEWS
-from training import gatefit, splits, terms
+from training import collection, gatefit, terms
+from training.collection import Collection
 from training.config import Recipe
+from training.datasets import lesion_ids
 
 LUNGS_HEART_USE = IntendedUse(
     statement=(
@@ -74,32 +76,38 @@ FINDINGS: dict[str, tuple[Label, str]] = {
         "Probability of atelectasis, as text-mined from radiology reports",
     ),
     "adult-pneumonia": (
-        Label(name="pneumonia", code=Coded.of(codes.PNEUMONIA)),
+        Label(name="lung-opacity", code=Coded.of(codes.LUNG_OPACITY)),
         "Probability of a lung opacity that radiologists hold for a possible pneumonia",
     ),
 }
 LESION_LABELS = {
     "pneumothorax": Label(name="pneumothorax", code=Coded.of(codes.PNEUMOTHORAX), colour_rgb=(250, 205, 70)),
 }
-NIH_LICENCE = (
-    "academic and non-commercial use only (annotations of SIIM-ACR and RSNA on images of the NIH Clinical Center); see "
-    "training_data for each set"
-)
 
 
-def lungs_heart_sources(data: Path) -> tuple[DataSource, ...]:
+def lungs_heart_sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
     """Count what the segmentation training and the gate really use of each set."""
-    with_masks = {row["id"] for row in splits.read_table(data, "kermany") if row["lung_mask"] == "1"}
-    outlined = with_masks.intersection(splits.read("kermany", "train"))
+    seen = gatefit.looked_at(recipe, data)
+    children, others = seen["kermany"], seen["nih"]
+    outlined = [one for one in children.ids("train") if children.records[one].mask is not None]
+    fitted = [*outlined, *(one for one in gatefit.fitted_ids(children) if one not in set(outlined))]
+    volumes = collection.read(data, collection.SHIPPED["atrium"])
     return (
-        terms.source("wingspan", *terms.trained_on("ctr", prefix="w")),
-        terms.source("jsrt", *terms.trained_on("ctr", prefix="j")),
-        terms.source("kermany", *terms.counted("kermany", outlined.union(gatefit.fitted_ids("kermany")))),
-        terms.source("kermany-lungs", *terms.counted("kermany", outlined)),
-        terms.source("nih", *terms.counted("nih", gatefit.fitted_ids("nih"))),
-        terms.source("atrium", *terms.trained_on("atrium")),
+        *by_site(seen["ctr"], seen["ctr"].ids("train")),
+        terms.source("kermany", *children.counted(fitted)),
+        terms.source("kermany-lungs", *children.counted(outlined)),
+        terms.source("nih", *others.counted(gatefit.fitted_ids(others))),
+        terms.source("atrium", *volumes.counted(volumes.ids("train"))),
         terms.source("imagenet", 0, 0),
     )
+
+
+def by_site(given: Collection, ids: Sequence[str]) -> tuple[DataSource, ...]:
+    """Count images of hospitals that have terms of their own apart; else by data set."""
+    sites = {site: [one for one in ids if given.records[one].site == site] for site in ("wingspan", "jsrt")}
+    if sum(len(part) for part in sites.values()) < len(ids):
+        return given.counts(ids)
+    return tuple(terms.source(site, *given.counted(part)) for site, part in sites.items() if part)
 
 
 def lungs_heart_manifest(recipe: Recipe, settings: GateSettings, sources: tuple[DataSource, ...]) -> Manifest:
@@ -124,8 +132,11 @@ def lungs_heart_manifest(recipe: Recipe, settings: GateSettings, sources: tuple[
     )
 
 
-def paediatric_manifest(recipe: Recipe, calibration: Calibration, points: Sequence[OperatingPoint]) -> Manifest:
+def paediatric_manifest(
+    recipe: Recipe, calibration: Calibration, points: Sequence[OperatingPoint], given: Collection
+) -> Manifest:
     """Describe the paediatric classification bundle."""
+    licence, non_commercial = terms.together(recipe.data.sources)
     return Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -135,12 +146,9 @@ def paediatric_manifest(recipe: Recipe, calibration: Calibration, points: Sequen
         labels=(Label(name="pneumonia", code=Coded.of(codes.PNEUMONIA)),),
         operating_points=tuple(points),
         calibration=calibration,
-        training_data=(
-            terms.source("kermany", *terms.trained_on("kermany")),
-            terms.source("imagenet", 0, 0),
-        ),
-        licence="CC BY 4.0, with the attribution given under training_data",
-        non_commercial=False,
+        training_data=learnt_from(given, given.ids("train")),
+        licence=licence,
+        non_commercial=non_commercial,
         evaluation=(),
         intended_use=PAEDIATRIC_USE,
         files={},
@@ -152,10 +160,11 @@ def finding_manifest(
     name: str,
     calibration: Calibration,
     points: Sequence[OperatingPoint],
-    sources: tuple[DataSource, ...],
+    given: Collection,
 ) -> Manifest:
     """Describe one bundle of the training on many findings."""
     label, what = FINDINGS[name]
+    licence, non_commercial = terms.together(recipe.data.sources)
     return Manifest(
         name=name,
         version=recipe.bundles[name].version,
@@ -165,9 +174,9 @@ def finding_manifest(
         labels=(label,),
         operating_points=tuple(points),
         calibration=calibration,
-        training_data=sources,
-        licence=NIH_LICENCE,
-        non_commercial=True,
+        training_data=learnt_from(given, given.ids("train")),
+        licence=licence,
+        non_commercial=non_commercial,
         evaluation=(),
         intended_use=adult_use(what),
         only_by_name=recipe.bundles[name].only_by_name,
@@ -175,11 +184,12 @@ def finding_manifest(
     )
 
 
-def lesion_manifest(recipe: Recipe, triplet: Triplet, sources: tuple[DataSource, ...]) -> Manifest:
+def lesion_manifest(recipe: Recipe, triplet: Triplet, given: Collection) -> Manifest:
     """Describe a bundle that outlines a disease."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
     rule = f"the bottom threshold of the triplet: {triplet.rule}"
+    licence, non_commercial = terms.together(recipe.data.sources)
     return Manifest(
         name=recipe.name,
         version=recipe.version,
@@ -191,9 +201,9 @@ def lesion_manifest(recipe: Recipe, triplet: Triplet, sources: tuple[DataSource,
             OperatingPoint(label=one, threshold=triplet.bottom_threshold, rule=rule) for one in recipe.labels
         ),
         calibration=Calibration(temperature=1.0, method="none"),
-        training_data=sources,
-        licence=NIH_LICENCE,
-        non_commercial=True,
+        training_data=learnt_from(given, lesion_ids(given, "train", recipe.labels[0])),
+        licence=licence,
+        non_commercial=non_commercial,
         evaluation=(),
         intended_use=adult_use(f"Outline of {' and '.join(recipe.labels)}"),
         postprocessing=triplet,
@@ -202,13 +212,6 @@ def lesion_manifest(recipe: Recipe, triplet: Triplet, sources: tuple[DataSource,
     )
 
 
-def nih_sources(data: Path, names: Sequence[str]) -> tuple[DataSource, ...]:
-    """Count what a training on nih uses of each source of truth: "nih" all images, "siim" and "rsna" what they read."""
-    trained = set(splits.read("nih", "train"))
-    rows = [row for row in splits.read_table(data, "nih") if row["id"] in trained]
-    column = {"siim": "siim_positive", "rsna": "rsna_class"}
-    used = {one: [row["id"] for row in rows if one not in column or row[column[one]]] for one in names}
-    return (
-        *(terms.source(one, *terms.counted("nih", ids)) for one, ids in used.items()),
-        terms.source("imagenet", 0, 0),
-    )
+def learnt_from(given: Collection, ids: Sequence[str]) -> tuple[DataSource, ...]:
+    """Count the training images that each data set told something of; then where the initial weights come from."""
+    return (*given.counts(ids), terms.source("imagenet", 0, 0))

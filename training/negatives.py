@@ -6,11 +6,23 @@ here: they are test objects.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from models import pixels
+from training import collection
+from training.collection import Collection
+from training.sources import Record, Volume
+
+# Of the MR volumes one slice in so many, from this one on.
+EVERY, FIRST = 8, 4
 
 
 def quarter_turn(image: Tensor) -> Tensor:
@@ -98,3 +110,23 @@ def draw(image: Tensor) -> Tensor:
 def _enlarge(image: Tensor, size: int) -> Tensor:
     """Interpolate (1, rows, columns) to (1, size, size)."""
     return functional.interpolate(image[None], (size, size), mode="bilinear", align_corners=False)[0]
+
+
+def mr_slices(data: Path) -> Collection:
+    """Give some slices of the MR volumes, named volume-slice, in the split of their volume."""
+    volumes = collection.read(data, collection.SHIPPED["atrium"])
+    records: dict[str, Record] = {}
+    part_of: dict[str, str] = {}
+    for one in volumes.records.values():
+        if one.volume is not None:
+            for index in range(FIRST, len(one.volume().image), EVERY):
+                name = f"{one.id}-{index:02d}"
+                picture = functools.partial(_slice, one.volume, index)
+                records[name] = replace(one, id=name, image=picture, volume=None)
+                part_of[name] = volumes.part_of[one.id]
+    return replace(volumes, name="atrium-slices", records=records, part_of=part_of)
+
+
+def _slice(volume: Callable[[], Volume], index: int) -> pixels.Radiograph:
+    """Show one slice."""
+    return pixels.from_array(np.ascontiguousarray(volume().image[index], np.uint8))

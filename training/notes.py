@@ -115,8 +115,9 @@ NOTES: Mapping[str, Notes] = {
             "acquisition (position, markers, exposure) rather than the lungs. No image of another hospital was at "
             "hand to tell.",
             "It knows no other disease: anything that is neither normal nor pneumonia gets one of the two answers.",
-            "The images are small JPEG files, squashed to a square; the true aspect was restored from the original "
-            "size before the letterbox.",
+            "The images are small JPEG files, squashed to a square. Their original shape differs by class, and of most "
+            "it is not known; all were read as if they had one and the same, and training varied it. What squashing "
+            "did to the lungs cannot be undone, so a part of the figures may still rest on it.",
         ),
         ethics=(
             "Children cannot consent to the reuse of their images; the set was published with its hospital's "

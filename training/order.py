@@ -1,15 +1,31 @@
 """The order of training images: random, but a function of seed and epoch, so that a resumed run goes on unchanged.
 
-Lightning calls `set_epoch` on a sampler that has it.
+Lightning calls `set_epoch` on a sampler that has it. Of several processes (GPUs) each takes its share of one order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import Sampler
+
+T = TypeVar("T")
+
+
+def shared(count: int) -> int:
+    """Give how many of `count` images this process takes; what does not divide is left out, so all take as many."""
+    return count // distributed.get_world_size() if distributed.is_initialized() else count
+
+
+def share(order: Sequence[T]) -> Sequence[T]:
+    """Give this process's part of an order that all processes know."""
+    if not distributed.is_initialized():
+        return order
+    world = distributed.get_world_size()
+    return order[distributed.get_rank() : shared(len(order)) * world : world]
 
 
 class SeededOrder(Sampler[int]):
@@ -26,7 +42,7 @@ class SeededOrder(Sampler[int]):
 
     def __len__(self) -> int:
         """Give the number of images an epoch."""
-        return self.count
+        return shared(self.count)
 
     def __iter__(self) -> Iterator[int]:
         """Yield image numbers."""
@@ -35,4 +51,4 @@ class SeededOrder(Sampler[int]):
             order = torch.randperm(self.images, generator=generator)[: self.count]
         else:
             order = torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
-        yield from order.tolist()
+        yield from share(order.tolist())

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from training.order import share, shared
+
 
 class GroupedOrder(Sampler[int]):
     """Draws a stated number of images from each group; none comes again before the whole group was drawn.
@@ -35,14 +37,14 @@ class GroupedOrder(Sampler[int]):
 
     def __len__(self) -> int:
         """Give the number of images an epoch."""
-        return sum(self.counts(self.epoch))
+        return shared(sum(self.counts(self.epoch)))
 
     def __iter__(self) -> Iterator[int]:
         """Yield image numbers."""
         generator = torch.Generator().manual_seed(self.seed * 1000 + self.epoch)
         pairs = zip(self.groups, self.counts(self.epoch), strict=True)
         drawn = torch.cat([_draw(group, count, generator) for group, count in pairs])
-        yield from drawn[torch.randperm(len(drawn), generator=generator)].tolist()
+        yield from share(drawn[torch.randperm(len(drawn), generator=generator)].tolist())
 
 
 def positive_aware(
@@ -81,20 +83,6 @@ def positive_aware(
         return total - positives, positives
 
     return GroupedOrder(_groups(positive, (False, True)), counts, seed=seed)
-
-
-def balanced(classes: Sequence[int], *, count: int | None = None, seed: int) -> GroupedOrder:
-    """Draw the same number of images from each class; what does not divide goes to the first ones.
-
-    Parameters
-    ----------
-    classes : the class of each image.
-    count : images an epoch; None: as many as there are.
-    """
-    names = sorted(set(classes))
-    total = len(classes) if count is None else count
-    share = [total // len(names) + (number < total % len(names)) for number in range(len(names))]
-    return GroupedOrder(_groups(classes, names), lambda epoch: share, seed=seed)
 
 
 def _groups(classes: Sequence[int], names: Sequence[int]) -> list[list[int]]:

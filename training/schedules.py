@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import lightning
 import torch
@@ -24,16 +24,41 @@ def configured(net: nn.Module, settings: Optimisation, tuning: Tuning | None, *,
     tuning : two-phase fine-tuning, with a rate of its own for the backbone's upper stages; None: one rate for all.
     steps : of the whole training.
     """
-    optimiser = torch.optim.AdamW(_groups(net, settings, tuning), lr=settings.learning_rate)
-    if settings.schedule != "cosine":
-        return optimiser
-    schedule = {"scheduler": cosine(optimiser, settings, steps=steps), "interval": "step"}
+    optimiser = adamw(net, settings) if tuning is None else _two_phased(net, settings, tuning)
+    return warmed_up(optimiser, settings.warmup_fraction, steps=steps) if settings.schedule == "cosine" else optimiser
+
+
+class Rates(Protocol):
+    """What a recipe says of its optimiser."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest rate."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Decoupled weight decay."""
+
+
+def adamw(net: nn.Module, settings: Rates) -> Optimizer:
+    """Give AdamW over what learns; norms and biases do not decay."""
+    learning = [weight for weight in net.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [weight for weight in learning if weight.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [weight for weight in learning if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def warmed_up(optimiser: Optimizer, warmup_fraction: float, *, steps: int) -> Any:
+    """Give what Lightning's `configure_optimizers` returns for `cosine`, stepped after every batch."""
+    schedule = {"scheduler": cosine(optimiser, warmup_fraction, steps=steps), "interval": "step"}
     return {"optimizer": optimiser, "lr_scheduler": schedule}
 
 
-def cosine(optimiser: Optimizer, settings: Optimisation, *, steps: int) -> LambdaLR:
+def cosine(optimiser: Optimizer, warmup_fraction: float, *, steps: int) -> LambdaLR:
     """Rise linearly for a part of all steps, then fall to 0 by half a cosine."""
-    warmup = max(1, round(settings.warmup_fraction * steps))
+    warmup = max(1, round(warmup_fraction * steps))
 
     def factor(step: int) -> float:
         if step < warmup:
@@ -90,15 +115,9 @@ def plateau(optimiser: Optimizer, settings: Optimisation, tuning: Tuning | None)
     )
 
 
-def _groups(net: nn.Module, settings: Optimisation, tuning: Tuning | None) -> list[dict[str, Any]]:
-    """Give the optimiser's groups; norms and biases do not decay."""
-    if tuning is not None:
-        return freezing.groups(
-            net,
-            weight_decay=settings.weight_decay,
-            upper_stages=tuning.upper_stages,
-            upper_rate=tuning.upper_rate,
-        )
-    decayed = [weight for weight in net.parameters() if weight.ndim > 1]
-    plain = [weight for weight in net.parameters() if weight.ndim <= 1]
-    return [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+def _two_phased(net: nn.Module, settings: Optimisation, tuning: Tuning) -> Optimizer:
+    """Give AdamW with a group for the backbone's upper stages."""
+    groups = freezing.groups(
+        net, weight_decay=settings.weight_decay, upper_stages=tuning.upper_stages, upper_rate=tuning.upper_rate
+    )
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the sources state their terms with training/terms.py, which
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+TUNED_ON: tuple[Split, ...] = ("train", "val")
 FOLDER = Path(__file__).parent / "splits"
 SEED = 20261121
 # Parts of the patients of each stratum for val and test; the rest is train.
@@ -189,6 +190,11 @@ def write_rows(rows: Sequence[Row], split_of: Mapping[str, str], path: Path) -> 
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "patient", "split"])
         writer.writerows([row.id, row.patient, split_of[row.id]] for row in rows)
+
+
+def file_of(split: str) -> Path:
+    """Give the csv of a committed split by its name, or that of a path."""
+    return Path(split) if split.endswith(".csv") else FOLDER / f"{split}.csv"
 
 
 def parts(path: Path) -> dict[str, str]:

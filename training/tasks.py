@@ -12,16 +12,15 @@ from torch.nn import functional
 
 from models import networks
 from models.networks.patient import WithPatient
-from training import findings, schedules
+from training import masks, schedules
 from training.config import Recipe
 from training.datasets import FindingItem, LabelItem, MaskItem
+from training.loop import SCORE
 from training.losses import combo_loss, deep_loss, label_loss, positive_weights, segmentation_loss
 
 
 class Task(lightning.LightningModule):
     """What all have in common: the network, the optimiser and its schedule."""
-
-    score = "val_score"
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -61,7 +60,7 @@ class SegmentationTask(Task):
         dice = (2 * overlap / (found.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))).clamp(min=1)).mean(dim=0)
         for label, value in zip(self.recipe.labels, dice, strict=True):
             self.log(f"val_dice_{label}", value, on_epoch=True, batch_size=len(logits))
-        self.log(self.score, dice.mean(), prog_bar=True, on_epoch=True, batch_size=len(logits))
+        self.log(SCORE, dice.mean(), prog_bar=True, on_epoch=True, batch_size=len(logits))
 
 
 class ClassificationTask(Task):
@@ -99,7 +98,7 @@ class ClassificationTask(Task):
         """Record cross-entropy and the mean AUC of the labels that have both classes."""
         logits, labels = (torch.cat(part) for part in zip(*self.seen, strict=True))
         self.seen.clear()
-        self.log(self.score, -known_cross_entropy(logits, labels), prog_bar=True)
+        self.log(SCORE, -known_cross_entropy(logits, labels), prog_bar=True)
         self.log("val_auc", mean_auc(logits, labels), prog_bar=True)
 
 
@@ -117,7 +116,7 @@ class FindingsTask(Task):
         chosen = [self.parts.selected_weight if name in self.parts.selected else 1.0 for name in recipe.labels]
         self.register_buffer("label_weight", torch.tensor(chosen), persistent=False)
         self.located = [
-            (recipe.labels.index(name), place) for name, place in findings.LOCATED.items() if name in recipe.labels
+            (recipe.labels.index(name), place) for name, place in masks.LOCATED.items() if name in recipe.labels
         ]
 
     def training_step(self, batch: FindingItem, index: int) -> Tensor:
@@ -154,7 +153,7 @@ class FindingsTask(Task):
         for column in chosen:
             self.log(f"val_auc_{self.recipe.labels[column]}", mean_auc(logits[:, [column]], labels[:, [column]]))
         self.log("val_loss", weighted_cross_entropy(logits, labels, self.label_weight))
-        self.log(self.score, mean_auc(logits[:, chosen], labels[:, chosen]), prog_bar=True)
+        self.log(SCORE, mean_auc(logits[:, chosen], labels[:, chosen]), prog_bar=True)
 
 
 class LesionTask(Task):
@@ -168,7 +167,7 @@ class LesionTask(Task):
         if recipe.lesions is None:
             raise ValueError(f"recipe {recipe.name} has no section `lesions`")
         self.parts = recipe.lesions
-        self.place = findings.LOCATED[recipe.labels[0]]
+        self.place = masks.LOCATED[recipe.labels[0]]
         self.dice: list[Tensor] = []
         self.silent: list[Tensor] = []
 
@@ -206,7 +205,7 @@ class LesionTask(Task):
         self.dice.clear()
         self.silent.clear()
         self.log("val_silent", silent.mean() if len(silent) else float("nan"))
-        self.log(self.score, dice.mean() if len(dice) else 0.0, prog_bar=True)
+        self.log(SCORE, dice.mean() if len(dice) else 0.0, prog_bar=True)
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:

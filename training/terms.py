@@ -31,8 +31,13 @@ LICENCE = {
         "RSNA Pneumonia Detection Challenge 2018, Shih et al. 2019 (annotations of radiologists)",
     ),
     "atrium": ("research", "2018 Atrial Segmentation Challenge, Xiong et al. 2020"),
+    "dicom": ("as the hospital decides; not for distribution", "own collection"),
     "imagenet": ("Apache-2.0 (Coral)", "MobileNetV2 weights pre-trained on ImageNet-1k, dequantised from 8 bits"),
 }
+NIH_TOGETHER = (
+    "academic and non-commercial use only (annotations of SIIM-ACR and RSNA on images of the NIH Clinical Center); see "
+    "training_data for each set"
+)
 NAMES = {
     "wingspan": "Wingspan chest radiographs with masks",
     "jsrt": "JSRT chest radiographs with SCR masks",
@@ -42,6 +47,7 @@ NAMES = {
     "siim": "SIIM-ACR experts' pneumothorax labels and masks on NIH images",
     "rsna": "RSNA radiologists' classes and boxes on NIH images",
     "atrium": "left-atrium MR volumes (pictures to be refused)",
+    "dicom": "own collection of DICOM images",
     "imagenet": "ImageNet-1k (initial weights of the encoder)",
 }
 
@@ -50,6 +56,20 @@ def source(key: str, images: int, patients: int) -> DataSource:
     """Describe one data set as far as it was trained on."""
     licence, citation = LICENCE[key]
     return DataSource(name=NAMES[key], images=images, patients=patients, licence=licence, citation=citation)
+
+
+def of_set(name: str, licence: str, citation: str, images: int, patients: int) -> DataSource:
+    """Describe a data set that was read, by its own terms."""
+    return DataSource(name=NAMES.get(name, name), images=images, patients=patients, licence=licence, citation=citation)
+
+
+def together(names: Collection[str]) -> tuple[str, bool]:
+    """Give the terms of weights that were fitted on these data sets, and whether they forbid commercial use."""
+    if set(names) <= {"nih", "siim", "rsna"}:
+        return NIH_TOGETHER, set(names) != {"nih"}
+    if set(names) == {"kermany"}:
+        return "CC BY 4.0, with the attribution given under training_data", False
+    return "as the owners of the data decide; see training_data for each set", True
 
 
 def trained_on(name: str, *, prefix: str = "") -> tuple[int, int]:

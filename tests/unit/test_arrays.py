@@ -16,6 +16,8 @@ import pytest
 from models import pixels
 from models.inputs import InputSpec
 from training import arrays, cache
+from training.collection import Collection
+from training.sources import Record
 
 IDS = [f"i{n}" for n in range(100)]
 
@@ -119,14 +121,17 @@ def test_a_decoded_set_is_not_decoded_again(tmp_path: Path) -> None:
             raise Stopped
         return pixels.from_array(np.full((40, 30), index, np.uint8))
 
-    samples = [cache.Sample(f"i{n}", lambda n=n: image(n), np.zeros((3, 40, 30), np.uint8)) for n in range(50)]
+    def nowhere(record: Record, shape: tuple[int, int]) -> np.ndarray:
+        return np.zeros((3, *shape), np.uint8)
+
+    (tmp_path / "file").touch()
+    records = {f"i{n}": Record(f"i{n}", "p", tmp_path / "file", lambda n=n: image(n)) for n in range(50)}
+    given = Collection("made", (), records, dict.fromkeys(records, "train"))
     spec = InputSpec(size=32)
-    folder = cache.folder_of(tmp_path, "made", spec)
+    folder = cache.folder_of(tmp_path, given, spec, nowhere)
 
     def build() -> cache.Cache:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(cache.READERS, "made", lambda data: samples)
-            return cache.build(tmp_path, "made", spec, tmp_path)
+        return cache.build(given, spec, tmp_path, targets=nowhere)
 
     with pytest.raises(Stopped):
         build()

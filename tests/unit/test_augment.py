@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.augment import Augment, with_opacities
+from training.augment import Augment, stretched, with_opacities
 from training.config import Augmentation
 
 SIZE = 48
@@ -115,3 +115,24 @@ def test_opacities_brighten_and_never_beyond_white() -> None:
     assert (varied >= image).all()
     assert float(varied.max()) <= 1
     assert float(varied.max()) > 0.45
+
+
+def test_stretching_changes_the_shape_and_leaves_the_middle_where_it_was() -> None:
+    image = torch.zeros(1, SIZE, SIZE)
+    image[:, 12:36, 12:36] = 1
+    for factor, wide, high in ((1.5, 24, 16), (0.5, 12, 24), (1.0, 24, 24)):
+        rows, columns = ((stretched(image, factor)[0] > 0.5).any(dim=axis).nonzero().flatten() for axis in (1, 0))
+        assert abs(len(columns) - wide) <= 1
+        assert abs(len(rows) - high) <= 1
+        assert abs(float(rows.float().mean()) - 23.5) <= 0.5
+        assert abs(float(columns.float().mean()) - 23.5) <= 0.5
+
+
+def test_image_and_masks_are_stretched_alike() -> None:
+    torch.manual_seed(1)
+    vary = Augment(Augmentation(stretch=(0.7, 1.4), **GEOMETRY))
+    for _ in range(5):
+        image = torch.rand(1, SIZE, SIZE)
+        moved, masks = vary(image, image)
+        assert masks is not None
+        torch.testing.assert_close(masks, moved, atol=1e-6, rtol=0)

@@ -13,7 +13,7 @@ from models import bundle, networks
 from models.geometry import Letterbox
 from models.runtime import Runner
 from tests import training_data
-from training.boxes import config, export, fit, images, loop
+from training.boxes import config, export, fit, images, module
 from training.boxes.augment import BoxAugment
 from training.config import Augmentation
 
@@ -65,10 +65,10 @@ def test_boxes_go_to_the_model_grid_and_back() -> None:
     np.testing.assert_allclose(images.to_image(there, letterbox), boxes, rtol=1e-5)
 
 
-def test_boxes_of_the_challenge_are_read_on_the_grid_of_the_file() -> None:
-    found = images.rsna_boxes("172,487,300,258;620,502,286,272", files_edge=512)
-    np.testing.assert_allclose(found, [[86, 243.5, 236, 372.5], [310, 251, 453, 387]])
-    assert images.rsna_boxes("", files_edge=512).shape == (0, 4)
+def test_the_box_of_a_mask_ends_behind_its_last_pixel() -> None:
+    mask = np.zeros((9, 8), bool)
+    mask[2:5, 3] = mask[4, 3:7] = True
+    np.testing.assert_array_equal(images.edges_of(mask), [3, 2, 7, 5])
 
 
 def test_hearts_are_never_mirrored() -> None:
@@ -87,11 +87,11 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_an_exported_bundle_answers_as_the_network_does(run: Path) -> None:
-    found = bundle.load(export.export(run))
+def test_an_exported_bundle_answers_as_the_network_does(run: Path, data: Path) -> None:
+    found = bundle.load(export.export(run, data))
     assert found.manifest.task == "box"
     task = fit.BoxTask(config.read(run / "recipe.yaml"))
-    loop.fill(task, run)
+    module.fill(task, run)
     image = np.random.default_rng(0).random((64, 64), np.float32)
     answer = Runner(found, device="cpu", dtype="float32").run(image)
     with torch.inference_mode():

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from models import pixels
 from models.anatomy import Anatomy
 from tests import training_data
-from training import splits
+from training import collection, splits
 from training.classical import boosting, config, features, lungs, table, texture
 from training.classical.config import ClassicalRecipe, Grid
 from training.classical.table import Table
+from training.config import Data
+from training.sources import Record
 
+DATA = Data(sources=("nih",), split="nih")
 RECIPE = Path(config.__file__).parents[1] / "recipes" / "atelectasis-classical.yaml"
 # The example image of Haralick, Shanmugam and Dinstein 1973, figure 3: four grey levels, 4 x 4.
 HARALICK = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [0, 2, 2, 2], [2, 2, 3, 3]])
@@ -93,8 +98,9 @@ def test_a_lung_that_was_not_found_is_unknown_and_not_zero() -> None:
 
 
 def test_a_missing_age_is_unknown() -> None:
-    assert np.isnan(features.of_person({"age": "", "sex": "", "view": "LL"})["person.age"])
-    assert features.of_person({"age": "40", "sex": "F", "view": "AP"}) == {
+    someone = Record("a", "p", Path("a"), lambda: pixels.from_array(np.zeros((9, 9), np.uint8)))
+    assert np.isnan(features.of_person(replace(someone, view="LATERAL"))["person.age"])
+    assert features.of_person(replace(someone, age_years=40, sex="F", view="AP")) == {
         "person.age": 40,
         "person.male": 0,
         "person.ap": 1,
@@ -103,7 +109,8 @@ def test_a_missing_age_is_unknown() -> None:
 
 def outlined(data: Path, cache: Path) -> None:
     """Give each drawn chest the masks of one that was drawn alike: the networks know no drawings."""
-    folder = lungs.folder_of(cache, "nih", lungs.segmenter())
+    given = collection.read(data, DATA)
+    folder = lungs.folder_of(cache, f"{given.name}-{given.digest()}", lungs.segmenter())
     folder.mkdir(parents=True)
     _, masks = training_data.chest(np.random.default_rng(0))
     bits = masks["right"] * lungs.RIGHT_BIT | masks["left"] * lungs.LEFT_BIT | masks["heart"] * lungs.HEART_BIT
@@ -123,7 +130,7 @@ def made_up(images: int = 240) -> Table:
 
 def test_cross_validation_finds_what_there_is_to_find_and_keeps_patients_together() -> None:
     recipe = ClassicalRecipe(
-        name="x", task="classical", label="x", folds=3, grid=Grid(max_leaf_nodes=(3,), iterations=(1, 20))
+        name="x", task="classical", data=DATA, label="x", folds=3, grid=Grid(max_leaf_nodes=(3,), iterations=(1, 20))
     )
     given = made_up()
     best = boosting.search(given, recipe)
@@ -142,7 +149,7 @@ def test_nothing_to_learn_from_is_said() -> None:
     given = made_up()
     nothing = Table(given.ids, given.patients, ("a",), np.full((240, 1), np.nan, np.float32), given.truth)
     with pytest.raises(ValueError, match="were lungs found"):
-        boosting.search(nothing, ClassicalRecipe(name="x", task="classical", label="x"))
+        boosting.search(nothing, ClassicalRecipe(name="x", task="classical", data=DATA, label="x"))
 
 
 def test_what_a_variant_may_look_at() -> None:
@@ -163,17 +170,18 @@ def test_the_whole_way_on_drawn_chests(tmp_path: Path) -> None:
     assert kept == {"train.npz", "val.npz"}
     figures = boosting.evaluate(tmp_path / "run", data, cache=tmp_path / "cache")
     assert {one.measured_on for one in figures} == {f"nih, test split, {variant}" for variant in boosting.VARIANTS}
-    again = table.build(data, "val", "Atelectasis", tmp_path / "cache")
+    again = table.build(collection.read(data, DATA), "val", "atelectasis", tmp_path / "cache")
     assert again.truth.tolist() == [i % 3 == 1 for i in range(12)]
 
 
 def test_masks_are_found_once_and_read_back(tmp_path: Path) -> None:
     data = training_data.write(tmp_path / "data")
     one = splits.read("nih", "train")[0]
-    folder = lungs.build(data, "nih", [one], tmp_path / "cache")
+    given = collection.read(data, DATA)
+    folder = lungs.build(given, [one], tmp_path / "cache")
     before = (folder / f"{one}.png").stat().st_mtime_ns
-    assert lungs.build(data, "nih", [one], tmp_path / "cache") == folder
+    assert lungs.build(given, [one], tmp_path / "cache") == folder
     assert (folder / f"{one}.png").stat().st_mtime_ns == before
     found = lungs.read(folder / f"{one}.png")
-    picture = lungs.read_gray(data / "nih" / "images" / f"{one}.jpg")
+    picture = lungs.gray(given.records[one].image())
     assert all(mask is None or mask.shape == picture.shape for mask in (found.right_lung, found.left_lung, found.heart))

@@ -12,7 +12,7 @@ from models import bundle, networks
 from models.networks.detectors import MOST
 from models.runtime import Runner
 from tests import training_data
-from training.boxes import loop
+from training.boxes import module
 from training.boxes.images import BoxedImage
 from training.detection import config, export, fit, metrics
 from training.detection.metrics import Detections
@@ -111,7 +111,7 @@ def test_the_whole_way_on_drawn_chests(tmp_path: Path) -> None:
     assert found.manifest.task == "detection"
     assert found.manifest.training_data[1].images == 16
     task = fit.DetectionTask(config.read(tmp_path / "run" / "recipe.yaml"))
-    loop.fill(task, tmp_path / "run")
+    module.fill(task, tmp_path / "run")
     picture = np.random.default_rng(0).random((128, 128), np.float32)
     answer = Runner(found, device="cpu", dtype="float32").run(picture)
     with torch.inference_mode():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from models.inputs import InputSpec, ModelInput, prepare
 from models.networks.detectors import Detector
 from models.pixels import Radiograph
 from models.runtime import NETWORK
-from training import cards, splits
+from training import cards, collection, splits
 from training.atrium import cases as volume_cases
+from training.collection import Collection
 from training.evaluation import (
     anatomy,
     boxes,
@@ -246,13 +248,15 @@ def test_a_completed_bundle_verifies_and_comes_out_the_same_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = made(tmp_path / "bundle", "mobilenet_v2")
-    monkeypatch.setitem(truth_tables.TRUTHS, "pneumothorax", lambda data, split: cases(18))  # type: ignore[index]
+    monkeypatch.setitem(truth_tables.TRUTHS, "pneumothorax", lambda *_: replace(cases(18), data_set="nih"))  # type: ignore[index]
+    monkeypatch.setattr(run, "_collection", lambda *_: Collection("nih", (), {}, {}))
     raw = bundles.load(folder).digest
     first = run.complete(folder, tmp_path)
     assert first.digest != raw
     assert run.complete(folder, tmp_path).digest == first.digest
     report = json.loads((folder / "evaluation" / "report.json").read_text())
     assert [Figure.model_validate(one) for one in report["figures"]] == list(first.manifest.evaluation)
+    assert report["targets"]
     assert {one["verdict"] for one in report["targets"]} <= {"reached", "not reached", "not measured"}
     page = (folder / "evaluation" / "index.html").read_text()
     assert 'src="data:image/png;base64,' in page
@@ -268,11 +272,12 @@ def test_evaluating_aside_leaves_the_bundle_and_may_read_validation(
     folder = made(tmp_path / "bundle", "mobilenet_v2")
     asked: list[str] = []
 
-    def truth(data: Path, split: str) -> Truth:
+    def truth(given: Collection, split: str) -> Truth:
         asked.append(split)
         return cases(18)
 
     monkeypatch.setitem(truth_tables.TRUTHS, "pneumothorax", truth)  # type: ignore[index]
+    monkeypatch.setattr(run, "_collection", lambda *_: Collection("nih", (), {}, {}))
     digest = bundles.load(folder).digest
     outcome = run.aside(folder, tmp_path, tmp_path / "out", split="val", pictures=True)
     assert asked == ["val"]
@@ -348,7 +353,7 @@ def test_lungs_and_heart_are_measured_by_site(tmp_path: Path) -> None:
     }
     shifted = np.roll(own, 4, axis=2)
     given = tuple(
-        Case(f"{site}{n}", f"{site}{n}", {}, lambda: chest, {"site": site}, place=lambda m=mask: m, reference=reference)
+        Case(f"{site}{n}", f"{site}{n}", {}, lambda: chest, {}, site=site, place=lambda m=mask: m, reference=reference)
         for site, mask in (("wingspan", own), ("elsewhere", shifted))
         for n in range(2)
     )
@@ -401,7 +406,7 @@ def test_a_box_is_measured_beside_that_of_the_mask(tmp_path: Path) -> None:
     server = Server(bundle, with_gate=False)
     found = boxes.box_of(server.serve(chest).answer.logits.reshape(-1, 4)[0], server.serve(chest).given)
     edges = {f"heart_{edge}": float(getattr(found, edge)) for edge in ("x0", "y0", "x1", "y1")}
-    case = Case("w0", "w0", {}, lambda: chest, {"site": "wingspan"}, reference={"ratio": 0.5, **edges})
+    case = Case("w0", "w0", {}, lambda: chest, {}, site="wingspan", reference={"ratio": 0.5, **edges})
     (tmp_path / "out").mkdir()
     outcome = boxes.evaluate(bundle, Truth("ctr", "own", (case,)), "test", Canvas(tmp_path / "out"))
     named = {(one.name, one.measured_on): one.value for one in outcome.figures}
@@ -446,8 +451,8 @@ def test_volumes_are_compared_in_millimetres() -> None:
     truth = np.zeros((10, 20, 20), bool)
     truth[2:8, 5:15, 5:15] = True
     found = np.roll(truth, 2, axis=0)
-    case = volume_cases.Case("a00", np.zeros(truth.shape, np.uint8), truth)
-    result = volumes.measured(case, found, (2.5, 1.25, 1.25))
+    case = volume_cases.Case("a00", "a00", np.zeros(truth.shape, np.uint8), truth, (2.5, 1.25, 1.25))
+    result = volumes.measured(case, found)
     assert result.dice == pytest.approx(4 / 6)
     assert result.distance == 5.0
     assert result.true_ml == pytest.approx(600 * 2.5 * 1.25**2 / 1000)
@@ -466,11 +471,6 @@ def test_age_bands() -> None:
     ]
 
 
-def test_boxes_of_the_table_are_scaled() -> None:
-    assert truth_tables.boxes_of("100,200,40,60;0,0,1024,1024", 512) == [Box(50, 100, 70, 130), Box(0, 0, 512, 512)]
-    assert truth_tables.boxes_of("", 512) == []
-
-
 def test_groups_of_values_leave_undefined_ones_out() -> None:
     values = [1.0] * 10 + [math.nan] * 5 + [0.5]
     groups = [{"site": "a"}] * 15 + [{"site": "b"}]
@@ -483,7 +483,8 @@ def test_groups_of_values_leave_undefined_ones_out() -> None:
 def test_truths_of_nih_on_validation(data_folder: Path) -> None:
     rows = {row["id"]: row for row in splits.read_table(data_folder, "nih")}
     ids = splits.read("nih", "val")
-    truth = truth_tables.pneumothorax(data_folder, "val")
+    given = collection.read(data_folder, collection.SHIPPED["nih"])
+    truth = truth_tables.pneumothorax(given, "val")
     assert {case.id for case in truth.cases} == {
         one for one in ids if rows[one]["siim_positive"] or rows[one]["findings"] == "No Finding"
     }
@@ -494,10 +495,10 @@ def test_truths_of_nih_on_validation(data_folder: Path) -> None:
         assert case.place is not None
     positives = [case for case in truth.cases if case.truth["pneumothorax"] == 1]
     assert all(case.place().any() and case.place().shape == case.read().shape for case in positives[:5])
-    adult = truth_tables.adult_pneumonia(data_folder, "val")
+    adult = truth_tables.adult_pneumonia(given, "val")
     assert {case.id for case in adult.cases} == {one for one in ids if rows[one]["rsna_class"]}
-    assert {bool(case.truth["pneumonia"]) == bool(case.boxes) for case in adult.cases} == {True}
-    mined = truth_tables.atelectasis(data_folder, "val")
+    assert {bool(case.truth["lung-opacity"]) == bool(case.boxes) for case in adult.cases} == {True}
+    mined = truth_tables.atelectasis(given, "val")
     assert sum(case.truth["atelectasis"] for case in mined.cases) == sum(
         "Atelectasis" in rows[i]["findings"] for i in ids
     )
@@ -548,7 +549,7 @@ def test_sigmoid_and_table_agree_with_the_manifest() -> None:
 def test_a_card_needs_no_other_file(evaluated: tuple[Bundle, Outcome, Path]) -> None:
     bundle, outcome, _ = evaluated
     manifest = bundle.manifest.model_copy(update={"evaluation": tuple(outcome.figures)})
-    text = cards.card(manifest, cases(), outcome)
+    text = cards.card(manifest, replace(cases(), data_set="nih"), outcome)
     for heading in (
         "Intended use",
         "Not for",

@@ -222,7 +222,7 @@ def test_three_copies_in_three_parts_leak() -> None:
 def test_a_volume_is_looked_at_by_its_middle_slice(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("id,rows,columns,slices\na,64,64,5\nb,64,64,5\n")
     for seed, name in enumerate("ab"):
-        image = np.stack([chest(10 * seed + n, 64) for n in range(5)])
+        image = np.stack([chest(10 * seed + n, 64) for n in range(5)], axis=-1)
         np.savez(tmp_path / f"{name}.npz", image=image, label=image > 200)
     sights, problems = look(sources.read("atrium", tmp_path))
     assert [sight.shape for sight in sights] == [(64, 64)] * 2

@@ -22,6 +22,8 @@ from models.pixels import Radiograph
 from models.runtime import Answer, Runner
 from tests import tiny_bundles
 from training import cache
+from training.collection import Collection
+from training.sources import Record
 
 Analyse = Callable[..., ImageFindings]
 CHILDREN = tiny_bundles.ADULTS.model_copy(update={"age_years_from": 1, "age_years_below": 6})
@@ -210,7 +212,7 @@ class Recording:
 
 @pytest.mark.parametrize("region", ["lungs", "image"])
 def test_serving_and_training_see_the_same_tensor(
-    segmenter: Bundle, chest: Radiograph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, region: str
+    segmenter: Bundle, chest: Radiograph, tmp_path: Path, region: str
 ) -> None:
     """The decoded arrays of training hold the input of serving, quantised to 8 bits and nothing else."""
     spec = InputSpec(size=320, region=region, margin=0.05)
@@ -218,7 +220,8 @@ def test_serving_and_training_see_the_same_tensor(
     runner = Runner(segmenter, device="cpu", dtype="float32")
     analyser = ChestAnalyser(runner, (cast(Runner, recording),))
     assert analyser.analyse(chest, sop_instance_uid="1", age_years=60, view="PA").findings
-    monkeypatch.setitem(cache.READERS, "one", lambda _: iter([cache.Sample("one", chest)]))
-    trained = cache.build(tmp_path, "one", spec, tmp_path / "cache").images[0]
+    (tmp_path / "file").touch()
+    given = Collection("one", (), {"one": Record("one", "p", tmp_path / "file", lambda: chest)}, {"one": "train"})
+    trained = cache.build(given, spec, tmp_path / "cache").images[0]
     (served,) = recording.seen
     np.testing.assert_array_equal(np.rint(served * 255).astype(np.uint8), trained)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from training import sampling
 
@@ -62,15 +60,6 @@ def test_lightning_sets_the_epoch() -> None:
     loader: DataLoader[int] = DataLoader(list(range(100)), batch_size=4, sampler=order)
     _set_sampler_epoch(loader, 2)
     assert order.epoch == 2
-
-
-@given(st.lists(st.integers(0, 3), min_size=2, max_size=40).filter(lambda one: len(set(one)) > 1), st.integers(1, 60))
-@settings(max_examples=50, deadline=None)
-def test_balanced_classes_differ_by_one_image_at_most(classes: list[int], count: int) -> None:
-    numbers = drawn(sampling.balanced(classes, count=count, seed=1))
-    sizes = [sum(classes[number] == one for number in numbers) for one in set(classes)]
-    assert len(numbers) == count
-    assert max(sizes) - min(sizes) <= 1
 
 
 @pytest.mark.parametrize("positive", [[True, True], [False, False]])

@@ -13,11 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 from models import networks
 from models.inputs import InputSpec
 from models.runtime import NETWORK
-from training import config, fit, schedules
+from training import config, fit, loop, schedules
 from training.config import Optimisation, Tuning
 from training.datasets import LabelItem
 from training.export import only_label
-from training.quiet import expected_warnings
 from training.schedules import Plateau
 
 RECIPES = Path(config.__file__).parent / "recipes"
@@ -121,9 +120,10 @@ class Pictures(Dataset[LabelItem]):
 
 def train(folder: Path, epochs: int, start: Path | None = None) -> tuple[lightning.LightningModule, list[float]]:
     """Train the plain CNN with a nervous plateau; give the task and the rate at the end."""
-    loop = Optimisation(batch_size=4, precision="32-true", schedule="plateau", plateau_patience=0, learning_rate=1e-2)
+    nervous = {"schedule": "plateau", "plateau_patience": 0, "learning_rate": 1e-2}
+    settings = Optimisation.model_validate({"batch_size": 4, "precision": "32-true", **nervous})
     recipe = config.read(RECIPES / "paediatric-baseline.yaml")
-    recipe = recipe.model_copy(update={"input": InputSpec(size=64), "optimisation": loop})
+    recipe = recipe.model_copy(update={"input": InputSpec(size=64), "optimisation": settings})
     torch.manual_seed(2)
     task = fit.task_of(recipe)
     trainer = lightning.Trainer(
@@ -131,8 +131,8 @@ def train(folder: Path, epochs: int, start: Path | None = None) -> tuple[lightni
         accelerator="cpu",
         default_root_dir=folder,
         callbacks=[
-            fit.SeededEpochs(3),
-            Plateau(loop, None, score=task.score),
+            loop.SeededEpochs(3),
+            Plateau(settings, None, score=loop.SCORE),
             ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True),
         ],
         logger=False,
@@ -141,7 +141,7 @@ def train(folder: Path, epochs: int, start: Path | None = None) -> tuple[lightni
     )
     # As in training/datasets.py: a loader of its own generator leaves alone the one that dropout draws from.
     loaders = [DataLoader(Pictures(), 4, generator=torch.Generator()) for _ in range(2)]
-    with expected_warnings():
+    with loop.expected_warnings():
         trainer.fit(task, *loaders, ckpt_path=start, weights_only=True)
     return task, [group["lr"] for group in trainer.optimizers[0].param_groups]
 

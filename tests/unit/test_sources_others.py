@@ -217,7 +217,7 @@ def test_npz_volumes_are_read_slices_first(tmp_path: Path) -> None:
     found = atrium.read(tmp_path)
     (record,) = found.records
     assert record.volume is not None
-    np.testing.assert_array_equal(record.volume().image, np.moveaxis(image, -1, 0))
+    np.testing.assert_array_equal(record.volume().image, image.transpose())
     assert kinds(found) == [(Kind.UNREADABLE, "b.npz"), (Kind.UNREADABLE, "c.npz"), (Kind.MISSING, "d.npz")]
 
 
@@ -250,6 +250,28 @@ def test_a_hospitals_folder_is_read_by_path_and_by_uid(tmp_path: Path) -> None:
     assert one.mask is not None
     np.testing.assert_array_equal(one.mask()[0] > 0, GREY > 9)
     assert any("columns without any 0 or 1 are not labels: note" in note for note in found.notes)
+
+
+def test_masks_and_boxes_of_a_mirrored_image_lie_on_its_canonical_grid(tmp_path: Path) -> None:
+    inside = np.zeros_like(GREY)
+    inside[1:4, 2:5] = 255
+    picture(tmp_path / "m.png", inside)
+    table = 'id,effusion,mass,mask:mass,boxes\ndeep/one.dcm,0,1,m.png,"mass:2,1,3,3"\n'
+    (record,) = dicom_folder.read(hospital(tmp_path, table, PatientOrientation=["R", "F"])).records
+    assert record.mask is not None
+    assert record.boxes is not None
+    assert record.mask_names == ("mass",)
+    np.testing.assert_array_equal(record.mask()[0] > 0, inside[:, ::-1] > 0)
+    (box,) = record.boxes
+    filled = np.zeros_like(inside)
+    filled[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = 255
+    np.testing.assert_array_equal(filled, record.mask()[0])
+
+
+def test_a_mask_of_no_stated_label_is_refused(tmp_path: Path) -> None:
+    root = hospital(tmp_path, "id,effusion,mass,mask\ndeep/one.dcm,0,1,\n")
+    with pytest.raises(SourceRefused, match="may be of effusion, mass; name it mask:effusion"):
+        dicom_folder.read(root)
 
 
 def test_what_is_wrong_with_a_hospitals_folder_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from models.inputs import InputSpec
 from models.networks.volumes import VolumeArchitecture
 from models.volume import VolumeSpec
-from training.config import Section
+from training.config import Data, Section
 from training.splits import Split
 
 
@@ -66,6 +66,8 @@ class VolumeOptimisation(Section):
     """Decoupled weight decay."""
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     """Lightning's precision; on a CPU with the instructions, bf16 convolutions take a fifth of the time."""
+    accumulation: int = Field(default=1, ge=1)
+    """Batches whose gradients are summed before a step: a larger batch than fits into memory."""
     averaging: float = Field(default=0.99, ge=0.0, lt=1.0)
     """Decay of the exponential moving average of the weights that is validated and exported; 0 is none."""
     validate_every: int = 5
@@ -87,6 +89,8 @@ class VolumeRecipe(Section):
     """Outputs in order."""
     seed: int = 20261121
     """Seeds the weights, the order and the augmentation."""
+    data: Data
+    """The volumes."""
     trained_on: tuple[Split, ...] = ("train",)
     """With "val" among them nothing may be chosen on it any more, and it is not scored."""
     volume: VolumeSpec

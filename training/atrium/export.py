@@ -9,11 +9,13 @@ import torch
 from models.atrium import LEFT_ATRIUM
 from models.bundle import Calibration, Coded, DataSource, IntendedUse, Label, Manifest, OperatingPoint
 from models.runtime import NETWORK
+from training import collection, terms
 from training import export as exporting
-from training import terms
-from training.atrium import cases, config
+from training.atrium import config
 from training.atrium.config import VolumeRecipe
-from training.atrium.fit import LAST, VolumeTask
+from training.atrium.fit import VolumeTask
+from training.collection import Collection
+from training.loop import CHECKPOINTS, LAST
 
 USE = IntendedUse(
     statement=(
@@ -34,12 +36,12 @@ def load(run: Path) -> tuple[VolumeRecipe, VolumeTask]:
     """Read recipe and weights of a run; with averaging, the checkpoint's own weights are the averaged ones."""
     recipe = config.read(run / "recipe.yaml")
     task = VolumeTask(recipe, [])
-    held = torch.load(run / "checkpoints" / LAST, map_location="cpu", weights_only=True)
+    held = torch.load(run / CHECKPOINTS / f"{LAST}.ckpt", map_location="cpu", weights_only=True)
     task.load_state_dict(held["state_dict"])
     return recipe, task.eval()
 
 
-def export(run: Path) -> Path:
+def export(run: Path, data: Path) -> Path:
     """Write the bundle of a finished run to its folder `bundle` and give that folder; it waits for its evaluation.
 
     Raises
@@ -48,14 +50,14 @@ def export(run: Path) -> Path:
         The run was stopped before its last epoch.
     """
     recipe, task = load(run)
-    done = int(torch.load(run / "checkpoints" / LAST, map_location="cpu", weights_only=True)["epoch"]) + 1
+    done = int(torch.load(run / CHECKPOINTS / f"{LAST}.ckpt", map_location="cpu", weights_only=True)["epoch"]) + 1
     if done < recipe.optimisation.epochs:
         raise ValueError(f"the run has {done} of {recipe.optimisation.epochs} epochs: resume it first")
     tensors = {NETWORK + key: exporting.stored(value) for key, value in task.net.state_dict().items()}
-    return exporting.write(run / "bundle", manifest(recipe), tensors)
+    return exporting.write(run / "bundle", manifest(recipe, collection.read(data, recipe.data)), tensors)
 
 
-def manifest(recipe: VolumeRecipe) -> Manifest:
+def manifest(recipe: VolumeRecipe, given: Collection) -> Manifest:
     """Describe the bundle."""
     rule = "0.5, the middle of the sigmoid: the network was trained on covered parts of voxels; not tuned"
     return Manifest(
@@ -68,7 +70,7 @@ def manifest(recipe: VolumeRecipe) -> Manifest:
         labels=LABELS,
         operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in LABELS),
         calibration=Calibration(temperature=1.0, method="none"),
-        training_data=_sources(recipe),
+        training_data=_sources(recipe, given),
         licence="research only (2018 Atrial Segmentation Challenge)",
         non_commercial=True,
         evaluation=(),
@@ -77,9 +79,7 @@ def manifest(recipe: VolumeRecipe) -> Manifest:
     )
 
 
-def _sources(recipe: VolumeRecipe) -> tuple[DataSource, ...]:
+def _sources(recipe: VolumeRecipe, given: Collection) -> tuple[DataSource, ...]:
     """Count the volumes that were trained on."""
-    volumes, patients = terms.counted(cases.NAME, cases.ids_of(recipe.trained_on))
-    licence, citation = terms.LICENCE[cases.NAME]
-    own = DataSource(name=SET, images=volumes, patients=patients, licence=licence, citation=citation)
-    return (own, terms.source("imagenet", 0, 0)) if recipe.volume.context else (own,)
+    own = tuple(one.model_copy(update={"name": SET}) for one in given.counts(given.ids(*recipe.trained_on)))
+    return (*own, terms.source("imagenet", 0, 0)) if recipe.volume.context else own

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.callbacks.weight_averaging import EMAWeightAveraging
-from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, TensorDataset
 
 from models.networks.volumes import build_volume
 from models.volume import Float, answered
-from training import initial
+from training import collection, initial, loop, schedules
 from training.atrium import cases, config, patches
 from training.atrium.cases import Prepared
 from training.atrium.config import VolumeRecipe
 from training.atrium.patches import PatchItem
+from training.collection import Collection
 from training.evaluation.overlap import dice
-from training.fit import SeededEpochs
-from training.quiet import expected_warnings
-
-LAST = "last.ckpt"
+from training.splits import Split
 
 
 class VolumeTask(lightning.LightningModule):
@@ -69,19 +63,8 @@ class VolumeTask(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Give AdamW without decay on norms and biases, warmed up and then lowered along half a cosine."""
         settings = self.recipe.optimisation
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
-        total = settings.epochs * (settings.patches // settings.batch_size)
-        warmup = max(1, round(settings.warmup_fraction * total))
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
-
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"}}
+        steps = settings.epochs * (settings.patches // (settings.batch_size * settings.accumulation))
+        return schedules.warmed_up(schedules.adamw(self.net, settings), settings.warmup_fraction, steps=steps)
 
 
 def patch_loss(logits: Tensor, cover: Tensor) -> Tensor:
@@ -105,48 +88,24 @@ def train(recipe: VolumeRecipe, data: Path, out: Path, *, weights: str = initial
     out.mkdir(parents=True, exist_ok=True)
     config.write(recipe, out / "recipe.yaml")
     lightning.seed_everything(recipe.seed)
-    volumes = [cases.prepared(case, recipe) for case in cases.read(data, cases.ids_of(recipe.trained_on))]
-    scored: list[Prepared] = []
-    if "val" not in recipe.trained_on:
-        scored = [cases.prepared(case, recipe) for case in cases.read(data, cases.ids_of(("val",)))]
+    given = collection.read(data, recipe.data)
+    volumes = _prepared(given, recipe, recipe.trained_on)
+    scored = [] if "val" in recipe.trained_on else _prepared(given, recipe, ("val",))
     task = VolumeTask(recipe, scored)
     initial.fill(task.net, weights)
-    settings = recipe.optimisation
-    last = out / "checkpoints" / LAST
-    trainer = lightning.Trainer(
-        max_epochs=settings.epochs,
-        precision=settings.precision,
-        callbacks=[
-            SeededEpochs(recipe.seed),
-            *_averaging(recipe),
-            ModelCheckpoint(
-                out / "checkpoints",
-                filename="last",
-                save_top_k=1,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            ),
-        ],
-        logger=CSVLogger(out, name="metrics"),
-        log_every_n_steps=10,
-        check_val_every_n_epoch=settings.validate_every,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        gradient_clip_val=5.0,
+    return loop.fit(
+        task,
+        patches.loader(volumes, recipe),
+        DataLoader(TensorDataset(torch.arange(len(scored)))) if scored else None,
+        out,
+        seed=recipe.seed,
+        settings=recipe.optimisation,
+        patience=None,
+        validate_every=recipe.optimisation.validate_every,
+        resume=resume,
     )
-    validation = DataLoader(TensorDataset(torch.arange(len(scored)))) if scored else None
-    with expected_warnings():
-        trainer.fit(
-            task,
-            patches.loader(volumes, recipe),
-            validation,
-            ckpt_path=last if resume and last.exists() else None,
-            weights_only=True,
-        )
-    return last
 
 
-def _averaging(recipe: VolumeRecipe) -> list[Callback]:
-    """Average the weights and the norms' statistics, if the recipe says so."""
-    decay = recipe.optimisation.averaging
-    return [EMAWeightAveraging(decay=decay, use_buffers=True)] if decay else []
+def _prepared(given: Collection, recipe: VolumeRecipe, wanted: Sequence[Split]) -> list[Prepared]:
+    """Read some splits onto the model grid."""
+    return [cases.prepared(case, recipe) for case in cases.read(given, given.ids(*wanted), recipe.volume)]

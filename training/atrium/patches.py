@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from training.atrium.augment import Patches
 from training.atrium.cases import Prepared
 from training.atrium.config import VolumeRecipe
+from training.order import share, shared
 
 _ON_THE_ATRIUM = 0.7
 """Part of the patches whose centre is drawn within the mask; the others anywhere in the volume."""
@@ -37,11 +38,11 @@ class PatchOrder(Sampler[tuple[int, int]]):
 
     def __len__(self) -> int:
         """Give the number of patches an epoch."""
-        return self.patches
+        return shared(self.patches)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield epoch and number."""
-        yield from ((self.epoch, number) for number in range(self.patches))
+        yield from share([(self.epoch, number) for number in range(self.patches)])
 
 
 class PatchDataset(Dataset[PatchItem]):

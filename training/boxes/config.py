@@ -8,7 +8,7 @@ from typing import Literal
 import yaml
 
 from models.inputs import InputSpec
-from training.config import Augmentation, Optimisation, Section
+from training.config import Augmentation, Data, Optimisation, Section
 
 
 class BoxRecipe(Section):
@@ -26,6 +26,8 @@ class BoxRecipe(Section):
     """What the box is around."""
     seed: int = 20261121
     """Seeds the weights, the order and the augmentation."""
+    data: Data
+    """The images."""
     input: InputSpec
     """Model grid and normalisation, the same in serving."""
     augmentation: Augmentation = Augmentation()

@@ -7,10 +7,11 @@ from pathlib import Path
 from models import codes
 from models.bundle import Calibration, Coded, IntendedUse, Label, Manifest
 from models.intended_use import FRONTAL_VIEWS
-from training import terms
-from training.boxes import config, loop
+from training import collection, manifests, terms
+from training.boxes import config, module
 from training.boxes.config import BoxRecipe
 from training.boxes.fit import BoxTask
+from training.collection import Collection
 from training.export import write
 
 USE = IntendedUse(
@@ -25,15 +26,15 @@ USE = IntendedUse(
 )
 
 
-def export(run: Path) -> Path:
+def export(run: Path, data: Path) -> Path:
     """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder."""
     recipe = config.read(run / "recipe.yaml")
     task = BoxTask(recipe)
-    loop.fill(task, run)
-    return write(run / "bundle", manifest(recipe), loop.tensors(task))
+    module.fill(task, run)
+    return write(run / "bundle", manifest(recipe, collection.read(data, recipe.data)), module.tensors(task))
 
 
-def manifest(recipe: BoxRecipe) -> Manifest:
+def manifest(recipe: BoxRecipe, given: Collection) -> Manifest:
     """Describe the bundle."""
     return Manifest(
         name=recipe.name,
@@ -44,11 +45,7 @@ def manifest(recipe: BoxRecipe) -> Manifest:
         labels=(Label(name="heart", code=Coded.of(codes.HEART), colour_rgb=(235, 95, 85)),),
         operating_points=(),
         calibration=Calibration(temperature=1.0, method="none"),
-        training_data=(
-            terms.source("wingspan", *terms.trained_on("ctr", prefix="w")),
-            terms.source("jsrt", *terms.trained_on("ctr", prefix="j")),
-            terms.source("imagenet", 0, 0),
-        ),
+        training_data=(*manifests.by_site(given, given.ids("train")), terms.source("imagenet", 0, 0)),
         licence="research and education only (JSRT); see training_data for each set",
         non_commercial=True,
         evaluation=(),

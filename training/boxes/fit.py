@@ -12,15 +12,15 @@ from torch.utils.data import DataLoader
 from torchvision.ops import box_iou
 
 from models import networks
-from training import initial
-from training.boxes import config, images, loop
+from training import collection, initial, loop
+from training.boxes import config, images, module
 from training.boxes.augment import BoxAugment
 from training.boxes.config import BoxRecipe
 from training.boxes.images import BoxDataset, BoxItem
 from training.order import SeededOrder
 
 
-class BoxTask(loop.Loop):
+class BoxTask(module.BoxModule):
     """Mean squared error of the four edges; the score is the mean intersection over union on the model grid."""
 
     def __init__(self, recipe: BoxRecipe) -> None:
@@ -73,9 +73,19 @@ def train(
     if weights is not None:
         initial.fill(task.net, weights)
     batch = recipe.optimisation.batch_size
-    items = BoxDataset(images.hearts(data, "train", recipe.input), BoxAugment(recipe.augmentation))
+    given = collection.read(data, recipe.data)
+    items = BoxDataset(images.hearts(given, "train", recipe.input), BoxAugment(recipe.augmentation))
     training: DataLoader = DataLoader(
         items, batch, sampler=SeededOrder(len(items), seed=recipe.seed), drop_last=True, generator=torch.Generator()
     )
-    validation: DataLoader = DataLoader(BoxDataset(images.hearts(data, "val", recipe.input), None), batch)
-    return loop.fit(task, training, validation, out, seed=recipe.seed, resume=resume)
+    validation: DataLoader = DataLoader(BoxDataset(images.hearts(given, "val", recipe.input), None), batch)
+    return loop.fit(
+        task,
+        training,
+        validation,
+        out,
+        seed=recipe.seed,
+        settings=recipe.optimisation,
+        patience=recipe.optimisation.patience,
+        resume=resume,
+    )

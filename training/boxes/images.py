@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -13,16 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from models import pixels
 from models.geometry import Letterbox
 from models.inputs import InputSpec, prepare
-from training import splits
+from training import masks
 from training.boxes.augment import BoxAugment
-from training.classical.lungs import read_gray
+from training.collection import Collection
+from training.sources import Record
 from training.splits import Split
 
 Boxes = NDArray[np.float32]
-RSNA_EDGE = 1024
+HEART = "heart"
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class BoxedImage:
     Attributes
     ----------
     image : uint8 (size, size) on the model grid.
-    boxes : float32 (n, 4), x0, y0, x1, y1 on the grid of the image file, maximum edges exclusive.
-    letterbox : from the image file to the model grid.
+    boxes : float32 (n, 4), x0, y0, x1, y1 on the grid of the image, maximum edges exclusive.
+    letterbox : from the image to the model grid.
     """
 
     id: str
@@ -69,49 +68,51 @@ class BoxDataset(Dataset[BoxItem]):
         return {"image": image, "boxes": boxes}
 
 
-def decode(path: Path, name: str, boxes: Boxes, spec: InputSpec) -> BoxedImage:
-    """Read one image file and bring it to the model grid."""
-    given = prepare(pixels.from_array(read_gray(path)), spec)
-    return BoxedImage(name, np.rint(given.image * 255).astype(np.uint8), boxes, given.letterbox)
+def decode(record: Record, boxes: Boxes, spec: InputSpec) -> BoxedImage:
+    """Read one image and bring it to the model grid."""
+    given = prepare(record.image(), spec)
+    return BoxedImage(record.id, np.rint(given.image * 255).astype(np.uint8), boxes, given.letterbox)
 
 
 def to_model(boxes: Boxes, letterbox: Letterbox) -> Boxes:
-    """Bring boxes (n, 4) from the image file to the model grid."""
+    """Bring boxes (n, 4) from the image to the model grid."""
     return _mapped(boxes, letterbox.point_to_model)
 
 
 def to_image(boxes: Boxes, letterbox: Letterbox) -> Boxes:
-    """Bring boxes (n, 4) from the model grid to the image file."""
+    """Bring boxes (n, 4) from the model grid to the image."""
     return _mapped(boxes, letterbox.point_to_image)
 
 
-def hearts(data: Path, split: Split, spec: InputSpec) -> list[BoxedImage]:
-    """Read what there is of one split of the ctr set, with the box of each heart."""
-    rows = {row["id"]: row for row in splits.read_table(data, "ctr")}
+def hearts(given: Collection, split: Split, spec: InputSpec) -> list[BoxedImage]:
+    """Read one split of a collection with heart masks, with the box of each heart."""
     found: list[BoxedImage] = []
-    for name in (one for one in splits.read("ctr", split) if one in rows):
-        box = np.array([[float(rows[name][f"heart_{edge}"]) for edge in ("x0", "y0", "x1", "y1")]], np.float32)
-        found.append(decode(data / "ctr" / "images" / f"{name}.jpg", name, box, spec))
+    for record in (given.records[one] for one in given.ids(split)):
+        if record.mask is not None and HEART in record.mask_names:
+            heart = record.mask()[record.mask_names.index(HEART)] > 0
+            if heart.any():
+                found.append(decode(record, edges_of(heart)[None], spec))
     return found
 
 
-def opacities(data: Path, split: Split, spec: InputSpec) -> list[BoxedImage]:
-    """Read what the RSNA radiologists read of one split of nih, with the boxes of lung opacity (0 of a negative)."""
-    rows = {row["id"]: row for row in splits.read_table(data, "nih") if row["rsna_class"]}
+def edges_of(mask: NDArray[np.bool_]) -> Boxes:
+    """Give x0, y0, x1, y1 of what is inside of a mask that is not empty, maximum edges exclusive."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+
+
+def boxed_ids(given: Collection, split: Split, label: str) -> tuple[str, ...]:
+    """Give the images of a split whose boxes of a label are known, those without the finding included."""
+    return tuple(one for one in given.ids(split) if masks.known(given.records[one], label))
+
+
+def labelled(given: Collection, split: Split, spec: InputSpec, label: str) -> list[BoxedImage]:
+    """Read the images of one split whose boxes of a label are known (0 of a negative)."""
     found: list[BoxedImage] = []
-    for name in (one for one in splits.read("nih", split) if one in rows):
-        path = data / "nih" / "images" / f"{name}.jpg"
-        boxes = rsna_boxes(rows[name]["rsna_boxes_xywh_1024"], files_edge=read_gray(path).shape[0])
-        found.append(decode(path, name, boxes, spec))
+    for record in (given.records[one] for one in boxed_ids(given, split, label)):
+        boxes = [(one.x0, one.y0, one.x1, one.y1) for one in record.boxes or () if one.label == label]
+        found.append(decode(record, np.array(boxes, np.float32).reshape(-1, 4), spec))
     return found
-
-
-def rsna_boxes(text: str, *, files_edge: int) -> Boxes:
-    """Read "x,y,width,height;..." on the challenge's grid of 1024 as boxes (n, 4) on a square file of `files_edge`."""
-    rows = [[float(number) for number in one.split(",")] for one in text.split(";") if one]
-    boxes = np.array(rows, np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes * np.float32(files_edge / RSNA_EDGE)
 
 
 def _mapped(boxes: Boxes, point: Callable[[float, float], tuple[float, float]]) -> Boxes:

@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from models.bundle import Figure, OperatingPoint
+from training import collection, splits
 from training.classical import config, table
 from training.classical.config import ClassicalRecipe
 from training.classical.table import Table
@@ -73,14 +74,15 @@ def train(recipe_path: Path, data: Path, out: Path, *, cache: Path = Path("runs/
     recipe = config.smoke(recipe) if smoke else recipe
     out.mkdir(parents=True, exist_ok=True)
     config.write(recipe, out / "recipe.yaml")
-    training, validation = (table.build(data, split, recipe.label, cache) for split in ("train", "val"))
+    given = collection.read(data, recipe.data)
+    training, validation = (table.build(given, split, recipe.label, cache) for split in splits.TUNED_ON)
     found: dict[str, Any] = {}
     for variant in VARIANTS:
         learnt, seen = part(training, variant), part(validation, variant)
         best = search(learnt, recipe)
         probability = predict(members(learnt, best, recipe), seen)
         point = thresholds.choose(recipe.rule, probability, seen.truth, label=recipe.label)
-        figures = measured(Scores(probability, seen.truth, seen.patients), point, f"nih, val split, {variant}")
+        figures = measured(Scores(probability, seen.truth, seen.patients), point, f"{given.name}, val split, {variant}")
         found[variant] = {
             "settings": asdict(best),
             "operating_point": point.model_dump(),
@@ -94,17 +96,18 @@ def train(recipe_path: Path, data: Path, out: Path, *, cache: Path = Path("runs/
 def evaluate(run: Path, data: Path, *, cache: Path = Path("runs/cache")) -> tuple[Figure, ...]:
     """Fit again what `train` chose, measure it on the test split, write `report.json`, and give the figures."""
     recipe = config.read(run / "recipe.yaml")
-    training, test = (table.build(data, split, recipe.label, cache) for split in ("train", "test"))
+    given = collection.read(data, recipe.data)
+    training, test = (table.build(given, split, recipe.label, cache) for split in ("train", "test"))
     chosen = json.loads((run / SETTINGS).read_text())
     figures: list[Figure] = []
     report: dict[str, Any] = {}
     for variant in VARIANTS:
         learnt, seen = part(training, variant), part(test, variant)
         models = members(learnt, Settings(**chosen[variant]["settings"]), recipe)
-        given = Scores(predict(models, seen), seen.truth, seen.patients)
+        measurable = Scores(predict(models, seen), seen.truth, seen.patients)
         point = OperatingPoint(**chosen[variant]["operating_point"])
-        figures.extend(measured(given, point, f"nih, test split, {variant}"))
-        report[variant] = {"by_view": by_view(given, test, point)}
+        figures.extend(measured(measurable, point, f"{given.name}, test split, {variant}"))
+        report[variant] = {"by_view": by_view(measurable, test, point)}
     content = {"figures": [one.model_dump() for one in figures], **report}
     (run / REPORT).write_text(json.dumps(content, indent=1) + "\n")
     return tuple(figures)

@@ -8,7 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
-from training.config import Section
+from training.config import Data, Section
 from training.evaluation.thresholds import Rule
 
 
@@ -36,8 +36,10 @@ class ClassicalRecipe(Section):
     """Name in the log; no bundle is made."""
     task: Literal["classical"]
     """Told apart from the other recipes by this."""
+    data: Data
+    """The images."""
     label: str
-    """A finding of ChestX-ray14, as its table spells it."""
+    """Which label is learnt; images of which it is unknown are left out."""
     seed: int = 20261121
     """Seeds the folds and the trees."""
     folds: int = Field(default=5, ge=2)

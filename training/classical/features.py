@@ -7,8 +7,6 @@ lungs there is the value of each side and the difference; a collapse is small, d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +15,7 @@ from scipy import stats
 from models.anatomy import Anatomy, bounding_box, measure
 from models.findings import Box
 from training.classical import texture
+from training.sources import Record
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -50,12 +49,12 @@ def of_image(image: NDArray[np.uint8], anatomy: Anatomy) -> dict[str, float]:
     return found
 
 
-def of_person(row: Mapping[str, str]) -> dict[str, float]:
-    """Give age, sex and view of a row of the table; the view says how ill the patient was, so it is no innocent one."""
+def of_person(record: Record) -> dict[str, float]:
+    """Give age, sex and view of an image; the view says how ill the patient was, so it is no innocent one."""
     return {
-        "person.age": float(row["age"]) if row["age"] else NAN,
-        "person.male": {"M": 1.0, "F": 0.0}.get(row["sex"], NAN),
-        "person.ap": {"AP": 1.0, "PA": 0.0}.get(row["view"], NAN),
+        "person.age": NAN if record.age_years is None else record.age_years,
+        "person.male": {"M": 1.0, "F": 0.0}.get(record.sex or "", NAN),
+        "person.ap": {"AP": 1.0, "PA": 0.0}.get(record.view or "", NAN),
     }
 
 

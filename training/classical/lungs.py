@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from models import bundle as bundles
-from models import pixels
 from models.anatomy import Anatomy
 from models.bundle import Bundle
 from models.chest import ChestAnalyser
+from models.pixels import Radiograph
+from training.collection import Collection
 
 Array = NDArray[np.uint8]
 RIGHT_BIT, LEFT_BIT, HEART_BIT = 1, 2, 4
@@ -32,27 +34,31 @@ def segmenter() -> Bundle:
 
 
 def folder_of(cache: Path, name: str, bundle: Bundle) -> Path:
-    """Give the folder of the masks of the set `name`."""
+    """Give the folder of the masks of a collection."""
     return cache / f"{name}-anatomy-{bundle.digest[:12]}"
 
 
-def build(data: Path, name: str, ids: Iterable[str], cache: Path) -> Path:
-    """Segment the images of the set `name` that have no mask yet, and give the folder of the masks."""
+def build(given: Collection, ids: Iterable[str], cache: Path) -> Path:
+    """Segment the images that have no mask yet, and give the folder of the masks."""
     bundle = segmenter()
-    folder = folder_of(cache, name, bundle)
-    missing = [one for one in ids if not (folder / f"{one}.png").exists()]
+    folder = folder_of(cache, f"{given.name}-{given.digest()}", bundle)
+    missing = [one for one in ids if not path_of(folder, one).exists()]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         analyser = ChestAnalyser.load([bundle])
         for one in missing:
-            _write(_bits(analyser, read_gray(data / name / "images" / f"{one}.jpg")), folder / f"{one}.png")
+            _write(_bits(analyser, given.records[one].image()), path_of(folder, one))
     return folder
 
 
-def read_gray(path: Path) -> Array:
-    """Read an image file as one 8-bit channel."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"))
+def path_of(folder: Path, name: str) -> Path:
+    """Give the file of an image's masks; ids may hold characters that a file name must not."""
+    return folder / f"{quote(name, safe='')}.png"
+
+
+def gray(image: Radiograph) -> Array:
+    """Give a radiograph as one 8-bit channel."""
+    return np.rint(image.pixels * 255).astype(np.uint8)
 
 
 def read(path: Path) -> Anatomy:
@@ -63,11 +69,10 @@ def read(path: Path) -> Anatomy:
     return Anatomy(right, left, heart)
 
 
-def _bits(analyser: ChestAnalyser, image: Array) -> Array:
+def _bits(analyser: ChestAnalyser, radiograph: Radiograph) -> Array:
     """Segment one image into its bit field."""
-    radiograph = pixels.from_array(image)
     shape = analyser.anatomy_of(analyser.segment(radiograph), radiograph)
-    bits = np.zeros(image.shape, np.uint8)
+    bits = np.zeros(radiograph.shape, np.uint8)
     for mask, bit in ((shape.right_lung, RIGHT_BIT), (shape.left_lung, LEFT_BIT), (shape.heart, HEART_BIT)):
         if mask is not None:
             bits[mask] |= bit

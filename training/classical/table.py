@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training import splits
 from training.classical import features, lungs
+from training.collection import Collection
+from training.datasets import labelled_ids
 from training.splits import Split
 
 PERSON = "person."
@@ -46,37 +47,34 @@ class Table:
         return Table(self.ids, self.patients, names, self.values[:, kept], self.truth)
 
 
-def build(data: Path, split: Split, label: str, cache: Path) -> Table:
-    """Compute the features of what there is of one split of nih, unless that was done before, and join the table's."""
-    rows = {row["id"]: row for row in splits.read_table(data, "nih")}
-    ids = tuple(one for one in splits.read("nih", split) if one in rows)
-    names, values = _image_features(data, split, ids, cache)
-    people = [features.of_person(rows[one]) for one in ids]
+def build(given: Collection, split: Split, label: str, cache: Path) -> Table:
+    """Compute the features of one split, unless that was done before, and join what is known of the patients."""
+    ids = labelled_ids(given, split, (label,))
+    names, values = _image_features(given, split, ids, cache)
+    people = [features.of_person(given.records[one]) for one in ids]
     person = tuple(people[0])
     joined = np.hstack([values, np.array([[one[name] for name in person] for one in people], np.float32)])
-    patient = splits.patients("nih")
     return Table(
         ids,
-        tuple(patient[one] for one in ids),
+        tuple(given.records[one].patient for one in ids),
         (*names, *person),
         joined,
-        np.array([label in rows[one]["findings"].split("|") for one in ids]),
+        given.labels(ids, (label,))[:, 0] > 0.5,
     )
 
 
 def _image_features(
-    data: Path, split: Split, ids: tuple[str, ...], cache: Path
+    given: Collection, split: Split, ids: tuple[str, ...], cache: Path
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Give names and values (images, features) of what is measured on the pixels."""
-    masks = lungs.build(data, "nih", ids, cache)
+    masks = lungs.build(given, ids, cache)
     path = masks.with_name(f"{masks.name}-features-r{features.REVISION}-{split}.npz")
     if path.exists():
         with np.load(path, allow_pickle=False) as kept:
             if tuple(kept["ids"].tolist()) == ids:
                 return tuple(kept["names"].tolist()), kept["values"]
     found = [
-        features.of_image(lungs.read_gray(data / "nih" / "images" / f"{one}.jpg"), lungs.read(masks / f"{one}.png"))
-        for one in ids
+        features.of_image(lungs.gray(given.records[one].image()), lungs.read(lungs.path_of(masks, one))) for one in ids
     ]
     names = tuple(found[0])
     values = np.array([[one[name] for name in names] for one in found], np.float32)

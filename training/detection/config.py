@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field
 
 from models.inputs import InputSpec
-from training.config import Augmentation, Optimisation, Section
+from training.config import Augmentation, Data, Optimisation, Section
 
 
 class DetectionRecipe(Section):
@@ -23,10 +23,12 @@ class DetectionRecipe(Section):
     """Told apart from the other recipes by this."""
     architecture: Literal["retinanet-mobilenet_v2"]
     """See models/networks/detectors.py."""
-    labels: tuple[Literal["pneumonia"], ...] = ("pneumonia",)
+    labels: tuple[Literal["lung-opacity"], ...] = ("lung-opacity",)
     """What the boxes are around."""
     seed: int = 20261121
     """Seeds the weights, the order and the augmentation."""
+    data: Data
+    """The images."""
     input: InputSpec
     """Model grid and normalisation, the same in serving; the anchors fit a grid of 320."""
     images: int = 250

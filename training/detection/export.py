@@ -12,9 +12,10 @@ import torch
 
 from models import codes
 from models.bundle import Calibration, Coded, Label, Manifest, OperatingPoint
-from training import manifests, splits, terms
-from training.boxes import images, loop
+from training import collection, manifests, terms
+from training.boxes import images, module
 from training.boxes.images import BoxedImage
+from training.collection import Collection
 from training.detection import config
 from training.detection.config import DetectionRecipe
 from training.detection.fit import DetectionTask, detections_of
@@ -26,49 +27,44 @@ def export(run: Path, data: Path) -> Path:
     """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder."""
     recipe = config.read(run / "recipe.yaml")
     task = DetectionTask(recipe)
-    loop.fill(task, run)
-    seen = detect(task, images.opacities(data, "val", recipe.input))
+    module.fill(task, run)
+    given = collection.read(data, recipe.data)
+    seen = detect(task, images.labelled(given, "val", recipe.input, recipe.labels[0]), given)
     threshold, score = best_threshold(seen)
     rule = (
         f"best score of the RSNA challenge (TP / (TP + FP + FN) over overlaps of 0.4 to 0.75) on {len(seen)} "
         f"validation images ({sum(len(one.truth) > 0 for one in seen)} with boxes): {score:.3f}"
     )
     point = OperatingPoint(label=recipe.labels[0], threshold=threshold, rule=rule)
-    return write(run / "bundle", manifest(recipe, point, data), loop.tensors(task))
+    return write(run / "bundle", manifest(recipe, point, given), module.tensors(task))
 
 
-def detect(task: DetectionTask, given: Sequence[BoxedImage]) -> list[Detections]:
-    """Run the network; boxes are on the grid of the image files."""
-    patient = splits.patients("nih")
+def detect(task: DetectionTask, shown: Sequence[BoxedImage], given: Collection) -> list[Detections]:
+    """Run the network; boxes are on the grid of the images."""
     seen: list[Detections] = []
     with torch.inference_mode():
-        for one in given:
+        for one in shown:
             rows = task(torch.from_numpy(one.image / 255.0).float()[None, None])[0].numpy()
             rows[:, :4] = images.to_image(rows[:, :4], one.letterbox)
-            seen.append(detections_of(rows, one.boxes, patient[one.id]))
+            seen.append(detections_of(rows, one.boxes, given.records[one.id].patient))
     return seen
 
 
-def manifest(recipe: DetectionRecipe, point: OperatingPoint, data: Path) -> Manifest:
+def manifest(recipe: DetectionRecipe, point: OperatingPoint, given: Collection) -> Manifest:
     """Describe the bundle."""
-    read = {row["id"] for row in splits.read_table(data, "nih") if row["rsna_class"]}
-    counts = terms.counted("nih", read.intersection(splits.read("nih", "train")))
+    licence, non_commercial = terms.together(recipe.data.sources)
     return Manifest(
         name=recipe.name,
         version=recipe.version,
         task="detection",
         architecture=recipe.architecture,
         input=recipe.input,
-        labels=(Label(name="pneumonia", code=Coded.of(codes.PNEUMONIA), colour_rgb=(235, 140, 60)),),
+        labels=(Label(name="lung-opacity", code=Coded.of(codes.LUNG_OPACITY), colour_rgb=(235, 140, 60)),),
         operating_points=(point,),
         calibration=Calibration(temperature=1.0, method="none: scores of the detector are no probabilities"),
-        training_data=(
-            terms.source("nih", *counts),
-            terms.source("rsna", *counts),
-            terms.source("imagenet", 0, 0),
-        ),
-        licence=manifests.NIH_LICENCE,
-        non_commercial=True,
+        training_data=manifests.learnt_from(given, images.boxed_ids(given, "train", recipe.labels[0])),
+        licence=licence,
+        non_commercial=non_commercial,
         evaluation=(),
         intended_use=manifests.adult_use("Boxes around lung opacities that radiologists hold for a possible pneumonia"),
         files={},

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from models import networks
 from models.networks.detectors import Detector
-from training import initial
-from training.boxes import images, loop
+from training import collection, initial, loop
+from training.boxes import images, module
 from training.boxes.augment import BoxAugment
 from training.boxes.images import BoxDataset, BoxedImage, BoxItem
 from training.detection import config
@@ -34,7 +34,7 @@ class Batch(TypedDict):
     boxes: list[Tensor]
 
 
-class DetectionTask(loop.Loop):
+class DetectionTask(module.BoxModule):
     """Focal loss and L1 of the boxes; the score is the mean average precision over the challenge's overlaps."""
 
     def __init__(self, recipe: DetectionRecipe) -> None:
@@ -103,7 +103,8 @@ def train(
     task = DetectionTask(recipe)
     if weights is not None:
         initial.fill(task.net, weights)
-    drawn = images.opacities(data, "train", recipe.input)
+    given = collection.read(data, recipe.data)
+    drawn = images.labelled(given, "train", recipe.input, recipe.labels[0])
     order = SeededOrder(
         len(drawn), seed=recipe.seed, weights=draw_weights(drawn, recipe.positive_part), count=recipe.images
     )
@@ -116,9 +117,18 @@ def train(
         collate_fn=collate,
         generator=torch.Generator(),
     )
-    seen = BoxDataset(images.opacities(data, "val", recipe.input), None)
+    seen = BoxDataset(images.labelled(given, "val", recipe.input, recipe.labels[0]), None)
     validation: DataLoader = DataLoader(seen, batch, collate_fn=collate)
-    return loop.fit(task, training, validation, out, seed=recipe.seed, resume=resume)
+    return loop.fit(
+        task,
+        training,
+        validation,
+        out,
+        seed=recipe.seed,
+        settings=recipe.optimisation,
+        patience=recipe.optimisation.patience,
+        resume=resume,
+    )
 
 
 def draw_weights(drawn: Sequence[BoxedImage], positive_part: float) -> Tensor:

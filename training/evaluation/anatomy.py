@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +16,13 @@ from models.anatomy import Size
 from models.bundle import Bundle, Figure
 from models.chest import ChestAnalyser
 from models.findings import Box
-from models.pixels import Radiograph
-from training import splits, terms
+from training import collection, terms
 from training.evaluation import bootstrap, overlap, plots
 from training.evaluation.outcome import Canvas, Outcome, Plot, Table, plain
 from training.evaluation.pictures import Outline, outlines
 from training.evaluation.places import box_overlap
-from training.evaluation.truths import Case, Truth, read_picture
+from training.evaluation.truths import Case, Truth
+from training.sources import SourceRefused
 from training.splits import Split
 
 Mask = NDArray[np.bool_]
@@ -57,11 +56,11 @@ class Result:
     @property
     def site(self) -> str:
         """The hospital."""
-        return self.case.groups["site"]
+        return self.case.site
 
     def reference(self, name: str) -> float:
         """Give a measured value of the data set."""
-        return float("nan") if self.case.reference is None else self.case.reference[name]
+        return self.case.reference.get(name, float("nan"))
 
 
 def evaluate(bundle: Bundle, truth: Truth, split: Split, canvas: Canvas, data: Path) -> Outcome:
@@ -95,27 +94,20 @@ def gate_rates(analyser: ChestAnalyser, data: Path, split: Split) -> list[dict[s
     """Count what the gate accepts among frontal chests of a split; sets that are not there are left out."""
     rates: list[dict[str, Any]] = []
     for name, step in GATE_STEP.items():
-        if not (data / name / "table.csv").exists():
+        try:
+            given = collection.read(data, collection.SHIPPED[name])
+        except SourceRefused:
             continue
-        ids = splits.read(name, split)[::step]
-        verdicts = [analyser.judge(one) for one in _pictures(data, name, set(ids))]
+        verdicts = [analyser.judge(given.records[one].image()) for one in given.ids(split)[::step]]
         refused = sorted(v.detail for v in verdicts if not v.passed)
         accepted = len(verdicts) - len(refused)
         rates.append({"images": f"{name} {split}", "accepted": accepted, "of": len(verdicts), "refused": refused})
     return rates
 
 
-def _pictures(data: Path, name: str, ids: set[str]) -> Iterator[Radiograph]:
-    """Read images of a set; those of kermany have their true aspect restored."""
-    for row in splits.read_table(data, name):
-        if row["id"] in ids:
-            aspect = float(row["original_height"]) / float(row["original_width"]) if name == "kermany" else 1.0
-            yield read_picture(data / name / "images" / f"{row['id']}.jpg", aspect=aspect)
-
-
 def _result(analyser: ChestAnalyser, case: Case, canvas: Canvas) -> Result:
     """Segment one image as a worker does and compare on its own grid."""
-    if case.place is None or case.reference is None:
+    if case.place is None:
         raise ValueError(f"{case.id} has no masks")
     truth = case.place()
     radiograph = case.read()
@@ -160,7 +152,7 @@ def _box_overlap(size: Size, case: Case) -> float:
 
 def reference_box(case: Case) -> Box:
     """Give the reference box of the heart."""
-    if case.reference is None:
+    if "heart_x0" not in case.reference:
         raise ValueError(f"{case.id} has no heart box")
     edges = (round(case.reference[f"heart_{edge}"]) for edge in ("x0", "y0", "x1", "y1"))
     return Box(*edges)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Figure
-from training import cache, predict, splits
+from training import cache, collection, masks, predict, splits
 from training.datasets import of_site
 from training.evaluation import bootstrap, overlap
 
@@ -35,8 +35,9 @@ def evaluate(run: Path, data: Path, folder: Path) -> tuple[Figure, ...]:
     if recipe.mixture.site not in OTHER:
         raise ValueError(f"{run.name} was trained on {recipe.mixture.site} sites; mixture.site names one of {[*OTHER]}")
     other = OTHER[recipe.mixture.site]
-    ids = of_site(tuple(one for split in splits.SPLITS for one in splits.read("ctr", split)), other)
-    source = cache.build(data, "ctr", recipe.input, folder)
+    given = collection.read(data, recipe.data)
+    ids = of_site(given, given.ids(*splits.SPLITS), other)
+    source = cache.build(given, recipe.input, folder, targets=masks.anatomy)
     rows = source.rows(ids)
     if source.masks is None:
         raise ValueError("the cache of ctr holds no masks")

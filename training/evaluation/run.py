@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import CARD, Bundle, Figure, load, write_manifest
-from training import cards
+from training import cards, collection
+from training.collection import Collection
+from training.config import Data
 from training.evaluation import anatomy, boxes, detections, labels, lesions, page, targets, truths, volumes
 from training.evaluation.outcome import Canvas, Outcome, Table, figure_table
 from training.evaluation.truths import Truth
@@ -23,7 +25,13 @@ REPORT = "report.json"
 
 
 def complete(
-    folder: Path, data: Path, *, companions: Path | None = None, also: Sequence[Path] = (), truth: str | None = None
+    folder: Path,
+    data: Path,
+    *,
+    companions: Path | None = None,
+    also: Sequence[Path] = (),
+    truth: str | None = None,
+    own: Data | None = None,
 ) -> Bundle:
     """Evaluate the bundle in `folder` on the test split and write what was found into it.
 
@@ -33,16 +41,18 @@ def complete(
     companions : folder of the bundles that this one needs in serving (gate, lungs, classifier); None: the shipped.
     also : reports of the same recipe trained at one site (training/evaluation/cross_site.py); see `also_measured`.
     truth : a name of training/evaluation/truths.py; None: that of the bundle.
+    own : data sets and split to measure on; None: the public ones.
 
     Returns
     -------
     The completed bundle, verified again.
     """
     bundle = load(folder)
-    table = _truth(bundle, data, "test", truth)
+    given = _collection(bundle, data, own)
+    table = truths.truth_of(bundle.manifest, given, "test", truth)
     target = folder / FOLDER
     _clear(target)
-    outcome = _measured(bundle, table, "test", Canvas(target), data=data, companions=companions)
+    outcome = _measured(bundle, table, "test", Canvas(target), data=data, given=given, companions=companions)
     outcome.add(*also_measured(also))
     _write(target, bundle, table, "test", outcome)
     manifest = bundle.manifest.model_copy(update={"evaluation": tuple(outcome.figures)})
@@ -60,6 +70,7 @@ def aside(
     companions: Path | None = None,
     pictures: bool = False,
     truth: str | None = None,
+    own: Data | None = None,
 ) -> Outcome:
     """Evaluate the bundle in `folder` and write report, plots and page to `out`; the bundle stays as it is.
 
@@ -69,9 +80,11 @@ def aside(
     pictures : draw the images beneath outlines and heat maps. Not for handing on.
     """
     bundle = load(folder)
-    table = _truth(bundle, data, split, truth)
+    given = _collection(bundle, data, own)
+    table = truths.truth_of(bundle.manifest, given, split, truth)
     out.mkdir(parents=True, exist_ok=True)
-    outcome = _measured(bundle, table, split, Canvas(out, pictures), data=data, companions=companions)
+    canvas = Canvas(out, pictures)
+    outcome = _measured(bundle, table, split, canvas, data=data, given=given, companions=companions)
     _write(out, bundle, table, split, outcome)
     return outcome
 
@@ -86,15 +99,20 @@ def also_measured(reports: Sequence[Path]) -> list[Figure]:
     return found
 
 
-def _truth(bundle: Bundle, data: Path, split: Split, name: str | None) -> Truth:
-    """Give the truth by its name or the bundle's."""
-    if bundle.manifest.task == "volume-segmentation":
-        return Truth("atrium", "outline of the left atrium as published with the challenge's volumes", ())
-    return truths.truth_of(bundle.manifest, data, split, name)
+def _collection(bundle: Bundle, data: Path, own: Data | None) -> Collection:
+    """Read what was asked for, or the public sets of this kind of bundle."""
+    return collection.read(data, own or collection.SHIPPED[truths.public_set(bundle.manifest)])
 
 
 def _measured(
-    bundle: Bundle, truth: Truth, split: Split, canvas: Canvas, *, data: Path, companions: Path | None
+    bundle: Bundle,
+    truth: Truth,
+    split: Split,
+    canvas: Canvas,
+    *,
+    data: Path,
+    given: Collection,
+    companions: Path | None,
 ) -> Outcome:
     """Measure by the task of the bundle."""
     match bundle.manifest.task:
@@ -109,7 +127,7 @@ def _measured(
         case "detection":
             return detections.evaluate(bundle, truth, split, canvas, companions)
         case "volume-segmentation":
-            return volumes.evaluate(bundle, data, split, canvas)
+            return volumes.evaluate(bundle, given, split, canvas)
 
 
 def _clear(folder: Path) -> None:
@@ -129,7 +147,7 @@ def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outc
         "split": split,
         "truth": truth.definition,
         "figures": [one.model_dump() for one in outcome.figures],
-        "targets": _verdicts(manifest.name, outcome) if split == "test" else [],
+        "targets": _verdicts(manifest.name, outcome) if _has_targets(truth, split) else [],
         **outcome.report,
     }
     (folder / REPORT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
@@ -141,13 +159,17 @@ def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outc
     outside = outcome.report.get("outside_intended_use", 0)
     if outside:
         intro.append(f"{outside} images lie outside the intended use (age, view) and are left out, as in serving.")
-    # Targets are of the test split.
-    table = targets.table(manifest.name, outcome.figures) if split == "test" else None
+    table = targets.table(manifest.name, outcome.figures) if _has_targets(truth, split) else None
     tables: list[Table] = [] if table is None else [table]
     tables.append(figure_table("Figures", "What the manifest carries.", outcome.figures))
     if truth.cases:
         tables.append(truths.population(truth))
     page.write(folder, manifest, outcome, intro, tables)
+
+
+def _has_targets(truth: Truth, split: str) -> bool:
+    """Whether targets were set: they are of the public sets' test split."""
+    return split == "test" and truth.data_set in collection.SHIPPED
 
 
 def _verdicts(name: str, outcome: Outcome) -> list[dict[str, Any]]:

@@ -1,37 +1,35 @@
-"""What is true of the images that a bundle is evaluated on: one function for each bundle.
+"""What is true of the images that a bundle is evaluated on: one function for each public set, and one for any labels.
 
-A truth is a table of cases; evaluators know nothing else of a data set. A missing truth is NaN: unknown, left out.
+A truth is a table of cases, made of a collection; evaluators know nothing else of a data set. A missing truth is NaN:
+unknown, left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from models import pixels
-from models.bundle import Manifest, Task
+from models import anatomy
+from models.anatomy import Anatomy
+from models.bundle import Manifest
 from models.findings import Box
 from models.pixels import Radiograph
-from training import findings, splits
-from training.evaluation import places
+from training import masks
+from training.collection import SHIPPED, Collection
 from training.evaluation.outcome import Table
-from training.findings import LUNG_OPACITY, NO_FINDING, PNEUMOTHORAX
+from training.sources import Record
 from training.splits import Split
 
 Mask = NDArray[np.bool_]
 # Upper ends of the age bands, in completed years, exclusive.
 AGE_BANDS = (6, 16, 40, 60, 80)
+PNEUMOTHORAX, LUNG_OPACITY, NO_FINDING = "pneumothorax", "lung-opacity", "no-finding"
 EXPERT_NEGATIVES, NIH_NO_FINDING = "SIIM expert negatives", "NIH No Finding"
-NIH_EDGE = 512
-"""Edge of the pictures in nih/images."""
-BOXES_ON = 1024
-"""Edge of the picture that the boxes of nih/table.csv are given on."""
+UNKNOWN_SITE = "unknown site"
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,10 @@ class Case:
     read : decodes the image.
     groups : value of each subgroup column.
     age_years, view : None is unknown.
+    site : the hospital.
     place : gives where the finding is, bool (rows, columns) on the image's grid, empty for a negative; None: unknown.
     against : comparisons that this case is a negative of; () for all. Positives take part in every comparison.
-    reference : measured values of the data set, by name.
+    reference : measured values, by name.
     boxes : where the finding is, on the image's grid; () for a negative, None: unknown.
     """
 
@@ -57,9 +56,10 @@ class Case:
     groups: Mapping[str, str]
     age_years: float | None = None
     view: str | None = None
+    site: str = UNKNOWN_SITE
     place: Callable[[], Mask] | None = None
     against: tuple[str, ...] = ()
-    reference: Mapping[str, float] | None = None
+    reference: Mapping[str, float] = field(default_factory=dict)
     boxes: tuple[Box, ...] | None = None
 
 
@@ -80,106 +80,73 @@ class Truth:
     comparisons: tuple[str, ...] = ()
 
 
-def paediatric_pneumonia(data: Path, split: Split) -> Truth:
+def paediatric_pneumonia(given: Collection, split: Split) -> Truth:
     """Pneumonia on children's radiographs, as the hospital's graders labelled the folders."""
-    ids = set(splits.read("kermany", split))
-    cases = tuple(
-        Case(
-            id=row["id"],
-            patient=row["patient"],
-            truth={"pneumonia": float(row["pneumonia"])},
-            # The files are squashed to a square; the original had square pixels.
-            read=partial(
-                read_picture,
-                data / "kermany" / "images" / f"{row['id']}.jpg",
-                aspect=float(row["original_height"]) / float(row["original_width"]),
-            ),
-            groups={"subtype": row["subtype"]},
-        )
-        for row in splits.read_table(data, "kermany")
-        if row["id"] in ids
-    )
-    return Truth("kermany", "pneumonia (bacterial or viral) against normal, by the graders of the data set", cases)
+    sentence = "pneumonia (bacterial or viral) against normal, by the graders of the data set"
+    return of_labels(given, split, ("pneumonia",), sentence)
 
 
-def pneumothorax(data: Path, split: Split) -> Truth:
+def pneumothorax(given: Collection, split: Split) -> Truth:
     """Pneumothorax as the SIIM-ACR experts saw it; negatives are theirs, and apart from them NIH's No Finding."""
+    experts = given.of_set("siim")
     cases: list[Case] = []
-    against: tuple[str, ...]
-    for row in _nih_rows(data, split):
-        if row["siim_positive"]:
-            value = float(row["siim_positive"])
-            against = () if value == 1 else (EXPERT_NEGATIVES,)
-        elif row["findings"] == findings.TEXT_MINED[NO_FINDING]:
-            value, against = 0.0, (NIH_NO_FINDING,)
-        else:
-            continue
-        cases.append(_nih_case(data, row, {PNEUMOTHORAX: value}, place=_pneumothorax_place(data, row), against=against))
+    for one in given.ids(split):
+        record = given.records[one]
+        case = case_of(record, (PNEUMOTHORAX,), PNEUMOTHORAX)
+        if one in experts:
+            negative = case.truth[PNEUMOTHORAX] == 0
+            cases.append(replace(case, against=(EXPERT_NEGATIVES,) if negative else ()))
+        elif record.labels.get(NO_FINDING) == 1:
+            cases.append(replace(case, against=(NIH_NO_FINDING,)))
     sentence = (
         "pneumothorax marked by the SIIM-ACR experts, against images in which they marked none (few), and separately "
         "against images without expert truth whose report was mined as No Finding"
     )
-    return Truth("nih", sentence, tuple(cases), (EXPERT_NEGATIVES, NIH_NO_FINDING))
+    return _truth(given, sentence, cases, (EXPERT_NEGATIVES, NIH_NO_FINDING))
 
 
-def atelectasis(data: Path, split: Split) -> Truth:
+def atelectasis(given: Collection, split: Split) -> Truth:
     """Atelectasis as it was mined from the reports, which is noisy."""
-    cases = tuple(
-        _nih_case(data, row, {"atelectasis": findings.value(row, "atelectasis")}) for row in _nih_rows(data, split)
-    )
-    return Truth(
-        "nih", "Atelectasis as mined from the reports, against all other images; mined labels are noisy", cases
-    )
+    sentence = "Atelectasis as mined from the reports, against all other images; mined labels are noisy"
+    return of_labels(given, split, ("atelectasis",), sentence)
 
 
-def adult_pneumonia(data: Path, split: Split) -> Truth:
+def adult_pneumonia(given: Collection, split: Split) -> Truth:
     """Lung opacity as the RSNA radiologists read it; images that they did not read are left out."""
-    cases = tuple(
-        # The bundle's label is the disease that the opacity makes one think of.
-        _nih_case(
-            data,
-            row,
-            dict.fromkeys((LUNG_OPACITY, "pneumonia"), findings.value(row, LUNG_OPACITY)),
-            boxes=tuple(boxes_of(row["rsna_boxes_xywh_1024"], NIH_EDGE)),
-        )
-        for row in _nih_rows(data, split)
-        if row["rsna_class"]
-    )
     sentence = (
         "Lung Opacity against Normal and No Lung Opacity / Not Normal, read by radiologists for the RSNA challenge; "
         "images that they did not read are left out"
     )
-    return Truth("nih", sentence, cases)
+    return of_labels(given, split, (LUNG_OPACITY,), sentence)
 
 
-def lungs_heart(data: Path, split: Split) -> Truth:
-    """Masks of both lungs and the heart at two sites."""
-    ids = set(splits.read("ctr", split))
-    cases = tuple(
-        Case(
-            id=row["id"],
-            patient=row["patient"],
-            truth={},
-            read=partial(read_picture, data / "ctr" / "images" / f"{row['id']}.jpg"),
-            groups={"site": row["site"]},
-            place=partial(_anatomy, data / "ctr" / "masks" / f"{row['id']}.png"),
-            reference=_reference(row),
-        )
-        for row in splits.read_table(data, "ctr")
-        if row["id"] in ids
+def lungs_heart(given: Collection, split: Split) -> Truth:
+    """Masks of both lungs and the heart; images without all three are left out."""
+    cases = [_outlined(given.records[one]) for one in given.ids(split)]
+    sentence = "outlines of both lungs and the heart as published with each site's images"
+    return _truth(given, sentence, [one for one in cases if one is not None])
+
+
+def of_labels(given: Collection, split: Split, labels: Sequence[str], sentence: str = "") -> Truth:
+    """Any labels, each against all images in which it is known to be absent; where of the first one is looked at.
+
+    Raises
+    ------
+    ValueError
+        No image of the split has such a label.
+    """
+    values = given.labels(given.ids(split), labels)
+    known = [one for one, row in zip(given.ids(split), values, strict=True) if not np.isnan(row).all()]
+    if not known:
+        raise ValueError(f"no image of the split {split} of {given.name} says anything of {', '.join(labels)}")
+    cases = [case_of(given.records[one], labels, labels[0]) for one in known]
+    return _truth(
+        given, sentence or f"{', '.join(labels)} as {' and '.join(one.name for one in given.sets)} say", cases
     )
-    return Truth("ctr", "outlines of both lungs and the heart as published with each site's images", cases)
 
 
-def nih_findings(labels: tuple[str, ...], data: Path, split: Split) -> Truth:
-    """Any labels of training/findings.py, each against all images in which it is known to be absent."""
-    cases = tuple(
-        _nih_case(data, row, {name: findings.value(row, name) for name in labels}) for row in _nih_rows(data, split)
-    )
-    return Truth("nih", "experts' labels where there are any, else findings mined from the reports", cases)
-
-
-TRUTHS: Mapping[str, Callable[[Path, Split], Truth]] = {
+# By the bundle's name: what is said of the public sets. With other data, the labels themselves are the truth.
+TRUTHS: Mapping[str, Callable[[Collection, Split], Truth]] = {
     "paediatric-pneumonia": paediatric_pneumonia,
     "pneumothorax": pneumothorax,
     "pneumothorax-segmentation": pneumothorax,
@@ -190,28 +157,106 @@ TRUTHS: Mapping[str, Callable[[Path, Split], Truth]] = {
 }
 
 
-# For bundles that are no one's own: experiments beside the shipped ones.
-BY_TASK: Mapping[Task, str] = {"segmentation": "lungs-heart", "box": "heart-box", "detection": "adult-pneumonia"}
+def public_set(manifest: Manifest) -> str:
+    """Name the public set that a bundle is evaluated on unless another one is asked for."""
+    match manifest.task:
+        case "volume-segmentation":
+            return "atrium"
+        case "segmentation" | "box":
+            return "ctr"
+    return "kermany" if manifest.intended_use.age_years_below is not None else "nih"
 
 
-def truth_of(manifest: Manifest, data: Path, split: Split, name: str | None = None) -> Truth:
+def truth_of(manifest: Manifest, given: Collection, split: Split, name: str | None = None) -> Truth:
     """Give the truth of a name, or else that of the bundle: by its name, the beginning of it, its task, its labels.
 
     Raises
     ------
     ValueError
-        Nothing is known about any of these.
+        The name is none of `TRUTHS`, or nothing is known of the labels.
     """
-    known = sorted(TRUTHS, key=len, reverse=True)
-    wanted = name or next((one for one in known if f"{manifest.name}-".startswith(f"{one}-")), None)
-    wanted = wanted or BY_TASK.get(manifest.task, "")
-    if wanted in TRUTHS:
-        return TRUTHS[wanted](data, split)
-    labels = tuple(one.name for one in manifest.labels)
-    if name is None and all(label in (*findings.TEXT_MINED, *findings.LOCATED) for label in labels):
-        return nih_findings(labels, data, split)
-    asked = f"{name or manifest.name} with the labels {', '.join(labels)}"
-    raise ValueError(f"no truth is defined for {asked}; known: {', '.join(TRUTHS)}")
+    if name is not None and name not in TRUTHS:
+        raise ValueError(f"no truth is named {name}; known: {', '.join(TRUTHS)}")
+    if manifest.task == "volume-segmentation":
+        return Truth(given.name, "outline of the left atrium as published with the volumes", ())
+    if manifest.task in ("segmentation", "box"):
+        return lungs_heart(given, split)
+    fitting = [one for one in sorted(TRUTHS, key=len, reverse=True) if f"{manifest.name}-".startswith(f"{one}-")]
+    chosen = name or (fitting[0] if fitting and given.name in SHIPPED else None)
+    if chosen is not None:
+        return TRUTHS[chosen](given, split)
+    return of_labels(given, split, tuple(one.name for one in manifest.labels))
+
+
+def case_of(record: Record, labels: Sequence[str], placed: str) -> Case:
+    """Make a case of a record; `placed` is the label whose place is looked at."""
+    known = masks.known(record, placed)
+    found = tuple(
+        Box(*(round(edge) for edge in (one.x0, one.y0, one.x1, one.y1)))
+        for one in record.boxes or ()
+        if one.label == placed
+    )
+    facts = {
+        "site": record.site,
+        "view": record.view,
+        "sex": record.sex,
+        "age band": None if record.age_years is None else age_band(record.age_years),
+    }
+    return Case(
+        id=record.id,
+        patient=record.patient,
+        truth={name: record.labels.get(name, float("nan")) for name in labels},
+        read=record.image,
+        groups={**{name: value for name, value in facts.items() if value is not None}, **record.groups},
+        age_years=record.age_years,
+        view=record.view,
+        site=record.site or UNKNOWN_SITE,
+        place=partial(_place, record, placed) if known else None,
+        boxes=found if known and placed not in record.mask_names else None,
+        reference=record.reference,
+    )
+
+
+def _truth(given: Collection, sentence: str, cases: Sequence[Case], comparisons: tuple[str, ...] = ()) -> Truth:
+    """Leave out the subgroup columns in which all cases are alike."""
+    seen: dict[str, set[str]] = {}
+    for case in cases:
+        for column, value in case.groups.items():
+            seen.setdefault(column, set()).add(value)
+    telling = {column for column, values in seen.items() if len(values) > 1}
+    kept = (replace(one, groups={k: v for k, v in one.groups.items() if k in telling}) for one in cases)
+    return Truth(given.name, sentence, tuple(kept), comparisons)
+
+
+def _place(record: Record, label: str) -> Mask:
+    """Give where a label is: in its mask or its boxes; nowhere in an image without it."""
+    if label in record.mask_names and record.mask is not None:
+        return record.mask()[record.mask_names.index(label)] > 0
+    place = np.zeros(record.image().shape, np.bool_)
+    for box in record.boxes or ():
+        if box.label == label:
+            place[round(box.y0) : round(box.y1), round(box.x0) : round(box.x1)] = True
+    return place
+
+
+def _outlined(record: Record) -> Case | None:
+    """Make a case of an image with masks of lungs and heart, measured on these unless the owner did; else None."""
+    if record.mask is None or not set(masks.ANATOMY) <= set(record.mask_names):
+        return None
+    reference = dict(record.reference)
+    if "ratio" not in reference:
+        size = anatomy.measure(Anatomy(*_anatomy(record)))
+        ratio = size.cardiothoracic_ratio
+        reference = {"ratio": float("nan") if ratio is None else ratio, "ratio by readers": float("nan")}
+        if size.heart_box is not None:
+            box = size.heart_box
+            reference |= {"heart_x0": box.x0, "heart_y0": box.y0, "heart_x1": box.x1, "heart_y1": box.y1}
+    return replace(case_of(record, (), ""), place=partial(_anatomy, record), reference=reference)
+
+
+def _anatomy(record: Record) -> Mask:
+    """Give right lung, left lung and heart, bool (3, rows, columns)."""
+    return masks.anatomy(record, record.image().shape) > 0
 
 
 def population(truth: Truth) -> Table:
@@ -234,82 +279,3 @@ def age_band(age_years: float) -> str:
             return f"{low:02d} to {high - 1}"
         low = high
     return f"{low} and older"
-
-
-def read_picture(path: Path, aspect: float = 1.0) -> Radiograph:
-    """Read a picture file as a radiograph; `aspect` is the height of a pixel over its width."""
-    with Image.open(path) as image:
-        return pixels.from_array(np.asarray(image.convert("L")), aspect=aspect)
-
-
-def read_bits(path: Path) -> NDArray[np.uint8]:
-    """Read a PNG whose grey values are bit fields."""
-    with Image.open(path) as image:
-        return np.asarray(image).astype(np.uint8)
-
-
-def boxes_of(text: str, edge: int) -> list[Box]:
-    """Read boxes "x,y,width,height;..." given on a picture of 1024 x 1024 for one of another edge."""
-    found: list[Box] = []
-    for one in filter(None, text.split(";")):
-        x, y, width, height = (float(part) * edge / BOXES_ON for part in one.split(","))
-        found.append(Box(round(x), round(y), round(x + width), round(y + height)))
-    return found
-
-
-def _nih_rows(data: Path, split: Split) -> list[dict[str, str]]:
-    """Read one split of the table."""
-    ids = set(splits.read("nih", split))
-    return [row for row in splits.read_table(data, "nih") if row["id"] in ids]
-
-
-def _nih_case(
-    data: Path,
-    row: Mapping[str, str],
-    truth: Mapping[str, float],
-    *,
-    place: Callable[[], Mask] | None = None,
-    against: tuple[str, ...] = (),
-    boxes: tuple[Box, ...] | None = None,
-) -> Case:
-    """Make a case with the subgroups that the table knows."""
-    age = float(row["age"])
-    return Case(
-        id=row["id"],
-        patient=row["patient"],
-        truth=truth,
-        read=partial(read_picture, data / "nih" / "images" / f"{row['id']}.jpg"),
-        groups={
-            "view": row["view"],
-            "sex": row["sex"],
-            "age band": age_band(age),
-            "image of the patient": "first" if row["follow_up"] == "0" else "later",
-            "source file": row["source_form"],
-        },
-        age_years=age,
-        view=row["view"],
-        place=place if boxes is None else partial(places.filled, boxes, (NIH_EDGE, NIH_EDGE)),
-        against=against,
-        boxes=boxes,
-    )
-
-
-def _pneumothorax_place(data: Path, row: Mapping[str, str]) -> Callable[[], Mask] | None:
-    """Give the experts' mask; an image without a pneumothorax has an empty one."""
-    path = data / "nih" / "pneumothorax" / f"{row['id']}.png"
-    if row["pneumothorax_mask"] == "1":
-        return lambda: read_bits(path) > 0
-    return None if row["siim_positive"] == "1" else lambda: np.zeros((NIH_EDGE, NIH_EDGE), np.bool_)
-
-
-def _anatomy(path: Path) -> Mask:
-    """Give right lung, left lung and heart, bool (3, rows, columns)."""
-    stored = read_bits(path)
-    return np.stack([stored & bit > 0 for bit in (1, 2, 4)])
-
-
-def _reference(row: Mapping[str, str]) -> dict[str, float]:
-    """Give cardiothoracic ratio and heart box of a row of ctr; NaN where no reader gave one."""
-    edges = {f"heart_{edge}": float(row[f"heart_{edge}"]) for edge in ("x0", "y0", "x1", "y1")}
-    readers = float(row["ctr_given"]) if row["ctr_given"] else float("nan")
-    return {"ratio": float(row["ctr_from_masks"]), "ratio by readers": readers, **edges}

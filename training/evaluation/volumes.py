@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.atrium import VolumeAnalyser
 from models.bundle import Bundle
 from training.atrium import cases
+from training.collection import Collection
 from training.evaluation import bootstrap, overlap, plots
 from training.evaluation.outcome import Canvas, Outcome, Plot, plain
 from training.evaluation.pictures import Outline, outlines
@@ -30,6 +31,7 @@ class Result:
     """One volume: agreement of the masks, volumes in ml, and both masks for the pictures."""
 
     id: str
+    patient: str
     dice: float
     distance: float
     found_ml: float
@@ -37,15 +39,14 @@ class Result:
     outlines: tuple[Outline, ...]
 
 
-def evaluate(bundle: Bundle, data: Path, split: Split, canvas: Canvas) -> Outcome:
+def evaluate(bundle: Bundle, given: Collection, split: Split, canvas: Canvas) -> Outcome:
     """Measure on the volumes of a split, each as a whole, as serving does."""
     analyser = VolumeAnalyser(bundle)
-    spacing = analyser.spec.source_spacing_mm
     results = []
-    for case in cases.read(data, cases.ids_of([split])):
-        found = analyser.segment(case.image.astype(np.float32), spacing)
-        results.append(measured(case, found, spacing, pictures=canvas.pictures))
-    on, patients = f"atrium, {split} split, source grid", [one.id for one in results]
+    for case in cases.read(given, given.ids(split), analyser.spec):
+        found = analyser.segment(case.image.astype(np.float32), case.spacing_mm)
+        results.append(measured(case, found, pictures=canvas.pictures))
+    on, patients = f"{given.name}, {split} split, source grid", [one.patient for one in results]
     errors = [one.found_ml - one.true_ml for one in results]
     outcome = Outcome()
     outcome.add(
@@ -57,7 +58,7 @@ def evaluate(bundle: Bundle, data: Path, split: Split, canvas: Canvas) -> Outcom
     outcome.plots.extend(_draw(results, canvas.folder))
     outcome.report = {
         "images": len(results),
-        "patients": len(results),
+        "patients": len(set(patients)),
         "undefined": {"empty against empty": sum(math.isnan(one.dice) for one in results)},
         "by_image": [
             {
@@ -73,14 +74,15 @@ def evaluate(bundle: Bundle, data: Path, split: Split, canvas: Canvas) -> Outcom
     return outcome
 
 
-def measured(case: cases.Case, found: Mask, spacing: tuple[float, float, float], *, pictures: bool = False) -> Result:
+def measured(case: cases.Case, found: Mask, *, pictures: bool = False) -> Result:
     """Compare one volume's mask (slices, rows, columns) with the truth."""
-    ml = math.prod(spacing) / 1000
+    ml = math.prod(case.spacing_mm) / 1000
     dice = overlap.dice(found, case.mask)
     return Result(
         id=case.id,
+        patient=case.patient,
         dice=dice,
-        distance=overlap.hausdorff95(found, case.mask, spacing),
+        distance=overlap.hausdorff95(found, case.mask, case.spacing_mm),
         found_ml=float(found.sum()) * ml,
         true_ml=float(case.mask.sum()) * ml,
         outlines=tuple(_slices(case, found, dice, pictures=pictures)),
@@ -93,7 +95,7 @@ def _slices(case: cases.Case, found: Mask, dice: float, *, pictures: bool) -> li
     chosen = there[np.linspace(0, len(there) - 1, SLICES + 2).round().astype(int)[1:-1]] if len(there) else []
     made: list[Outline] = []
     for z in chosen:
-        image = case.image[z].astype(np.float32) / 255 if pictures else None
+        image = case.image[z].astype(np.float32) / max(float(case.image.max()), 1.0) if pictures else None
         made.append(Outline(f"{case.id}: {dice:.3f}, slice {z}", found[z][None], case.mask[z][None], image))
     return made
 

@@ -32,6 +32,7 @@ __all__ = [
     "Record",
     "SourceRefused",
     "Volume",
+    "folder_of",
     "read",
 ]
 
@@ -62,3 +63,13 @@ def read(name: str, folder: Path) -> DataSet:
     if not folder.is_dir():
         raise SourceRefused(f"{folder} is no folder; give the one into which the data set was unpacked")
     return SOURCES[name](folder)
+
+
+def folder_of(name: str, data: Path) -> Path:
+    """Give the folder of the set `name` below the folder of all data sets: the child of its name, or this one itself.
+
+    A folder of DICOM with a csv is taken as it is, whatever its children are called.
+    """
+    own = data / name
+    itself = not own.is_dir() or (name == dicom_folder.NAME and any(data.glob("*.csv")))
+    return data if itself else own

@@ -54,14 +54,12 @@ def _from_table(folder: Path, problems: Problems) -> list[Record]:
         if not path.is_file():
             problems.add(Kind.MISSING, path, "table.csv names this volume")
             continue
-        expected = (int(row["slices"]), int(row["rows"]), int(row["columns"]))
+        expected = (int(row["rows"]), int(row["columns"]), int(row["slices"]))
         try:
-            shape = _npz(path, expected).image.shape
+            _npz(path, expected)
         except Undecodable as error:
             problems.add(Kind.UNREADABLE, path, str(error))
             continue
-        if shape != expected:
-            problems.add(Kind.SIZE, path, f"{shape}, table.csv says {expected} (slices, rows, columns)")
         records.append(_record(row["id"], path, functools.partial(_npz, path, expected), labelled=True))
     return records
 
@@ -73,7 +71,7 @@ def _record(name: str, path: Path, volume: functools.partial[Volume], *, labelle
 
 
 def _npz(path: Path, expected: tuple[int, int, int]) -> Volume:
-    """Read image and label; the slices come first, wherever they are stored."""
+    """Read image and label, stored as (left, back, head); `expected` are the sizes of these axes."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             image, label = stored["image"], stored["label"]
@@ -81,9 +79,9 @@ def _npz(path: Path, expected: tuple[int, int, int]) -> Volume:
     except Exception as error:
         raise Undecodable(f"{path.name} is no .npz of image and label: {type(error).__name__}") from error
     _check(path, image, label)
-    if image.shape[0] != expected[0] and image.shape[-1] == expected[0]:
-        image, label = np.moveaxis(image, -1, 0), np.moveaxis(label, -1, 0)
-    return Volume(np.ascontiguousarray(image), np.ascontiguousarray(label != 0))
+    if image.shape != expected:
+        raise Undecodable(f"{path.name} is {image.shape}, table.csv says {expected} (rows, columns, slices)")
+    return Volume(np.ascontiguousarray(image.transpose()), np.ascontiguousarray(label.transpose() != 0))
 
 
 def _check(path: Path, image: NDArray[Any], label: NDArray[Any]) -> None:

@@ -30,6 +30,8 @@ TERMS = (
 )
 STRUCTURES = ("right lung", "left lung", "heart")
 MASK_NAMES = ("right-lung", "left-lung", "heart")
+# Of DATA.md's table.
+COLUMNS = ("id", "site", "patient", "ctr_from_masks", "ctr_given", "heart_x0", "heart_y0", "heart_x1", "heart_y1")
 RAW_SHAPE = (2048, 2048)
 RAW_MAXIMUM = 4095
 PICTURES = ("*.png", "*.jpg", "*.jpeg", "*.gif", "*.bmp")
@@ -156,7 +158,7 @@ def _column(mask: NDArray[Any]) -> float:
 def _from_table(folder: Path, problems: Problems) -> list[Record]:
     """Read the layout of DATA.md: one PNG of bit fields an image."""
     records = []
-    for row in files.rows(folder / "table.csv", ("id", "site", "patient")):
+    for row in files.rows(folder / "table.csv", COLUMNS):
         path, mask = folder / "images" / f"{row['id']}.jpg", folder / "masks" / f"{row['id']}.png"
         absent = [one for one in (path, mask) if not one.is_file()]
         for one in absent:
@@ -173,9 +175,17 @@ def _from_table(folder: Path, problems: Problems) -> list[Record]:
                     mask=reader,
                     mask_names=MASK_NAMES,
                     site=row["site"] or None,
+                    reference=_measured(row),
                 )
             )
     return records
+
+
+def _measured(row: Mapping[str, str]) -> dict[str, float]:
+    """Give the cardiothoracic ratio of the masks, that of readers, and the edges of the heart."""
+    columns = {"ratio": "ctr_from_masks", "ratio by readers": "ctr_given"}
+    columns |= {one: one for one in ("heart_x0", "heart_y0", "heart_x1", "heart_y1")}
+    return {name: float(row[column] or "nan") for name, column in columns.items()}
 
 
 def _bit_fields(path: Path) -> NDArray[np.uint8]:

@@ -33,8 +33,11 @@ SQUASHED = (
     "images were squashed to 224 x 224; where the table says that this was the original size too (70 % of them), the "
     "true one is unknown: of pairs with the same pixels one says so and the other gives the real size",
     "the true sizes differ by class (width over height in the median 1.21 of normal, 1.49 of bacterial, 1.51 of viral "
-    "images): a network can learn them from the border of a letterbox",
+    "images), which a network can learn from the border of a letterbox; so all are read with one and the same aspect, "
+    "the median of those that are known, and recipes have to vary it (augmentation: stretch)",
 )
+# Row spacing over column spacing of a squashed image whose original was as wide as is usual.
+TYPICAL_ASPECT = 1 / 1.41
 
 # Kaggle: person12_bacteria_46, IM-0115-0001, IM-0523-0001-0002, NORMAL2-IM-0383-0001;
 # Mendeley version 3: BACTERIA-1008087-0001, VIRUS-..., NORMAL-...
@@ -112,7 +115,8 @@ def _record(path: Path, name: str, patient: str, subtype: str, aspect: float = 1
     """Make a record without mask."""
     positive = float(subtype != "normal")
     labels = {"pneumonia": positive, "bacterial": float(subtype == "bacteria"), "viral": float(subtype == "virus")}
-    return Record(name, patient, path, files.picture(path, aspect), labels, view="AP", site="guangzhou")
+    groups = {"subtype": subtype}
+    return Record(name, patient, path, files.picture(path, aspect), labels, view="AP", site="guangzhou", groups=groups)
 
 
 def _from_table(folder: Path, problems: Problems) -> list[Record]:
@@ -130,9 +134,7 @@ def _from_table(folder: Path, problems: Problems) -> list[Record]:
             continue
         if not files.sized(path, None, problems):
             continue
-        # The files are squashed to a square; the original had square pixels.
-        aspect = float(row["original_height"]) / float(row["original_width"])
-        record = _record(path, row["id"], row["patient"], row["subtype"], aspect)
+        record = _record(path, row["id"], row["patient"], row["subtype"], TYPICAL_ASPECT)
         records.append(_with_lungs(record, folder / "lungs" / f"{row['id']}.png", row["lung_mask"] == "1", problems))
     return records
 

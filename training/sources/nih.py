@@ -44,6 +44,23 @@ NOTES = (
     "many patients have several images, and many with pneumothorax already have a chest tube",
 )
 
+# Of DATA.md's table.
+COLUMNS = (
+    "id",
+    "patient",
+    "findings",
+    "view",
+    "age",
+    "sex",
+    "follow_up",
+    "siim_positive",
+    "pneumothorax_mask",
+    "rsna_class",
+    "rsna_boxes_xywh_1024",
+    "nih_boxes_xywh_1024",
+    "source_form",
+)
+
 _NAMES = {"pleural_thickening": "pleural-thickening", "no finding": NO_FINDING, "infiltrate": "infiltration"}
 _ID = re.compile(r"[\w.-]+$")
 
@@ -170,9 +187,8 @@ def _from_table(folder: Path, problems: Problems) -> list[Record]:
 
 def listed_images(folder: Path, problems: Problems) -> list[tuple[dict[str, str], Path, tuple[int, int]]]:
     """Give the rows of DATA.md's nih/table.csv with the file and the size of each image that is there."""
-    needed = ("id", "patient", "findings", "view", "age", "sex", "siim_positive", "pneumothorax_mask", "rsna_class")
     given = []
-    for row in files.rows(folder / "table.csv", (*needed, "rsna_boxes_xywh_1024", "nih_boxes_xywh_1024")):
+    for row in files.rows(folder / "table.csv", COLUMNS):
         if not _ID.match(row["id"]):
             problems.add(Kind.LABEL, row["id"], "no id that can be a file name; left out")
             continue
@@ -220,4 +236,8 @@ def tabled(
         sex=files.sex(row["sex"], row["id"], problems),
         age_years=files.age(row["age"], row["id"], problems),
         site="nih",
+        groups={
+            "image of the patient": "first" if row["follow_up"] == "0" else "later",
+            "source file": row["source_form"],
+        },
     )

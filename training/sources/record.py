@@ -96,6 +96,8 @@ class Record:
     mask : reads uint8 masks (len(mask_names), rows, columns) on the grid of the image, 255 inside.
     mask_names : what the masks are of, in their order.
     volume : reads the whole stack of which `image` shows the middle slice.
+    groups : further columns by which figures are told apart, each with this image's value.
+    reference : values that the owner measured, by name; NaN where there is none.
     """
 
     id: str
@@ -111,6 +113,8 @@ class Record:
     sex: Sex | None = None
     age_years: float | None = None
     site: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    reference: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,12 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+from training import terms
 from training.sources import files, nih
 from training.sources.record import UNKNOWN, DataSet, Kind, LabelledBox, Problems, Record, SourceRefused, finished
 
 NAME = "rsna"
-TERMS = (
-    "academic, non-commercial (annotations); images: no restrictions, cite and link the NIH Clinical Center",
-    "Shih et al. 2019, Augmenting the NIH chest radiograph dataset with expert annotations of possible pneumonia; "
-    "images of Wang et al. 2017, ChestX-ray8",
-)
+TERMS = terms.LICENCE["rsna"]
 LABELS = "stage_2_train_labels.csv"
 CLASSES = "stage_2_detailed_class_info.csv"
 IMAGES = "stage_2_train_images"

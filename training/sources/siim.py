@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 from models import pixels, rle
 from models.geometry import Orientation
 from models.rle import Dialect, MalformedRle
+from training import terms
 from training.sources import files, nih
 from training.sources.record import DataSet, Kind, Problems, Record, SourceRefused, finished
 
 NAME = "siim"
-TERMS = (
-    "academic, non-commercial (annotations); images: no restrictions, cite and link the NIH Clinical Center",
-    "SIIM-ACR Pneumothorax Segmentation challenge 2019; images of Wang et al. 2017, ChestX-ray8",
-)
+TERMS = terms.LICENCE["siim"]
 TABLES = ("train-rle.csv", "stage_2_train.csv")
 IMAGES = "dicom-images-train"
 LABEL = "pneumothorax"
