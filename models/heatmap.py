@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from models import networks
 from models.calibration import sigmoid
+from models.networks.ensemble import Ensemble
 from models.runtime import Runner
 
 Float = NDArray[np.float32]
@@ -40,7 +41,9 @@ def heat_map(runner: Runner, image: Float, label: int = 0) -> Float:
     spec = runner.bundle.manifest.input
     batch = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(runner.device)
     channels = networks.three_channels(batch, scale=spec.scale, offset=spec.offset)
-    return enlarged(grad_cam(runner.network, channels, label), image.shape)
+    together = runner.network.members if isinstance(runner.network, Ensemble) else [runner.network]
+    seen: Float = np.stack([grad_cam(one, channels, label) for one in together]).mean(axis=0)
+    return enlarged(seen / np.float32(max(seen.max(), 1e-6)), image.shape)
 
 
 def grad_cam(network: nn.Module, image: Tensor, label: int = 0) -> Float:

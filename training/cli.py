@@ -67,12 +67,17 @@ def export(
         list[Path] | None,
         typer.Option("--fold", help="Runs of the same recipe by fold: thresholds are chosen on what they held out."),
     ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Ship the networks of the folds together, instead of that of the run.")
+    ] = False,
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Write the bundle of a run, with thresholds, temperature and gate from validation; not yet evaluated."""
     from training import kinds
 
-    for folder in kinds.export(run, data, cache, folds or ()):
+    if ensemble and not folds:
+        raise typer.BadParameter("an ensemble is made of the runs named by --fold")
+    for folder in kinds.export(run, data, cache, folds or (), together=ensemble):
         typer.echo(folder)
 
 

@@ -16,11 +16,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models import bundle
-from models.bundle import CARD, WEIGHTS, Manifest, OperatingPoint, write_manifest
+from models.bundle import CARD, WEIGHTS, DataSource, Manifest, OperatingPoint, write_manifest
 from models.calibration import calibrated
 from models.gate import FeatureStatistics
+from models.networks import ARCHITECTURES
+from models.networks.ensemble import joined
 from models.runtime import GATE, NETWORK, Runner
-from training import cache, collection, gatefit, manifests, masks, predict, triplets
+from training import cache, collection, gatefit, manifests, masks, predict, splits, triplets
 from training.collection import Collection
 from training.config import Recipe
 from training.datasets import TARGETS, lesion_ids
@@ -41,7 +43,9 @@ OTHER_RULES = (
 )
 
 
-def export(run: Path, data: Path, folder: Path, folds: Sequence[Path] = ()) -> tuple[Path, ...]:
+def export(
+    run: Path, data: Path, folder: Path, folds: Sequence[Path] = (), *, together: bool = False
+) -> tuple[Path, ...]:
     """Write the bundles of a run into its folder and give their folders.
 
     Parameters
@@ -50,6 +54,7 @@ def export(run: Path, data: Path, folder: Path, folds: Sequence[Path] = ()) -> t
     data, folder : data sets and decoded arrays.
     folds : runs of the same recipe, one for each fold of `recipe.data.folds`. Classifiers take threshold and
         calibration from what these held out, which are more images than val has; () takes them from val.
+    together : the bundle holds the networks of the folds, which answer by their mean logit, instead of that of `run`.
     """
     recipe, task = predict.load_task(run)
     round_to_fp16(task)
@@ -57,10 +62,20 @@ def export(run: Path, data: Path, folder: Path, folds: Sequence[Path] = ()) -> t
         return (_lungs_heart(run / "bundle", recipe, task, data, folder),)
     if recipe.task == "lesion-segmentation":
         return (_lesions(run / "bundle", recipe, task, data, folder),)
-    judged = _out_of_fold(recipe, folds, data, folder) if folds else _on_validation(recipe, task, data, folder)
+    tensors, learnt_on = network_tensors(task), splits.SPLITS[:1]
+    if folds:
+        tasks = _by_fold(recipe, folds)
+        judged = _out_of_fold(tasks, data, folder)
+        if together:
+            recipe, tensors = _together(recipe, tasks)
+            learnt_on = splits.TUNED_ON
+    else:
+        judged = _on_validation(recipe, task, data, folder)
+    given = collection.read(data, recipe.data)
+    learnt = manifests.learnt_from(given, given.ids(*learnt_on))
     if recipe.task == "findings":
-        return _findings(run, recipe, task, judged, data)
-    return (_paediatric(run / "bundle", recipe, task, judged, data),)
+        return _findings(run, recipe, tensors, judged, learnt)
+    return (_paediatric(run / "bundle", recipe, tensors, judged, learnt),)
 
 
 @dataclass(frozen=True)
@@ -86,27 +101,48 @@ def _on_validation(recipe: Recipe, task: Task, data: Path, folder: Path) -> Judg
     return Judged(logits, given.labels(ids, recipe.labels), "validation")
 
 
-def _out_of_fold(recipe: Recipe, runs: Sequence[Path], data: Path, folder: Path) -> Judged:
-    """Run each network of a fold on what it has not seen.
+def _by_fold(recipe: Recipe, runs: Sequence[Path]) -> list[tuple[Recipe, Task]]:
+    """Load the run of each fold.
 
     Raises
     ------
     ValueError
         The runs are not one of each fold of the recipe.
     """
-    parts: dict[int | None, Judged] = {}
+    found: dict[int | None, tuple[Recipe, Task]] = {}
     for run in runs:
         own, task = predict.load_task(run)
         if own.model_copy(update={"data": recipe.data}) != recipe:
-            raise ValueError(f"{run} is a run of another recipe than that of {recipe.name}")
+            raise ValueError(f"{run} is a run of another recipe than {recipe.name}, or of another version of it")
         round_to_fp16(task)
-        parts[own.data.fold] = _on_validation(own, task, data, folder)
-    if parts.keys() != set(range(recipe.data.folds or 0)):
-        raise ValueError(
-            f"one run of each of the folds 0 to {(recipe.data.folds or 0) - 1} is needed, given: {[*parts]}"
-        )
-    logits, truth = (np.concatenate([getattr(one, name) for one in parts.values()]) for name in ("logits", "truth"))
+        found[own.data.fold] = own, task
+    folds = recipe.data.folds or 0
+    if found.keys() != set(range(folds)):
+        raise ValueError(f"one run of each of the {folds} folds of the recipe is needed, given: folds {[*found]}")
+    return [found[fold] for fold in range(folds)]
+
+
+def _out_of_fold(tasks: Sequence[tuple[Recipe, Task]], data: Path, folder: Path) -> Judged:
+    """Run each network on the fold that it has not seen."""
+    parts = [_on_validation(recipe, task, data, folder) for recipe, task in tasks]
+    logits, truth = (np.concatenate([getattr(one, name) for one in parts]) for name in ("logits", "truth"))
     return Judged(logits, truth, f"training and validation, out of {len(parts)} folds,")
+
+
+def _together(recipe: Recipe, tasks: Sequence[tuple[Recipe, Task]]) -> tuple[Recipe, dict[str, Tensor]]:
+    """Give the recipe and the tensors of the ensemble.
+
+    Raises
+    ------
+    ValueError
+        There is no such ensemble among the architectures.
+    """
+    name = f"{recipe.architecture}-ensemble{len(tasks)}"
+    if name not in ARCHITECTURES:
+        raise ValueError(f"no architecture is named {name}; models/networks has {', '.join(ARCHITECTURES)}")
+    states = [{key: stored(value) for key, value in task.net.state_dict().items()} for _, task in tasks]
+    joint = {NETWORK + key: value for key, value in joined(states).items()}
+    return Recipe.model_validate({**recipe.model_dump(), "architecture": name}), joint
 
 
 def stored(tensor: Tensor) -> Tensor:
@@ -177,18 +213,20 @@ def _lungs_heart(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path
     return write(out, manifest, tensors)
 
 
-def _paediatric(out: Path, recipe: Recipe, task: Task, judged: Judged, data: Path) -> Path:
+def _paediatric(
+    out: Path, recipe: Recipe, tensors: dict[str, Tensor], judged: Judged, learnt: tuple[DataSource, ...]
+) -> Path:
     """Write the children's classifier."""
     logits, truth = judged.of(0)
     calibration = calibrate.by_temperature(logits, truth, split=judged.split)
     points = operating_points("pneumonia", recipe.rule, calibrated(logits, calibration), truth, split=judged.split)
-    given = collection.read(data, recipe.data)
-    return write(out, manifests.paediatric_manifest(recipe, calibration, points, given), network_tensors(task))
+    return write(out, manifests.paediatric_manifest(recipe, calibration, points, learnt), tensors)
 
 
-def _findings(run: Path, recipe: Recipe, task: Task, judged: Judged, data: Path) -> tuple[Path, ...]:
+def _findings(
+    run: Path, recipe: Recipe, tensors: dict[str, Tensor], judged: Judged, learnt: tuple[DataSource, ...]
+) -> tuple[Path, ...]:
     """Cut one bundle for each finding out of a training on many."""
-    given = collection.read(data, recipe.data)
     written: list[Path] = []
     for name, part in recipe.bundles.items():
         column = recipe.labels.index(part.label)
@@ -196,9 +234,9 @@ def _findings(run: Path, recipe: Recipe, task: Task, judged: Judged, data: Path)
         calibration = calibrate.by_temperature(logits, truth, split=judged.split)
         label = manifests.FINDINGS[name][0].name
         points = operating_points(label, part.rule, calibrated(logits, calibration), truth, split=judged.split)
-        manifest = manifests.finding_manifest(recipe, name, calibration, points, given)
-        tensors = only_label(network_tensors(task), column, len(recipe.labels))
-        written.append(write(run / "bundles" / name, manifest, tensors))
+        manifest = manifests.finding_manifest(recipe, name, calibration, points, learnt)
+        own = only_label(tensors, column, len(recipe.labels))
+        written.append(write(run / "bundles" / name, manifest, own))
     return tuple(written)
 
 

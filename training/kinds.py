@@ -100,8 +100,10 @@ def prepare(recipe: Path, data: Path, cache: Path, progress: Shown) -> Iterator[
         yield name, len(source.ids)
 
 
-def export(run: Path, data: Path, cache: Path, folds: Sequence[Path] = ()) -> tuple[Path, ...]:
-    """Write the bundles of a run and give their folders; `folds` are runs of the same recipe by fold.
+def export(
+    run: Path, data: Path, cache: Path, folds: Sequence[Path] = (), *, together: bool = False
+) -> tuple[Path, ...]:
+    """Write the bundles of a run and give their folders; `folds` and `together` as in training/export.py.
 
     Raises
     ------
@@ -129,4 +131,4 @@ def export(run: Path, data: Path, cache: Path, folds: Sequence[Path] = ()) -> tu
         case _:
             from training import export as core
 
-            return core.export(run, data, cache, folds)
+            return core.export(run, data, cache, folds, together=together)

@@ -133,7 +133,7 @@ def lungs_heart_manifest(recipe: Recipe, settings: GateSettings, sources: tuple[
 
 
 def paediatric_manifest(
-    recipe: Recipe, calibration: Calibration, points: Sequence[OperatingPoint], given: Collection
+    recipe: Recipe, calibration: Calibration, points: Sequence[OperatingPoint], learnt: tuple[DataSource, ...]
 ) -> Manifest:
     """Describe the paediatric classification bundle."""
     licence, non_commercial = terms.together(recipe.data.sources)
@@ -146,7 +146,7 @@ def paediatric_manifest(
         labels=(Label(name="pneumonia", code=Coded.of(codes.PNEUMONIA)),),
         operating_points=tuple(points),
         calibration=calibration,
-        training_data=learnt_from(given, given.ids("train")),
+        training_data=learnt,
         licence=licence,
         non_commercial=non_commercial,
         evaluation=(),
@@ -160,7 +160,7 @@ def finding_manifest(
     name: str,
     calibration: Calibration,
     points: Sequence[OperatingPoint],
-    given: Collection,
+    learnt: tuple[DataSource, ...],
 ) -> Manifest:
     """Describe one bundle of the training on many findings."""
     label, what = FINDINGS[name]
@@ -174,7 +174,7 @@ def finding_manifest(
         labels=(label,),
         operating_points=tuple(points),
         calibration=calibration,
-        training_data=learnt_from(given, given.ids("train")),
+        training_data=learnt,
         licence=licence,
         non_commercial=non_commercial,
         evaluation=(),

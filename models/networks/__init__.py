@@ -14,6 +14,7 @@ from models.networks.boxes import BoxRegressor
 from models.networks.classifiers import Baseline, Classifier, LocatingClassifier, SingleChannel
 from models.networks.detectors import Detector
 from models.networks.double import DoubleSegmenter
+from models.networks.ensemble import Ensemble
 from models.networks.nested import NestedSegmenter
 from models.networks.output import Output
 from models.networks.patient import WithPatient, headless
@@ -35,6 +36,7 @@ Architecture = Literal[
     "densenet121",
     "efficientnet_b0",
     "tf_efficientnet_lite0",
+    "mobilenet_v2-ensemble3",
     "mobilenet_v2-patient",
     "densenet121-patient",
     "efficientnet_b0-patient",
@@ -74,6 +76,8 @@ def build(architecture: str, labels: int) -> nn.Module:  # noqa: PLR0912 - one c
             return Classifier(partial(timm.create_model, architecture), labels)
         case "resnet18-1ch":
             return SingleChannel(labels)
+        case "mobilenet_v2-ensemble3":
+            return Ensemble(lambda: build("mobilenet_v2", labels), 3)
         case "mobilenet_v2-patient" | "densenet121-patient" | "efficientnet_b0-patient":
             made = getattr(torchvision.models, architecture.removesuffix("-patient"))()
             return WithPatient(*headless(made), labels)

@@ -11,11 +11,11 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from models import bundle
+from models import bundle, heatmap
 from models.runtime import Runner
 from tests import training_data
 from tests.peers import wait_for
-from training import config, kinds
+from training import config, export, kinds, predict
 from training.cli import app
 
 RECIPES = Path(config.__file__).parent / "recipes"
@@ -77,3 +77,29 @@ def test_a_killed_run_resumes_to_the_same_weights(data: Path, cache: Path, tmp_p
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_networks_of_a_cross_validation_are_shipped_together(data: Path, cache: Path, tmp_path: Path) -> None:
+    recipe, given = RECIPES / "paediatric-pneumonia.yaml", ("--data", data, "--cache", cache)
+    folds = [tmp_path / f"fold-{number}" for number in range(3)]
+    for number, run in enumerate(folds):
+        training("train", recipe, *given, "--out", run, "--smoke", "--fold", number)
+    training("train", recipe, *given, "--out", tmp_path / "run", "--smoke")
+    named = [one for run in folds for one in ("--fold", run)]
+    with pytest.raises(ValueError, match=r"one run of each of the 3 folds .* given: folds \[0, 1\]"):
+        training("export", tmp_path / "run", *given, *named[:4])
+    exported = training("export", tmp_path / "run", *given, *named, "--ensemble").strip()
+    found = bundle.load(Path(exported))
+    assert found.manifest.architecture == "mobilenet_v2-ensemble3"
+    assert "on 36 training and validation, out of 3 folds, images" in found.manifest.operating_points[0].rule
+    assert found.manifest.training_data[0].images == 36
+    image = torch.rand(64, 64).numpy()
+    members = []
+    for run in folds:
+        _, task = predict.load_task(run)
+        export.round_to_fp16(task)
+        with torch.inference_mode():
+            members.append(float(task(torch.from_numpy(image)[None, None]).logits[0, 0]))
+    answer = Runner(found, device="cpu", dtype="float32").run(image)
+    assert float(answer.logits[0]) == pytest.approx(sum(members) / 3, abs=1e-5)
+    assert 0 <= heatmap.heat_map(Runner(found, device="cpu", dtype="float32"), image).max() <= 1
