@@ -15,7 +15,7 @@ from models.bundle import Bundle
 from models.networks.volumes import build_volume
 from models.runtime import NETWORK
 from models.volume import VolumeSpec
-from training import collection, splits
+from training import splits
 from training.atrium import config, export
 from training.atrium.config import VolumeRecipe
 
@@ -75,7 +75,7 @@ def bright_bundle(folder: Path, *, field_mm: tuple[float, float, float] = (60.0,
     folder.mkdir(parents=True)
     save_file({NETWORK + key: value.contiguous() for key, value in state.items()}, folder / bundles.WEIGHTS)
     (folder / bundles.CARD).write_text("card")
-    manifest = export.manifest(made, collection.Collection(NAME, (), {}, {}))
+    manifest = export.manifest(made, ())
     bundles.write_manifest(folder, manifest.model_copy(update={"volume": window}))
     return bundles.load(folder)
 

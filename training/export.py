@@ -59,9 +59,9 @@ def export(
     recipe, task = predict.load_task(run)
     round_to_fp16(task)
     if recipe.task == "segmentation":
-        return (_lungs_heart(run / "bundle", recipe, task, data, folder),)
+        return (_lungs_heart(run, recipe, task, data, folder),)
     if recipe.task == "lesion-segmentation":
-        return (_lesions(run / "bundle", recipe, task, data, folder),)
+        return (_lesions(run, recipe, task, data, folder),)
     tensors, learnt_on = network_tensors(task), splits.SPLITS[:1]
     if folds:
         tasks = _by_fold(recipe, folds)
@@ -72,7 +72,7 @@ def export(
     else:
         judged = _on_validation(recipe, task, data, folder)
     given = collection.read(data, recipe.data)
-    learnt = manifests.learnt_from(given, given.ids(*learnt_on))
+    learnt = manifests.learnt_from(given, given.ids(*learnt_on), run)
     if recipe.task == "findings":
         return _findings(run, recipe, tensors, judged, learnt)
     return (_paediatric(run / "bundle", recipe, tensors, judged, learnt),)
@@ -202,14 +202,15 @@ def only_label(tensors: dict[str, Tensor], index: int, labels: int) -> dict[str,
     return rows
 
 
-def _lungs_heart(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
+def _lungs_heart(run: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
     """Write the segmenter with its gate."""
+    out = run / "bundle"
     fitted = gatefit.fit(task, recipe, data, folder)
     tensors = network_tensors(task)
     tensors |= {GATE + key: value for key, value in gate_tensors(fitted.statistics).items()}
     (out / "evaluation").mkdir(parents=True, exist_ok=True)
     gatefit.write_rates(fitted, out / "evaluation" / "gate.json")
-    manifest = manifests.lungs_heart_manifest(recipe, fitted.settings, manifests.lungs_heart_sources(recipe, data))
+    manifest = manifests.lungs_heart_manifest(recipe, fitted.settings, manifests.lungs_heart_sources(recipe, data, run))
     return write(out, manifest, tensors)
 
 
@@ -240,7 +241,7 @@ def _findings(
     return tuple(written)
 
 
-def _lesions(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
+def _lesions(run: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
     """Write a network that outlines a disease, with its triplet chosen behind the classifier that gates it."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
@@ -255,8 +256,9 @@ def _lesions(out: Path, recipe: Recipe, task: Task, data: Path, folder: Path) ->
     probability, _ = predict.segment(task, source.images, rows)
     allowed = None if recipe.lesions.gated_by is None else _gate_opens(recipe.lesions.gated_by, given, ids, folder)
     choice = triplets.choose(probability[:, 0], truth, prevalence=recipe.lesions.prevalence, allowed=allowed)
-    manifest = manifests.lesion_manifest(recipe, choice.triplet, given)
-    return write(out, manifest, network_tensors(task))
+    learnt = manifests.learnt_from(given, lesion_ids(given, "train", name), run)
+    manifest = manifests.lesion_manifest(recipe, choice.triplet, learnt)
+    return write(run / "bundle", manifest, network_tensors(task))
 
 
 def _gate_opens(name: str, given: Collection, ids: tuple[str, ...], folder: Path) -> np.ndarray:

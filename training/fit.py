@@ -8,7 +8,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from training import config, initial, loop
+from training import config, initial, loop, origin
 from training.config import Recipe
 from training.datasets import classification_loaders, finding_loaders, lesion_loaders, segmentation_loaders
 from training.freezing import TwoPhases
@@ -63,6 +63,7 @@ def train(
     config.write(recipe, out / "recipe.yaml")
     lightning.seed_everything(recipe.seed)
     task = task_of(recipe)
+    origin.note(out, (weights, None if earlier is None else str(earlier)))
     if weights is not None:
         initial.fill(task.net, weights)
     if earlier is not None:

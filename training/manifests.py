@@ -18,10 +18,9 @@ from models.bundle import (
     Triplet,
 )
 from models.intended_use import FRONTAL_VIEWS
-from training import collection, gatefit, terms
+from training import collection, gatefit, origin, terms
 from training.collection import Collection
 from training.config import Recipe
-from training.datasets import lesion_ids
 
 LUNGS_HEART_USE = IntendedUse(
     statement=(
@@ -85,7 +84,7 @@ LESION_LABELS = {
 }
 
 
-def lungs_heart_sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
+def lungs_heart_sources(recipe: Recipe, data: Path, run: Path) -> tuple[DataSource, ...]:
     """Count what the segmentation training and the gate really use of each set."""
     seen = gatefit.looked_at(recipe, data)
     children, others = seen["kermany"], seen["nih"]
@@ -98,7 +97,7 @@ def lungs_heart_sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
         terms.source("kermany-lungs", *children.counted(outlined)),
         terms.source("nih", *others.counted(gatefit.fitted_ids(others))),
         terms.source("atrium", *volumes.counted(volumes.ids("train"))),
-        terms.source("imagenet", 0, 0),
+        *origin.noted(run),
     )
 
 
@@ -184,7 +183,7 @@ def finding_manifest(
     )
 
 
-def lesion_manifest(recipe: Recipe, triplet: Triplet, given: Collection) -> Manifest:
+def lesion_manifest(recipe: Recipe, triplet: Triplet, learnt: tuple[DataSource, ...]) -> Manifest:
     """Describe a bundle that outlines a disease."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
@@ -201,7 +200,7 @@ def lesion_manifest(recipe: Recipe, triplet: Triplet, given: Collection) -> Mani
             OperatingPoint(label=one, threshold=triplet.bottom_threshold, rule=rule) for one in recipe.labels
         ),
         calibration=Calibration(temperature=1.0, method="none"),
-        training_data=learnt_from(given, lesion_ids(given, "train", recipe.labels[0])),
+        training_data=learnt,
         licence=licence,
         non_commercial=non_commercial,
         evaluation=(),
@@ -212,6 +211,6 @@ def lesion_manifest(recipe: Recipe, triplet: Triplet, given: Collection) -> Mani
     )
 
 
-def learnt_from(given: Collection, ids: Sequence[str]) -> tuple[DataSource, ...]:
-    """Count the training images that each data set told something of; then where the initial weights come from."""
-    return (*given.counts(ids), terms.source("imagenet", 0, 0))
+def learnt_from(given: Collection, ids: Sequence[str], run: Path) -> tuple[DataSource, ...]:
+    """Count the training images that each data set told something of; then where the run's weights began."""
+    return (*given.counts(ids), *origin.noted(run))

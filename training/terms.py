@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from models.bundle import DataSource
-from training import splits
 
 LICENCE = {
     "wingspan": (
@@ -32,7 +31,6 @@ LICENCE = {
     ),
     "atrium": ("research", "2018 Atrial Segmentation Challenge, Xiong et al. 2020"),
     "dicom": ("as the hospital decides; not for distribution", "own collection"),
-    "imagenet": ("Apache-2.0 (Coral)", "MobileNetV2 weights pre-trained on ImageNet-1k, dequantised from 8 bits"),
 }
 NIH_TOGETHER = (
     "academic and non-commercial use only (annotations of SIIM-ACR and RSNA on images of the NIH Clinical Center); see "
@@ -48,7 +46,6 @@ NAMES = {
     "rsna": "RSNA radiologists' classes and boxes on NIH images",
     "atrium": "left-atrium MR volumes (pictures to be refused)",
     "dicom": "own collection of DICOM images",
-    "imagenet": "ImageNet-1k (initial weights of the encoder)",
 }
 
 
@@ -70,14 +67,3 @@ def together(names: Collection[str]) -> tuple[str, bool]:
     if set(names) == {"kermany"}:
         return "CC BY 4.0, with the attribution given under training_data", False
     return "as the owners of the data decide; see training_data for each set", True
-
-
-def trained_on(name: str, *, prefix: str = "") -> tuple[int, int]:
-    """Count images and patients of the training split of a set, of the ids with a prefix."""
-    return counted(name, [one for one in splits.read(name, "train") if one.startswith(prefix)])
-
-
-def counted(name: str, ids: Collection[str]) -> tuple[int, int]:
-    """Count images and patients of some ids of a set."""
-    patients = splits.patients(name)
-    return len(ids), len({patients[one] for one in ids})

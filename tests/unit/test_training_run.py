@@ -127,7 +127,7 @@ def test_an_exported_bundle_answers_as_the_network_does(tmp_path: Path) -> None:
     tensors |= {GATE + key: value for key, value in export.gate_tensors(statistics).items()}
     save_file(tensors, tmp_path / bundles.WEIGHTS)
     (tmp_path / bundles.CARD).write_text("card")
-    bundles.write_manifest(tmp_path, manifests.lungs_heart_manifest(recipe, limits, (terms.source("imagenet", 0, 0),)))
+    bundles.write_manifest(tmp_path, manifests.lungs_heart_manifest(recipe, limits, (terms.source("jsrt", 1, 1),)))
     runner = Runner(bundles.load(tmp_path), device="cpu", dtype="float32")
     image = np.random.default_rng(1).random((SIZE, SIZE)).astype(np.float32)
     logits, pooled, _ = runner.run(image)

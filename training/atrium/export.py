@@ -9,7 +9,7 @@ import torch
 from models.atrium import LEFT_ATRIUM
 from models.bundle import Calibration, Coded, DataSource, IntendedUse, Label, Manifest, OperatingPoint
 from models.runtime import NETWORK
-from training import collection, terms
+from training import collection, origin
 from training import export as exporting
 from training.atrium import config
 from training.atrium.config import VolumeRecipe
@@ -53,11 +53,12 @@ def export(run: Path, data: Path) -> Path:
     done = int(torch.load(run / CHECKPOINTS / f"{LAST}.ckpt", map_location="cpu", weights_only=True)["epoch"]) + 1
     if done < recipe.optimisation.epochs:
         raise ValueError(f"the run has {done} of {recipe.optimisation.epochs} epochs: resume it first")
+    learnt = _sources(recipe, collection.read(data, recipe.data), run)
     tensors = {NETWORK + key: exporting.stored(value) for key, value in task.net.state_dict().items()}
-    return exporting.write(run / "bundle", manifest(recipe, collection.read(data, recipe.data)), tensors)
+    return exporting.write(run / "bundle", manifest(recipe, learnt), tensors)
 
 
-def manifest(recipe: VolumeRecipe, given: Collection) -> Manifest:
+def manifest(recipe: VolumeRecipe, learnt: tuple[DataSource, ...]) -> Manifest:
     """Describe the bundle."""
     rule = "0.5, the middle of the sigmoid: the network was trained on covered parts of voxels; not tuned"
     return Manifest(
@@ -70,7 +71,7 @@ def manifest(recipe: VolumeRecipe, given: Collection) -> Manifest:
         labels=LABELS,
         operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in LABELS),
         calibration=Calibration(temperature=1.0, method="none"),
-        training_data=_sources(recipe, given),
+        training_data=learnt,
         licence="research only (2018 Atrial Segmentation Challenge)",
         non_commercial=True,
         evaluation=(),
@@ -79,7 +80,7 @@ def manifest(recipe: VolumeRecipe, given: Collection) -> Manifest:
     )
 
 
-def _sources(recipe: VolumeRecipe, given: Collection) -> tuple[DataSource, ...]:
+def _sources(recipe: VolumeRecipe, given: Collection, run: Path) -> tuple[DataSource, ...]:
     """Count the volumes that were trained on."""
     own = tuple(one.model_copy(update={"name": SET}) for one in given.counts(given.ids(*recipe.trained_on)))
-    return (*own, terms.source("imagenet", 0, 0)) if recipe.volume.context else own
+    return (*own, *origin.noted(run))

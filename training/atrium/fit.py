@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from models.networks.volumes import build_volume
 from models.volume import Float, answered
-from training import collection, initial, loop, schedules
+from training import collection, initial, loop, origin, schedules
 from training.atrium import cases, config, patches
 from training.atrium.cases import Prepared
 from training.atrium.config import VolumeRecipe
@@ -92,6 +92,7 @@ def train(recipe: VolumeRecipe, data: Path, out: Path, *, weights: str = initial
     volumes = _prepared(given, recipe, recipe.trained_on)
     scored = [] if "val" in recipe.trained_on else _prepared(given, recipe, ("val",))
     task = VolumeTask(recipe, scored)
+    origin.note(out, (weights,))
     initial.fill(task.net, weights)
     return loop.fit(
         task,

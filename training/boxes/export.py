@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from models import codes
-from models.bundle import Calibration, Coded, IntendedUse, Label, Manifest
+from models.bundle import Calibration, Coded, DataSource, IntendedUse, Label, Manifest
 from models.intended_use import FRONTAL_VIEWS
-from training import collection, manifests, terms
+from training import collection, manifests, origin
 from training.boxes import config, module
 from training.boxes.config import BoxRecipe
 from training.boxes.fit import BoxTask
-from training.collection import Collection
 from training.export import write
 
 USE = IntendedUse(
@@ -30,11 +29,13 @@ def export(run: Path, data: Path) -> Path:
     """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder."""
     recipe = config.read(run / "recipe.yaml")
     task = BoxTask(recipe)
+    given = collection.read(data, recipe.data)
+    learnt = (*manifests.by_site(given, given.ids("train")), *origin.noted(run))
     module.fill(task, run)
-    return write(run / "bundle", manifest(recipe, collection.read(data, recipe.data)), module.tensors(task))
+    return write(run / "bundle", manifest(recipe, learnt), module.tensors(task))
 
 
-def manifest(recipe: BoxRecipe, given: Collection) -> Manifest:
+def manifest(recipe: BoxRecipe, learnt: tuple[DataSource, ...]) -> Manifest:
     """Describe the bundle."""
     return Manifest(
         name=recipe.name,
@@ -45,7 +46,7 @@ def manifest(recipe: BoxRecipe, given: Collection) -> Manifest:
         labels=(Label(name="heart", code=Coded.of(codes.HEART), colour_rgb=(235, 95, 85)),),
         operating_points=(),
         calibration=Calibration(temperature=1.0, method="none"),
-        training_data=(*manifests.by_site(given, given.ids("train")), terms.source("imagenet", 0, 0)),
+        training_data=learnt,
         licence="research and education only (JSRT); see training_data for each set",
         non_commercial=True,
         evaluation=(),

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision.ops import box_iou
 
 from models import networks
-from training import collection, initial, loop
+from training import collection, initial, loop, origin
 from training.boxes import config, images, module
 from training.boxes.augment import BoxAugment
 from training.boxes.config import BoxRecipe
@@ -70,6 +70,7 @@ def train(
     config.write(recipe, out / "recipe.yaml")
     lightning.seed_everything(recipe.seed)
     task = BoxTask(recipe)
+    origin.note(out, (weights,))
     if weights is not None:
         initial.fill(task.net, weights)
     batch = recipe.optimisation.batch_size

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from models import codes
-from models.bundle import Calibration, Coded, Label, Manifest, OperatingPoint
+from models.bundle import Calibration, Coded, DataSource, Label, Manifest, OperatingPoint
 from training import collection, manifests, terms
 from training.boxes import images, module
 from training.boxes.images import BoxedImage
@@ -30,13 +30,14 @@ def export(run: Path, data: Path) -> Path:
     module.fill(task, run)
     given = collection.read(data, recipe.data)
     seen = detect(task, images.labelled(given, "val", recipe.input, recipe.labels[0]), given)
+    learnt = manifests.learnt_from(given, images.boxed_ids(given, "train", recipe.labels[0]), run)
     threshold, score = best_threshold(seen)
     rule = (
         f"best score of the RSNA challenge (TP / (TP + FP + FN) over overlaps of 0.4 to 0.75) on {len(seen)} "
         f"validation images ({sum(len(one.truth) > 0 for one in seen)} with boxes): {score:.3f}"
     )
     point = OperatingPoint(label=recipe.labels[0], threshold=threshold, rule=rule)
-    return write(run / "bundle", manifest(recipe, point, given), module.tensors(task))
+    return write(run / "bundle", manifest(recipe, point, learnt), module.tensors(task))
 
 
 def detect(task: DetectionTask, shown: Sequence[BoxedImage], given: Collection) -> list[Detections]:
@@ -50,7 +51,7 @@ def detect(task: DetectionTask, shown: Sequence[BoxedImage], given: Collection) 
     return seen
 
 
-def manifest(recipe: DetectionRecipe, point: OperatingPoint, given: Collection) -> Manifest:
+def manifest(recipe: DetectionRecipe, point: OperatingPoint, learnt: tuple[DataSource, ...]) -> Manifest:
     """Describe the bundle."""
     licence, non_commercial = terms.together(recipe.data.sources)
     return Manifest(
@@ -62,7 +63,7 @@ def manifest(recipe: DetectionRecipe, point: OperatingPoint, given: Collection) 
         labels=(Label(name="lung-opacity", code=Coded.of(codes.LUNG_OPACITY), colour_rgb=(235, 140, 60)),),
         operating_points=(point,),
         calibration=Calibration(temperature=1.0, method="none: scores of the detector are no probabilities"),
-        training_data=manifests.learnt_from(given, images.boxed_ids(given, "train", recipe.labels[0])),
+        training_data=learnt,
         licence=licence,
         non_commercial=non_commercial,
         evaluation=(),

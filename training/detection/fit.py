@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from models import networks
 from models.networks.detectors import Detector
-from training import collection, initial, loop
+from training import collection, initial, loop, origin
 from training.boxes import images, module
 from training.boxes.augment import BoxAugment
 from training.boxes.images import BoxDataset, BoxedImage, BoxItem
@@ -101,6 +101,7 @@ def train(
     config.write(recipe, out / "recipe.yaml")
     lightning.seed_everything(recipe.seed)
     task = DetectionTask(recipe)
+    origin.note(out, (weights,))
     if weights is not None:
         initial.fill(task.net, weights)
     given = collection.read(data, recipe.data)
