@@ -32,6 +32,7 @@ from models.findings import (
 )
 from models.heatmap import heat_map
 from models.inputs import InputSpec, ModelInput, prepare
+from models.patient import Patient
 from models.pixels import Radiograph
 from models.runtime import Dtype, Runner
 
@@ -45,12 +46,12 @@ class _Image:
     radiograph: Radiograph
     anatomy: Anatomy
     inputs: dict[InputSpec, ModelInput]
-    age_years: float | None
+    patient: Patient
     view: str | None
 
     def refusal(self, bundle: Bundle) -> NotComputed | None:
         """Give why a bundle is not intended for the image."""
-        return intended_use.refusal(bundle, age_years=self.age_years, view=self.view)
+        return intended_use.refusal(bundle, age_years=self.patient.age_years, view=self.view)
 
     def given(self, bundle: Bundle) -> ModelInput:
         """Give the input of a bundle, made once for all that take the same."""
@@ -147,6 +148,7 @@ class ChestAnalyser:
         sop_instance_uid: str,
         age_years: float | None,
         view: str | None,
+        sex: str | None = None,
         heat_maps: bool = False,
     ) -> ImageFindings:
         """Analyse one image.
@@ -156,6 +158,7 @@ class ChestAnalyser:
         sop_instance_uid : of the source image, carried into the result.
         age_years : at the time of the study; None is unknown.
         view : View Position (0018,5101); None is unknown.
+        sex : Patient's Sex (0010,0040), for bundles that take it; None is unknown.
         heat_maps : also give a heat map of every finding that is present.
 
         Returns
@@ -170,7 +173,8 @@ class ChestAnalyser:
         if not verdict.passed:
             return ImageFindings(sop_instance_uid, verdict, pixel_notes=radiograph.notes)
         shape = self.anatomy_of(segmentation, radiograph)
-        image = _Image(radiograph, shape, {self._segmenter.bundle.manifest.input: segmentation.given}, age_years, view)
+        inputs = {self._segmenter.bundle.manifest.input: segmentation.given}
+        image = _Image(radiograph, shape, inputs, Patient(age_years, sex), view)
         found = ImageFindings(sop_instance_uid, verdict, pixel_notes=radiograph.notes)
         return self._outline(image, self._measure(image, self._classify(image, found, heat_maps=heat_maps)))
 
@@ -182,7 +186,7 @@ class ChestAnalyser:
                 found = replace(found, not_computed=(*found.not_computed, refusal))
                 continue
             given = image.given(runner.bundle)
-            answers = _findings(runner, given)
+            answers = _findings(runner, given, image.patient)
             maps = tuple(_heat_map(runner, image, n) for n, one in enumerate(answers) if heat_maps and one.present)
             found = replace(found, findings=found.findings + answers, heat_maps=found.heat_maps + maps)
         return found
@@ -194,7 +198,7 @@ class ChestAnalyser:
         if refusal is not None:
             return replace(found, not_computed=(refusal, *found.not_computed))
         notes = found.pixel_notes
-        if image.age_years is None:
+        if image.patient.age_years is None:
             notes += (f"age unknown: {intended_use.age_range(bundle.manifest.intended_use)} assumed",)
         return replace(
             found,
@@ -298,10 +302,10 @@ def _check_thresholds(bundle: Bundle) -> None:
         raise BundleRefused(f"bundle {manifest.name} names no classifier that must find the disease first")
 
 
-def _findings(runner: Runner, given: ModelInput) -> tuple[Finding, ...]:
+def _findings(runner: Runner, given: ModelInput, patient: Patient) -> tuple[Finding, ...]:
     """Run one classifier."""
     manifest = runner.bundle.manifest
-    probabilities = calibrated(runner.run(given.image).logits, manifest.calibration)
+    probabilities = calibrated(runner.run(given.image, patient).logits, manifest.calibration)
     found: list[Finding] = []
     for label, probability in zip(manifest.labels, probabilities, strict=True):
         point = manifest.operating_point(label.name)
@@ -321,7 +325,7 @@ def _findings(runner: Runner, given: ModelInput) -> tuple[Finding, ...]:
 def _heat_map(runner: Runner, image: _Image, number: int) -> HeatMap:
     """Give the heat map of one label on the source grid."""
     given, bundle = image.given(runner.bundle), runner.bundle
-    values = given.to_canonical(heat_map(runner, given.image, number))
+    values = given.to_canonical(heat_map(runner, given.image, number, image.patient))
     return HeatMap(bundle.manifest.labels[number].name, bundle.identity, image.radiograph.to_source(values))
 
 

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from models import networks
 from models.calibration import sigmoid
 from models.networks.ensemble import Ensemble
+from models.patient import UNKNOWN, Patient
 from models.runtime import Runner
 
 Float = NDArray[np.float32]
 
 
-def heat_map(runner: Runner, image: Float, label: int = 0) -> Float:
+def heat_map(runner: Runner, image: Float, label: int = 0, patient: Patient = UNKNOWN) -> Float:
     """Give the heat map of one label on the model grid.
 
     Parameters
@@ -29,24 +30,25 @@ def heat_map(runner: Runner, image: Float, label: int = 0) -> Float:
     runner : of a classifier.
     image : (size, size) in [0, 1], as the runner takes it.
     label : position among the bundle's labels.
+    patient : age and sex, for networks that take them.
 
     Returns
     -------
     (size, size) in [0, 1]. Of a network with maps of its own: the probability by place. Of any other: Grad-CAM, with
     its largest value at 1, or all 0 where nothing spoke for the label.
     """
-    maps = runner.run(image).maps
+    maps = runner.run(image, patient).maps
     if maps is not None:
         return enlarged(sigmoid(maps[label]).astype(np.float32), image.shape)
     spec = runner.bundle.manifest.input
     batch = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(runner.device)
     channels = networks.three_channels(batch, scale=spec.scale, offset=spec.offset)
     together = runner.network.members if isinstance(runner.network, Ensemble) else [runner.network]
-    seen: Float = np.stack([grad_cam(one, channels, label) for one in together]).mean(axis=0)
+    seen: Float = np.stack([grad_cam(one, channels, label, runner.told(patient)) for one in together]).mean(axis=0)
     return enlarged(seen / np.float32(max(seen.max(), 1e-6)), image.shape)
 
 
-def grad_cam(network: nn.Module, image: Tensor, label: int = 0) -> Float:
+def grad_cam(network: nn.Module, image: Tensor, label: int = 0, others: tuple[Tensor, ...] = ()) -> Float:
     """Give the Grad-CAM of one logit on the grid of the network's last convolutional stage.
 
     Each channel of that stage is weighted with the mean gradient of the logit; what speaks against the label is cut.
@@ -55,6 +57,7 @@ def grad_cam(network: nn.Module, image: Tensor, label: int = 0) -> Float:
     ----------
     network : in evaluation mode; its output is an `Output`, or a tensor, of logits (batch, labels).
     image : one image (1, channels, rows, columns).
+    others : what the network takes besides.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def grad_cam(network: nn.Module, image: Tensor, label: int = 0) -> Float:
     handle = last_stage(network, image).register_forward_hook(start_here)
     try:
         with torch.enable_grad():
-            logit = _logits(network(image))[0, label]
+            logit = _logits(network(image, *others))[0, label]
             (gradient,) = torch.autograd.grad(logit, kept[0])
     finally:
         handle.remove()

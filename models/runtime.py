@@ -18,6 +18,8 @@ from models import networks
 from models.bundle import WEIGHTS, Bundle
 from models.errors import BundleRefused
 from models.gate import FeatureStatistics
+from models.networks.patient import WithPatient
+from models.patient import UNKNOWN, Patient
 
 Dtype = Literal["float32", "bfloat16"]
 NETWORK = "network."
@@ -58,14 +60,20 @@ class Runner:
         self.network = _filled(bundle, weights).to(self.device).to(memory_format=torch.channels_last)
         self.statistics = statistics_of(weights.gate) if weights.gate else None
 
-    def run(self, image: NDArray[np.float32]) -> Answer:
-        """Run one image (size, size) in [0, 1]."""
+    def run(self, image: NDArray[np.float32], patient: Patient = UNKNOWN) -> Answer:
+        """Run one image (size, size) in [0, 1]; a network that takes age and sex is told what is known of them."""
         spec = self.bundle.manifest.input
         batch = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(self.device)
         with torch.inference_mode(), self._precision():
-            out = self.network(networks.three_channels(batch, scale=spec.scale, offset=spec.offset))
+            given = networks.three_channels(batch, scale=spec.scale, offset=spec.offset)
+            out = self.network(given, *self.told(patient))
         features, maps = (None if part is None else _numpy(part) for part in (out.features, out.maps))
         return Answer(_numpy(out.logits), features, maps)
+
+    def told(self, patient: Patient) -> tuple[Tensor, ...]:
+        """Give what the network takes of a patient, besides the image."""
+        takes = isinstance(self.network, WithPatient)
+        return (torch.tensor([patient.numbers()], device=self.device),) if takes else ()
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         """Give bf16 autocast on request."""

@@ -57,6 +57,7 @@ class Tag:
     SERIES_DESCRIPTION = 0x0008103E
     ANATOMIC_REGION_SEQUENCE = 0x00082218
     PATIENT_BIRTH_DATE = 0x00100030
+    PATIENT_SEX = 0x00100040
     PATIENT_AGE = 0x00101010
     SPECIES_DESCRIPTION = 0x00102201
     SPECIES_CODE_SEQUENCE = 0x00102202
@@ -127,6 +128,8 @@ class Header:
     photometric_interpretation: str | None
     age_years: float | None
     """Patient's age at the study, from Patient's Age, else from birth date and study date."""
+    sex: str | None
+    """Patient's Sex."""
     is_human: bool | None
     """False: a species other than human, or an attribute of animals, is given. None: no species is given."""
     protocol: tuple[str, ...]
@@ -231,6 +234,7 @@ class _Reading:
             bits_stored=self._number(Tag.BITS_STORED),
             photometric_interpretation=self._text(Tag.PHOTOMETRIC_INTERPRETATION),
             age_years=self._age_years(),
+            sex=self._text(Tag.PATIENT_SEX),
             is_human=self._is_human(),
             protocol=tuple(code.meaning for code in self._codes(Tag.PERFORMED_PROTOCOL_CODE_SEQUENCE) if code.meaning),
             study_description=self._text(Tag.STUDY_DESCRIPTION),

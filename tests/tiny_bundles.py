@@ -39,6 +39,7 @@ ADULTS = IntendedUse(
 LAST = {
     "baseline-cnn": "classify",
     "locating-mobilenet_v2": "classify",
+    "mobilenet_v2-patient": "classify",
     "unet-mobilenet_v2": "unet.segmentation_head.0",
 }
 

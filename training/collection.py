@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import DataSource
+from models.patient import Patient
 from training import sources, splits, terms
 from training.config import Data
 from training.sources import DataSet, Record
@@ -23,7 +24,6 @@ from training.splits import Split
 
 _LOG = logging.getLogger(__name__)
 Float = NDArray[np.float32]
-SEXES: Mapping[str | None, float] = {"F": -1.0, "M": 1.0}
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,13 @@ class Collection:
         rows = [[self.value(one, name) for name in names] for one in ids]
         return np.array(rows, np.float32).reshape(-1, len(names))
 
+    def someone(self, one: str) -> Patient:
+        """Give what a network may be told of an image's patient."""
+        return Patient(self.records[one].age_years, self.records[one].sex)
+
     def people(self, ids: Sequence[str]) -> Float:
         """Give age in years and sex (-1 female, 1 male) of each image's patient (ids, 2); NaN is unknown."""
-        found = [self.records[one] for one in ids]
-        rows = [
-            (np.nan if one.age_years is None else one.age_years, SEXES.get(one.sex, sources.UNKNOWN)) for one in found
-        ]
+        rows = [self.someone(one).numbers() for one in ids]
         return np.array(rows, np.float32).reshape(-1, 2)
 
     def of_set(self, name: str) -> Mapping[str, Record]:

@@ -33,10 +33,11 @@ class MaskItem(TypedDict):
 
 
 class LabelItem(TypedDict):
-    """An image (1, size, size) in [0, 1] with its labels (labels,); NaN is unknown."""
+    """An image (1, size, size) in [0, 1] with its labels (labels,), NaN unknown, and `patient` as below."""
 
     image: Tensor
     labels: Tensor
+    patient: Tensor
 
 
 class FindingItem(TypedDict):
@@ -128,8 +129,10 @@ class NegativeDataset(Dataset[MaskItem]):
 class LabelDataset(Dataset[LabelItem]):
     """Images of a cache with labels."""
 
-    def __init__(self, source: Cache, rows: list[int], labels: Tensor, augment: Augment | None) -> None:
-        self.source, self.rows, self.labels, self.augment = source, rows, labels, augment
+    def __init__(
+        self, source: Cache, rows: list[int], labels: Tensor, patients: Tensor, augment: Augment | None
+    ) -> None:
+        self.source, self.rows, self.labels, self.patients, self.augment = source, rows, labels, patients, augment
 
     def __len__(self) -> int:
         """Give the number of images."""
@@ -140,7 +143,7 @@ class LabelDataset(Dataset[LabelItem]):
         image = as_image(self.source.images[self.rows[index]])
         if self.augment is not None:
             image, _ = self.augment(image)
-        return {"image": image, "labels": self.labels[index]}
+        return {"image": image, "labels": self.labels[index], "patient": self.patients[index]}
 
 
 # The masks that are kept beside the images of each task.
@@ -212,7 +215,8 @@ def classification_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Da
         ids = labelled_ids(given, split, recipe.labels)
         training = split == "train"
         augment = Augment(recipe.augmentation) if training else None
-        items = LabelDataset(source, source.rows(ids), torch.from_numpy(given.labels(ids, recipe.labels)), augment)
+        labels, patients = (torch.from_numpy(one) for one in (given.labels(ids, recipe.labels), given.people(ids)))
+        items = LabelDataset(source, source.rows(ids), labels, patients, augment)
         order = SeededOrder(len(items), seed=recipe.seed) if training else None
         loaders.append(_loader(items, recipe.optimisation.batch_size, order))
     return loaders[0], loaders[1]

@@ -97,7 +97,7 @@ def _on_validation(recipe: Recipe, task: Task, data: Path, folder: Path) -> Judg
     given = collection.read(data, recipe.data)
     source = cache.build(given, recipe.input, folder, targets=TARGETS[recipe.task])
     ids = given.ids("val")
-    logits = predict.classify(task, source.images, source.rows(ids))
+    logits = predict.classify(task, source.images, source.rows(ids), given.people(ids))
     return Judged(logits, given.labels(ids, recipe.labels), "validation")
 
 
@@ -269,6 +269,9 @@ def _gate_opens(name: str, given: Collection, ids: tuple[str, ...], folder: Path
     gate = found[-1]
     source = cache.build(given, gate.manifest.input, folder, targets=masks.lesions)
     runner = Runner(gate, device="cpu", dtype="float32")
-    logits = [runner.run(source.images[row] / np.float32(255)).logits[0] for row in source.rows(ids)]
+    logits = [
+        runner.run(source.images[row] / np.float32(255), given.someone(one)).logits[0]
+        for one, row in zip(ids, source.rows(ids), strict=True)
+    ]
     threshold = gate.manifest.operating_point(gate.manifest.labels[0].name).threshold
     return np.asarray(calibrated(np.array(logits), gate.manifest.calibration) >= threshold)

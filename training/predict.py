@@ -37,9 +37,11 @@ def segment(task: Task, images: NDArray[np.uint8], rows: list[int], batch: int =
     return np.concatenate(probabilities), np.concatenate(features)
 
 
-def classify(task: Task, images: NDArray[np.uint8], rows: list[int], batch: int = 32) -> Float:
-    """Give logits (images, labels)."""
-    return np.concatenate([task(part).logits.float().numpy() for part in _batches(images, rows, batch)])
+def classify(task: Task, images: NDArray[np.uint8], rows: list[int], people: Float, batch: int = 32) -> Float:
+    """Give logits (images, labels); `people` are age and sex of each row's patient (rows, 2), see models/patient.py."""
+    told = torch.split(torch.from_numpy(people), batch)
+    parts = zip(_batches(images, rows, batch), told, strict=True)
+    return np.concatenate([task(part, known).logits.float().numpy() for part, known in parts])
 
 
 def _batches(images: NDArray[np.uint8], rows: list[int], batch: int) -> Iterator[torch.Tensor]:

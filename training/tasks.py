@@ -82,7 +82,7 @@ class ClassificationTask(Task):
     def training_step(self, batch: LabelItem, index: int) -> Tensor:
         """Give the loss of one batch."""
         loss = label_loss(
-            self(batch["image"]).logits,
+            self(batch["image"], batch["patient"]).logits,
             batch["labels"],
             positive_weight=self.positive_weight,
             gamma=self.recipe.label_loss.focal_gamma,
@@ -92,7 +92,7 @@ class ClassificationTask(Task):
 
     def validation_step(self, batch: LabelItem, index: int) -> None:
         """Collect logits."""
-        self.seen.append((self(batch["image"]).logits.float(), batch["labels"]))
+        self.seen.append((self(batch["image"], batch["patient"]).logits.float(), batch["labels"]))
 
     def on_validation_epoch_end(self) -> None:
         """Record cross-entropy and the mean AUC of the labels that have both classes."""
@@ -143,7 +143,7 @@ class FindingsTask(Task):
 
     def validation_step(self, batch: FindingItem, index: int) -> None:
         """Collect logits."""
-        self.seen.append((self(batch["image"]).logits.float(), batch["labels"]))
+        self.seen.append((self(batch["image"], batch["patient"]).logits.float(), batch["labels"]))
 
     def on_validation_epoch_end(self) -> None:
         """Record the AUC of each label and the mean of the selected ones."""

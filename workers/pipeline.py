@@ -123,6 +123,7 @@ def run(
                         sop_instance_uid=image.sop_instance_uid,
                         age_years=header.age_years,
                         view=header.view_position,
+                        sex=header.sex,
                         heat_maps=heat_maps,
                     )
                 )

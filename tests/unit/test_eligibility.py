@@ -38,6 +38,7 @@ CHEST = Header(
     bits_stored=12,
     photometric_interpretation="MONOCHROME2",
     age_years=60.0,
+    sex="F",
     is_human=None,
     protocol=(),
     study_description=None,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
+import torch
 
 from models import bundle as bundles
 from models import codes, phantom, pixels
@@ -205,9 +207,30 @@ class Recording:
         self.bundle = bundle
         self.seen: list[np.ndarray] = []
 
-    def run(self, image: np.ndarray) -> Answer:
+    def run(self, image: np.ndarray, patient: object = None) -> Answer:
         self.seen.append(image)
         return Answer(np.zeros(1, np.float32), None, None)
+
+
+def test_a_network_that_takes_age_and_sex_is_told_what_the_header_says(
+    segmenter: Bundle, chest: Radiograph, tmp_path: Path
+) -> None:
+    bundle = tiny_bundles.classifier(tmp_path, "a", {"pneumothorax": 0.5}, architecture="mobilenet_v2-patient")
+    gate, asked = (Runner(one, device="cpu", dtype="float32") for one in (segmenter, bundle))
+    with torch.no_grad():
+        # The last four inputs are age / 100, sex, and whether each is known.
+        asked.network.classify.weight[0, -4:] = torch.tensor([1.0, 0.2, 0.0, 0.0])
+    analyser = ChestAnalyser(gate, (asked,))
+
+    def logit(age: float | None, sex: str | None) -> float:
+        found = analyser.analyse(chest, sop_instance_uid="1", age_years=age, view="PA", sex=sex, heat_maps=True)
+        return math.log(found.findings[0].probability / (1 - found.findings[0].probability))
+
+    assert logit(None, None) == pytest.approx(0, abs=1e-5)
+    assert logit(60, None) == pytest.approx(0.6, abs=1e-5)
+    assert logit(60, "M") == pytest.approx(0.8, abs=1e-5)
+    assert logit(60, "F") == pytest.approx(0.4, abs=1e-5)
+    assert logit(60, "O") == pytest.approx(0.6, abs=1e-5)
 
 
 @pytest.mark.parametrize("region", ["lungs", "image"])

@@ -115,7 +115,7 @@ class Pictures(Dataset[LabelItem]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> LabelItem:
-        return {"image": self.images[index], "labels": self.labels[index]}
+        return {"image": self.images[index], "labels": self.labels[index], "patient": torch.full((2,), torch.nan)}
 
 
 def train(folder: Path, epochs: int, start: Path | None = None) -> tuple[lightning.LightningModule, list[float]]:

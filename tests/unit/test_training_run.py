@@ -85,7 +85,9 @@ def test_one_step_of_classification(quiet_trainer: lightning.Trainer) -> None:
     recipe = small("paediatric-pneumonia")
     labels = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
     step(
-        fit.task_of(recipe), quiet_trainer, LabelDataset(pictures(), [0, 1, 2, 3], labels, Augment(recipe.augmentation))
+        fit.task_of(recipe),
+        quiet_trainer,
+        LabelDataset(pictures(), [0, 1, 2, 3], labels, torch.full((4, 2), torch.nan), Augment(recipe.augmentation)),
     )
 
 

@@ -81,7 +81,7 @@ def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companion
 
 def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) -> Seen:
     """Answer one case; keep some heat maps for the page."""
-    served = server.serve(case.read())
+    served = server.serve(case.read(), case.someone)
     pointing: dict[str, Pointing] = {}
     manifest = server.bundle.manifest
     probabilities = calibrated(served.answer.logits, manifest.calibration)
@@ -89,7 +89,7 @@ def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) ->
         called = probabilities[index] >= manifest.operating_point(label.name).threshold
         if case.truth.get(label.name) == 1 and called and case.place is not None:
             place = case.place()
-            heat = served.given.to_canonical(heat_map(server.runner, served.given.image, index))
+            heat = served.given.to_canonical(heat_map(server.runner, served.given.image, index, case.someone))
             pointing[label.name] = Pointing(points_into(heat, place), same_side(heat, place, _middle(served)))
             # One image a patient: the images of one are alike.
             if len(heats) < EXAMPLES and case.patient not in heats:

@@ -13,6 +13,7 @@ from models.chest import ChestAnalyser, Segmentation
 from models.errors import BundleRefused
 from models.findings import Box
 from models.inputs import ModelInput, prepare
+from models.patient import UNKNOWN, Patient
 from models.pixels import Radiograph
 from models.runtime import Answer, Runner
 from training.evaluation.truths import Case
@@ -74,8 +75,8 @@ class Server:
         age = use.age_years_from if case.age_years is None else case.age_years
         return intended_use.refusal(self.bundle, age_years=age, view=case.view) is not None
 
-    def serve(self, radiograph: Radiograph) -> Served:
-        """Answer one image."""
+    def serve(self, radiograph: Radiograph, patient: Patient = UNKNOWN) -> Served:
+        """Answer one image, of a patient of whom age and sex may be known."""
         seen: Segmentation | None = None
         accepted: bool | None = None
         lungs: Box | None = None
@@ -84,7 +85,7 @@ class Server:
             accepted = gate.judge(seen.seen, self._gate_settings()).passed
             lungs = self.analyser.lungs_of(seen, radiograph)
         given = prepare(radiograph, self.bundle.manifest.input, lungs)
-        return Served(radiograph, given, self.runner.run(given.image), accepted, lungs)
+        return Served(radiograph, given, self.runner.run(given.image, patient), accepted, lungs)
 
     def _gate_settings(self) -> GateSettings:
         """Give the limits of the gate."""

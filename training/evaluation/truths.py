@@ -17,6 +17,7 @@ from models import anatomy
 from models.anatomy import Anatomy
 from models.bundle import Manifest
 from models.findings import Box
+from models.patient import Patient
 from models.pixels import Radiograph
 from training import masks
 from training.collection import SHIPPED, Collection
@@ -41,7 +42,7 @@ class Case:
     truth : 1, 0 or NaN (unknown) by label.
     read : decodes the image.
     groups : value of each subgroup column.
-    age_years, view : None is unknown.
+    age_years, sex, view : None is unknown.
     site : the hospital.
     place : gives where the finding is, bool (rows, columns) on the image's grid, empty for a negative; None: unknown.
     against : comparisons that this case is a negative of; () for all. Positives take part in every comparison.
@@ -55,12 +56,18 @@ class Case:
     read: Callable[[], Radiograph]
     groups: Mapping[str, str]
     age_years: float | None = None
+    sex: str | None = None
     view: str | None = None
     site: str = UNKNOWN_SITE
     place: Callable[[], Mask] | None = None
     against: tuple[str, ...] = ()
     reference: Mapping[str, float] = field(default_factory=dict)
     boxes: tuple[Box, ...] | None = None
+
+    @property
+    def someone(self) -> Patient:
+        """Give what a network may be told of the patient."""
+        return Patient(self.age_years, self.sex)
 
 
 @dataclass(frozen=True)
@@ -209,6 +216,7 @@ def case_of(record: Record, labels: Sequence[str], placed: str) -> Case:
         read=record.image,
         groups={**{name: value for name, value in facts.items() if value is not None}, **record.groups},
         age_years=record.age_years,
+        sex=record.sex,
         view=record.view,
         site=record.site or UNKNOWN_SITE,
         place=partial(_place, record, placed) if known else None,
