@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -221,19 +221,27 @@ class Recipe(Section):
     """Classification: how the threshold is chosen on validation."""
 
 
+Experiment = TypeVar("Experiment", bound=Section)
+
+
 def read(path: Path) -> Recipe:
-    """Read a recipe.
+    """Read a recipe; raises as `read_as`."""
+    return read_as(Recipe, path)
+
+
+def read_as(kind: type[Experiment], path: Path) -> Experiment:
+    """Read a recipe of any kind.
 
     Raises
     ------
     pydantic.ValidationError
         A key is unknown, missing, or has a value of another type.
     """
-    return Recipe.model_validate(yaml.safe_load(path.read_text()))
+    return kind.model_validate(yaml.safe_load(path.read_text()))
 
 
-def write(recipe: Recipe, path: Path) -> None:
-    """Save the resolved recipe, defaults included."""
+def write(recipe: Section, path: Path) -> None:
+    """Save a resolved recipe of any kind, defaults included."""
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
 

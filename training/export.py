@@ -126,7 +126,7 @@ def _out_of_fold(tasks: Sequence[tuple[Recipe, Task]], data: Path, folder: Path)
     """Run each network on the fold that it has not seen."""
     parts = [_on_validation(recipe, task, data, folder) for recipe, task in tasks]
     logits, truth = (np.concatenate([getattr(one, name) for one in parts]) for name in ("logits", "truth"))
-    return Judged(logits, truth, f"training and validation, out of {len(parts)} folds,")
+    return Judged(logits, truth, f"training and validation (out of {len(parts)} folds)")
 
 
 def _together(recipe: Recipe, tasks: Sequence[tuple[Recipe, Task]]) -> tuple[Recipe, dict[str, Tensor]]:

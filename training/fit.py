@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from training import config, initial, loop, origin
+from training import loop, origin
 from training.config import Recipe
 from training.datasets import classification_loaders, finding_loaders, lesion_loaders, segmentation_loaders
 from training.freezing import TwoPhases
@@ -59,14 +58,9 @@ def train(
     earlier : run whose best weights this one starts from, with a schedule of its own.
     resume : go on after the last whole epoch of a run in `out` that was stopped, to the same result.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    config.write(recipe, out / "recipe.yaml")
-    lightning.seed_everything(recipe.seed)
-    task = task_of(recipe)
-    origin.note(out, (weights, None if earlier is None else str(earlier)))
-    if weights is not None:
-        initial.fill(task.net, weights)
+    task = loop.begin(lambda: task_of(recipe), recipe, out, seed=recipe.seed, weights=weights)
     if earlier is not None:
+        origin.note(out, (weights, str(earlier)))
         state = torch.load(earlier / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
         task.load_state_dict(state["state_dict"])
     training, validation = LOADERS[recipe.task](recipe, data, cache)

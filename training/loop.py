@@ -7,10 +7,10 @@ decide every draw, so that a run that was killed goes on to the same weights.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar, cast
 
 import lightning
 import torch
@@ -18,10 +18,14 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.weight_averaging import EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
 from torch.utils.data import DataLoader
 
 from models.errors import ModelsError
+from training import initial, origin
+from training.config import Section, write
 
+Module = TypeVar("Module", bound=lightning.LightningModule)
 SCORE = "val_score"
 BEST, LAST = "best", "last"
 CHECKPOINTS = "checkpoints"
@@ -69,6 +73,24 @@ class SeededEpochs(Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Seed torch, which augmentation and dropout draw from."""
         torch.manual_seed(self.seed * 1000 + trainer.current_epoch)
+
+
+def begin(make: Callable[[], Module], recipe: Section, out: Path, *, seed: int, weights: str | None) -> Module:
+    """Open the folder of a run with its resolved recipe, and make its network with initial weights.
+
+    Parameters
+    ----------
+    make : gives the module; its network is `net`. It draws its random weights after `seed`.
+    weights : initial weights of the encoder, see training/initial.py; None starts at random.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    write(recipe, out / "recipe.yaml")
+    lightning.seed_everything(seed)
+    module = make()
+    origin.note(out, (weights,))
+    if weights is not None:
+        initial.fill(cast(nn.Module, module.net), weights)
+    return module
 
 
 def fit(

@@ -186,7 +186,11 @@ def analyse(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hilum-results"),
+    *,
     profile: Annotated[Literal["ohif", "strict"], typer.Option(help="Object profile.")] = "ohif",
+    bundle: Annotated[
+        list[str] | None, typer.Option(help="Run this bundle, and others named so; without it all but those by name.")
+    ] = None,
     heat_maps: Annotated[
         bool, typer.Option("--heat-maps", help="Also a picture for each finding: where the network looked.")
     ] = False,
@@ -206,7 +210,9 @@ def analyse(
     networks = Networks(settings.analysis, _device(settings.analysis.device))
     heat_maps = heat_maps or settings.analysis.heat_maps
     for study in studies:
-        offline.analyse(study, networks=networks, out=out, profile=profile, console=console, heat_maps=heat_maps)
+        offline.analyse(
+            study, networks=networks, out=out, profile=profile, console=console, bundles=bundle, heat_maps=heat_maps
+        )
 
 
 @app.command(rich_help_panel="Try")

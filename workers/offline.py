@@ -72,12 +72,21 @@ def group(paths: Sequence[Path]) -> tuple[list[OfflineStudy], list[tuple[Path, s
 
 
 def analyse(
-    study: OfflineStudy, *, networks: Networks, out: Path, profile: Profile, console: Console, heat_maps: bool = False
+    study: OfflineStudy,
+    *,
+    networks: Networks,
+    out: Path,
+    profile: Profile,
+    console: Console,
+    bundles: Sequence[str] | None = None,
+    heat_maps: bool = False,
 ) -> Path:
     """Analyse one study; return the folder with SEG, SR, PNG and JSON.
 
     Parameters
     ----------
+    bundles
+        Names of those to run, as in a rule; None for all that run unasked.
     heat_maps
         Also one picture for each finding that is present, of where the classifier looked.
     """
@@ -86,7 +95,7 @@ def analyse(
             networks,
             study.images,
             study_instance_uid=study.study_instance_uid,
-            bundles=None,
+            bundles=bundles,
             revision=1,
             created_at=utc_now(),
             profiles=[profile],

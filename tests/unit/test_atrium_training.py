@@ -18,6 +18,7 @@ from training.atrium import cases, config, export, fit
 from training.atrium.augment import Patches
 from training.atrium.config import VolumeAugmentation, VolumeRecipe
 from training.atrium.patches import PatchDataset, PatchOrder
+from training.config import write
 
 RECIPES = Path(config.__file__).parents[1] / "recipes"
 pytestmark = [
@@ -137,7 +138,7 @@ def test_a_turned_patch_keeps_its_form_where_voxels_are_longer_than_wide() -> No
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("atrium-*.yaml")), ids=lambda path: path.stem)
 def test_recipes_read_and_their_resolved_copies_read_the_same(path: Path, tmp_path: Path) -> None:
     recipe = config.read(path)
-    config.write(recipe, tmp_path / "resolved.yaml")
+    write(recipe, tmp_path / "resolved.yaml")
     assert config.read(tmp_path / "resolved.yaml") == recipe
     assert all(n % 8 == 0 for n in recipe.volume.window[1:])
 

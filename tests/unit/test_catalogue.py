@@ -167,3 +167,14 @@ def test_without_a_request_nothing_is_drawn_and_everything_else_is_there(root: P
     assert [one["label"] for one in image["structures"]] == ["Right lung", "Left lung", "Heart", "Pneumothorax"]
     assert "present, bilateral" in shown
     assert "outlined, bilateral" in shown
+
+
+def test_named_bundles_alone_are_run(root: Path, tmp_path: Path) -> None:
+    phantom.write(tmp_path / "one.dcm", phantom.generate(9, rows=600, columns=501))
+    out = tmp_path / "out"
+    hilum(root, tmp_path, "analyse", str(tmp_path / "one.dcm"), "--out", str(out), "--bundle", "atelectasis")
+    (study,) = out.iterdir()
+    (image,) = json.loads((study / "summary.json").read_text())["images"]
+    assert [one["label"] for one in image["findings"]] == ["Atelectasis"]
+    with pytest.raises(Misconfigured, match="no bundle named nodules"):
+        hilum(root, tmp_path, "analyse", str(tmp_path / "one.dcm"), "--out", str(out), "--bundle", "nodules")

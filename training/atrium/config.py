@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
 from models.inputs import InputSpec
 from models.networks.volumes import VolumeArchitecture
 from models.volume import VolumeSpec
-from training.config import Data, Section
+from training.config import Data, Section, read_as
 from training.splits import Split
 
 
@@ -118,22 +117,11 @@ class VolumeRecipe(Section):
 
 
 def read(path: Path) -> VolumeRecipe:
-    """Read a recipe.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        A key is unknown, missing, or has a value of another type, or the test split is to be trained on.
-    """
-    recipe = VolumeRecipe.model_validate(yaml.safe_load(path.read_text()))
+    """Read a recipe; raises as `training.config.read_as`, and `ValueError` when the test split is to be trained on."""
+    recipe = read_as(VolumeRecipe, path)
     if "test" in recipe.trained_on:
         raise ValueError("the test split is for evaluation alone")
     return recipe
-
-
-def write(recipe: VolumeRecipe, path: Path) -> None:
-    """Save the resolved recipe, defaults included."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
 
 def smoke(recipe: VolumeRecipe) -> VolumeRecipe:

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from models.networks.volumes import build_volume
 from models.volume import Float, answered
-from training import collection, initial, loop, origin, schedules
-from training.atrium import cases, config, patches
+from training import collection, initial, loop, schedules
+from training.atrium import cases, patches
 from training.atrium.cases import Prepared
 from training.atrium.config import VolumeRecipe
 from training.atrium.patches import PatchItem
@@ -85,15 +85,10 @@ def train(recipe: VolumeRecipe, data: Path, out: Path, *, weights: str = initial
     weights : initial weights of the 2-D encoder, see training/initial.py.
     resume : go on after the last whole epoch of a run in `out` that was stopped, to the same result.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    config.write(recipe, out / "recipe.yaml")
-    lightning.seed_everything(recipe.seed)
     given = collection.read(data, recipe.data)
     volumes = _prepared(given, recipe, recipe.trained_on)
     scored = [] if "val" in recipe.trained_on else _prepared(given, recipe, ("val",))
-    task = VolumeTask(recipe, scored)
-    origin.note(out, (weights,))
-    initial.fill(task.net, weights)
+    task = loop.begin(lambda: VolumeTask(recipe, scored), recipe, out, seed=recipe.seed, weights=weights)
     return loop.fit(
         task,
         patches.loader(volumes, recipe),

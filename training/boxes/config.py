@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from models.inputs import InputSpec
-from training.config import Augmentation, Data, Optimisation, Section
+from training.config import Augmentation, Data, Optimisation, Section, read_as
 
 
 class BoxRecipe(Section):
@@ -37,19 +35,8 @@ class BoxRecipe(Section):
 
 
 def read(path: Path) -> BoxRecipe:
-    """Read a recipe.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        A key is unknown, missing, or has a value of another type.
-    """
-    return BoxRecipe.model_validate(yaml.safe_load(path.read_text()))
-
-
-def write(recipe: BoxRecipe, path: Path) -> None:
-    """Save the resolved recipe, defaults included."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    """Read a recipe; raises as `training.config.read_as`."""
+    return read_as(BoxRecipe, path)
 
 
 def smoke(recipe: BoxRecipe) -> BoxRecipe:

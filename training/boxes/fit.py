@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lightning
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,7 +11,7 @@ from torch.utils.data import DataLoader
 from torchvision.ops import box_iou
 
 from models import networks
-from training import collection, initial, loop, origin
+from training import collection, loop
 from training.boxes import config, images, module
 from training.boxes.augment import BoxAugment
 from training.boxes.config import BoxRecipe
@@ -66,13 +65,7 @@ def train(
     """
     recipe = config.read(recipe_path)
     recipe = config.smoke(recipe) if smoke else recipe
-    out.mkdir(parents=True, exist_ok=True)
-    config.write(recipe, out / "recipe.yaml")
-    lightning.seed_everything(recipe.seed)
-    task = BoxTask(recipe)
-    origin.note(out, (weights,))
-    if weights is not None:
-        initial.fill(task.net, weights)
+    task = loop.begin(lambda: BoxTask(recipe), recipe, out, seed=recipe.seed, weights=weights)
     batch = recipe.optimisation.batch_size
     given = collection.read(data, recipe.data)
     items = BoxDataset(images.hearts(given, "train", recipe.input), BoxAugment(recipe.augmentation))

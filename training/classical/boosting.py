@@ -24,6 +24,7 @@ from training import collection, splits
 from training.classical import config, table
 from training.classical.config import ClassicalRecipe
 from training.classical.table import Table
+from training.config import write
 from training.evaluation import bootstrap, scores, thresholds
 from training.evaluation.scores import Scores
 
@@ -73,7 +74,7 @@ def train(recipe_path: Path, data: Path, out: Path, *, cache: Path = Path("runs/
     recipe = config.read(recipe_path)
     recipe = config.smoke(recipe) if smoke else recipe
     out.mkdir(parents=True, exist_ok=True)
-    config.write(recipe, out / "recipe.yaml")
+    write(recipe, out / "recipe.yaml")
     given = collection.read(data, recipe.data)
     training, validation = (table.build(given, split, recipe.label, cache) for split in splits.TUNED_ON)
     found: dict[str, Any] = {}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
-from training.config import Data, Section
+from training.config import Data, Section, read_as
 from training.evaluation.thresholds import Rule
 
 
@@ -53,19 +52,8 @@ class ClassicalRecipe(Section):
 
 
 def read(path: Path) -> ClassicalRecipe:
-    """Read a recipe.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        A key is unknown, missing, or has a value of another type.
-    """
-    return ClassicalRecipe.model_validate(yaml.safe_load(path.read_text()))
-
-
-def write(recipe: ClassicalRecipe, path: Path) -> None:
-    """Save the resolved recipe, defaults included."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    """Read a recipe; raises as `training.config.read_as`."""
+    return read_as(ClassicalRecipe, path)
 
 
 def smoke(recipe: ClassicalRecipe) -> ClassicalRecipe:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
 from models.inputs import InputSpec
-from training.config import Augmentation, Data, Optimisation, Section
+from training.config import Augmentation, Data, Optimisation, Section, read_as
 
 
 class DetectionRecipe(Section):
@@ -42,19 +41,8 @@ class DetectionRecipe(Section):
 
 
 def read(path: Path) -> DetectionRecipe:
-    """Read a recipe.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        A key is unknown, missing, or has a value of another type.
-    """
-    return DetectionRecipe.model_validate(yaml.safe_load(path.read_text()))
-
-
-def write(recipe: DetectionRecipe, path: Path) -> None:
-    """Save the resolved recipe, defaults included."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    """Read a recipe; raises as `training.config.read_as`."""
+    return read_as(DetectionRecipe, path)
 
 
 def smoke(recipe: DetectionRecipe) -> DetectionRecipe:

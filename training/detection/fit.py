@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, cast
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from models import networks
 from models.networks.detectors import Detector
-from training import collection, initial, loop, origin
+from training import collection, loop
 from training.boxes import images, module
 from training.boxes.augment import BoxAugment
 from training.boxes.images import BoxDataset, BoxedImage, BoxItem
@@ -97,13 +96,7 @@ def train(
     """
     recipe = config.read(recipe_path)
     recipe = config.smoke(recipe) if smoke else recipe
-    out.mkdir(parents=True, exist_ok=True)
-    config.write(recipe, out / "recipe.yaml")
-    lightning.seed_everything(recipe.seed)
-    task = DetectionTask(recipe)
-    origin.note(out, (weights,))
-    if weights is not None:
-        initial.fill(task.net, weights)
+    task = loop.begin(lambda: DetectionTask(recipe), recipe, out, seed=recipe.seed, weights=weights)
     given = collection.read(data, recipe.data)
     drawn = images.labelled(given, "train", recipe.input, recipe.labels[0])
     order = SeededOrder(
