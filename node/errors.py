@@ -51,10 +51,6 @@ class PeerUnavailable(HilumError):
     retryable = True
 
 
-class PeerRefused(HilumError):
-    """The peer answered with a failure that sending again will not change."""
-
-
 class StaleClaim(HilumError):
     """Another worker holds this row now; what was computed under the old lease must be dropped."""
 

@@ -2,10 +2,18 @@
 
 import sys
 
+import yaml
+from pydantic import ValidationError
+
 from models.errors import ModelsError
 from training.cli import app
 
 try:
     app()
-except (ModelsError, ValueError) as error:
+except ValidationError as error:
+    parts = (f"{'.'.join(str(step) for step in one['loc'])}: {one['msg']}" for one in error.errors())
+    sys.exit(f"error: {error.title}: {'; '.join(parts)}")
+except yaml.YAMLError as error:
+    sys.exit(f"error: the recipe is no YAML: {' '.join(str(error).split())}")
+except (ModelsError, ValueError, OSError) as error:
     sys.exit(f"error: {error}")

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from models import bundle, pixels
 from models.chest import ChestAnalyser
+from models.errors import ModelsError
 from models.findings import Box
 from models.inputs import InputSpec, ModelInput, prepare, rows_and_columns
 from training import arrays
 from training.collection import Collection
 from training.masks import Masks
 from training.progress import Shown, Told, silent
-from training.sources import Record
+from training.sources import Record, SourceRefused
 
 Array = NDArray[np.uint8]
 # Part of the folder names: raised when images are decoded in another way.
@@ -94,7 +95,7 @@ def _write(
     find_lungs = lung_finder() if spec.region == "lungs" else _no_lungs
 
     def row(index: int) -> dict[str, Array]:
-        radiograph = records[index].image()
+        radiograph = _readable(records[index])
         given = prepare(radiograph, spec, find_lungs(radiograph))
         made = {"images": _to_uint8(given.image)}
         if targets is None:
@@ -104,6 +105,17 @@ def _write(
 
     with progress as told:
         arrays.fill(folder, [record.id for record in records], row, told)
+
+
+def _readable(record: Record) -> pixels.Radiograph:
+    """Decode an image; one that cannot be is named."""
+    try:
+        return record.image()
+    except (ModelsError, OSError, ValueError) as error:
+        raise SourceRefused(
+            f"{record.path} cannot be decoded: {error}. Fetch it again or take it out of the table; "
+            "`training explore` lists all such files"
+        ) from error
 
 
 def lung_finder() -> Callable[[pixels.Radiograph], Box | None]:

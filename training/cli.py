@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from training.explore.command import explore, split
+
+if TYPE_CHECKING:
+    from training.config import Data
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -102,17 +105,16 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Data set to measure on (dicom: your own), several are joined; default: the public ones."),
     ] = None,
-    ids: Annotated[Path | None, typer.Option(help="csv of `training split` for --source.")] = None,
+    ids: Annotated[
+        Path | None, typer.Option(help="csv of `training split` for --source; without it all images are measured.")
+    ] = None,
 ) -> None:
     """Evaluate a bundle of any task and complete its report, plots, page, card and manifest."""
-    from training.config import Data
     from training.evaluation import run as running
 
     if out is None and (split != "test" or pictures):
         raise typer.BadParameter("a bundle holds figures of the test split and no pictures: give --out")
-    if bool(source) != (ids is not None):
-        raise typer.BadParameter("--source and --ids belong together: which data, and which of it is the test split")
-    own = Data(sources=tuple(source), split=str(ids)) if source else None
+    own = _own(source, ids)
     if out is None:
         done = running.complete(bundle, data, companions=companions, also=also or (), truth=truth, own=own)
         found, last = done.manifest.evaluation, done.digest
@@ -124,6 +126,37 @@ def evaluate(
     for figure in found:
         typer.echo(f"{figure.name} ({figure.measured_on}): {figure.value:.4f} [{figure.low}, {figure.high}]")
     typer.echo(last)
+
+
+@app.command()
+def outlines(
+    bundle: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Bundle that outlines a disease.")],
+    data: DataFolder,
+    out: Annotated[Path, typer.Option("--out", help="csv to write: ImageId, EncodedPixels.")],
+    *,
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which images.")] = "val",
+    dialect: Annotated[
+        Literal["relative", "absolute-from-1", "absolute-from-0"],
+        typer.Option(help="What a start counts: pixels since the last run (the SIIM-ACR tables), or from the first."),
+    ] = "relative",
+    companions: Annotated[
+        Path | None, typer.Option(help="Bundles that serve with this one (default: the shipped).")
+    ] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Data set; default: the public ones.")] = None,
+    ids: Annotated[Path | None, typer.Option(help="csv of `training split` for --source.")] = None,
+) -> None:
+    """Write the masks of a bundle as run-length strings (RLE), as the SIIM-ACR challenge takes them."""
+    from models.bundle import load
+    from models.rle import Dialect
+    from training import collection
+    from training.evaluation import submission, truths
+    from training.progress import bars
+
+    found = load(bundle)
+    chosen = _own(source, ids) or collection.SHIPPED[truths.public_set(found.manifest)]
+    given = collection.read(data, chosen)
+    count = submission.write(found, given, split, out, dialect=Dialect(dialect), companions=companions, progress=bars)
+    typer.echo(f"{out}: {len(given.ids(split))} images, {count} with a mask")
 
 
 @app.command()
@@ -153,6 +186,16 @@ def cross_site(
 
     for figure in crossing.evaluate(run, data, cache):
         typer.echo(f"{figure.name} ({figure.measured_on}): {figure.value:.4f} [{figure.low}, {figure.high}]")
+
+
+def _own(source: list[str] | None, ids: Path | None) -> Data | None:
+    """Give what --source and --ids name; None: the public data sets."""
+    from training.config import Data
+    from training.splits import ALL
+
+    if ids is not None and not source:
+        raise typer.BadParameter("--ids is the split of the data set that --source names")
+    return Data(sources=tuple(source), split=str(ids) if ids else ALL) if source else None
 
 
 app.command()(explore)

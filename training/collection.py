@@ -130,7 +130,8 @@ def read(data: Path, chosen: Data) -> Collection:
         for record in one.records:
             earlier = records.get(record.id)
             records[record.id] = record if earlier is None else joined(earlier, record)
-    part_of = splits.parts(splits.file_of(chosen.split))
+    everything = chosen.split == splits.ALL
+    part_of = dict.fromkeys(records, "test") if everything else splits.parts(splits.file_of(chosen.split))
     if chosen.fold is not None:
         part_of |= held_out(records, part_of, chosen)
     split_up = {name: record for name, record in records.items() if name in part_of}
@@ -139,7 +140,7 @@ def read(data: Path, chosen: Data) -> Collection:
             f"none of the {len(records)} images of {', '.join(chosen.sources)} is in the split {chosen.split}; make "
             "your own with `training split` and name it in the recipe (data: split: FILE.csv)"
         )
-    return Collection(Path(chosen.split).stem, found, split_up, part_of)
+    return Collection("+".join(chosen.sources) if everything else Path(chosen.split).stem, found, split_up, part_of)
 
 
 def held_out(records: Mapping[str, Record], part_of: Mapping[str, str], chosen: Data) -> dict[str, str]:

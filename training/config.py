@@ -28,7 +28,8 @@ class Data(Section):
     sources: tuple[str, ...] = Field(min_length=1)
     """Modules of training/sources, joined by the images' ids: where two know a label or a place, the first counts."""
     split: str
-    """Committed split (training/splits/NAME.csv), or a csv of your own (`training split`)."""
+    """Committed split (training/splits/NAME.csv), or a csv of your own (`training split`). "all" makes every image a
+    test image: a bundle is measured on it, nothing is trained."""
     folds: int | None = Field(default=None, ge=2)
     """Train and val are dealt anew into so many folds of patients, for `train --fold`."""
     fold: int | None = Field(default=None, ge=0)
@@ -217,6 +218,8 @@ class Recipe(Section):
     """The loop."""
     tuning: Tuning | None = None
     """Fine-tuning in two phases; None: everything learns from the start."""
+    calibration: Literal["temperature", "isotonic", "none"] = "temperature"
+    """Classifiers: what is fitted to the images that the threshold is chosen on. Isotonic wants a thousand of them."""
     rule: Rule = Rule(kind="youden", sensitivity_at_least=0.985)
     """Classification: how the threshold is chosen on validation."""
 

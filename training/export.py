@@ -19,7 +19,7 @@ from models import bundle
 from models.bundle import CARD, WEIGHTS, DataSource, Manifest, OperatingPoint, write_manifest
 from models.calibration import calibrated
 from models.gate import FeatureStatistics
-from models.networks import ARCHITECTURES
+from models.networks import ARCHITECTURES, ENSEMBLE
 from models.networks.ensemble import joined
 from models.runtime import GATE, NETWORK, Runner
 from training import cache, collection, gatefit, manifests, masks, predict, splits, triplets
@@ -58,6 +58,8 @@ def export(
     """
     recipe, task = predict.load_task(run)
     round_to_fp16(task)
+    if folds and recipe.task in ("segmentation", "lesion-segmentation"):
+        raise ValueError(f"folds choose the thresholds of classifiers; a recipe of the task {recipe.task} has none")
     if recipe.task == "segmentation":
         return (_lungs_heart(run, recipe, task, data, folder),)
     if recipe.task == "lesion-segmentation":
@@ -137,7 +139,7 @@ def _together(recipe: Recipe, tasks: Sequence[tuple[Recipe, Task]]) -> tuple[Rec
     ValueError
         There is no such ensemble among the architectures.
     """
-    name = f"{recipe.architecture}-ensemble{len(tasks)}"
+    name = f"{recipe.architecture}{ENSEMBLE}{len(tasks)}"
     if name not in ARCHITECTURES:
         raise ValueError(f"no architecture is named {name}; models/networks has {', '.join(ARCHITECTURES)}")
     states = [{key: stored(value) for key, value in task.net.state_dict().items()} for _, task in tasks]
@@ -219,7 +221,7 @@ def _paediatric(
 ) -> Path:
     """Write the children's classifier."""
     logits, truth = judged.of(0)
-    calibration = calibrate.by_temperature(logits, truth, split=judged.split)
+    calibration = calibrate.fitted(recipe.calibration, logits, truth, split=judged.split)
     points = operating_points("pneumonia", recipe.rule, calibrated(logits, calibration), truth, split=judged.split)
     return write(out, manifests.paediatric_manifest(recipe, calibration, points, learnt), tensors)
 
@@ -232,7 +234,7 @@ def _findings(
     for name, part in recipe.bundles.items():
         column = recipe.labels.index(part.label)
         logits, truth = judged.of(column)
-        calibration = calibrate.by_temperature(logits, truth, split=judged.split)
+        calibration = calibrate.fitted(recipe.calibration, logits, truth, split=judged.split)
         label = manifests.FINDINGS[name][0].name
         points = operating_points(label, part.rule, calibrated(logits, calibration), truth, split=judged.split)
         manifest = manifests.finding_manifest(recipe, name, calibration, points, learnt)

@@ -58,7 +58,7 @@ def train(
     earlier : run whose best weights this one starts from, with a schedule of its own.
     resume : go on after the last whole epoch of a run in `out` that was stopped, to the same result.
     """
-    task = loop.begin(lambda: task_of(recipe), recipe, out, seed=recipe.seed, weights=weights)
+    task = loop.begin(lambda: task_of(recipe), recipe, out, seed=recipe.seed, weights=weights, resume=resume)
     if earlier is not None:
         origin.note(out, (weights, str(earlier)))
         state = torch.load(earlier / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)

@@ -44,7 +44,12 @@ def task_of(recipe: Path) -> str:
 def train(recipe: Path, data: Path, out: Path, options: Options) -> Path:
     """Train a recipe and give what the run is best known by: its checkpoint, or its report."""
     weights, resume, smoke = options.weights, options.resume, options.smoke
-    match task_of(recipe):
+    task = task_of(recipe)
+    if task not in config.TASKS and (options.fold is not None or options.earlier is not None):
+        raise ValueError(f"--fold and --earlier are not for recipes of the task {task}")
+    if task == "classical" and (weights is not None or resume):
+        raise ValueError("--weights and --resume are not for the classical baseline, which has no network")
+    match task:
         case "volume-segmentation":
             from training.atrium import config as volumes
             from training.atrium import fit as atrium

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from models.errors import ModelsError
 from training import initial, origin
-from training.config import Section, write
+from training.config import Section, read_as, write
 
 Module = TypeVar("Module", bound=lightning.LightningModule)
 SCORE = "val_score"
@@ -75,14 +75,23 @@ class SeededEpochs(Callback):
         torch.manual_seed(self.seed * 1000 + trainer.current_epoch)
 
 
-def begin(make: Callable[[], Module], recipe: Section, out: Path, *, seed: int, weights: str | None) -> Module:
+def begin(
+    make: Callable[[], Module], recipe: Section, out: Path, *, seed: int, weights: str | None, resume: bool
+) -> Module:
     """Open the folder of a run with its resolved recipe, and make its network with initial weights.
 
     Parameters
     ----------
     make : gives the module; its network is `net`. It draws its random weights after `seed`.
     weights : initial weights of the encoder, see training/initial.py; None starts at random.
+    resume : the folder may hold an earlier run of the same recipe; only its number of epochs may have changed.
+
+    Raises
+    ------
+    ValueError
+        The folder holds another run.
     """
+    _check_free(recipe, out, resume=resume)
     out.mkdir(parents=True, exist_ok=True)
     write(recipe, out / "recipe.yaml")
     lightning.seed_everything(seed)
@@ -150,6 +159,21 @@ def fit(
         epoch = trainer.current_epoch + 1
         raise Interrupted(f"told to end in epoch {epoch} of {settings.epochs}; --resume goes on") from told
     return stopped if patience is None else Path(best.best_model_path)
+
+
+def _check_free(recipe: Section, out: Path, *, resume: bool) -> None:
+    """Refuse a folder whose run would be lost, or be mixed with another."""
+    path = out / "recipe.yaml"
+    if not path.exists():
+        return
+    if not resume:
+        raise ValueError(f"{out} holds a run already; --resume goes on with it, or choose another folder")
+    held, wanted = (one.model_dump(mode="json") for one in (read_as(type(recipe), path), recipe))
+    for one in (held, wanted):
+        one["optimisation"].pop("epochs")
+    differing = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
+    if differing:
+        raise ValueError(f"{out} holds a run of another recipe: {', '.join(differing)} differ; choose another folder")
 
 
 @contextmanager

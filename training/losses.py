@@ -164,20 +164,3 @@ def class_weights(labels: Tensor) -> Tensor:
     counts = torch.stack([(labels == 0).sum(dim=0), (labels == 1).sum(dim=0)], dim=1)
     weights = counts.sum(dim=1, keepdim=True) / (2 * counts.clamp(min=1))
     return torch.where(counts > 0, weights, 0.0)
-
-
-def distillation_loss(
-    logits: Tensor, teacher: Tensor, labels: Tensor, *, share: float = 0.5, temperature: float = 2.0
-) -> Tensor:
-    """Learn from labels and from the logits of another network or of an ensemble (Hinton et al. 2015).
-
-    Parameters
-    ----------
-    logits, teacher : (batch, labels); the teacher's count for unknown labels too.
-    labels : (batch, labels), NaN unknown.
-    share : of the teacher; the labels have the rest.
-    temperature : divides both logits; the teacher's part is multiplied by its square, so that its gradients keep size.
-    """
-    soft = (teacher.float() / temperature).sigmoid()
-    taught = functional.binary_cross_entropy_with_logits(logits.float() / temperature, soft) * temperature**2
-    return share * taught + (1 - share) * label_loss(logits, labels)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # the sources state their terms with training/terms.py, which
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+# In the place of a csv: every image is of the test split.
+ALL = "all"
 TUNED_ON: tuple[Split, ...] = ("train", "val")
 FOLDER = Path(__file__).parent / "splits"
 SEED = 20261121

@@ -37,6 +37,9 @@ Architecture = Literal[
     "efficientnet_b0",
     "tf_efficientnet_lite0",
     "mobilenet_v2-ensemble3",
+    "mobilenet_v2-ensemble5",
+    "efficientnet_b0-ensemble3",
+    "efficientnet_b0-ensemble5",
     "mobilenet_v2-patient",
     "densenet121-patient",
     "efficientnet_b0-patient",
@@ -45,6 +48,7 @@ Architecture = Literal[
     "retinanet-mobilenet_v2",
 ]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
+ENSEMBLE = "-ensemble"
 
 
 def build(architecture: str, labels: int) -> nn.Module:  # noqa: PLR0912 - one case for each architecture
@@ -55,6 +59,9 @@ def build(architecture: str, labels: int) -> nn.Module:  # noqa: PLR0912 - one c
     ValueError
         The name is not one of `ARCHITECTURES`.
     """
+    member, together, members = architecture.partition(ENSEMBLE)
+    if together and architecture in ARCHITECTURES:
+        return Ensemble(lambda: build(member, labels), int(members))
     match architecture:
         case "unet-mobilenet_v2" | "unet-resnet18":
             return Segmenter(architecture.removeprefix("unet-"), labels)
@@ -76,8 +83,6 @@ def build(architecture: str, labels: int) -> nn.Module:  # noqa: PLR0912 - one c
             return Classifier(partial(timm.create_model, architecture), labels)
         case "resnet18-1ch":
             return SingleChannel(labels)
-        case "mobilenet_v2-ensemble3":
-            return Ensemble(lambda: build("mobilenet_v2", labels), 3)
         case "mobilenet_v2-patient" | "densenet121-patient" | "efficientnet_b0-patient":
             made = getattr(torchvision.models, architecture.removesuffix("-patient"))()
             return WithPatient(*headless(made), labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -121,6 +122,14 @@ def test_data_as_they_come_go_the_whole_way(case: str, tmp_path: Path) -> None:
     assert (report["data_set"], report["split"], report["targets"]) == ("ours-ids", "test", [])
     assert report["images"] == 12
     assert load(bundle).manifest.evaluation
+    if name.startswith("pneumothorax"):
+        told_by = training(
+            "outlines", bundle, *given[:2], "--out", tmp_path / "masks.csv", "--source", source, "--split", "test"
+        )
+        rows = list(csv.DictReader((tmp_path / "masks.csv").read_text().splitlines()))
+        assert len(rows) == IMAGES
+        assert all(rle.decode(row["EncodedPixels"]).shape == (1024, 1024) for row in rows)
+        assert f"{IMAGES} images, {sum(row['EncodedPixels'] != rle.EMPTY for row in rows)} with a mask" in told_by
     if source == "dicom":
         page = (bundle / "evaluation" / "index.html").read_text()
         assert all(site in page for site in SITES)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -62,8 +63,44 @@ def test_a_recipe_trains_and_becomes_bundles_that_load(recipe: Path, data: Path,
     for folder in exported:
         found = bundle.load(Path(folder))
         if found.manifest.task in ("classification", "segmentation", "lesion-segmentation"):
-            answer = Runner(found, device="cpu", dtype="float32").run(torch.rand(64, 64).numpy())
-            assert answer.logits.shape[0] == len(found.manifest.labels)
+            check_that_it_answers_as_the_trained_network(run, found)
+
+
+def check_that_it_answers_as_the_trained_network(run: Path, found: bundle.Bundle) -> None:
+    """Bit for bit; a bundle cut out of many labels keeps one row of the last layer, whose sums another kernel makes."""
+    recipe, task = predict.load_task(run)
+    export.round_to_fp16(task)
+    image = torch.rand(64, 64)
+    answer = Runner(found, device="cpu", dtype="float32").run(image.numpy())
+    with torch.inference_mode():
+        expected = task(image[None, None]).logits[0].numpy()
+    if recipe.task == "findings":
+        column = recipe.labels.index(recipe.bundles[found.manifest.name].label)
+        np.testing.assert_allclose(answer.logits, expected[[column]], atol=1e-5)
+    else:
+        np.testing.assert_array_equal(answer.logits, expected)
+
+
+def test_a_run_is_not_overwritten_nor_mixed_with_another(data: Path, cache: Path, tmp_path: Path) -> None:
+    given = ("--data", data, "--cache", cache, "--out", tmp_path / "run", "--smoke")
+    training("train", RECIPES / "paediatric-baseline.yaml", *given)
+    kept = (tmp_path / "run" / "checkpoints" / "best.ckpt").read_bytes()
+    with pytest.raises(ValueError, match="holds a run already; --resume goes on with it"):
+        training("train", RECIPES / "paediatric-baseline.yaml", *given)
+    with pytest.raises(ValueError, match=r"holds a run of another recipe: .*architecture"):
+        training("train", RECIPES / "paediatric-pneumonia.yaml", *given, "--resume")
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").read_bytes() == kept
+
+
+def test_isotonic_calibration_is_a_choice_of_the_recipe(data: Path, cache: Path, tmp_path: Path) -> None:
+    recipe = yaml.safe_load((RECIPES / "paediatric-baseline.yaml").read_text()) | {"calibration": "isotonic"}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    given = ("--data", data, "--cache", cache)
+    training("train", tmp_path / "recipe.yaml", *given, "--out", tmp_path / "run", "--smoke")
+    (folder,) = training("export", tmp_path / "run", *given).split()
+    calibration = bundle.load(Path(folder)).manifest.calibration
+    assert calibration.isotonic is not None
+    assert calibration.method.startswith("isotonic regression on 12 validation images")
 
 
 def test_a_killed_run_resumes_to_the_same_weights(data: Path, cache: Path, tmp_path: Path) -> None:
@@ -91,7 +128,7 @@ def test_networks_of_a_cross_validation_are_shipped_together(data: Path, cache: 
     exported = training("export", tmp_path / "run", *given, *named, "--ensemble").strip()
     found = bundle.load(Path(exported))
     assert found.manifest.architecture == "mobilenet_v2-ensemble3"
-    assert "on 36 training and validation, out of 3 folds, images" in found.manifest.operating_points[0].rule
+    assert "on 36 training and validation (out of 3 folds) images" in found.manifest.operating_points[0].rule
     assert found.manifest.training_data[0].images == 36
     image = torch.rand(64, 64).numpy()
     members = []

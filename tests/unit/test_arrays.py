@@ -17,7 +17,7 @@ from models import pixels
 from models.inputs import InputSpec
 from training import arrays, cache
 from training.collection import Collection
-from training.sources import Record
+from training.sources import Record, SourceRefused
 
 IDS = [f"i{n}" for n in range(100)]
 
@@ -144,3 +144,13 @@ def test_a_decoded_set_is_not_decoded_again(tmp_path: Path) -> None:
     read.clear()
     assert build().ids == built.ids
     assert read == []
+
+
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    def damaged() -> pixels.Radiograph:
+        raise ValueError("4184 bytes, 9216 were expected")
+
+    (tmp_path / "cut.dcm").touch()
+    given = Collection("made", (), {"a": Record("a", "p", tmp_path / "cut.dcm", damaged)}, {"a": "train"})
+    with pytest.raises(SourceRefused, match=r"cut\.dcm cannot be decoded: 4184 bytes.*explore. lists all such files"):
+        cache.build(given, InputSpec(size=32), tmp_path)

@@ -93,19 +93,3 @@ def test_deep_supervision_averages_the_two_outputs() -> None:
     assert float(losses.deep_loss(output, torch.mean, share=0.5)) == pytest.approx((3 + 0.5 * 1) / 1.5)
     assert float(losses.deep_loss(output, torch.mean, share=0)) == 3
     assert float(losses.deep_loss(Output(output.logits), torch.mean, share=0.5)) == 3
-
-
-def test_distillation_by_hand() -> None:
-    logits, teacher = torch.tensor([[2 * MOST]]), torch.tensor([[2 * LEAST]])
-    # Halved by the temperature: the student says 0.8, the teacher 0.2.
-    taught = 4 * (0.2 * -math.log(0.8) + 0.8 * -math.log(0.2))
-    told = -math.log(16 / 17)
-    given = losses.distillation_loss(logits, teacher, torch.tensor([[1.0]]), share=0.25)
-    assert float(given) == pytest.approx(0.25 * taught + 0.75 * told)
-
-
-def test_a_student_that_agrees_with_its_teacher_has_no_gradient_from_it() -> None:
-    logits = torch.tensor([[0.7, -1.2]], requires_grad=True)
-    losses.distillation_loss(logits, logits.detach(), torch.full((1, 2), NAN)).backward()
-    assert logits.grad is not None
-    assert float(logits.grad.abs().max()) < 1e-6

@@ -298,6 +298,40 @@ def test_what_is_wrong_with_a_hospitals_folder_is_told(tmp_path: Path) -> None:
     )
 
 
+def test_a_short_row_loses_nothing_of_the_others(tmp_path: Path) -> None:
+    picture(tmp_path / "m.png", np.where(GREY > 9, 255, 0).astype(np.uint8))
+    table = "id,site,effusion,mask:effusion\ndeep/one.dcm,East\ndeep/two.dcm,West,1,m.png\n"
+    one, two = dicom_folder.read(hospital(tmp_path, table)).records
+    assert math.isnan(one.labels["effusion"])
+    assert (two.labels, two.mask_names) == ({"effusion": 1.0}, ("effusion",))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "1", "P", "I;16"])
+def test_a_mask_is_what_is_not_black_in_any_kind_of_picture(tmp_path: Path, mode: str) -> None:
+    inside = np.zeros(GREY.shape, np.uint8)
+    inside[1:3, 2:4] = 1
+    plain = {"1": inside > 0, "P": inside, "I;16": inside.astype(np.uint16)}.get(mode, inside * 255)
+    made = Image.fromarray(plain) if mode in ("1", "I;16") else Image.fromarray(plain).convert(mode)
+    made.save(tmp_path / "m.png")
+    table = "id,effusion,mask\ndeep/one.dcm,1,m.png\n"
+    (record,) = dicom_folder.read(hospital(tmp_path, table)).records
+    assert record.mask is not None
+    np.testing.assert_array_equal(record.mask(), inside[None] * 255)
+
+
+def test_one_file_is_one_image_and_tables_are_refused_with_a_hint(tmp_path: Path) -> None:
+    root = hospital(tmp_path, "id,effusion\ndeep/two.dcm,1\n1.2.3116,0\n")
+    found = dicom_folder.read(root)
+    assert [one.id for one in found.records] == ["deep/two.dcm"]
+    assert kinds(found) == [(Kind.LABEL, "1.2.3116")]
+    (root / "list.csv").write_text("id;effusion\ndeep/one.dcm;1\n")
+    with pytest.raises(SourceRefused, match="has semicolons between its columns; save it with commas"):
+        dicom_folder.read(root)
+    (root / "list.csv").write_text("id,effusion,effusion\ndeep/one.dcm,1,0\n")
+    with pytest.raises(SourceRefused, match="names the column effusion twice"):
+        dicom_folder.read(root)
+
+
 def test_a_folder_with_two_tables_or_a_row_too_short_is_refused(tmp_path: Path) -> None:
     root = hospital(tmp_path, "id,effusion\ndeep/one.dcm,1\ndeep/one.dcm,0\n")
     with pytest.raises(SourceRefused, match="two images have the id"):

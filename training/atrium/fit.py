@@ -88,7 +88,7 @@ def train(recipe: VolumeRecipe, data: Path, out: Path, *, weights: str = initial
     given = collection.read(data, recipe.data)
     volumes = _prepared(given, recipe, recipe.trained_on)
     scored = [] if "val" in recipe.trained_on else _prepared(given, recipe, ("val",))
-    task = loop.begin(lambda: VolumeTask(recipe, scored), recipe, out, seed=recipe.seed, weights=weights)
+    task = loop.begin(lambda: VolumeTask(recipe, scored), recipe, out, seed=recipe.seed, weights=weights, resume=resume)
     return loop.fit(
         task,
         patches.loader(volumes, recipe),

@@ -65,7 +65,7 @@ def train(
     """
     recipe = config.read(recipe_path)
     recipe = config.smoke(recipe) if smoke else recipe
-    task = loop.begin(lambda: BoxTask(recipe), recipe, out, seed=recipe.seed, weights=weights)
+    task = loop.begin(lambda: BoxTask(recipe), recipe, out, seed=recipe.seed, weights=weights, resume=resume)
     batch = recipe.optimisation.batch_size
     given = collection.read(data, recipe.data)
     items = BoxDataset(images.hearts(given, "train", recipe.input), BoxAugment(recipe.augmentation))

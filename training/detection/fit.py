@@ -96,7 +96,7 @@ def train(
     """
     recipe = config.read(recipe_path)
     recipe = config.smoke(recipe) if smoke else recipe
-    task = loop.begin(lambda: DetectionTask(recipe), recipe, out, seed=recipe.seed, weights=weights)
+    task = loop.begin(lambda: DetectionTask(recipe), recipe, out, seed=recipe.seed, weights=weights, resume=resume)
     given = collection.read(data, recipe.data)
     drawn = images.labelled(given, "train", recipe.input, recipe.labels[0])
     order = SeededOrder(

@@ -15,6 +15,24 @@ Truth = NDArray[np.bool_]
 RANGE = (0.2, 10.0)
 
 
+def fitted(kind: str, logits: NDArray[np.floating], truth: Truth, *, split: str = "validation") -> Calibration:
+    """Fit "temperature" or "isotonic", or give the calibration that changes nothing ("none").
+
+    Raises
+    ------
+    ValueError
+        There is no such kind.
+    """
+    match kind:
+        case "temperature":
+            return by_temperature(logits, truth, split=split)
+        case "isotonic":
+            return by_isotonic(logits, truth, split=split)
+        case "none":
+            return none()
+    raise ValueError(f"calibration {kind!r}: temperature, isotonic or none was expected")
+
+
 def none() -> Calibration:
     """Give the calibration that changes nothing."""
     return Calibration(temperature=1.0, method="none")

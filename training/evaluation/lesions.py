@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from models import outlines as outline_serving
 from models.bundle import Bundle
 from models.calibration import calibrated
+from models.pixels import Radiograph
 from training.evaluation import bootstrap, overlap, plots, subgroups
 from training.evaluation.outcome import Canvas, Outcome, Plot, plain
 from training.evaluation.overlap import SIIM_PREVALENCE
 from training.evaluation.pictures import Outline, outlines
 from training.evaluation.scores import Float, Measure, Scores
-from training.evaluation.serving import Server
+from training.evaluation.serving import Served, Server
 from training.evaluation.truths import Case, Truth
 
 Mask = NDArray[np.bool_]
@@ -78,17 +79,13 @@ def _result(server: Server, case: Case, label: str, canvas: Canvas) -> Result:
     if case.place is None:
         raise ValueError(f"{case.id} has no mask")
     truth = case.place()
-    served = server.serve(case.read())
-    manifest = server.bundle.manifest
-    probability = calibrated(served.answer.logits[0], manifest.calibration).astype(np.float32)
-    square = outline_serving.region(probability, manifest, manifest.labels[0])
-    found = served.given.to_canonical(square.astype(np.float32)) >= 0.5
+    served, found = outlined(server, case.read())
     given = bool(found.any())
     title = f"{case.id}: {overlap.dice(found, truth):.2f}" if truth.any() else f"{case.id}: none there"
     return Result(
         case=case,
         positive=case.truth[label] == 1,
-        found=given and _passes(server, case),
+        found=given and passes(server, case),
         ungated=given,
         dice=overlap.dice(found, truth),
         union=overlap.intersection_over_union(found, truth),
@@ -100,7 +97,15 @@ def _result(server: Server, case: Case, label: str, canvas: Canvas) -> Result:
     )
 
 
-def _passes(server: Server, case: Case) -> bool:
+def outlined(server: Server, radiograph: Radiograph) -> tuple[Served, Mask]:
+    """Answer one image with the mask (rows, columns) on its own grid, whatever the classifier before it says."""
+    served, manifest = server.serve(radiograph), server.bundle.manifest
+    probability = calibrated(served.answer.logits[0], manifest.calibration).astype(np.float32)
+    square = outline_serving.region(probability, manifest, manifest.labels[0])
+    return served, served.given.to_canonical(square.astype(np.float32)) >= 0.5
+
+
+def passes(server: Server, case: Case) -> bool:
     """Whether the classifier finds the disease; true where none stands before the masks."""
     keeper = server.gatekeeper
     if keeper is None:

@@ -85,7 +85,7 @@ def aside(
     out.mkdir(parents=True, exist_ok=True)
     canvas = Canvas(out, pictures)
     outcome = _measured(bundle, table, split, canvas, data=data, given=given, companions=companions)
-    _write(out, bundle, table, split, outcome)
+    _write(out, bundle, table, split, outcome, pictures=pictures)
     return outcome
 
 
@@ -138,7 +138,7 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outcome) -> None:
+def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outcome, *, pictures: bool = False) -> None:
     """Write the report and the page."""
     manifest = bundle.manifest
     content: dict[str, Any] = {
@@ -156,6 +156,11 @@ def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outc
         "Intervals: 95 %, bootstrap over patients, who are in one split only. Every image went through the code that "
         "serves, in fp32 on the CPU.",
     ]
+    if not pictures:
+        intro.append(
+            "Outlines and heat maps are drawn without the patients' images; `training evaluate --out FOLDER "
+            "--pictures` draws them on the images."
+        )
     outside = outcome.report.get("outside_intended_use", 0)
     if outside:
         intro.append(f"{outside} images lie outside the intended use (age, view) and are left out, as in serving.")
@@ -164,6 +169,10 @@ def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outc
     tables.append(figure_table("Figures", "What the manifest carries.", outcome.figures))
     if truth.cases:
         tables.append(truths.population(truth))
+    apart = outcome.report.get("undefined") or {}
+    if apart:
+        rows = tuple((what, str(count)) for what, count in apart.items())
+        tables.append(Table("Counted apart", "Cases in which a figure is not defined.", ("case", "images"), rows))
     page.write(folder, manifest, outcome, intro, tables)
 
 

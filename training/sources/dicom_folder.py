@@ -51,11 +51,15 @@ def read(folder: Path, table: Path | None = None) -> DataSet:
     by_uid = _by_uid(folder) if any(not _path(folder, row["id"]) for row in listed) else {}
     labels, notes = _label_columns(listed)
     masks = _mask_columns(listed[0], labels)
-    records = []
+    records: list[Record] = []
+    taken: dict[Path, str] = {}
     for row in listed:
         path = _path(folder, row["id"]) or by_uid.get(row["id"])
         if path is None:
             problems.add(Kind.MISSING, row["id"], "neither a file below the folder nor a SOP Instance UID in it")
+            continue
+        if taken.setdefault(path, row["id"]) != row["id"]:
+            problems.add(Kind.LABEL, row["id"], f"the same file as {taken[path]}; left out")
             continue
         ds = files.header(path, problems)
         if ds is not None:
@@ -197,5 +201,4 @@ def _turned(box: LabelledBox, shape: tuple[int, int], orientation: Orientation) 
 
 def _read(paths: tuple[Path, ...], orientation: Orientation) -> NDArray[np.uint8]:
     """Read masks (files, rows, columns) onto the canonical grid."""
-    inside = [np.where(files.bits(path) != 0, 255, 0).astype(np.uint8) for path in paths]
-    return np.stack([np.ascontiguousarray(orientation.to_canonical(one)) for one in inside])
+    return np.stack([np.ascontiguousarray(orientation.to_canonical(files.inside(path))) for path in paths])

@@ -7,6 +7,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 
@@ -47,7 +48,8 @@ def rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     Raises
     ------
     SourceRefused
-        The file is not there, is no UTF-8 text, lacks a column, holds no row, or a row of another length.
+        The file is not there, is no UTF-8 text, lacks a column or names one twice, holds no row, or a row that is
+        longer than the header, or too short for the needed columns. What is missing of the others is empty.
     """
     csv.field_size_limit(CSV_FIELD_LIMIT)
     try:
@@ -60,6 +62,11 @@ def rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
         raise SourceRefused(f"{path} cannot be read as a table: {error}") from error
     header = lines[0] if lines else []
     absent = [name for name in needed if name not in header]
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise SourceRefused(f"{path} names the column {', '.join(twice)} twice")
+    if absent and len(header) == 1 and ";" in header[0]:
+        raise SourceRefused(f"{path} has semicolons between its columns; save it with commas")
     if absent:
         raise SourceRefused(f"{path} has no column {', '.join(absent)}; its columns are {', '.join(header) or 'none'}")
     if len(lines) == 1:
@@ -68,7 +75,7 @@ def rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
         # Owners end lines with empty columns; what matters is that none of the named ones is cut off.
         if len(line) < max(header.index(name) for name in needed) + 1 or any(line[len(header) :]):
             raise SourceRefused(f"{path}, row {number}: {len(line)} columns, the header has {len(header)}")
-    return [dict(zip(header, line, strict=False)) for line in lines[1:]]
+    return [dict(zip_longest(header, line[: len(header)], fillvalue="")) for line in lines[1:]]
 
 
 def found(folder: Path, patterns: Collection[str], *, without: Collection[str] = ()) -> dict[str, Path]:
@@ -115,6 +122,17 @@ def bits(path: Path) -> NDArray[np.uint8]:
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise Undecodable(f"{path.name} is no readable picture: {error}") from error
+
+
+def inside(path: Path) -> NDArray[np.uint8]:
+    """Read a mask (rows, columns): 255 where the picture is not 0, of one with colours where it is not black."""
+    try:
+        with Image.open(path) as image:
+            stored = np.asarray(image if image.mode in ("1", "L", "P", "I", "I;16") else image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Undecodable(f"{path.name} is no readable picture: {error}") from error
+    there = stored != 0 if stored.ndim == 2 else (stored != 0).any(axis=2)
+    return np.where(there, 255, 0).astype(np.uint8)
 
 
 def picture(path: Path, aspect: float = 1.0) -> Callable[[], Radiograph]:
