@@ -166,7 +166,7 @@ NOTES: Mapping[str, Notes] = {
             *_PNEUMOTHORAX_LIMITS,
             "A mask is given only where the classifier finds a pneumothorax; both can be wrong together.",
             "The challenge's own metric counts an empty answer to an empty truth as 1, so most of it is the "
-            "specificity: an answer that is always empty reaches 0.78 at its prevalence.",
+            "specificity: an answer that is always empty reaches the whole share of negatives.",
             "The Dice of true positives says how good the outlines are that are given, and the triplet gives few: read "
             "it with the part of positives that get one, and with the Dice over all positives.",
         ),

@@ -104,7 +104,7 @@ def test_the_imagenet_file_fills_every_mobilenet(data_folder: Path, name: str) -
 
 
 def test_a_bundle_gives_its_encoder() -> None:
-    folder = bundles.shipped() / "lungs-heart-1.0.0"
+    folder = next(bundles.shipped().glob("lungs-heart-*"))
     if not folder.is_dir():
         pytest.skip("the lungs-heart bundle is not there")
     net = networks.build("mobilenet_v2", 1)

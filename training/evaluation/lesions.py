@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from training.evaluation.truths import Case, Truth
 Mask = NDArray[np.bool_]
 DICE_TRUE_POSITIVES = "Dice, mean over true positives"
 DICE_POSITIVES = "Dice, mean over all positives (missed: 0)"
+DISTANCE = "Hausdorff distance 95 %, pixels, mean over true positives"
+SENSITIVITY, SPECIFICITY = "sensitivity of a mask", "specificity of a mask"
 CHALLENGE = f"challenge metric at {SIIM_PREVALENCE:.0%} prevalence (empty against empty counts 1)"
 UNGATED = "without the classifier's gate"
 WORST, WORST_FALSE = 8, 4
@@ -144,11 +146,9 @@ def _figures(results: Sequence[Result], truth: Truth, split: str, outcome: Outco
         bootstrap.mean_figure(
             "intersection over union, mean over true positives", [one.union for one in hits], patients, on
         ),
+        bootstrap.mean_figure(DISTANCE, [one.distance for one in hits], patients, on),
         bootstrap.mean_figure(
-            "Hausdorff distance 95 %, pixels, mean over true positives", [one.distance for one in hits], patients, on
-        ),
-        bootstrap.mean_figure(
-            "sensitivity of a mask",
+            SENSITIVITY,
             [float(one.found) for one in positives],
             [one.case.patient for one in positives],
             on,
@@ -158,8 +158,25 @@ def _figures(results: Sequence[Result], truth: Truth, split: str, outcome: Outco
         taken = [one for one in results if one.positive or not comparison or comparison in one.case.against]
         name = f"{on}, against {comparison}" if comparison else on
         _against(taken, name, outcome)
-    values, groups = [one.dice for one in hits], [one.case.groups for one in hits]
-    return subgroups.of_values(DICE_TRUE_POSITIVES, values, patients, groups, on)
+    negatives = [one for one in results if not one.positive]
+    parts: tuple[tuple[str, Sequence[Result], Callable[[Result], float]], ...] = (
+        (DICE_TRUE_POSITIVES, hits, lambda one: one.dice),
+        (DICE_POSITIVES, positives, lambda one: one.dice if one.found else 0.0),
+        (DISTANCE, hits, lambda one: one.distance),
+        (SENSITIVITY, positives, lambda one: float(one.found)),
+        (SPECIFICITY, negatives, lambda one: float(not one.found)),
+    )
+    return [
+        row
+        for name, group, value in parts
+        for row in subgroups.of_values(
+            name,
+            [value(one) for one in group],
+            [one.case.patient for one in group],
+            [one.case.groups for one in group],
+            on,
+        )
+    ]
 
 
 def _against(taken: Sequence[Result], on: str, outcome: Outcome) -> None:
@@ -168,9 +185,7 @@ def _against(taken: Sequence[Result], on: str, outcome: Outcome) -> None:
     if not negatives or len(negatives) == len(taken):
         return
     patients = [one.case.patient for one in negatives]
-    outcome.add(
-        bootstrap.mean_figure("specificity of a mask", [float(not one.found) for one in negatives], patients, on)
-    )
+    outcome.add(bootstrap.mean_figure(SPECIFICITY, [float(not one.found) for one in negatives], patients, on))
     positive = np.array([one.positive for one in taken])
     dice = np.array([one.dice for one in taken])
     everyone = [one.case.patient for one in taken]

@@ -33,17 +33,21 @@ class Row:
 def of_scores(
     found: Scores, groups: Sequence[Mapping[str, str]], threshold: float, measured_on: str, *, least: int = LEAST
 ) -> list[Row]:
-    """Give AUC, sensitivity and specificity for each value of each column.
+    """Give the figures of a classifier for each value of each column.
 
     Parameters
     ----------
     groups : for each image the value of each column.
-    least : fewer positives (for the sensitivity), negatives (specificity) or either (AUC) give a remark.
+    least : fewer positives (for the sensitivity), negatives (specificity) or either (the others) give a remark.
     """
     measures: tuple[tuple[str, Measure, bool, bool], ...] = (
         ("AUC", scores.auc, True, True),
         ("sensitivity", scores.sensitivity(threshold), True, False),
         ("specificity", scores.specificity(threshold), False, True),
+        ("accuracy", scores.accuracy(threshold), True, True),
+        ("average precision", scores.average_precision, True, True),
+        ("Brier score", scores.brier, True, True),
+        ("expected calibration error", scores.calibration_error, True, True),
     )
     rows: list[Row] = []
     for column, value, inside in members(groups):
