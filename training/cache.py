@@ -62,7 +62,8 @@ class Cache:
 def folder_of(cache: Path, given: Collection, spec: InputSpec, targets: Masks | None) -> Path:
     """Give the folder of a collection for one input geometry and one kind of masks."""
     low, high = spec.contrast_percentiles
-    region = f"-lungs{spec.margin:g}-{_segmenter().digest[:8]}" if spec.region == "lungs" else ""
+    found_by = _segmenter().manifest.files[bundle.WEIGHTS][:8] if spec.region == "lungs" else ""
+    region = f"-lungs{spec.margin:g}-{found_by}" if found_by else ""
     kind = "" if targets is None else f"-{targets.__name__}"
     return cache / f"{given.name}-{given.digest()}-{spec.size}-p{low:g}-{high:g}-r{REVISION}{region}{kind}"
 

@@ -32,7 +32,7 @@ def card(manifest: Manifest, truth: Truth, outcome: Outcome) -> str:
         _network(manifest),
         "## Thresholds and calibration",
         _thresholds(manifest),
-        *(_targets(manifest) if truth.data_set in SHIPPED else ()),
+        *(_targets(manifest, texts.missed) if truth.data_set in SHIPPED else ()),
         "## Measured on the test split",
         _measured(truth, outcome),
         _markdown(figure_table("", "", manifest.evaluation)),
@@ -121,14 +121,15 @@ def _calibration(calibration: Calibration) -> str:
     return f"calibration: temperature {calibration.temperature:.4g}{table} ({calibration.method})"
 
 
-def _targets(manifest: Manifest) -> tuple[str, ...]:
-    """Give the targets and whether they are reached."""
+def _targets(manifest: Manifest, why: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the targets, whether they are reached, and why one is not."""
     table = targets.table(manifest.name, manifest.evaluation)
     if table is None:
         return ()
     verdicts = [row[-1] for row in table.rows]
     summary = f"{verdicts.count('reached')} of {len(verdicts)} targets are reached."
-    return "## Targets", f"{table.sentence} {summary}", _markdown(table)
+    said = ("Why some are not:", _items(why)) if why and "not reached" in verdicts else ()
+    return "## Targets", f"{table.sentence} {summary}", _markdown(table), *said
 
 
 def _measured(truth: Truth, outcome: Outcome) -> str:

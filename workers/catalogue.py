@@ -80,6 +80,10 @@ def described(bundle: Bundle) -> dict[str, Any]:
     }
 
 
+# Stands in what a figure was measured on when it is of the recipe's training at one site, not of the bundle's weights.
+OTHER_WEIGHTS = ", trained on "
+
+
 def main_figures(manifest: Manifest) -> tuple[Figure, ...]:
     """Give the figures that stand for the whole evaluation, () where there is none.
 
@@ -87,7 +91,8 @@ def main_figures(manifest: Manifest) -> tuple[Figure, ...]:
     """
     usual = MAIN_FIGURES[manifest.task]
     if manifest.task == "segmentation":
-        named = [[one for one in manifest.evaluation if one.name == name] for name in usual]
+        own = [one for one in manifest.evaluation if OTHER_WEIGHTS not in one.measured_on]
+        named = [[one for one in own if one.name == name] for name in usual]
         found = tuple(max(ones, key=lambda one: one.count) for ones in named if ones)
     else:
         found = tuple(one for begin in usual for one in manifest.evaluation if one.name.startswith(begin))[:1]

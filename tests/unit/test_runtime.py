@@ -98,7 +98,7 @@ def test_the_shipped_digests_are_what_they_were_before_sites_could_set_threshold
     [
         ({"pneumonia": {"pneumonia": 0.5}}, "no chest bundle named 'pneumonia' .* lungs-heart, paediatric-pneumonia"),
         ({"paediatric-pneumonia": {"covid": 0.5}}, "no threshold for a label 'covid'; there are: pneumonia"),
-        ({"paediatric-pneumonia": {"pneumonia": "youden"}}, "no operating point 'youden' .* chosen"),
+        ({"paediatric-pneumonia": {"pneumonia": "lisbon"}}, "no operating point 'lisbon' .* chosen"),
     ],
 )
 def test_thresholds_for_what_is_not_there_stop_the_start(networks, thresholds, message):

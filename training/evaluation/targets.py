@@ -44,6 +44,7 @@ TARGETS: Mapping[str, tuple[Target, ...]] = {
         Target("Dice heart", 0.94, "both sites"),
         Target("Dice heart", 0.90, ELSEWHERE, unless=BOTH),
         Target(RATIO_ERROR, 0.015, "both sites", at_most=True),
+        Target("heart box, intersection over union", 0.88, "both sites"),
     ),
     "heart-box": (Target(OVERLAP.format(REGRESSION), 0.88, "both sites"),),
     "paediatric-pneumonia": (
