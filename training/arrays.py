@@ -21,7 +21,7 @@ from training.progress import Told
 
 Rows = Mapping[str, NDArray[np.uint8]]
 IDS = "ids.json"
-ROWS_AT_ONCE = 32
+ROWS_AT_ONCE = 8
 _DONE, _LOCK, _PART = "done.npy", ".lock", ".part"
 
 
