@@ -255,8 +255,8 @@ def _points_table(view: View, points: Sequence[OperatingPoint], title: str) -> T
     lines += [f"{kind} predictive value{at}" for kind in ("positive", "negative") for at in ats]
     rows = tuple(zip(lines, *columns, strict=True))
     sentence = (
-        "Every operating point was chosen before, by its rule in the manifest. Predictive values depend on how common the finding is: they "
-        "are given for the part of positives among these images and for stated ones."
+        "Every operating point was chosen before, by its rule in the manifest. Predictive values depend on how common "
+        "the finding is: they are given for the part of positives among these images and for stated ones."
     )
     names = ("", *(point.name for point in points))
     return _retitled(Table("", sentence, names, rows), f"{title}Operating points", view.name)
