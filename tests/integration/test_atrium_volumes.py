@@ -17,6 +17,7 @@ from models import bundle as bundles
 from models import series as mr
 from models.atrium import VolumeAnalyser
 from tests import mr as made
+from training import collection
 from training.atrium import cases
 from training.evaluation.overlap import dice
 from workers import volume
@@ -30,7 +31,8 @@ def test_the_atrium_is_found_in_its_place(data_folder: Path, tmp_path: Path, nam
     shipped = [one for one in bundles.find(bundles.shipped()) if one.manifest.name == name]
     if not shipped:
         pytest.skip(f"no bundle {name} is shipped")
-    (case,) = cases.read(data_folder, ["a07"])
+    given = collection.read(data_folder, collection.SHIPPED["atrium"])
+    (case,) = cases.read(given, ["a07"], shipped[0].manifest.volume)
     image, mask = case.image.astype(np.uint16), case.mask
     directions, spacing = made.AXIAL, SPACING
     if turned:  # slices from front to back, rows from head to foot: the same patient, another acquisition
