@@ -65,12 +65,6 @@ def test_boxes_go_to_the_model_grid_and_back() -> None:
     np.testing.assert_allclose(images.to_image(there, letterbox), boxes, rtol=1e-5)
 
 
-def test_the_box_of_a_mask_ends_behind_its_last_pixel() -> None:
-    mask = np.zeros((9, 8), bool)
-    mask[2:5, 3] = mask[4, 3:7] = True
-    np.testing.assert_array_equal(images.edges_of(mask), [3, 2, 7, 5])
-
-
 def test_hearts_are_never_mirrored() -> None:
     assert config.read(RECIPE).augmentation.horizontal_flip is False
 

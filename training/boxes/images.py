@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from models.anatomy import bounding_box
 from models.geometry import Letterbox
 from models.inputs import InputSpec, prepare
 from training import masks
@@ -89,16 +90,11 @@ def hearts(given: Collection, split: Split, spec: InputSpec) -> list[BoxedImage]
     found: list[BoxedImage] = []
     for record in (given.records[one] for one in given.ids(split)):
         if record.mask is not None and HEART in record.mask_names:
-            heart = record.mask()[record.mask_names.index(HEART)] > 0
-            if heart.any():
-                found.append(decode(record, edges_of(heart)[None], spec))
+            box = bounding_box(record.mask()[record.mask_names.index(HEART)] > 0)
+            if box is not None:
+                edges = np.array([[box.x0, box.y0, box.x1, box.y1]], np.float32)
+                found.append(decode(record, edges, spec))
     return found
-
-
-def edges_of(mask: NDArray[np.bool_]) -> Boxes:
-    """Give x0, y0, x1, y1 of what is inside of a mask that is not empty, maximum edges exclusive."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
 
 
 def boxed_ids(given: Collection, split: Split, label: str) -> tuple[str, ...]:

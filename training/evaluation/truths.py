@@ -22,6 +22,7 @@ from models.pixels import Radiograph
 from training import masks
 from training.collection import SHIPPED, Collection
 from training.evaluation.outcome import Table
+from training.evaluation.places import filled
 from training.sources import Record
 from training.splits import Split
 
@@ -198,11 +199,6 @@ def truth_of(manifest: Manifest, given: Collection, split: Split, name: str | No
 def case_of(record: Record, labels: Sequence[str], placed: str) -> Case:
     """Make a case of a record; `placed` is the label whose place is looked at."""
     known = masks.known(record, placed)
-    found = tuple(
-        Box(*(round(edge) for edge in (one.x0, one.y0, one.x1, one.y1)))
-        for one in record.boxes or ()
-        if one.label == placed
-    )
     facts = {
         "site": record.site,
         "view": record.view,
@@ -220,7 +216,7 @@ def case_of(record: Record, labels: Sequence[str], placed: str) -> Case:
         view=record.view,
         site=record.site or UNKNOWN_SITE,
         place=partial(_place, record, placed) if known else None,
-        boxes=found if known and placed not in record.mask_names else None,
+        boxes=_boxes(record, placed) if known and placed not in record.mask_names else None,
         reference=record.reference,
     )
 
@@ -240,11 +236,13 @@ def _place(record: Record, label: str) -> Mask:
     """Give where a label is: in its mask or its boxes; nowhere in an image without it."""
     if label in record.mask_names and record.mask is not None:
         return record.mask()[record.mask_names.index(label)] > 0
-    place = np.zeros(record.image().shape, np.bool_)
-    for box in record.boxes or ():
-        if box.label == label:
-            place[round(box.y0) : round(box.y1), round(box.x0) : round(box.x1)] = True
-    return place
+    return filled(_boxes(record, label), record.image().shape)
+
+
+def _boxes(record: Record, label: str) -> tuple[Box, ...]:
+    """Give the boxes of a label in whole pixels."""
+    edges = ((one.x0, one.y0, one.x1, one.y1) for one in record.boxes or () if one.label == label)
+    return tuple(Box(*(round(edge) for edge in one)) for one in edges)
 
 
 def _outlined(record: Record) -> Case | None:
