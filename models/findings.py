@@ -30,11 +30,21 @@ class BundleIdentity:
     shipped_digest: str | None = None
 
 
+class Decision(StrEnum):
+    """What a classifier says of one finding."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    INDETERMINATE = "indeterminate"
+
+
 @dataclass(frozen=True)
 class Finding:
     """A classification result of one image: `probability` (calibrated, 0 to 1) against `threshold`.
 
-    `laterality` is the side where a mask of the same finding lies; None is unknown.
+    `laterality` is the side where a mask of the same finding lies; None is unknown. `doubt` is the range of
+    probabilities, from (inclusive) and to (exclusive), in which the threshold itself is uncertain: another sample of
+    validation images would have put it elsewhere in that range. None: the range is not known.
     """
 
     label: str
@@ -44,11 +54,19 @@ class Finding:
     threshold_rule: str
     bundle: BundleIdentity
     laterality: Code | None = None
+    doubt: tuple[float, float] | None = None
 
     @property
     def present(self) -> bool:
-        """Whether the probability reaches the threshold."""
+        """Whether the probability reaches the threshold, in doubt too: then regions of it are outlined."""
         return self.probability >= self.threshold
+
+    @property
+    def decision(self) -> Decision:
+        """What is said of the finding: where the threshold itself is in doubt, neither present nor absent."""
+        if self.doubt is not None and self.doubt[0] <= self.probability < self.doubt[1]:
+            return Decision.INDETERMINATE
+        return Decision.PRESENT if self.present else Decision.ABSENT
 
 
 @dataclass(frozen=True)
