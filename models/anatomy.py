@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.findings import Box
+from models.findings import Box, Edge, Point
 
 Mask = NDArray[np.bool_]
 # Pieces smaller than this part of the largest one are dropped.
@@ -39,6 +39,8 @@ class Size:
     right_lung_area: int | None
     left_lung_area: int | None
     heart_box: Box | None
+    cardiac_extent: tuple[Point, Point] | None = None
+    thoracic_extent: tuple[Point, Point] | None = None
 
     @property
     def cardiothoracic_ratio(self) -> float | None:
@@ -74,7 +76,53 @@ def measure(anatomy: Anatomy) -> Size:
         right_lung_area=None if lungs[0] is None else int(lungs[0].sum()),
         left_lung_area=None if lungs[1] is None else int(lungs[1].sum()),
         heart_box=box,
+        cardiac_extent=None if anatomy.heart is None else extent(anatomy.heart),
+        thoracic_extent=None if both is None else extent(both),
     )
+
+
+def extent(mask: Mask) -> tuple[Point, Point] | None:
+    """Give the outermost points of a mask, on its left and on its right edge; None where it is empty.
+
+    Each lies on the outer edge of the outermost pixel, so that the columns differ by the width; where several rows
+    reach as far, in the middle one.
+    """
+    columns = np.flatnonzero(mask.any(axis=0))
+    if not len(columns):
+        return None
+    first, last = int(columns[0]), int(columns[-1])
+    return Point(_middle(mask[:, first]), float(first)), Point(_middle(mask[:, last]), float(last + 1))
+
+
+def cut_off(anatomy: Anatomy, valid: Mask | None = None) -> tuple[Edge, ...]:
+    """Give the edges of the image that a lung reaches, in the canonical orientation.
+
+    Parameters
+    ----------
+    valid : False where the detector saw nothing; the image ends with the box around the rest. None: all valid.
+    """
+    lungs = [lung for lung in (anatomy.right_lung, anatomy.left_lung) if lung is not None]
+    if not lungs:
+        return ()
+    either = np.logical_or.reduce(lungs)
+    lung_edges = bounding_box(either)
+    rows, columns = either.shape
+    image = Box(0, 0, columns, rows) if valid is None else bounding_box(valid)
+    if lung_edges is None or image is None:
+        return ()
+    reached = {
+        Edge.TOP: lung_edges.y0 <= image.y0,
+        Edge.BOTTOM: lung_edges.y1 >= image.y1,
+        Edge.RIGHT: lung_edges.x0 <= image.x0,
+        Edge.LEFT: lung_edges.x1 >= image.x1,
+    }
+    return tuple(edge for edge, is_reached in reached.items() if is_reached)
+
+
+def _middle(column: Mask) -> float:
+    """Give the middle of the middle one of the true pixels."""
+    rows = np.flatnonzero(column)
+    return float(rows[len(rows) // 2]) + 0.5
 
 
 def lung_box(anatomy: Anatomy) -> Box | None:

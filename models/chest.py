@@ -28,6 +28,7 @@ from models.findings import (
     Measurement,
     NotComputed,
     NotComputedReason,
+    Point,
     Segment,
 )
 from models.heatmap import heat_map
@@ -36,6 +37,7 @@ from models.patient import Patient
 from models.pixels import Radiograph
 from models.runtime import Dtype, Runner
 
+Extents = tuple[tuple[Point, Point], ...]
 RIGHT_LUNG, LEFT_LUNG, HEART = "right-lung", "left-lung", "heart"
 
 
@@ -202,6 +204,7 @@ class ChestAnalyser:
             notes += (f"age unknown: {intended_use.age_range(bundle.manifest.intended_use)} assumed",)
         return replace(
             found,
+            cut_off=anatomy.cut_off(shape, radiograph.valid),
             segments=self._segments(shape, radiograph),
             measurements=measurements(anatomy.measure(shape), radiograph, bundle.identity),
             heart_box=None if shape.heart is None else anatomy.bounding_box(radiograph.to_source(shape.heart)),
@@ -261,18 +264,35 @@ def measurements(size: Size, radiograph: Radiograph, bundle: BundleIdentity) -> 
     across = (codes.PIXEL, 1.0) if spacing is None else (codes.MILLIMETRE, spacing[1])
     area = outlines.area_unit(radiograph)
     ratio = (codes.RATIO, 1.0)
-    rows: tuple[tuple[str, Code, float | None, tuple[Code, float], Code | None, Code | None], ...] = (
-        ("cardiothoracic ratio", codes.CARDIOTHORACIC_RATIO, size.cardiothoracic_ratio, ratio, codes.HEART, None),
-        ("transverse cardiac diameter", codes.WIDTH, size.cardiac_width, across, codes.HEART, None),
-        ("transverse thoracic diameter", codes.WIDTH, size.thoracic_width, across, codes.THORAX, None),
-        ("right lung area", codes.AREA, size.right_lung_area, area, codes.LUNG, codes.RIGHT),
-        ("left lung area", codes.AREA, size.left_lung_area, area, codes.LUNG, codes.LEFT),
+    heart, chest = (_on_source(one, radiograph) for one in (size.cardiac_extent, size.thoracic_extent))
+    rows: tuple[tuple[str, Code, float | None, tuple[Code, float], Code | None, Code | None, Extents], ...] = (
+        (
+            "cardiothoracic ratio",
+            codes.CARDIOTHORACIC_RATIO,
+            size.cardiothoracic_ratio,
+            ratio,
+            codes.HEART,
+            None,
+            heart + chest,
+        ),
+        ("transverse cardiac diameter", codes.WIDTH, size.cardiac_width, across, codes.HEART, None, heart),
+        ("transverse thoracic diameter", codes.WIDTH, size.thoracic_width, across, codes.THORAX, None, chest),
+        ("right lung area", codes.AREA, size.right_lung_area, area, codes.LUNG, codes.RIGHT, ()),
+        ("left lung area", codes.AREA, size.left_lung_area, area, codes.LUNG, codes.LEFT, ()),
     )
     return tuple(
-        Measurement(label, code, float(value) * factor, unit, site, laterality, bundle)
-        for label, code, value, (unit, factor), site, laterality in rows
+        Measurement(label, code, float(value) * factor, unit, site, laterality, bundle, extents)
+        for label, code, value, (unit, factor), site, laterality, extents in rows
         if value is not None
     )
+
+
+def _on_source(extent: tuple[Point, Point] | None, radiograph: Radiograph) -> Extents:
+    """Lay an extent of the canonical grid onto the source image; () where there is none."""
+    if extent is None:
+        return ()
+    first, last = (Point(*radiograph.orientation.point_to_source(*point, radiograph.shape)) for point in extent)
+    return ((first, last),)
 
 
 def _check_segmenter(runner: Runner) -> None:

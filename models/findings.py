@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,9 +97,32 @@ class Box:
     y1: int
 
 
+class Point(NamedTuple):
+    """A place in the source image, in pixels from the upper left corner of its first pixel, whose middle is 0.5, 0.5.
+
+    These are the coordinates of SCOORD (PS3.3 section C.18.6), in the order of arrays.
+    """
+
+    row: float
+    column: float
+
+
+class Edge(StrEnum):
+    """An edge of the image, as the patient has it."""
+
+    TOP = "top"
+    BOTTOM = "bottom"
+    RIGHT = "right"
+    LEFT = "left"
+
+
 @dataclass(frozen=True)
 class Measurement:
-    """A number measured in one image, with its coded name, coded unit and the structure that it belongs to."""
+    """A number measured in one image, with its coded name, coded unit and the structure that it belongs to.
+
+    `extents` are the widths that it is made of: each the outermost points of a structure, on the patient's right and
+    left. The width is the distance along the patient's horizontal, not that between the two points. () is none.
+    """
 
     label: str
     code: Code
@@ -107,6 +131,7 @@ class Measurement:
     finding_site: Code | None
     laterality: Code | None
     bundle: BundleIdentity
+    extents: tuple[tuple[Point, Point], ...] = ()
 
 
 class NotComputedReason(StrEnum):
@@ -178,3 +203,5 @@ class ImageFindings:
     pixel_notes: tuple[str, ...] = ()
     heat_maps: tuple[HeatMap, ...] = ()
     """Only where they were asked for."""
+    cut_off: tuple[Edge, ...] | None = None
+    """Edges that the lungs reach, beyond which part of them may lie; None: not measured."""

@@ -40,6 +40,13 @@ class Orientation:
         flipped = array[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
         return flipped.T if self.transpose else flipped
 
+    def point_to_source(self, row: float, column: float, shape: tuple[int, int]) -> tuple[float, float]:
+        """Map a point, in pixel edges, of a canonical grid of `shape` to row and column of the source grid."""
+        rows, columns = shape
+        row = rows - row if self.flip_rows else row
+        column = columns - column if self.flip_columns else column
+        return (column, row) if self.transpose else (row, column)
+
 
 @dataclass(frozen=True)
 class Letterbox:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from models import anatomy, bundle, codes, phantom, pixels
 from models.anatomy import Anatomy
 from models.chest import ChestAnalyser, measurements
 from models.errors import BundleRefused
-from models.findings import BundleIdentity, NotComputedReason
+from models.findings import BundleIdentity, Edge, NotComputedReason
 from models.geometry import Orientation
 from models.pixels import Radiograph
 
@@ -57,6 +58,7 @@ def test_an_adult_gets_masks_and_measurements(analyser: ChestAnalyser, chest: Ra
     assert values["transverse cardiac diameter"].unit == codes.MILLIMETRE
     assert values["right lung area"].unit == codes.SQUARE_CENTIMETRE
     assert found.heart_box == anatomy.bounding_box(found.segments[2].mask)
+    assert found.cut_off == ()
 
 
 @pytest.mark.parametrize("age", [3, 60])
@@ -192,6 +194,73 @@ def test_units_follow_the_spacing() -> None:
     in_mm = {m.label: m for m in measurements(size, dataclasses.replace(picture, spacing_mm=(2.0, 4.0)), IDENTITY)}
     assert in_mm["transverse cardiac diameter"].value == 160
     assert in_mm["right lung area"].value == pytest.approx(1800 * 8 / 100)
+
+
+ORIENTATIONS = [Orientation(*flags) for flags in itertools.product((False, True), repeat=3)]
+
+
+def _uneven() -> Anatomy:
+    """Draw lungs and a heart whose outermost pixels lie in rows of their own, on a grid that is not square."""
+    masks = [np.zeros((30, 20), bool) for _ in range(3)]
+    masks[0][5:20, 3:8], masks[0][12, 1] = True, True
+    masks[1][5:20, 12:17], masks[1][7:10, 17] = True, True
+    masks[2][15:24, 6:13], masks[2][18, 5], masks[2][22, 13] = True, True, True
+    return Anatomy(*masks)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS, ids=str)
+def test_diameters_end_at_the_outermost_pixels_of_the_source_image(orientation: Orientation) -> None:
+    drawing = _uneven()
+    picture = Radiograph(np.zeros((30, 20), np.float32), spacing_mm=(0.5, 0.25), orientation=orientation)
+    values = {m.label: m for m in measurements(anatomy.measure(drawing), picture, IDENTITY)}
+    across = 0 if orientation.transpose else 1  # the axis of the source that is horizontal in the patient
+    for name, mask in (
+        ("transverse cardiac diameter", drawing.heart),
+        ("transverse thoracic diameter", drawing.right_lung | drawing.left_lung),
+    ):
+        ((right, left),) = values[name].extents
+        assert abs(left[across] - right[across]) * 0.25 == values[name].value
+        on_source = picture.to_source(mask)
+        inwards = np.sign(left[across] - right[across])
+        for point, step in ((right, inwards), (left, -inwards)):
+            pixel = list(point)
+            pixel[across] += step / 2
+            assert on_source[int(pixel[0]), int(pixel[1])]
+            pixel[across] -= step
+            assert not on_source[int(pixel[0]), int(pixel[1])]
+    ratio = values["cardiothoracic ratio"]
+    assert ratio.extents == sum((values[f"transverse {n} diameter"].extents for n in ("cardiac", "thoracic")), ())
+
+
+def test_areas_have_no_extent() -> None:
+    values = measurements(anatomy.measure(drawn()), Radiograph(np.zeros((100, 100), np.float32)), IDENTITY)
+    assert all(m.extents == () for m in values if m.code == codes.AREA)
+
+
+def test_lungs_within_the_image_are_not_cut_off() -> None:
+    assert anatomy.cut_off(drawn()) == ()
+    assert anatomy.cut_off(Anatomy(None, None, None)) == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "edge"),
+    [
+        (slice(0, 30), slice(40, 60), Edge.TOP),
+        (slice(70, 100), slice(40, 60), Edge.BOTTOM),
+        (slice(40, 60), slice(0, 30), Edge.RIGHT),
+        (slice(40, 60), slice(70, 100), Edge.LEFT),
+    ],
+)
+def test_a_lung_at_the_edge_of_the_image_is_cut_off(rows: slice, columns: slice, edge: Edge) -> None:
+    mask = np.zeros((100, 100), bool)
+    mask[rows, columns] = True
+    assert anatomy.cut_off(Anatomy(mask, None, None)) == (edge,)
+
+
+def test_the_image_ends_where_the_padding_begins() -> None:
+    valid = np.zeros((100, 100), bool)
+    valid[20:100, 5:95] = True
+    assert anatomy.cut_off(drawn(), valid) == (Edge.TOP,)
 
 
 def test_cleaning_drops_small_pieces_and_keeps_one_heart() -> None:

@@ -27,6 +27,20 @@ def test_orientation_is_undone_exactly(rows: int, columns: int, orientation: Ori
     np.testing.assert_array_equal(orientation.to_canonical(orientation.to_source(canonical)), canonical)
 
 
+@given(rows=st.integers(1, 20), columns=st.integers(1, 20), orientation=st.sampled_from(ORIENTATIONS), data=st.data())
+def test_a_point_goes_where_its_pixel_goes(
+    rows: int, columns: int, orientation: Orientation, data: st.DataObject
+) -> None:
+    source = np.zeros((rows, columns), bool)
+    canonical = orientation.to_canonical(source)
+    row, column = (data.draw(st.integers(0, edge - 1)) for edge in canonical.shape)
+    canonical = canonical.copy()
+    canonical[row, column] = True
+    shape = (canonical.shape[0], canonical.shape[1])
+    found = orientation.point_to_source(row + 0.5, column + 0.5, shape)
+    assert np.argwhere(orientation.to_source(canonical)).tolist() == [[found[0] - 0.5, found[1] - 0.5]]
+
+
 def test_the_eight_orientations_differ() -> None:
     source = np.arange(9).reshape(3, 3)
     assert len({orientation.to_canonical(source).tobytes() for orientation in ORIENTATIONS}) == 8
