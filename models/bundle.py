@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.codes import Code
 from models.errors import BundleRefused
@@ -74,6 +74,18 @@ class OperatingPoint(Part):
     rule: str
     name: str = CHOSEN
     """"chosen" decides; the others say what other thresholds would give."""
+    doubt: tuple[float, float] | None = None
+    """Range about the threshold in which the same rule puts it on other samples of the images that it was chosen on.
+    None: the threshold was not chosen by data, or the range was not computed."""
+    doubt_rule: str | None = None
+    """How the range was found and how many images lie within; None where there is no range."""
+
+    @model_validator(mode="after")
+    def _in_doubt(self) -> OperatingPoint:
+        """Refuse a range that does not hold the threshold."""
+        if self.doubt is not None and not 0 <= self.doubt[0] <= self.threshold <= self.doubt[1] <= 1:
+            raise ValueError(f"doubt {self.doubt} must lie within 0 to 1 and hold the threshold {self.threshold}")
+        return self
 
 
 class Calibration(Part):

@@ -337,6 +337,7 @@ def _findings(runner: Runner, given: ModelInput, patient: Patient) -> tuple[Find
                 threshold=point.threshold,
                 threshold_rule=point.rule,
                 bundle=runner.bundle.identity,
+                doubt=point.doubt,
             )
         )
     return tuple(found)

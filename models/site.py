@@ -71,4 +71,4 @@ def _point(bundle: Bundle, label: str, given: float | str) -> OperatingPoint:
         known = ", ".join(one.name for one in points if one.label == label)
         raise ValueError(f"bundle {name} has no operating point {given!r} for {label}; there are: {known}")
     rule = f"set by this site's configuration to the operating point {given!r}, rule {other.rule} ({shipped})"
-    return OperatingPoint(label=label, threshold=other.threshold, rule=rule)
+    return other.model_copy(update={"name": CHOSEN, "rule": rule})

@@ -62,9 +62,10 @@ def classifier(
     spec: InputSpec = LUNGS,
     calibration: Calibration | None = None,
     only_by_name: bool = False,
+    doubt: tuple[float, float] | None = None,
 ) -> Bundle:
     """Write a classifier that gives these probabilities (before calibration) for every image."""
-    points = [OperatingPoint(label=label, threshold=threshold, rule="a rule") for label in probabilities]
+    points = [OperatingPoint(label=label, threshold=threshold, rule="a rule", doubt=doubt) for label in probabilities]
     points += [
         OperatingPoint(label=label, threshold=0.9, rule="another rule", name="strict") for label in probabilities
     ]

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models import bundle
-from models.bundle import CARD, WEIGHTS, DataSource, Manifest, OperatingPoint, write_manifest
+from models.bundle import CARD, WEIGHTS, Calibration, DataSource, Manifest, OperatingPoint, write_manifest
 from models.calibration import calibrated
 from models.gate import FeatureStatistics
 from models.networks import ARCHITECTURES, ENSEMBLE
@@ -82,16 +82,20 @@ def export(
 
 @dataclass(frozen=True)
 class Judged:
-    """Logits and truth (images, labels) that thresholds and calibration are chosen on, and what to call the images."""
+    """What thresholds and calibration are chosen on.
+
+    Logits and truth are (images, labels), patients (images,); `split` is what people call the images.
+    """
 
     logits: NDArray[np.float32]
     truth: NDArray[np.float32]
+    patients: NDArray[np.str_]
     split: str
 
-    def of(self, column: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Give logits and truth of one label, of the images in which it is known."""
+    def of(self, column: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[str, ...]]:
+        """Give logits, truth and patients of one label, of the images in which it is known."""
         known = ~np.isnan(self.truth[:, column])
-        return self.logits[known, column], self.truth[known, column] > 0.5
+        return self.logits[known, column], self.truth[known, column] > 0.5, tuple(self.patients[known])
 
 
 def _on_validation(recipe: Recipe, task: Task, data: Path, folder: Path) -> Judged:
@@ -100,7 +104,8 @@ def _on_validation(recipe: Recipe, task: Task, data: Path, folder: Path) -> Judg
     source = cache.build(given, recipe.input, folder, targets=TARGETS[recipe.task])
     ids = given.ids("val")
     logits = predict.classify(task, source.images, source.rows(ids), given.people(ids))
-    return Judged(logits, given.labels(ids, recipe.labels), "validation")
+    patients = np.array([given.records[one].patient for one in ids], dtype=str)
+    return Judged(logits, given.labels(ids, recipe.labels), patients, "validation")
 
 
 def _by_fold(recipe: Recipe, runs: Sequence[Path]) -> list[tuple[Recipe, Task]]:
@@ -128,7 +133,8 @@ def _out_of_fold(tasks: Sequence[tuple[Recipe, Task]], data: Path, folder: Path)
     """Run each network on the fold that it has not seen."""
     parts = [_on_validation(recipe, task, data, folder) for recipe, task in tasks]
     logits, truth = (np.concatenate([getattr(one, name) for one in parts]) for name in ("logits", "truth"))
-    return Judged(logits, truth, f"training and validation (out of {len(parts)} folds)")
+    patients = np.concatenate([one.patients for one in parts])
+    return Judged(logits, truth, patients, f"training and validation (out of {len(parts)} folds)")
 
 
 def _together(recipe: Recipe, tasks: Sequence[tuple[Recipe, Task]]) -> tuple[Recipe, dict[str, Tensor]]:
@@ -169,12 +175,18 @@ def gate_tensors(statistics: FeatureStatistics) -> dict[str, Tensor]:
     }
 
 
-def operating_points(
-    label: str, chosen: Rule, probability: np.ndarray, truth: np.ndarray, *, split: str = "validation"
-) -> tuple[OperatingPoint, ...]:
-    """Choose the point that decides, and the others."""
-    rules = (chosen, *OTHER_RULES)
-    return tuple(thresholds.choose(rule, probability, truth, label=label, split=split) for rule in rules)
+def judged_label(
+    judged: Judged, column: int, *, calibration: str, rule: Rule, label: str
+) -> tuple[Calibration, tuple[OperatingPoint, ...]]:
+    """Fit the calibration of one label, and choose the point that decides and the others."""
+    logits, truth, patients = judged.of(column)
+    fitted = calibrate.fitted(calibration, logits, truth, split=judged.split)
+    probability = calibrated(logits, fitted)
+    points = (
+        thresholds.choose(one, probability, truth, label=label, split=judged.split, patients=patients)
+        for one in (rule, *OTHER_RULES)
+    )
+    return fitted, tuple(points)
 
 
 def write(out: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> Path:
@@ -220,9 +232,7 @@ def _paediatric(
     out: Path, recipe: Recipe, tensors: dict[str, Tensor], judged: Judged, learnt: tuple[DataSource, ...]
 ) -> Path:
     """Write the children's classifier."""
-    logits, truth = judged.of(0)
-    calibration = calibrate.fitted(recipe.calibration, logits, truth, split=judged.split)
-    points = operating_points("pneumonia", recipe.rule, calibrated(logits, calibration), truth, split=judged.split)
+    calibration, points = judged_label(judged, 0, calibration=recipe.calibration, rule=recipe.rule, label="pneumonia")
     return write(out, manifests.paediatric_manifest(recipe, calibration, points, learnt), tensors)
 
 
@@ -233,10 +243,8 @@ def _findings(
     written: list[Path] = []
     for name, part in recipe.bundles.items():
         column = recipe.labels.index(part.label)
-        logits, truth = judged.of(column)
-        calibration = calibrate.fitted(recipe.calibration, logits, truth, split=judged.split)
         label = manifests.FINDINGS[name][0].name
-        points = operating_points(label, part.rule, calibrated(logits, calibration), truth, split=judged.split)
+        calibration, points = judged_label(judged, column, calibration=recipe.calibration, rule=part.rule, label=label)
         manifest = manifests.finding_manifest(recipe, name, calibration, points, learnt)
         own = only_label(tensors, column, len(recipe.labels))
         written.append(write(run / "bundles" / name, manifest, own))

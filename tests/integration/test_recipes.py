@@ -130,6 +130,8 @@ def test_networks_of_a_cross_validation_are_shipped_together(data: Path, cache: 
     assert found.manifest.architecture == "mobilenet_v2-ensemble3"
     assert "on 36 training and validation (out of 3 folds) images" in found.manifest.operating_points[0].rule
     assert found.manifest.training_data[0].images == 36
+    uncertain = {one.name for one in found.manifest.operating_points if one.doubt is not None}
+    assert uncertain == {"chosen", "youden", "sensitivity-0.90", "sensitivity-0.95", "specificity-0.90"}
     image = torch.rand(64, 64).numpy()
     members = []
     for run in folds:

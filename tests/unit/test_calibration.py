@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from models.bundle import OperatingPoint
 from models.calibration import calibrated, sigmoid
 from training.evaluation import calibrate, scores, thresholds
 from training.evaluation.scores import Scores
@@ -143,3 +145,75 @@ def test_a_rule_without_its_value_and_truth_of_one_class_are_refused() -> None:
         Rule(kind="target-sensitivity")
     with pytest.raises(ValueError, match="positives and negatives"):
         thresholds.choose(Rule(kind="youden"), np.array([0.1, 0.2]), np.array([True, True]), label="x")
+
+
+def spread(rule: Rule, count: int = 400) -> OperatingPoint:
+    """Choose on generated scores of patients with two images each."""
+    rng = np.random.default_rng(1)
+    truth = np.repeat(rng.random(count // 2) < 0.5, 2)
+    probability = sigmoid(rng.normal(0, 1, count) + np.where(truth, 1.0, -1.0))
+    patients = [f"p{number // 2}" for number in range(count)]
+    return thresholds.choose(rule, probability, truth, label="x", patients=patients)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule(kind="youden"),
+        Rule(kind="target-sensitivity", value=0.9),
+        Rule(kind="target-specificity", value=0.9),
+        Rule(kind="cost", cost_ratio=3),
+    ],
+    ids=lambda rule: rule.kind,
+)
+def test_a_chosen_threshold_lies_in_its_range_of_doubt_which_more_images_narrow(rule: Rule) -> None:
+    few, many = spread(rule, 100), spread(rule, 1600)
+    for point in (few, many):
+        assert point.doubt is not None
+        assert point.doubt[0] <= point.threshold <= point.doubt[1]
+        assert point.doubt[0] < point.doubt[1]
+    assert few.doubt and many.doubt
+    assert many.doubt[1] - many.doubt[0] < few.doubt[1] - few.doubt[0]
+
+
+def test_the_range_of_doubt_is_that_of_the_thresholds_on_other_samples() -> None:
+    # Seen from fresh samples of the same population, nine thresholds in ten lie in a range of about that width.
+    rule = Rule(kind="target-sensitivity", value=0.9)
+    rng = np.random.default_rng(2)
+    elsewhere: list[float] = []
+    for _ in range(400):
+        truth = rng.random(400) < 0.5
+        probability = sigmoid(rng.normal(0, 1, 400) + np.where(truth, 1.0, -1.0))
+        elsewhere.append(thresholds.choose(rule, probability, truth, label="x").threshold)
+    low, high = np.quantile(elsewhere, [0.05, 0.95])
+    truth = rng.random(400) < 0.5
+    probability = sigmoid(rng.normal(0, 1, 400) + np.where(truth, 1.0, -1.0))
+    found = thresholds.range_of_doubt(rule, probability, truth, [str(number) for number in range(400)])
+    assert found[1] - found[0] == pytest.approx(high - low, rel=0.4)
+
+
+def test_patients_are_drawn_with_all_their_images() -> None:
+    rule, rng = Rule(kind="youden"), np.random.default_rng(3)
+    truth = rng.random(60) < 0.5
+    probability = sigmoid(rng.normal(0, 1, 60) + np.where(truth, 1.0, -1.0))
+    once = thresholds.range_of_doubt(rule, probability, truth, [str(number) for number in range(60)])
+    four = [np.repeat(one, 4) for one in (probability, truth)]
+    # Copies of an image are no further images: the range stays that of the patients.
+    assert thresholds.range_of_doubt(rule, four[0], four[1], [str(n) for n in range(60) for _ in range(4)]) == once
+
+
+def test_what_lies_within_the_range_and_what_is_reached_outside_is_said() -> None:
+    point = spread(Rule(kind="target-sensitivity", value=0.9))
+    assert point.doubt_rule is not None
+    assert re.fullmatch(
+        r"central 90% of the thresholds that this rule chooses on 1000 samples of these images, drawn by patient; "
+        r"\d+\.\d% of them lie within, and outside the sensitivity is 0\.\d{3}, the specificity 0\.\d{3}",
+        point.doubt_rule,
+    )
+
+
+def test_a_fixed_threshold_and_one_without_patients_have_no_range() -> None:
+    fixed = spread(Rule(kind="fixed", value=0.5))
+    assert (fixed.doubt, fixed.doubt_rule) == (None, None)
+    probability, truth = np.array([0.1, 0.4, 0.6, 0.9]), np.array([False, True, False, True])
+    assert thresholds.choose(Rule(kind="youden"), probability, truth, label="x").doubt is None

@@ -133,6 +133,27 @@ def test_research_use_cannot_be_turned_off(tmp_path: Path) -> None:
         bundle.load(folder)
 
 
+def test_a_threshold_may_say_in_which_range_it_is_uncertain(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    content = json.loads((folder / bundle.MANIFEST).read_text())
+    content["operating_points"][0]["doubt"] = [0.3, 0.4]
+    (folder / bundle.MANIFEST).write_text(json.dumps(content))
+    assert bundle.load(folder).manifest.operating_point("pneumonia").doubt == (0.3, 0.4)
+    del content["operating_points"][0]["doubt"]
+    (folder / bundle.MANIFEST).write_text(json.dumps(content))
+    assert bundle.load(folder).manifest.operating_point("pneumonia").doubt is None
+
+
+@pytest.mark.parametrize("doubt", [[0.41, 0.5], [0.3, 0.39], [-0.1, 0.5], [0.3, 1.1], [0.5, 0.3], [0.4], "wide"])
+def test_a_range_that_does_not_hold_the_threshold_is_refused(tmp_path: Path, doubt: object) -> None:
+    folder = written(tmp_path)
+    content = json.loads((folder / bundle.MANIFEST).read_text())
+    content["operating_points"][0]["doubt"] = doubt
+    (folder / bundle.MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(BundleRefused, match="doubt"):
+        bundle.load(folder)
+
+
 def test_find_sorts_by_name_and_gives_nothing_for_nothing(tmp_path: Path) -> None:
     assert bundle.find(tmp_path) == ()
     written(tmp_path, "zebra")

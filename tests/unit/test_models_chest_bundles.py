@@ -17,7 +17,7 @@ from models import codes, phantom, pixels
 from models.bundle import Bundle, Calibration, IntendedUse, Triplet
 from models.chest import ChestAnalyser
 from models.errors import BundleRefused
-from models.findings import ImageFindings, NotComputedReason
+from models.findings import Decision, ImageFindings, NotComputedReason
 from models.geometry import Orientation
 from models.inputs import InputSpec
 from models.pixels import Radiograph
@@ -81,6 +81,18 @@ def test_a_classifier_with_several_labels_gives_as_many_findings(tmp_path: Path,
     both = {"pneumothorax": 0.8, "atelectasis": 0.1}
     found = analyse(tiny_bundles.classifier(tmp_path, "two", both, concepts=[codes.PNEUMOTHORAX, codes.ATELECTASIS]))
     assert [(one.label, one.present) for one in found.findings] == [("pneumothorax", True), ("atelectasis", False)]
+
+
+@pytest.mark.parametrize(
+    ("probability", "decision"),
+    [(0.8, Decision.PRESENT), (0.42, Decision.INDETERMINATE), (0.38, Decision.INDETERMINATE), (0.1, Decision.ABSENT)],
+)
+def test_a_probability_within_the_range_of_the_threshold_is_indeterminate(
+    tmp_path: Path, analyse: Analyse, probability: float, decision: Decision
+) -> None:
+    doubtful = tiny_bundles.classifier(tmp_path, "pneumothorax", {"pneumothorax": probability}, doubt=(0.35, 0.5))
+    (finding,) = analyse(doubtful).findings
+    assert (finding.decision, finding.doubt) == (decision, (0.35, 0.5))
 
 
 def test_what_the_classifier_finds_is_outlined(tmp_path: Path, analyse: Analyse, chest: Radiograph) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_a_name_takes_that_operating_point_of_the_manifest(shipped: Bundle) -> N
     point = site.configured(shipped, {"pneumothorax": "strict"}).manifest.operating_point("pneumothorax")
     assert (point.threshold, point.name) == (0.9, CHOSEN)
     assert "operating point 'strict', rule another rule (manifest: 0.4, rule a rule)" in point.rule
+
+
+def test_a_name_takes_the_range_of_that_point_and_a_number_has_none(shipped: Bundle) -> None:
+    ranges = {CHOSEN: (0.3, 0.5), "strict": (0.8, 0.95)}
+    points = [one.model_copy(update={"doubt": ranges[one.name]}) for one in shipped.manifest.operating_points]
+    bundle = replace(shipped, manifest=shipped.manifest.model_copy(update={"operating_points": tuple(points)}))
+    given: tuple[float | str, ...] = (CHOSEN, "strict", 0.4)
+    taken = [site.configured(bundle, {"pneumothorax": one}).manifest.operating_point("pneumothorax") for one in given]
+    assert [one.doubt for one in taken] == [(0.3, 0.5), (0.8, 0.95), None]
 
 
 def test_the_digest_is_that_of_bundle_and_canonical_json(shipped: Bundle) -> None:
