@@ -48,3 +48,4 @@ class Reason(StrEnum):
 
     # The node's own failure.
     ANALYSIS_FAILED = "analysis-failed"
+    RESULT_WITHHELD = "result-withheld"

@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from node.errors import Misconfigured
+from node.profiles import BUILT_IN, OHIF, Profile
 
 AETitle = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=16, pattern=r"^[ -\[\]-~]+$")
@@ -201,6 +202,24 @@ class DispatchSettings(Section):
     """Routine messages in the broker at once; the rest wait in the database, so that STAT stays ahead."""
 
 
+class CommitmentSettings(Section):
+    """Storage commitment (PS3.4 Annex J): the archive confirms that it keeps what it was sent."""
+
+    ask: bool = False
+    """Ask for it; a result is delivered, and its study done, only when it is committed."""
+    wait_s: Annotated[float, Field(ge=0)] = 3.0
+    """Seconds for which the association of the request stays open for the report; later it comes by one that the
+    archive opens to our receiver, where it must know this node's AE Title, host and port."""
+    report_within_s: Annotated[float, Field(gt=0)] = 1800.0
+    """Seconds without report after which the archive is asked again, under a new Transaction UID."""
+    requests: Annotated[int, Field(ge=1)] = 3
+    """Requests without report after which the results are sent again."""
+    ae_title: AETitle | None = None
+    """Calling AE Title of the report, where it is not that of the destination."""
+    networks: list[Network] = Field(default_factory=list)
+    """Networks (CIDR) that the report may come from. Empty: all of `receiver.allowed_networks`."""
+
+
 class Destination(Section):
     """A Storage SCP that results are sent to."""
 
@@ -210,9 +229,15 @@ class Destination(Section):
     """Its host name or address."""
     port: Annotated[int, Field(ge=1, le=65535)]
     """Its TCP port."""
-    profile: Literal["ohif", "strict"] = "ohif"
-    """`ohif`: SEG of projection images carries Plane Orientation, which OHIF needs; `strict`: PS3.3 to the letter."""
+    profile: str = OHIF.name
+    """Which objects it gets, and how they are encoded: a built-in profile (docs/profiles.md) or one of `profiles`."""
     tls: TLSFiles = TLSFiles()
+    commitment: CommitmentSettings = CommitmentSettings()
+
+    @property
+    def reporting_ae_title(self) -> str:
+        """Calling AE Title of its reports about storage commitment."""
+        return self.commitment.ae_title or self.ae_title
 
 
 class Rule(Section):
@@ -277,6 +302,8 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     destinations: dict[str, Destination] = Field(default_factory=dict)
     """Where results go, by name."""
+    profiles: list[Profile] = Field(default_factory=list)
+    """Object profiles of this site, beside the built-in ones."""
     rules: list[Rule] = Field(default_factory=lambda: [Rule(name="default")])
     """Routing rules, first match wins; a study that matches none is not analysed."""
 
@@ -286,10 +313,29 @@ class Settings(BaseSettings):
             for name in rule.destinations or ():
                 if name not in self.destinations:
                     raise ValueError(f"rule {rule.name!r} names destination {name!r}, which is not configured")
+        for profile in self.profiles:
+            if profile.name in BUILT_IN or sum(other.name == profile.name for other in self.profiles) > 1:
+                raise ValueError(f"profiles: the name {profile.name!r} is taken; choose another")
+        for name, destination in self.destinations.items():
+            if destination.profile not in self.object_profiles:
+                known = ", ".join(self.object_profiles)
+                raise ValueError(f"destination {name!r} has profile {destination.profile!r}; there are: {known}")
+        allowed = self.receiver.allowed_calling_ae_titles
+        for name, destination in self.destinations.items():
+            if destination.commitment.ask and allowed and destination.reporting_ae_title not in allowed:
+                raise ValueError(
+                    f"destination {name!r} is asked for commitment, but {destination.reporting_ae_title!r} is not in "
+                    "receiver.allowed_calling_ae_titles: its reports would be refused"
+                )
         asked = self.completion.count_from
         if asked is not None and asked not in self.destinations:
             raise ValueError(f"completion.count_from names destination {asked!r}, which is not configured")
         return self
+
+    @property
+    def object_profiles(self) -> dict[str, Profile]:
+        """Every profile that a destination may name: the built-in ones, then the site's own."""
+        return BUILT_IN | {profile.name: profile for profile in self.profiles}
 
     @classmethod
     def settings_customise_sources(

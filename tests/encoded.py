@@ -10,11 +10,12 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from node.profiles import OHIF, STRICT, Profile
 from tests import result_requests as made
 from tests import sources
-from workers.objects.request import EncodedResult, Profile, ResultRequest
+from workers.objects.request import EncodedResult, ResultRequest
 
-PROFILES: tuple[Profile, ...] = ("ohif", "strict")
+PROFILES: tuple[Profile, ...] = (OHIF, STRICT)
 CLASSES = {"DX": sources.DX, "CR": sources.CR, "SC": sources.SC}
 IDENTITY = (
     "PatientName",

@@ -7,13 +7,15 @@ from functools import partial
 import structlog
 
 from node.db import jobs, studies
-from node.db.jobs import ClaimedJob, NewResult
+from node.db.jobs import ClaimedJob, NewResult, WithheldResult
 from node.db.states import InstanceState
 from node.errors import BrokerUnavailable, StaleClaim
+from node.profiles import OHIF, Profile
+from node.reasons import Reason
 from workers import pipeline
 from workers.heartbeat import beating
-from workers.objects.request import Predecessor, Profile
-from workers.pipeline import Analysis, SourceImage
+from workers.objects.request import Predecessor
+from workers.pipeline import Analysis, SourceImage, Withheld
 from workers.runtime import Runtime
 
 log = structlog.get_logger()
@@ -57,7 +59,8 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
     with runtime.database.read() as tx:
         instances = studies.instances_of(tx, claimed.study_id, revision=claimed.revision)
         before = jobs.predecessors(tx, study_id=claimed.study_id, revision=claimed.revision)
-    profiles: list[Profile] = sorted(set(_profiles(runtime, claimed).values())) or ["ohif"]
+    used = {profile.name: profile for profile in _profiles(runtime, claimed).values()} or {OHIF.name: OHIF}
+    profiles = [used[name] for name in sorted(used)]
     analysis = pipeline.run(
         runtime.networks,
         [
@@ -75,14 +78,15 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
         created_at=claimed.created_at,
         profiles=profiles,
         predecessors={
-            profile: [
+            profile.name: [
                 Predecessor(p.sop_class_uid, p.sop_instance_uid, p.series_instance_uid)
                 for p in before
-                if p.profile == profile
+                if p.profile == profile.name
             ]
             for profile in profiles
         },
         answer_only=claimed.answer_only,
+        urgent=claimed.priority == jobs.STAT,
     )
     if analysis.undecodable:
         ids = {instance.sop_instance_uid: instance.id for instance in instances}
@@ -96,18 +100,19 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
 
 def _profiles(runtime: Runtime, claimed: ClaimedJob) -> dict[str, Profile]:
     """Return the object profile of each destination; one that is no longer configured gets the default."""
-    configured = runtime.settings.destinations
-    return {name: configured[name].profile if name in configured else "ohif" for name in claimed.destinations}
+    configured, known = runtime.settings.destinations, runtime.settings.object_profiles
+    return {name: known[configured[name].profile] if name in configured else OHIF for name in claimed.destinations}
 
 
 def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
+    withheld = [_put_aside(runtime, item) for item in analysis.withheld]
     stored = []
     for profile, result in analysis.results:
         sha256, path = runtime.spool.store_result(result.content)
         stored.append(
             NewResult(
                 kind=result.kind,
-                profile=profile,
+                profile=profile.name,
                 sop_class_uid=result.sop_class_uid,
                 sop_instance_uid=result.sop_instance_uid,
                 series_instance_uid=result.series_instance_uid,
@@ -121,7 +126,8 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
             tx,
             claimed,
             stored,
-            profiles=dict(_profiles(runtime, claimed)),
+            profiles={name: profile.name for name, profile in _profiles(runtime, claimed).items()},
+            withheld=withheld,
             configuration_digest=analysis.request.configuration_digest,
             bundle_digests={bundle.name: bundle.digest for bundle in analysis.request.bundles},
             timings=analysis.timings_s,
@@ -131,6 +137,14 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
             now=runtime.clock(),
         )
     log.info("job.analysed", results=len(stored), **{k: round(v, 3) for k, v in analysis.timings_s.items()})
+
+
+def _put_aside(runtime: Runtime, item: Withheld) -> WithheldResult:
+    """Keep a result that failed its preflight where the operator can look at it, and say so loudly."""
+    result = item.result
+    sha256 = runtime.spool.quarantine_result(result.content, Reason.RESULT_WITHHELD, "; ".join(item.faults))
+    log.error("result.withheld", kind=result.kind, profile=item.profile.name, sha256=sha256, faults=list(item.faults))
+    return WithheldResult(result.kind, item.profile.name, result.sop_instance_uid, sha256, item.faults)
 
 
 def _give_back(runtime: Runtime, claimed: ClaimedJob, error: Exception) -> None:

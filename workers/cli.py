@@ -23,6 +23,7 @@ from node import __version__
 from node import cli as edge
 from node.cli import Invocation, stop_event
 from node.errors import HilumError, Misconfigured
+from node.profiles import OHIF
 from node.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, Device, make_app
 
 app = typer.Typer(
@@ -187,7 +188,9 @@ def analyse(
     files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("hilum-results"),
     *,
-    profile: Annotated[Literal["ohif", "strict"], typer.Option(help="Object profile.")] = "ohif",
+    profile: Annotated[
+        str, typer.Option(help="Object profile, as destinations name it: ohif, strict, secondary-capture, complete ...")
+    ] = OHIF.name,
     bundle: Annotated[
         list[str] | None, typer.Option(help="Run this bundle, and others named so; without it all but those by name.")
     ] = None,
@@ -207,11 +210,19 @@ def analyse(
         console.print(f"[yellow]left out[/] {path}: {why}")
     if not studies:
         raise Misconfigured("no DICOM radiograph among the files given")
+    if profile not in settings.object_profiles:
+        raise Misconfigured(f"no profile named {profile!r}; there are: {', '.join(settings.object_profiles)}")
     networks = Networks(settings.analysis, _device(settings.analysis.device))
     heat_maps = heat_maps or settings.analysis.heat_maps
     for study in studies:
         offline.analyse(
-            study, networks=networks, out=out, profile=profile, console=console, bundles=bundle, heat_maps=heat_maps
+            study,
+            networks=networks,
+            out=out,
+            profile=settings.object_profiles[profile],
+            console=console,
+            bundles=bundle,
+            heat_maps=heat_maps,
         )
 
 

@@ -35,7 +35,7 @@ from node.part10 import encode_meta, read_meta
 from node.reasons import Reason
 from node.settings import Destination, Settings
 from workers import offline, presentation
-from workers.objects.read import findings_of_seg
+from workers.objects.read import findings_of_segs, source_of_seg
 from workers.objects.vocabulary import SEGMENTATION, SR_3D
 from workers.render import overlay_png
 from workers.supervisor import Node
@@ -252,10 +252,13 @@ def _report(
     if job is not None and job.summary is not None:
         presentation.print_summary(job.summary, console)
         presentation.print_timings(presentation.stages(job), console)
+    of_image: dict[str, list[Path]] = defaultdict(list)
     for seg in paths["seg"]:
-        outlined = findings_of_seg(seg, srs[0] if srs else None)
-        source = next(s for s in own if s.header.sop_instance_uid == outlined.sop_instance_uid)
-        name = folder / seg.name.replace("seg", "overlay").replace(".dcm", ".png")
+        of_image[source_of_seg(seg)].append(seg)
+    for number, (image_uid, found) in enumerate(of_image.items(), start=1):
+        outlined = findings_of_segs(found, srs[0] if srs else None)
+        source = next(s for s in own if s.header.sop_instance_uid == image_uid)
+        name = folder / ("overlay.png" if len(of_image) == 1 else f"overlay-{number}.png")
         radiograph = pixels.read(source.path)
         overlay_png(radiograph.pixels, outlined, name, orientation=radiograph.orientation)
         paths["overlay"].append(name)

@@ -16,9 +16,9 @@ from node.clock import utc_now
 from node.eligibility import Disposition, judge
 from node.errors import Quarantined
 from node.header import Header, read_header
+from node.profiles import Profile, ResultKind
 from node.reasons import Reason
 from workers import heatmaps, pipeline, presentation
-from workers.objects.request import Profile, ResultKind
 from workers.pipeline import SourceImage
 from workers.render import overlay_png
 from workers.runtime import Networks
@@ -115,6 +115,8 @@ def analyse(
                 name = folder / f"heat-map-{number}-{heat.bundle.name}-{_file_name(heat.label)}.png"
                 heatmaps.heat_map_png(radiograph.pixels, heat, finding, name, orientation=radiograph.orientation)
                 written.append(name)
+    for item in analysis.withheld:
+        console.print(f"[red]withheld[/] {item.result.kind}: {'; '.join(item.faults)}", soft_wrap=True)
     presentation.print_summary(analysis.summary, console)
     presentation.print_timings(analysis.timings_s, console)
     for path in written:
@@ -124,6 +126,9 @@ def analyse(
 
 def _image(path: Path, header: Header, declined: Reason | None, detail: str) -> SourceImage:
     return SourceImage(path=path, sop_instance_uid=header.sop_instance_uid, declined=declined, detail=detail)
+
+
+_ONE_OF_A_STUDY = frozenset({ResultKind.SR, ResultKind.KO, ResultKind.DOC})
 
 
 def _file_name(label: str) -> str:
@@ -136,7 +141,7 @@ def _write(folder: Path, analysis: pipeline.Analysis) -> list[Path]:
     written = []
     for _, result in analysis.results:
         counts[result.kind] += 1
-        number = f"-{counts[result.kind]}" if result.kind is ResultKind.SEG else ""
+        number = "" if result.kind in _ONE_OF_A_STUDY else f"-{counts[result.kind]}"
         path = folder / f"{result.kind.lower()}{number}.dcm"
         path.write_bytes(result.content)
         written.append(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from models.errors import Undecodable
 from models.findings import ImageFindings
 from node.errors import Quarantined
 from node.header import Header, read_header
+from node.profiles import Profile, ResultKind
 from node.reasons import Reason
 from workers.objects.encode import encode
-from workers.objects.request import DeclinedImage, EncodedResult, IntendedUse, Predecessor, Profile, ResultRequest
+from workers.objects.preflight import PreflightFailed
+from workers.objects.request import DeclinedImage, EncodedResult, IntendedUse, Predecessor, ResultRequest
 from workers.objects.summary import summary
 from workers.runtime import Networks, configuration_digest
 
@@ -36,11 +38,21 @@ class SourceImage:
 
 
 @dataclass(frozen=True)
+class Withheld:
+    """A result that failed its preflight, and why: it must not be sent."""
+
+    profile: Profile
+    result: EncodedResult
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Analysis:
     """All that one run yields. `results` has one set for each profile asked for."""
 
     request: ResultRequest
     results: tuple[tuple[Profile, EncodedResult], ...]
+    withheld: tuple[Withheld, ...]
     undecodable: tuple[DeclinedImage, ...]
     timings_s: dict[str, float]
     summary: dict[str, Any]
@@ -71,9 +83,10 @@ def run(
     revision: int,
     created_at: datetime,
     profiles: Sequence[Profile],
-    predecessors: Mapping[Profile, Sequence[Predecessor]] | None = None,
+    predecessors: Mapping[str, Sequence[Predecessor]] | None = None,
     answer_only: Reason | None = None,
     heat_maps: bool = False,
+    urgent: bool = False,
     progress: Callable[[str], None] = lambda _stage: None,
 ) -> Analysis:
     """Analyse a study and encode its results.
@@ -81,11 +94,13 @@ def run(
     Parameters
     ----------
     predecessors
-        Results of the revision before, by profile.
+        Results of the revision before, by name of the profile.
     answer_only
         Nothing is computed; every image is answered with this reason.
     heat_maps
-        Also a heat map of every finding that is present.
+        Also a heat map of every finding that is present; they are made where a profile has Parametric Maps, too.
+    urgent
+        The study was routed as STAT.
     progress
         Called with the name of each stage as it begins.
 
@@ -93,7 +108,10 @@ def run(
     ------
     BundleRefused, Misconfigured
         The networks cannot be loaded.
+    PreflightFailed
+        Not even the answer that results were withheld is fit to be sent.
     """
+    heat_maps = heat_maps or any(profile.makes(ResultKind.PM) for profile in profiles)
     watch = Stopwatch()
     declined = [DeclinedImage(i.sop_instance_uid, i.declined, i.detail) for i in images if i.declined]
     candidates = [image for image in images if image.declined is None]
@@ -137,14 +155,35 @@ def run(
         revision=revision,
         created_at=created_at,
         intended_use=tuple(IntendedUse(b.manifest.name, b.manifest.intended_use.statement) for b in chosen),
+        urgent=urgent,
     )
     results: list[tuple[Profile, EncodedResult]] = []
+    withheld: list[Withheld] = []
     for profile in profiles:
         progress("encode")
         with watch.stage("encode"):
-            encoded = encode(request, profile=profile, predecessors=(predecessors or {}).get(profile, ()))
+            encoded, faulty = _encoded(request, profile, (predecessors or {}).get(profile.name, ()))
         results += [(profile, result) for result in encoded]
-    return Analysis(request, tuple(results), tuple(undecodable), watch.seconds, summary(request))
+        withheld += faulty
+    return Analysis(request, tuple(results), tuple(withheld), tuple(undecodable), watch.seconds, summary(request))
+
+
+def _encoded(
+    request: ResultRequest, profile: Profile, predecessors: Sequence[Predecessor]
+) -> tuple[tuple[EncodedResult, ...], list[Withheld]]:
+    """Encode the results; where one fails its preflight, none is sent, and the study is answered with that reason."""
+    try:
+        return encode(request, profile=profile, predecessors=predecessors), []
+    except PreflightFailed as failure:
+        withheld = [Withheld(profile, result, faults) for result, faults in failure.faults]
+        why = "a result object failed the node's own checks and was put aside; its operator has been informed"
+        images = [image.sop_instance_uid for image in request.images]
+        answer = replace(
+            request,
+            images=(),
+            declined=(*request.declined, *(DeclinedImage(uid, Reason.RESULT_WITHHELD, why) for uid in images)),
+        )
+        return encode(answer, profile=profile, predecessors=predecessors), withheld
 
 
 def _read(path: Path) -> tuple[Header, pixels.Radiograph]:

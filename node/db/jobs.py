@@ -21,6 +21,9 @@ from node.reasons import Reason
 CLOCK_SKEW_S = 2.0
 """Difference that the clocks of two hosts may have before a job counts as not yet due."""
 
+RESULT_WITHHELD = "result.withheld"
+"""Audit action: a result failed its preflight and was put aside."""
+
 STAT = "STAT"
 ROUTINE = "routine"
 _URGENT_FIRST = case((JobRow.priority == STAT, 0), else_=1)
@@ -66,6 +69,17 @@ class NewResult:
     sha256: str
     path: Path
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class WithheldResult:
+    """A result that failed its preflight; its bytes are in quarantine, named by their SHA-256."""
+
+    kind: str
+    profile: str
+    sop_instance_uid: str
+    sha256: str
+    faults: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -175,6 +189,7 @@ def publish(
     results: Sequence[NewResult],
     *,
     profiles: dict[str, str],
+    withheld: Sequence[WithheldResult] = (),
     configuration_digest: str,
     bundle_digests: dict[str, str],
     timings: dict[str, float],
@@ -189,6 +204,8 @@ def publish(
     ----------
     profiles
         Object profile of each destination; it gets the results of that profile.
+    withheld
+        Results that must not be sent, for the audit log.
 
     Raises
     ------
@@ -248,6 +265,20 @@ def publish(
             for row in rows
         ],
     )
+    for item in withheld:
+        audit.append(
+            tx,
+            at=now,
+            actor=owner,
+            action=RESULT_WITHHELD,
+            study_id=job.study_id,
+            job_id=job.id,
+            kind=item.kind,
+            profile=item.profile,
+            sop_instance_uid=item.sop_instance_uid,
+            sha256=item.sha256,
+            why="; ".join(item.faults),
+        )
     if not profiles:
         audit.append(
             tx,

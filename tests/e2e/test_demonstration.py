@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from models import phantom
 from workers.cli import app
-from workers.objects.read import findings_of_seg
+from workers.objects.read import findings_of_segs
 
 
 def hilum(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +78,7 @@ def test_analyse_writes_seg_sr_png_and_json(analysed):
     ratio = next(m["value"] for m in image["measurements"] if "ratio" in m["label"].lower())
     assert 0.3 < ratio < 0.7
     assert f"{ratio:.2f}" in output
-    seg = findings_of_seg(study / "seg-1.dcm")
+    seg = findings_of_segs([study / "seg-1.dcm"])
     heart = np.argwhere(next(segment.mask for segment in seg.segments if segment.label == "Heart"))
     (y0, x0), (y1, x1) = heart.min(axis=0), heart.max(axis=0) + 1
     assert image["heart_box"] == {"x0": x0, "y0": y0, "x1": x1, "y1": y1}

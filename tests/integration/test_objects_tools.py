@@ -21,13 +21,14 @@ from pydicom.dataset import Dataset
 
 from models import codes
 from models.findings import NotComputedReason, Segment
+from node.profiles import OHIF, STRICT, Profile, ResultKind
 from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import CLASSES, IDENTITY, PROFILES, one_image
 from workers.objects.encode import encode
-from workers.objects.read import findings_of_seg
-from workers.objects.request import DeclinedImage, Predecessor, Profile, ResultKind, ResultRequest
+from workers.objects.read import findings_of_segs
+from workers.objects.request import DeclinedImage, Predecessor, ResultRequest
 
 Requests = Callable[[Path], ResultRequest]
 
@@ -184,7 +185,7 @@ def test_dsrdump_reads_the_report_without_a_warning(tmp_path: Path, case: Reques
 
 def test_dsrdump_warns_of_nothing_but_utf_8(tmp_path: Path) -> None:
     dsrdump = tool("dsrdump")
-    _, path = written(JAPANESE(tmp_path), "ohif", tmp_path)[-1]
+    _, path = written(JAPANESE(tmp_path), OHIF, tmp_path)[-1]
     said = [line for line in run(dsrdump, path).stderr.splitlines() if line]
     # DCMTK 3.6.7 says so of every object in UTF-8.
     assert said == ["W: The VR checker does not support this Specific Character Set: ISO_IR 192"]
@@ -193,9 +194,9 @@ def test_dsrdump_warns_of_nothing_but_utf_8(tmp_path: Path) -> None:
 def test_a_second_revision_is_valid(tmp_path: Path) -> None:
     dciodvfy, dsrdump = tool("dciodvfy"), tool("dsrdump")
     request = one_image(tmp_path)
-    first = encode(request, profile="ohif")
+    first = encode(request, profile=OHIF)
     earlier = tuple(Predecessor(r.sop_class_uid, r.sop_instance_uid, r.series_instance_uid) for r in first)
-    for result in encode(replace(request, revision=2), profile="ohif", predecessors=earlier):
+    for result in encode(replace(request, revision=2), profile=OHIF, predecessors=earlier):
         path = tmp_path / "second.dcm"
         path.write_bytes(result.content)
         assert "Error" not in run(dciodvfy, "-new", path).stderr
@@ -222,7 +223,7 @@ def test_dcmqi_reads_the_same_masks(tmp_path: Path, columns: int) -> None:
     segimage2itkimage = tool("segimage2itkimage")
     request = one_image(tmp_path, rows=97, columns=columns)
     path = tmp_path / "volume.dcm"
-    _as_volume(written(request, "ohif", tmp_path)[0][1]).save_as(path)
+    _as_volume(written(request, OHIF, tmp_path)[0][1]).save_as(path)
     done = run(segimage2itkimage, "--inputDICOM", path, "--outputDirectory", tmp_path, "--outputType", "nrrd")
     assert done.returncode == 0, done.stdout + done.stderr
     for number, segment in enumerate(request.images[0].segments, start=1):
@@ -255,7 +256,7 @@ def _nrrd(path: Path) -> np.ndarray[Any, Any]:
 def test_highdicom_reads_what_was_written(tmp_path: Path, profile: Profile) -> None:
     request = one_image(tmp_path, rows=97, columns=83)
     (_, seg), (_, sr) = written(request, profile, tmp_path)
-    for ours, theirs in zip(request.images[0].segments, findings_of_seg(seg).segments, strict=True):
+    for ours, theirs in zip(request.images[0].segments, findings_of_segs([seg]).segments, strict=True):
         assert np.array_equal(ours.mask, theirs.mask)
     report = srread(sr)
     assert len(report.content.get_planar_roi_measurement_groups()) == 3
@@ -263,13 +264,13 @@ def test_highdicom_reads_what_was_written(tmp_path: Path, profile: Profile) -> N
 
 
 REAL = {
-    "chest-cr-monochrome1-jpeg2000.dcm": "ohif",
-    "chest-cr-monochrome1-jpegls-near.dcm": "strict",
-    "chest-siim-sc-jpegbaseline.dcm": "ohif",
-    "not-chest-extremity-rle.dcm": "strict",
-    "not-chest-hip-jpegls.dcm": "ohif",
-    "not-chest-teeth-cr-modality-lut-jpeglossless.dcm": "strict",
-    "not-human-dx-lateral-thorax.dcm": "ohif",
+    "chest-cr-monochrome1-jpeg2000.dcm": OHIF,
+    "chest-cr-monochrome1-jpegls-near.dcm": STRICT,
+    "chest-siim-sc-jpegbaseline.dcm": OHIF,
+    "not-chest-extremity-rle.dcm": STRICT,
+    "not-chest-hip-jpegls.dcm": OHIF,
+    "not-chest-teeth-cr-modality-lut-jpeglossless.dcm": STRICT,
+    "not-human-dx-lateral-thorax.dcm": OHIF,
 }
 
 
@@ -290,7 +291,7 @@ def test_results_of_real_images_are_valid(data_folder: Path, tmp_path: Path, nam
     # One of these images has UIDs of an illegal form (999.999.01...), which no result can refer to.
     assert len(segs) == header.SOPInstanceUID.is_valid
     for _, seg in segs:
-        _assert_equal(image.segments, findings_of_seg(seg).segments)
+        _assert_equal(image.segments, findings_of_segs([seg]).segments)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -322,8 +323,8 @@ def test_real_masks_come_back_exactly(data_folder: Path, tmp_path: Path) -> None
         image = made.image(sources.uid(number), *bits.shape)
         segments = tuple(replace(s, mask=(bits >> bit & 1).astype(bool)) for bit, s in enumerate(image.segments))
         source = sources.source(tmp_path, rows=bits.shape[0], columns=bits.shape[1], number=number)
-        (_, seg), _ = written(made.request((source,), (replace(image, segments=segments),)), "strict", tmp_path)
-        _assert_equal(segments, findings_of_seg(seg).segments)
+        (_, seg), _ = written(made.request((source,), (replace(image, segments=segments),)), STRICT, tmp_path)
+        _assert_equal(segments, findings_of_segs([seg]).segments)
 
 
 def _assert_equal(ours: tuple[Segment, ...], theirs: tuple[Segment, ...]) -> None:
@@ -331,5 +332,5 @@ def _assert_equal(ours: tuple[Segment, ...], theirs: tuple[Segment, ...]) -> Non
 
 
 def test_no_result_names_this_machine(tmp_path: Path) -> None:
-    for _, path in written(one_image(tmp_path), "ohif", tmp_path):
+    for _, path in written(one_image(tmp_path), OHIF, tmp_path):
         assert re.search(rb"/(tmp|home|root|work)/", path.read_bytes()) is None

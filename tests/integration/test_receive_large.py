@@ -9,6 +9,7 @@ import pytest
 
 from node.eligibility import Disposition, judge
 from node.header import read_header
+from node.profiles import OHIF
 from node.reasons import Reason
 from node.settings import Settings
 from node.spool import Spool
@@ -59,7 +60,7 @@ def test_our_own_results_are_taken_and_ignored(settings: Settings, tmp_path: Pat
     from workers.objects.encode import encode
 
     source = sources.source(tmp_path)
-    results = encode(result_requests.request((source,), (result_requests.image(sources.uid()),)), profile="ohif")
+    results = encode(result_requests.request((source,), (result_requests.image(sources.uid()),)), profile=OHIF)
     paths = []
     for number, result in enumerate(results):
         paths.append(tmp_path / f"result-{number}.dcm")

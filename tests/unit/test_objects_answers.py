@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.codes import Code
+from node.profiles import OHIF, STRICT
 from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
@@ -28,7 +29,7 @@ from workers.objects.request import DeclinedImage
 def test_a_study_that_was_only_declined_is_answered(tmp_path: Path, reason: Reason, status: Code) -> None:
     path = sources.source(tmp_path)
     request = made.request((path,), (), DeclinedImage(sources.uid(), reason, "View Position is LL."))
-    (result,) = encode(request, profile="ohif")
+    (result,) = encode(request, profile=OHIF)
     sr = read(result)
     assert set(answers(sr, vocabulary.SUMMARY_OF_ANALYSES.value)) == {status.value}
     assert answers(sr, vocabulary.NOT_COMPUTED_REASON.value) == [reason.value]
@@ -38,7 +39,7 @@ def test_a_study_that_was_only_declined_is_answered(tmp_path: Path, reason: Reas
 
 def test_a_study_that_the_gate_refused_is_answered(tmp_path: Path) -> None:
     request = made.request((sources.source(tmp_path),), (made.refused(sources.uid()),))
-    (result,) = encode(request, profile="ohif")
+    (result,) = encode(request, profile=OHIF)
     sr = read(result)
     assert answers(sr, vocabulary.GATE.value) == [vocabulary.GATE_REFUSED.value]
     assert answers(sr, vocabulary.NOT_COMPUTED_REASON.value) == ["not-a-frontal-chest-radiograph"]
@@ -47,7 +48,7 @@ def test_a_study_that_the_gate_refused_is_answered(tmp_path: Path) -> None:
 def test_a_declined_image_beside_an_analysed_one_is_named(tmp_path: Path) -> None:
     paths = tuple(sources.source(tmp_path, number=n) for n in (1, 2))
     declined = DeclinedImage(sources.uid(2), Reason.LATERAL_VIEW, "View Position is LL.")
-    sr = report_of(encode(made.request(paths, (made.image(sources.uid(1)),), declined), profile="ohif"))
+    sr = report_of(encode(made.request(paths, (made.image(sources.uid(1)),), declined), profile=OHIF))
     assert answers(sr, vocabulary.SUMMARY_OF_ANALYSES.value)[-1] == vocabulary.PARTIALLY_SUCCEEDED.value
     lines = [i.TextValue for i in named(sr, vocabulary.SUMMARY.value)]
     assert "Series 2 image 1: not analysed: View is not frontal." in lines
@@ -58,7 +59,7 @@ def test_a_study_without_a_readable_object_is_answered(tmp_path: Path, content: 
     path = tmp_path / "broken.dcm"
     path.write_bytes(content)
     request = made.request((path,), (), DeclinedImage("1.9.9", Reason.MALFORMED, "No DICOM file."))
-    (result,) = encode(request, profile="strict")
+    (result,) = encode(request, profile=STRICT)
     sr = read(result)
     assert sr.StudyInstanceUID == sources.STUDY
     assert not sr.PatientID
@@ -71,13 +72,13 @@ def test_a_truncated_header_still_names_the_patient(tmp_path: Path) -> None:
     path = tmp_path / "truncated.dcm"
     path.write_bytes(whole.read_bytes()[:900])
     request = made.request((path,), (), DeclinedImage(sources.uid(), Reason.TRUNCATED, "Ends in the header."))
-    assert report_of(encode(request, profile="ohif")).PatientID == "PLANTED-ID"
+    assert report_of(encode(request, profile=OHIF)).PatientID == "PLANTED-ID"
 
 
 def test_a_lost_file_is_the_nodes_fault_and_no_answer(tmp_path: Path) -> None:
     request = made.request((tmp_path / "gone.dcm",), (), DeclinedImage("1.9.9", Reason.MALFORMED, ""))
     with pytest.raises(FileNotFoundError):
-        encode(request, profile="ohif")
+        encode(request, profile=OHIF)
 
 
 def test_every_reason_has_a_meaning() -> None:

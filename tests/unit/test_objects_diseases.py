@@ -14,14 +14,15 @@ from pydicom.dataset import Dataset
 from models import codes
 from models.codes import Code
 from models.findings import Finding, NotComputedReason, Segment
+from node.profiles import OHIF, Profile
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import PROFILES, answers, code_of, measurement_groups, named, read, report_of
 from workers.objects import vocabulary
 from workers.objects.encode import encode
 from workers.objects.preflight import PreflightFailed, preflight
-from workers.objects.read import findings_of_seg
-from workers.objects.request import Profile, ResultRequest
+from workers.objects.read import findings_of_segs
+from workers.objects.request import ResultRequest
 from workers.objects.source import read_sources
 from workers.objects.summary import summary
 from workers.objects.wording import finding_sentence, study_lines, study_status
@@ -57,26 +58,24 @@ def side_of(group: Dataset) -> list[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("side", SIDES.values(), ids=SIDES)
 def test_the_seg_codes_a_disease_with_its_side_and_colour(tmp_path: Path, side: Code) -> None:
-    seg = read(encode(outlined(tmp_path, side=side), profile="ohif")[0])
-    item = seg.SegmentSequence[-1]
+    lungs, seg, _ = (read(result) for result in encode(outlined(tmp_path, side=side), profile=OHIF))
+    (item,) = seg.SegmentSequence
     assert item.SegmentLabel == "Pneumothorax"
     assert code_of(item.SegmentedPropertyCategoryCodeSequence[0]) == "49755003"
     (kind,) = item.SegmentedPropertyTypeCodeSequence
     assert code_of(kind) == "36118008"
     assert [code_of(one) for one in kind.SegmentedPropertyTypeModifierCodeSequence] == [side.value]
-    names = [str(one.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName) for one in seg.SegmentSequence]
-    assert names == ["lungs-heart"] * 3 + ["pneumothorax-segmentation"]
-    equipment = {str(item.ManufacturerModelName) for item in seg.ContributingEquipmentSequence}
-    assert equipment >= {"lungs-heart", "pneumothorax-segmentation"}
+    for ds, name, count in ((lungs, "lungs-heart", 3), (seg, "pneumothorax-segmentation", 1)):
+        names = [str(one.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName) for one in ds.SegmentSequence]
+        assert names == [name] * count
+        assert [str(item.ManufacturerModelName) for item in ds.ContributingEquipmentSequence[:-1]] == [name]
 
 
 def test_a_disease_does_not_move_the_seg_to_another_series(tmp_path: Path) -> None:
     request = outlined(tmp_path)
     image = request.images[0]
     without = replace(request, images=(replace(image, segments=image.segments[:3]),))
-    assert (
-        encode(request, profile="ohif")[0].series_instance_uid == encode(without, profile="ohif")[0].series_instance_uid
-    )
+    assert encode(request, profile=OHIF)[0].series_instance_uid == encode(without, profile=OHIF)[0].series_instance_uid
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -97,17 +96,17 @@ def test_the_report_codes_site_and_side_of_finding_and_segment(
 
 
 def test_the_site_of_a_finding_without_a_side_is_said_too(tmp_path: Path) -> None:
-    sr = report_of(encode(outlined(tmp_path), profile="ohif"))
+    sr = report_of(encode(outlined(tmp_path), profile=OHIF))
     assert side_of(group_of(sr, "Atelectasis")) == [("39607008", [])]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_is_read_back_is_what_was_found(tmp_path: Path, profile: Profile) -> None:
     request = outlined(tmp_path, side=codes.BILATERAL)
-    seg, sr = tmp_path / "seg.dcm", tmp_path / "sr.dcm"
-    for path, result in zip((seg, sr), encode(request, profile=profile), strict=True):
+    lungs, seg, sr = (tmp_path / name for name in ("lungs.dcm", "seg.dcm", "sr.dcm"))
+    for path, result in zip((lungs, seg, sr), encode(request, profile=profile), strict=True):
         path.write_bytes(result.content)
-    found, expected = findings_of_seg(seg, sr), request.images[0]
+    found, expected = findings_of_segs([lungs, seg], sr), request.images[0]
     assert [(f.label, f.laterality) for f in found.findings] == [
         (f.label.capitalize(), f.laterality) for f in expected.findings
     ]
@@ -131,7 +130,7 @@ def test_the_same_words_stand_in_summary_and_report(tmp_path: Path) -> None:
     )
     assert "Pneumothorax: present on the left (probability 0.910, at or above the threshold 0.420)" in said["text"]
     assert "Pneumothorax, part of the left lung: 8.2 percent" in said["text"]
-    texts = [item.TextValue for item in named(report_of(encode(request, profile="ohif")), "121111")]
+    texts = [item.TextValue for item in named(report_of(encode(request, profile=OHIF)), "121111")]
     assert texts == said["text"]
 
 
@@ -172,7 +171,7 @@ def test_nothing_to_outline_is_no_failure_and_a_missing_classifier_is(tmp_path: 
     assert study_status(wrongly) == vocabulary.PARTIALLY_SUCCEEDED
     text = "\n".join(study_lines(rightly, read_sources((path,))))
     assert "Pneumothorax segmentation not computed: Nothing to outline, absent by the classifier." in text
-    sr = report_of(encode(rightly, profile="ohif"))
+    sr = report_of(encode(rightly, profile=OHIF))
     assert "not-found-by-classifier" in answers(sr, "REASON")
 
 
@@ -183,26 +182,26 @@ def test_preflight_refuses_the_outline_of_a_disease_that_was_judged_absent(tmp_p
         replace(f, probability=0.1, laterality=None) if f.code == codes.PNEUMOTHORAX else f for f in image.findings
     )
     with pytest.raises(PreflightFailed, match="judged absent"):
-        encode(replace(request, images=(replace(image, findings=absent),)), profile="ohif")
+        encode(replace(request, images=(replace(image, findings=absent),)), profile=OHIF)
 
 
 def test_preflight_refuses_a_category_that_it_does_not_know(tmp_path: Path) -> None:
     request = outlined(tmp_path)
     odd = replace(request.images[0].segments[-1], property_category=Code("85756007", "SCT", "Tissue"))
     with pytest.raises(PreflightFailed, match="unknown category"):
-        encode(_with_last(request, odd), profile="ohif")
+        encode(_with_last(request, odd), profile=OHIF)
 
 
 def test_preflight_compares_the_codes_of_a_segment_with_what_was_found(tmp_path: Path) -> None:
     request = outlined(tmp_path)
-    seg, sr = encode(request, profile="ohif")
+    lungs, seg, sr = encode(request, profile=OHIF)
     ds = read(seg)
     kind = ds.SegmentSequence[-1].SegmentedPropertyTypeCodeSequence[0]
     kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeValue = codes.RIGHT.value
     buffer = BytesIO()
     ds.save_as(buffer)
-    with pytest.raises(PreflightFailed, match="segment 4 has other codes than 'pneumothorax'"):
-        preflight((replace(seg, content=buffer.getvalue()), sr), request, read_sources(request.sources))
+    with pytest.raises(PreflightFailed, match="segment 1 has other codes than 'pneumothorax'"):
+        preflight((lungs, replace(seg, content=buffer.getvalue()), sr), request, read_sources(request.sources), OHIF)
 
 
 def _with_last(request: ResultRequest, segment: Segment) -> ResultRequest:
@@ -214,7 +213,7 @@ def test_thresholds_of_a_site_show_in_the_identity_everywhere(tmp_path: Path) ->
     plain = outlined(tmp_path)
     mine = made.with_site_thresholds(plain)
     changed, shipped = made.SITE_OUTLINE.digest, made.OUTLINE.digest
-    seg, sr = (read(result) for result in encode(mine, profile="ohif"))
+    _, seg, sr = (read(result) for result in encode(mine, profile=OHIF))
     parameters = str(seg.SegmentSequence[-1].SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters)
     assert changed in parameters and shipped in parameters
     numbers = {str(item.get("DeviceSerialNumber")) for item in seg.ContributingEquipmentSequence}
@@ -227,8 +226,8 @@ def test_thresholds_of_a_site_show_in_the_identity_everywhere(tmp_path: Path) ->
     listed = {one["name"]: (one["digest"], one["shipped_digest"]) for one in summary(mine)["algorithms"]}
     assert listed["pneumothorax-segmentation"] == (changed, shipped)
     assert listed["lungs-heart"] == (made.LUNGS.digest, made.LUNGS.digest)
-    before = {r.sop_instance_uid for r in encode(plain, profile="ohif")}
-    assert before.isdisjoint(r.sop_instance_uid for r in encode(mine, profile="ohif"))
+    before = {r.sop_instance_uid for r in encode(plain, profile=OHIF)}
+    assert before.isdisjoint(r.sop_instance_uid for r in encode(mine, profile=OHIF))
 
 
 def test_the_picture_shows_the_disease_in_its_own_colour(tmp_path: Path) -> None:

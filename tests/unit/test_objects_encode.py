@@ -13,6 +13,7 @@ from highdicom.seg import Segmentation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.profiles import OHIF, STRICT, Profile, ResultKind
 from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
@@ -28,8 +29,8 @@ from tests.encoded import (
 )
 from workers.objects import vocabulary
 from workers.objects.encode import encode
-from workers.objects.read import findings_of_seg
-from workers.objects.request import DeclinedImage, EncodedResult, Profile, ResultKind, ResultRequest
+from workers.objects.read import findings_of_segs
+from workers.objects.request import DeclinedImage, EncodedResult, ResultRequest
 from workers.objects.summary import summary
 
 
@@ -60,14 +61,14 @@ def test_plane_orientation_is_written_for_ohif_only(tmp_path: Path) -> None:
 
 
 def test_a_frame_of_reference_is_kept_and_slice_thickness_set(tmp_path: Path) -> None:
-    seg = read(encode(one_image(tmp_path, FrameOfReferenceUID="1.2.3"), profile="strict")[0])
+    seg = read(encode(one_image(tmp_path, FrameOfReferenceUID="1.2.3"), profile=STRICT)[0])
     assert seg.FrameOfReferenceUID == "1.2.3"
     assert seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 1
 
 
 def test_the_position_of_a_source_in_the_patient_is_copied(tmp_path: Path) -> None:
     where: dict[str, Any] = {"ImagePositionPatient": [1, 2, 3], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
-    seg = read(encode(one_image(tmp_path, FrameOfReferenceUID="1.2.3", **where), profile="ohif")[0])
+    seg = read(encode(one_image(tmp_path, FrameOfReferenceUID="1.2.3", **where), profile=OHIF)[0])
     shared = seg.SharedFunctionalGroupsSequence[0]
     assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 0, -1]
 
@@ -78,7 +79,7 @@ def test_encoding_twice_gives_the_same_bytes(tmp_path: Path, profile: Profile) -
 
 
 def test_no_result_shows_another_clock_than_the_request(tmp_path: Path) -> None:
-    for ds in map(read, encode(one_image(tmp_path), profile="ohif")):
+    for ds in map(read, encode(one_image(tmp_path), profile=OHIF)):
         assert (
             (ds.ContentDate, ds.ContentTime)
             == (ds.InstanceCreationDate, ds.InstanceCreationTime)
@@ -88,25 +89,25 @@ def test_no_result_shows_another_clock_than_the_request(tmp_path: Path) -> None:
 
 
 def test_times_follow_the_time_zone_of_the_source(tmp_path: Path) -> None:
-    sr = report_of(encode(one_image(tmp_path, TimezoneOffsetFromUTC="-0330"), profile="ohif"))
+    sr = report_of(encode(one_image(tmp_path, TimezoneOffsetFromUTC="-0330"), profile=OHIF))
     assert (sr.TimezoneOffsetFromUTC, sr.ContentTime) == ("-0330", "044630")
 
 
 def test_a_request_without_a_time_zone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="time zone"):
-        encode(replace(one_image(tmp_path), created_at=made.CREATED.replace(tzinfo=None)), profile="ohif")
+        encode(replace(one_image(tmp_path), created_at=made.CREATED.replace(tzinfo=None)), profile=OHIF)
 
 
 @pytest.mark.parametrize("columns", [511, 513, 2021])
 def test_masks_survive_widths_that_are_no_multiple_of_eight(tmp_path: Path, columns: int) -> None:
     request = one_image(tmp_path, rows=37, columns=columns)
-    _assert_masks(request, encode(request, profile="ohif")[0], tmp_path)
+    _assert_masks(request, encode(request, profile=OHIF)[0], tmp_path)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(120, 64), (64, 120)], ids=["portrait", "landscape"])
 def test_masks_keep_their_shape(tmp_path: Path, rows: int, columns: int) -> None:
     request = one_image(tmp_path, rows=rows, columns=columns)
-    _assert_masks(request, encode(request, profile="strict")[0], tmp_path)
+    _assert_masks(request, encode(request, profile=STRICT)[0], tmp_path)
 
 
 @settings(max_examples=15, deadline=None)
@@ -120,13 +121,13 @@ def test_any_mask_survives(
     image = made.image(sources.uid(), 40, 40)
     image = replace(image, segments=(replace(image.segments[0], mask=mask),))
     request = made.request((sources.source(folder, rows=rows, columns=columns),), (image,))
-    _assert_masks(request, encode(request, profile="ohif")[0], folder)
+    _assert_masks(request, encode(request, profile=OHIF)[0], folder)
 
 
 def _assert_masks(request: ResultRequest, result: EncodedResult, folder: Path) -> None:
     path = folder / "seg.dcm"
     path.write_bytes(result.content)
-    found = findings_of_seg(path)
+    found = findings_of_segs([path])
     expected = request.images[0]
     assert found.sop_instance_uid == expected.sop_instance_uid
     for ours, theirs in zip(expected.segments, found.segments, strict=True):
@@ -135,7 +136,7 @@ def _assert_masks(request: ResultRequest, result: EncodedResult, folder: Path) -
 
 
 def test_segments_carry_snomed_codes_laterality_colour_and_algorithm(tmp_path: Path) -> None:
-    seg = read(encode(one_image(tmp_path), profile="strict")[0])
+    seg = read(encode(one_image(tmp_path), profile=STRICT)[0])
     right, left, heart = seg.SegmentSequence
     modifiers = [
         s.SegmentedPropertyTypeCodeSequence[0].get("SegmentedPropertyTypeModifierCodeSequence", [None])[0]
@@ -151,7 +152,7 @@ def test_segments_carry_snomed_codes_laterality_colour_and_algorithm(tmp_path: P
 def test_two_images_of_a_study_yield_two_segs_in_two_series_and_one_sr(tmp_path: Path) -> None:
     paths = tuple(sources.source(tmp_path, number=n) for n in (1, 2))
     request = made.request(paths, tuple(made.image(sources.uid(n)) for n in (1, 2)))
-    results = encode(request, profile="ohif")
+    results = encode(request, profile=OHIF)
     assert [r.kind for r in results] == [ResultKind.SEG, ResultKind.SEG, ResultKind.SR]
     assert len({r.sop_instance_uid for r in results}) == len({r.series_instance_uid for r in results}) == 3
     lines = [i.TextValue for i in named(report_of(results), vocabulary.SUMMARY.value)]
@@ -161,11 +162,11 @@ def test_two_images_of_a_study_yield_two_segs_in_two_series_and_one_sr(tmp_path:
 def test_the_order_of_the_files_does_not_matter(tmp_path: Path) -> None:
     paths = tuple(sources.source(tmp_path, number=n) for n in (1, 2))
     request = made.request(paths, tuple(made.image(sources.uid(n)) for n in (1, 2)))
-    assert encode(request, profile="ohif") == encode(replace(request, sources=paths[::-1]), profile="ohif")
+    assert encode(request, profile=OHIF) == encode(replace(request, sources=paths[::-1]), profile=OHIF)
 
 
 def test_findings_are_plain_items_with_text(tmp_path: Path) -> None:
-    sr = report_of(encode(one_image(tmp_path), profile="ohif"))
+    sr = report_of(encode(one_image(tmp_path), profile=OHIF))
     groups = {named(g, "112039")[0].TextValue: g for g in measurement_groups(sr)}
     pneumonia, atelectasis = groups["Pneumonia, series 1 image 1"], groups["Atelectasis, series 1 image 1"]
     assert answers(pneumonia, "121071") == ["233604007"]
@@ -183,7 +184,7 @@ def test_findings_are_plain_items_with_text(tmp_path: Path) -> None:
 
 
 def test_measurements_name_their_source_image_and_site(tmp_path: Path) -> None:
-    sr = report_of(encode(one_image(tmp_path), profile="strict"))
+    sr = report_of(encode(one_image(tmp_path), profile=STRICT))
     numbers = [i for g in measurement_groups(sr) for i in g.ContentSequence if i.ValueType == "NUM"]
     assert len(numbers) == 4 + 5
     for number in numbers:
@@ -198,11 +199,11 @@ def test_a_measurement_that_is_no_number_is_refused(tmp_path: Path) -> None:
     image = request.images[0]
     broken = replace(image, measurements=(replace(image.measurements[0], value=float("nan")),))
     with pytest.raises(ValueError, match="finite"):
-        encode(replace(request, images=(broken,)), profile="ohif")
+        encode(replace(request, images=(broken,)), profile=OHIF)
 
 
 def test_referenced_segments_have_no_frame_number_beside_the_segment_number(tmp_path: Path) -> None:
-    results = encode(one_image(tmp_path), profile="ohif")
+    results = encode(one_image(tmp_path), profile=OHIF)
     references = [i.ReferencedSOPSequence[0] for i in named(report_of(results), "121214")]
     assert [int(r.ReferencedSegmentNumber) for r in references] == [1, 2, 3]
     assert {r.ReferencedSOPInstanceUID for r in references} == {results[0].sop_instance_uid}
@@ -225,13 +226,13 @@ def test_the_summary_says_the_same_without_the_patient(tmp_path: Path) -> None:
 
 
 def test_highdicom_reads_the_seg(tmp_path: Path) -> None:
-    seg = Segmentation.from_dataset(read(encode(one_image(tmp_path), profile="strict")[0]))
+    seg = Segmentation.from_dataset(read(encode(one_image(tmp_path), profile=STRICT)[0]))
     assert seg.get_segment_numbers(tracking_id="Heart, series 1 image 1") == [3]
 
 
 def test_the_zone_of_the_request_is_kept_where_the_source_names_none(tmp_path: Path) -> None:
     zone = timezone(timedelta(hours=2))
-    sr = report_of(encode(replace(one_image(tmp_path), created_at=made.CREATED.astimezone(zone)), profile="ohif"))
+    sr = report_of(encode(replace(one_image(tmp_path), created_at=made.CREATED.astimezone(zone)), profile=OHIF))
     assert sr.ContentTime == "101630"
 
 
@@ -241,7 +242,7 @@ def test_findings_and_measurements_come_back_from_the_report(tmp_path: Path, pro
     seg, sr = tmp_path / "seg.dcm", tmp_path / "sr.dcm"
     for path, result in zip((seg, sr), encode(request, profile=profile), strict=True):
         path.write_bytes(result.content)
-    found, expected = findings_of_seg(seg, sr), request.images[0]
+    found, expected = findings_of_segs([seg], sr), request.images[0]
     assert [replace(f, bundle=made.PNEUMONIA) for f in found.findings] == list(expected.findings)
     measured = {m.label: replace(m, bundle=made.LUNGS) for m in found.measurements}
     assert measured == {m.label: m for m in expected.measurements}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from node.profiles import OHIF, Profile
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import (
@@ -17,7 +18,6 @@ from tests.encoded import (
     report_of,
 )
 from workers.objects.encode import encode
-from workers.objects.request import Profile
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -41,7 +41,7 @@ def test_a_source_that_lacks_nearly_everything_still_yields_results(tmp_path: Pa
 
 
 def test_empty_patient_attributes_stay_empty(tmp_path: Path) -> None:
-    seg, sr = map(read, encode(one_image(tmp_path, **dict.fromkeys(IDENTITY, "")), profile="ohif"))
+    seg, sr = map(read, encode(one_image(tmp_path, **dict.fromkeys(IDENTITY, "")), profile=OHIF))
     assert all(not ds[keyword].value for ds in (seg, sr) for keyword in IDENTITY)
 
 
@@ -57,7 +57,7 @@ def test_empty_patient_attributes_stay_empty(tmp_path: Path) -> None:
 )
 def test_names_survive_their_character_set(tmp_path: Path, character_set: str, name: str, written_as: str) -> None:
     request = one_image(tmp_path, SpecificCharacterSet=character_set, PatientName=name, ReferringPhysicianName=name)
-    for ds in map(read, encode(request, profile="ohif")):
+    for ds in map(read, encode(request, profile=OHIF)):
         assert str(ds.PatientName) == str(ds.ReferringPhysicianName) == name
         assert ds.SpecificCharacterSet == written_as
 
@@ -69,7 +69,7 @@ def test_unusable_values_are_left_out_and_identifying_ones_kept(tmp_path: Path) 
         content = content.replace(ours, theirs)
     path.write_bytes(content.replace(b"PLANTED-ID", b"../../etc/"))
     request = made.request((path,), (made.image(sources.uid()),))
-    for ds in map(read, encode(request, profile="ohif")):
+    for ds in map(read, encode(request, profile=OHIF)):
         assert ds.PatientID == "../../etc/"
         assert not ds.PatientBirthDate and not ds.StudyTime and "PatientAge" not in ds
 
@@ -79,14 +79,14 @@ def test_values_that_look_like_paths_stay_values(tmp_path: Path) -> None:
     request = one_image(
         tmp_path, PatientID="../../../tmp/x", PatientName="/etc/passwd^..", AccessionNumber="../..", StudyID=".."
     )
-    sr = report_of(encode(request, profile="ohif"))
+    sr = report_of(encode(request, profile=OHIF))
     assert (sr.PatientID, sr.AccessionNumber, sr.StudyID) == ("../../../tmp/x", "../..", "..")
     assert sorted(p.name for p in tmp_path.parent.iterdir()) == names
 
 
 @pytest.mark.parametrize("spacing", [["0.000", "0.000"], ["-1", "0.2"]])
 def test_an_impossible_spacing_is_not_repeated(tmp_path: Path, spacing: list[str]) -> None:
-    seg = read(encode(one_image(tmp_path, PixelSpacing=spacing), profile="ohif")[0])
+    seg = read(encode(one_image(tmp_path, PixelSpacing=spacing), profile=OHIF)[0])
     assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
 
 
@@ -95,4 +95,4 @@ def test_private_attributes_are_not_repeated(tmp_path: Path) -> None:
     ds = dcmread(request.sources[0])
     ds.private_block(0x0011, "PLANTED", create=True).add_new(1, "LO", "PLANTED-PRIVATE")
     ds.save_as(request.sources[0])
-    assert all(b"PLANTED-PRIVATE" not in r.content for r in encode(request, profile="ohif"))
+    assert all(b"PLANTED-PRIVATE" not in r.content for r in encode(request, profile=OHIF))

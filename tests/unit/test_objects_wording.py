@@ -10,6 +10,7 @@ import pytest
 from models import codes
 from models.codes import Code
 from models.findings import Finding, ImageFindings, Measurement, NotComputed, NotComputedReason
+from node.profiles import OHIF, STRICT
 from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
@@ -77,7 +78,7 @@ def test_machine_labels_are_words_in_every_result_and_keep_their_tracking_uid(tm
         replace(s, label=label) for s, label in zip(image.segments, ("right-lung", "left-lung", "heart"), strict=True)
     )
     request = replace(request, images=(replace(image, segments=segments),))
-    seg, sr = map(read, encode(request, profile="ohif"))
+    seg, sr = map(read, encode(request, profile=OHIF))
     assert [s.SegmentLabel for s in seg.SegmentSequence] == ["Right lung", "Left lung", "Heart"]
     assert seg.SegmentSequence[0].TrackingID == "Right lung, series 1 image 1"
     assert {s.TrackingUID for s in seg.SegmentSequence} <= {i.UID for i in named(sr, "112040")}
@@ -88,7 +89,7 @@ def test_machine_labels_are_words_in_every_result_and_keep_their_tracking_uid(tm
 def test_two_images_with_the_same_numbers_have_different_names(tmp_path: Path) -> None:
     paths = tuple(sources.source(tmp_path, number=n, SeriesNumber=1) for n in (1, 2))
     request = made.request(paths, tuple(made.image(sources.uid(n)) for n in (1, 2)))
-    first, second, sr = map(read, encode(request, profile="ohif"))
+    first, second, sr = map(read, encode(request, profile=OHIF))
     identifiers = [i.TextValue for i in named(sr, "112039")]
     assert len(set(identifiers)) == len(identifiers)
     assert first.SegmentSequence[0].TrackingID == "Right lung, series 1 image 1 (UID ending in 98.1.3.1)"
@@ -106,13 +107,13 @@ def test_short_uids_that_end_alike_are_told_apart(tmp_path: Path) -> None:
 def test_details_begin_with_a_capital_after_a_full_stop(tmp_path: Path) -> None:
     request = one_image(tmp_path)
     image = replace(request.images[0], gate=replace(request.images[0].gate, detail="two lungs found"))
-    sr = report_of(encode(replace(request, images=(image,)), profile="ohif"))
+    sr = report_of(encode(replace(request, images=(image,)), profile=OHIF))
     assert named(sr, vocabulary.COMMENT.value)[0].TextValue == "Analysed. Two lungs found."
 
 
 def _notes(request: ResultRequest) -> tuple[list[str], list[str], list[str]]:
     """Return what report and summary say of the pixels, and the sentences of the summary."""
-    sr = report_of(encode(request, profile="ohif"))
+    sr = report_of(encode(request, profile=OHIF))
     found = summary(request)
     return (
         [str(i.TextValue) for i in named(sr, vocabulary.PIXEL_NOTE.value)],
@@ -185,7 +186,7 @@ def test_a_study_for_which_no_algorithm_is_intended_was_not_attempted(tmp_path: 
     path = sources.source(tmp_path)
     nothing = ImageFindings(sources.uid(), made.image(sources.uid()).gate)
     request = replace(_with(nothing, NotComputedReason.AGE_OUTSIDE_INTENDED_USE), sources=(path,))
-    sr = report_of(encode(request, profile="strict"))
+    sr = report_of(encode(request, profile=STRICT))
     assert set(answers(sr, vocabulary.SUMMARY_OF_ANALYSES.value)) == {vocabulary.NOT_ATTEMPTED.value}
     said = "Not analysed: no algorithm is intended for this image. Frontal chest radiograph with two lungs."
     assert said in [i.TextValue for i in named(sr, vocabulary.COMMENT.value)]

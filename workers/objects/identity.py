@@ -8,7 +8,8 @@ from __future__ import annotations
 from uuid import UUID, uuid5
 
 from models.findings import BundleIdentity
-from workers.objects.request import ResultKind, ResultRequest
+from node.profiles import Profile, ResultKind
+from workers.objects.request import ResultRequest
 
 NAMESPACE = UUID("a1441d11-4509-44c7-a1d2-b2a99bc0d6ad")
 """Namespace of every UID that this project derives. Changing it changes every UID."""
@@ -21,45 +22,40 @@ def derived_uid(*parts: str) -> str:
     return f"2.25.{uuid5(NAMESPACE, _SEPARATOR.join(parts)).int}"
 
 
-def result_uid(request: ResultRequest, kind: ResultKind, profile: str, image_uid: str = "") -> str:
+def result_uid(request: ResultRequest, kind: ResultKind, profile: Profile, image_uid: str = "", part: str = "") -> str:
     """Return the SOP Instance UID of a result.
 
     Parameters
     ----------
     image_uid
-        Source image of a SEG; empty for the study's one SR.
+        Source image of a result; empty for those of the whole study.
+    part
+        What tells several results of one kind and image apart: the bundle of a SEG, say.
 
     Notes
     -----
     The same request yields the same UID on every machine, so that a task that runs twice sends one object. A new
-    revision, another set of images, other weights or another configuration yield another.
+    revision, another set of images, other weights, another configuration or another profile yield another.
     """
     return derived_uid(
         request.study_instance_uid,
         ",".join(sorted(_source_uids(request))),
         ",".join(sorted(bundle.digest for bundle in request.bundles)),
         request.configuration_digest,
-        f"{kind.value}/{profile}/{image_uid}",
+        f"{kind.value}/{profile.identity}/{image_uid}/{part}",
         str(request.revision),
     )
 
 
 def series_uid(
-    study_instance_uid: str,
-    kind: ResultKind,
-    profile: str,
-    *,
-    bundle_names: tuple[str, ...] = (),
-    image_uid: str = "",
+    study_instance_uid: str, kind: ResultKind, profile: Profile, *, bundle_name: str = "", image_uid: str = ""
 ) -> str:
     """Return the Series Instance UID of a result; it stays the same over revisions.
 
-    A study has one SR series. A SEG has a series for each anatomy bundle and source image: viewers show only the last
-    instance of a SEG series (OHIF #6243), and a SEG has one pixel grid.
+    A study has one SR series. A SEG has a series for each bundle and source image: viewers show only the last instance
+    of a SEG series (OHIF #6243), and a SEG has one pixel grid.
     """
-    return derived_uid(
-        "series", study_instance_uid, f"{kind.value}/{profile}/{image_uid}", ",".join(sorted(bundle_names))
-    )
+    return derived_uid("series", study_instance_uid, f"{kind.value}/{profile.name}/{image_uid}", bundle_name)
 
 
 def device_uid(bundle: BundleIdentity, configuration_digest: str) -> str:

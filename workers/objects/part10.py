@@ -12,7 +12,8 @@ from pydicom.uid import UID
 from pydicom.valuerep import DA, DT, TM, PersonName
 
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from workers.objects.request import EncodedResult, ResultKind
+from node.profiles import DEFLATED_LITTLE_ENDIAN, STRICT, Profile, ResultKind
+from workers.objects.request import EncodedResult
 from workers.objects.source import Source
 
 _DATE, _TIME, _DATE_TIME = "%Y%m%d", "%H%M%S", "%Y%m%d%H%M%S%z"
@@ -40,8 +41,15 @@ def local_time(created_at: datetime, source: Source) -> datetime:
     return created_at.astimezone(timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))))
 
 
-def written(ds: Dataset, kind: ResultKind, source: Source, created_at: datetime) -> EncodedResult:
-    """Pin what the libraries took from the clock, and write the object (PS3.10 section 7) once and for all."""
+def written(
+    ds: Dataset, kind: ResultKind, source: Source, created_at: datetime, profile: Profile = STRICT
+) -> EncodedResult:
+    """Pin what the libraries took from the clock, and write the object (PS3.10 section 7) once and for all.
+
+    Pixel data has its transfer syntax already; a profile that asks for Deflated (PS3.5 section A.5) gets it here.
+    """
+    if profile.transfer_syntax(kind) == DEFLATED_LITTLE_ENDIAN:
+        ds.file_meta.TransferSyntaxUID = UID(DEFLATED_LITTLE_ENDIAN)
     moment = local_time(created_at, source)
     # highdicom shares the elements of the source header: a new one, so that the header stays as it is.
     ds.add_new("PatientName", "PN", PersonName(source.patient_name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from highdicom.color import CIELabColor
@@ -15,11 +15,13 @@ from models.findings import BundleIdentity, Finding, Gate, ImageFindings, Measur
 from workers.objects import vocabulary
 
 
-def findings_of_seg(path: Path, report: Path | None = None) -> ImageFindings:
-    """Return the structures of a SEG of this project, with their masks bool (rows, columns).
+def findings_of_segs(paths: Sequence[Path], report: Path | None = None) -> ImageFindings:
+    """Return the structures of the SEGs of one image, as this project makes them; masks are bool (rows, columns).
 
     Parameters
     ----------
+    paths
+        One SEG for each bundle that outlined something.
     report
         The SR of the same study; with it, findings and measurements too.
 
@@ -30,20 +32,39 @@ def findings_of_seg(path: Path, report: Path | None = None) -> ImageFindings:
     Raises
     ------
     ValueError
-        The object is no Segmentation of one source image.
+        An object is no Segmentation of one source image, or they are of several.
     """
-    ds = segread(path)
-    if ds.SOPClassUID != vocabulary.SEGMENTATION or len(ds.get("SourceImageSequence", ())) != 1:
-        raise ValueError(f"{path} is no Segmentation of one source image")
-    uid = str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
+    found = [_read(path) for path in paths]
+    uids = {uid for _, uid in found}
+    if len(uids) != 1:
+        raise ValueError(f"the Segmentations are of {len(uids)} images, expected one")
+    uid = uids.pop()
     groups = [] if report is None else [group for group in _groups(dcmread(report)) if _refers_to(group, uid)]
     return ImageFindings(
         sop_instance_uid=uid,
         gate=Gate(None, ""),
-        segments=tuple(_segment(ds, uid, number) for number in ds.segment_numbers),
+        segments=tuple(_segment(ds, uid, number) for ds, _ in found for number in ds.segment_numbers),
         findings=tuple(_finding(group) for group in groups if _is_finding(group)),
         measurements=tuple(m for group in groups if not _is_finding(group) for m in _measurements(group)),
     )
+
+
+def source_of_seg(path: Path) -> str:
+    """Return the SOP Instance UID of the image that a SEG lies on.
+
+    Raises
+    ------
+    ValueError
+        The object is no Segmentation of one source image.
+    """
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[Segmentation, str]:
+    ds = segread(path)
+    if ds.SOPClassUID not in vocabulary.SEGMENTATIONS or len(ds.get("SourceImageSequence", ())) != 1:
+        raise ValueError(f"{path} is no Segmentation of one source image")
+    return ds, str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
 
 
 def _segment(ds: Segmentation, uid: str, number: int) -> Segment:

@@ -22,6 +22,7 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from models.codes import Code
+from node.profiles import Profile, ResultKind
 from workers.objects import equipment, vocabulary
 from workers.objects.groups import (
     Group,
@@ -33,7 +34,7 @@ from workers.objects.groups import (
 from workers.objects.identity import derived_uid, result_uid, series_uid
 from workers.objects.library import image_library
 from workers.objects.part10 import local_time
-from workers.objects.request import EncodedResult, Predecessor, Profile, ResultKind, ResultRequest
+from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.source import COMPUTED_RADIOGRAPHY_IMAGE_STORAGE, Source, empty_header
 from workers.objects.vocabulary import concept
 from workers.objects.wording import limits, study_lines, study_status
@@ -41,12 +42,13 @@ from workers.objects.wording import limits, study_lines, study_status
 SERIES_NUMBER = 9102
 SERIES_DESCRIPTION = f"AI SR - {equipment.RESEARCH_ONLY}"
 
-TITLES: dict[Profile, Code] = {
-    "ohif": vocabulary.DIAGNOSTIC_IMAGING_REPORT,
-    "strict": vocabulary.IMAGING_MEASUREMENT_REPORT,
+TITLES: dict[bool, Code] = {
+    True: vocabulary.DIAGNOSTIC_IMAGING_REPORT,
+    False: vocabulary.IMAGING_MEASUREMENT_REPORT,
 }
-"""Document title. CID 7021 of TID 1500 is extensible: OHIF 3.13.2 shows the text of an SR under any title but
-(126000, DCM), and under that one stops with a TypeError at the first measurement group without coordinates."""
+"""Document title, by `Profile.text_report`. CID 7021 of TID 1500 is extensible: OHIF 3.13.2 shows the text of an SR
+under any title but (126000, DCM), and under that one stops with a TypeError at the first measurement group without
+coordinates."""
 
 _LAST_INSTANCE_NUMBER = 10_000
 _CONTAINS = RelationshipTypeValues.CONTAINS
@@ -112,7 +114,7 @@ def _instance_number(revision: int, profile: Profile) -> int:
 
     OHIF 3.13.2 sorts a series by this number and shows the text of its first SR, which must not be a superseded one.
     """
-    return revision if profile == "strict" else _LAST_INSTANCE_NUMBER - revision
+    return _LAST_INSTANCE_NUMBER - revision if profile.text_report else revision
 
 
 def _content(
@@ -142,7 +144,7 @@ def _content(
         observation_context=context,
         procedure_reported=concept(vocabulary.PLAIN_CHEST_RADIOGRAPHY),
         imaging_measurements=groups,
-        title=concept(TITLES[profile]),
+        title=concept(TITLES[profile.text_report]),
     )
     root = content[0].ContentSequence
     referenced = [source for source in sources if source.can_be_referenced]

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from models.findings import BundleIdentity, ImageFindings
+from node.profiles import ResultKind
 from node.reasons import Reason
-
-Profile = Literal["ohif", "strict"]
-"""How a destination wants its objects; see `node.settings.Destination.profile`."""
-
-
-class ResultKind(StrEnum):
-    """The kinds of result object."""
-
-    SEG = "SEG"
-    SR = "SR"
 
 
 @dataclass(frozen=True)
@@ -70,6 +60,8 @@ class ResultRequest:
         The job's stored timestamp (UTC); the only clock that a result may show.
     intended_use
         Statements of the bundles' manifests for the report.
+    urgent
+        The study was routed as STAT.
     """
 
     study_instance_uid: str
@@ -81,6 +73,7 @@ class ResultRequest:
     revision: int
     created_at: datetime
     intended_use: tuple[IntendedUse, ...] = ()
+    urgent: bool = False
 
 
 @dataclass(frozen=True)

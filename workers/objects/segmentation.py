@@ -1,6 +1,8 @@
-"""DICOM Segmentation of one source image (PS3.3 section A.51): BINARY, on the pixel grid of its source.
+"""DICOM Segmentation of one source image by one bundle (PS3.3 section A.51), on the pixel grid of its source.
 
-highdicom's object is completed where dciodvfy 2022 fails it: Patient Orientation (0020,0020), Type 2C.
+BINARY unless the profile asks for LABELMAP, which can hold no two segments in one pixel: where they overlap, the object
+is BINARY all the same, and no pixel is lost. highdicom's object is completed where dciodvfy 2022 fails it: Patient
+Orientation (0020,0020), Type 2C.
 """
 
 from __future__ import annotations
@@ -13,69 +15,79 @@ from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, Segmentation
 from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID
 
-from models.codes import ANATOMICAL_STRUCTURE, THORAX
+from models.codes import THORAX
 from models.findings import ImageFindings, Segment
+from node.profiles import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, RLE_LOSSLESS, Profile, ResultKind
 from workers.objects import equipment, vocabulary
 from workers.objects.identity import derived_uid, result_uid, series_uid, tracking_id, tracking_uid
 from workers.objects.part10 import local_time
-from workers.objects.request import Predecessor, Profile, ResultKind, ResultRequest
+from workers.objects.request import Predecessor, ResultRequest
 from workers.objects.source import Source
 from workers.objects.vocabulary import concept
 from workers.objects.wording import display_name
 
 SERIES_NUMBER = 9101
-SERIES_DESCRIPTION = f"AI SEG - {equipment.RESEARCH_ONLY}"
 CONTENT_LABEL = "SEGMENTATION"
+
+_LONG_STRING = 64
+"""Characters of an LO value (PS3.5 section 6.2)."""
 
 _AXIAL_OF_THE_IMAGE = ["1", "0", "0", "0", "1", "0"]
 """Image Orientation (Patient) of profile `ohif`: rows and columns of the image itself, no claim about the patient."""
 
 
+def by_bundle(image: ImageFindings) -> tuple[tuple[Segment, ...], ...]:
+    """Return the segments of an image, those of one bundle together, in the order of their first appearance."""
+    groups: dict[str, list[Segment]] = {}
+    for segment in image.segments:
+        groups.setdefault(segment.bundle.name, []).append(segment)
+    return tuple(tuple(group) for group in groups.values())
+
+
 def segmentation(
     request: ResultRequest,
-    image: ImageFindings,
+    segments: Sequence[Segment],
     source: Source,
     *,
     profile: Profile,
     predecessors: Sequence[Predecessor] = (),
 ) -> Segmentation:
-    """Return the SEG of one image.
+    """Return the SEG of what one bundle found in one image.
 
     Parameters
     ----------
-    image
-        Findings with at least one segment; every mask bool (rows, columns) on the grid of `source`.
+    segments
+        At least one, all of the same bundle; every mask bool (rows, columns) on the grid of `source`.
     profile
-        `strict`: PS3.3 to the letter. `ohif`: with Plane Orientation where the source gives none, which
-        the viewer's loader reads and which is a Standard Extended use (PS3.2 section 7.3).
+        Type, transfer syntax, and whether Plane Orientation is given where the source has none, which OHIF's loader
+        reads and which is a Standard Extended use (PS3.2 section 7.3).
 
     Raises
     ------
     ValueError
         A mask is empty or lies on another grid than the source.
     """
-    segments = image.segments
-    masks = np.stack([_checked(segment, source) for segment in segments], axis=-1)[
-        np.newaxis
-    ]  # 1 rows columns segments
+    masks = np.stack([_checked(segment, source) for segment in segments], axis=-1)  # rows columns segments
+    kind = _type(masks, profile)
     moment = local_time(request.created_at, source)
-    used = {segment.bundle.digest for segment in segments}
+    bundle = segments[0].bundle
+    algorithm = equipment.algorithm(bundle, request.configuration_digest)
     ds = Segmentation(
         source_images=[source.header],
-        pixel_array=masks.view(np.uint8),
-        segmentation_type=SegmentationTypeValues.BINARY,
+        pixel_array=masks[np.newaxis].view(np.uint8),
+        segmentation_type=kind,
         segment_descriptions=[_description(request, source, s, n) for n, s in enumerate(segments, 1)],
         series_instance_uid=series_uid(
             request.study_instance_uid,
             ResultKind.SEG,
             profile,
-            bundle_names=_series_names(segments),
+            bundle_name=bundle.name,
             image_uid=source.uid,
         ),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=result_uid(request, ResultKind.SEG, profile, source.uid),
+        sop_instance_uid=result_uid(request, ResultKind.SEG, profile, source.uid, bundle.name),
         instance_number=request.revision,
         manufacturer=equipment.MANUFACTURER,
         manufacturer_model_name=equipment.MODEL_NAME,
@@ -83,28 +95,35 @@ def segmentation(
         device_serial_number=equipment.node(request.configuration_digest).serial_number,
         content_description=equipment.RESEARCH_ONLY,
         content_label=CONTENT_LABEL,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        series_description=SERIES_DESCRIPTION,
+        transfer_syntax_uid=_transfer_syntax(kind, profile),
+        series_description=series_description(bundle.name),
         specific_character_set="ISO_IR 192",
         coding_schemes=vocabulary.coding_schemes(),
-        contributing_equipment=[
-            equipment.contributing_equipment(algorithm, moment)
-            for algorithm in equipment.algorithms(request)
-            if algorithm.digest in used
-        ],
+        contributing_equipment=[equipment.contributing_equipment(algorithm, moment)],
     )
     _complete(ds, source, profile)
     _refer_to_predecessors(ds, predecessors)
     return ds
 
 
-def _series_names(segments: Sequence[Segment]) -> tuple[str, ...]:
-    """Return the bundles that name the series: those of the anatomy, where there is any.
+def series_description(bundle_name: str) -> str:
+    """Return the Series Description (0008,103E), by which a viewer's list tells one SEG from another."""
+    room = _LONG_STRING - len(f"AI : {equipment.RESEARCH_ONLY}")
+    return f"AI {bundle_name[:room].rstrip('-')}: {equipment.RESEARCH_ONLY}"
 
-    A disease that is found in one revision and not in the next must not part their instances.
-    """
-    anatomy = {segment.bundle.name for segment in segments if segment.property_category == ANATOMICAL_STRUCTURE}
-    return tuple(sorted(anatomy or {segment.bundle.name for segment in segments}))
+
+def _type(masks: NDArray[np.bool_], profile: Profile) -> SegmentationTypeValues:
+    """Choose the Segmentation Type (0062,0001) for masks (rows, columns, segments)."""
+    if profile.segmentation == "LABELMAP" and int(masks.sum(axis=-1).max()) < 2:
+        return SegmentationTypeValues.LABELMAP
+    return SegmentationTypeValues.BINARY
+
+
+def _transfer_syntax(kind: SegmentationTypeValues, profile: Profile) -> str:
+    """Choose the transfer syntax that the object is made in; deflated is what is written of it in the end."""
+    asked = profile.transfer_syntax(ResultKind.SEG)
+    fits = asked != DEFLATED_LITTLE_ENDIAN and (asked != RLE_LOSSLESS or kind is SegmentationTypeValues.LABELMAP)
+    return asked if fits else EXPLICIT_LITTLE_ENDIAN
 
 
 def _checked(segment: Segment, source: Source) -> NDArray[np.bool_]:
@@ -142,10 +161,13 @@ def _complete(ds: Segmentation, source: Source, profile: Profile) -> None:
     if "ContentCreatorName" not in ds:
         ds.ContentCreatorName = None
     shared: Dataset = ds.SharedFunctionalGroupsSequence[0]
-    if profile == "ohif" and "PlaneOrientationSequence" not in shared:
+    if profile.plane_orientation and "PlaneOrientationSequence" not in shared:
         plane = Dataset()
         plane.ImageOrientationPatient = _AXIAL_OF_THE_IMAGE
         shared.PlaneOrientationSequence = [plane]
+    if profile.plane_orientation and "PixelMeasuresSequence" not in shared:
+        # OHIF fails without this item, whatever it holds; a spacing at the detector (DX, CR) is no Pixel Spacing.
+        shared.PixelMeasuresSequence = [Dataset()]
     organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
     for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization

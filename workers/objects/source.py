@@ -58,6 +58,7 @@ _OPTIONAL = (
     "SeriesNumber",
     "InstanceNumber",
     "PixelSpacingCalibrationType",
+    "BurnedInAnnotation",
     "LossyImageCompression",
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
@@ -112,6 +113,8 @@ class Source:
     request_attributes: tuple[Dataset, ...]
     name: str = ""
     position: int = 0
+    path: Path | None = None
+    """The Part 10 file; None for a stand-in."""
 
     @property
     def uid(self) -> str:
@@ -241,7 +244,7 @@ def _read(path: Path) -> Source | None:
             continue
         source = _source(ds)
         if source is not None:
-            return source
+            return replace(source, path=path)
     return None
 
 

@@ -19,10 +19,11 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from models.atrium import VolumeFindings
 from models.codes import ANATOMICAL_STRUCTURE, HEART
 from node.errors import HilumError
+from node.profiles import ResultKind
 from workers.objects import equipment, vocabulary
 from workers.objects.identity import derived_uid, tracking_id, tracking_uid
 from workers.objects.part10 import local_time, written
-from workers.objects.request import EncodedResult, ResultKind
+from workers.objects.request import EncodedResult
 from workers.objects.source import Source
 from workers.objects.vocabulary import concept
 from workers.objects.wording import display_name

@@ -1,0 +1,213 @@
+"""How a destination wants its results: which objects, in which encoding, with which concessions to viewers. Data only.
+
+A destination names a profile (`destinations.NAME.profile`): one of `BUILT_IN`, or one of the site's own (`profiles`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+DEFLATED_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1.99"
+JPEG_2000_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
+RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
+
+
+class ResultKind(StrEnum):
+    """The kinds of result object; the value is its Modality (0008,0060)."""
+
+    SEG = "SEG"
+    SR = "SR"
+    KO = "KO"
+    SC = "SC"
+    PR = "PR"
+    PM = "PM"
+    DOC = "DOC"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultClass:
+    """A SOP class that results may have (PS3.4 Table B.5-1), and what it is for."""
+
+    kind: ResultKind
+    sop_class_uid: str
+    name: str
+    purpose: str
+
+
+RESULT_CLASSES: Final = (
+    ResultClass(
+        ResultKind.SEG, "1.2.840.10008.5.1.4.1.1.66.4", "Segmentation Storage", "regions as overlay, one bit a pixel"
+    ),
+    ResultClass(
+        ResultKind.SEG,
+        "1.2.840.10008.5.1.4.1.1.66.7",
+        "Label Map Segmentation Storage",
+        "regions as overlay, one number a pixel",
+    ),
+    ResultClass(
+        ResultKind.SR,
+        "1.2.840.10008.5.1.4.1.1.88.34",
+        "Comprehensive 3D SR Storage",
+        "findings, measurements and reasons, as text and codes",
+    ),
+    ResultClass(
+        ResultKind.KO,
+        "1.2.840.10008.5.1.4.1.1.88.59",
+        "Key Object Selection Document Storage",
+        "look here: images with a finding, of positive and STAT studies",
+    ),
+    ResultClass(
+        ResultKind.SC,
+        "1.2.840.10008.5.1.4.1.1.7",
+        "Secondary Capture Image Storage",
+        "picture with overlay and legend burnt in, for viewers that draw no SEG",
+    ),
+    ResultClass(
+        ResultKind.PR,
+        "1.2.840.10008.5.1.4.1.1.11.1",
+        "Grayscale Softcopy Presentation State Storage",
+        "outlines as graphics over the image",
+    ),
+    ResultClass(
+        ResultKind.PM,
+        "1.2.840.10008.5.1.4.1.1.30",
+        "Parametric Map Storage",
+        "heat map of each finding that is present",
+    ),
+    ResultClass(
+        ResultKind.DOC,
+        "1.2.840.10008.5.1.4.1.1.104.1",
+        "Encapsulated PDF Storage",
+        "the result on one page",
+    ),
+)
+
+_COMPRESSIBLE: Final = {
+    # BINARY pixel data has one bit a pixel: RLE and JPEG-LS cannot hold it (PS3.5 section 8.2).
+    ("rle", "BINARY"): frozenset({ResultKind.SC}),
+    ("rle", "LABELMAP"): frozenset({ResultKind.SEG, ResultKind.SC}),
+    ("jpeg-2000", "BINARY"): frozenset({ResultKind.SEG, ResultKind.SC}),
+    ("jpeg-2000", "LABELMAP"): frozenset({ResultKind.SEG, ResultKind.SC}),
+    ("deflated", "BINARY"): frozenset(ResultKind),
+    ("deflated", "LABELMAP"): frozenset(ResultKind),
+}
+_SYNTAXES: Final = {"rle": RLE_LOSSLESS, "jpeg-2000": JPEG_2000_LOSSLESS, "deflated": DEFLATED_LITTLE_ENDIAN}
+
+
+class Profile(BaseModel):
+    """One way to encode results."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: str = Field(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*$")
+    """What destinations call it: small letters, digits and hyphens. It is part of the results' UIDs."""
+    purpose: str = ""
+    """For whom it is, in one sentence."""
+    objects: tuple[ResultKind, ...] = (ResultKind.SEG, ResultKind.SR)
+    """Which objects are made; the SR is always needed, because every study is answered with one."""
+    segmentation: Literal["BINARY", "LABELMAP"] = "BINARY"
+    """Segmentation Type (0062,0001). LABELMAP is smaller, and unknown to software from before 2024."""
+    compression: Literal["none", "deflated", "rle", "jpeg-2000"] = "none"
+    """Transfer syntax of those objects that can have it; the others stay in Explicit VR Little Endian."""
+    plane_orientation: bool = False
+    """Plane Orientation in the SEG of an image without Frame of Reference: Standard Extended, OHIF needs it."""
+    text_report: bool = False
+    """An SR that OHIF shows as text: titled Diagnostic Imaging Report, its Instance Number falling with each revision.
+    Otherwise titled Imaging Measurement Report, the number being the revision."""
+    language: str = "en"
+    """Language of the texts of report and pictures (RFC 5646); codes keep their meaning."""
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Profile:
+        if ResultKind.SR not in self.objects:
+            raise ValueError("objects must hold SR: every study is answered with a report")
+        if len(set(self.objects)) < len(self.objects):
+            raise ValueError("objects names one kind twice")
+        syntaxes = {self.transfer_syntax(kind) for kind in self.objects}
+        if self.compression != "none" and syntaxes == {EXPLICIT_LITTLE_ENDIAN}:
+            raise ValueError(
+                f"compression {self.compression!r} fits none of the objects {', '.join(self.objects)} with "
+                f"{self.segmentation} segmentation; rle needs LABELMAP"
+            )
+        return self
+
+    @property
+    def identity(self) -> str:
+        """What results derive their UIDs from: the name, and a digest of everything that decides their bytes."""
+        content = self.model_dump_json(exclude={"purpose"})
+        return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+    def makes(self, kind: ResultKind) -> bool:
+        """Whether results of this kind are made."""
+        return kind in self.objects
+
+    def transfer_syntax(self, kind: ResultKind) -> str:
+        """Return the UID of the transfer syntax of one kind of object."""
+        if kind in _COMPRESSIBLE.get((self.compression, self.segmentation), ()):
+            return _SYNTAXES[self.compression]
+        return EXPLICIT_LITTLE_ENDIAN
+
+    def sop_class(self, kind: ResultKind) -> ResultClass:
+        """Return the SOP class of one kind of object."""
+        rows = [row for row in RESULT_CLASSES if row.kind is kind]
+        return rows[-1] if self.segmentation == "LABELMAP" else rows[0]
+
+
+OHIF: Final = Profile(
+    name="ohif",
+    purpose="OHIF and other cornerstone viewers, and what reads Segmentation and Structured Report beside them.",
+    plane_orientation=True,
+    text_report=True,
+)
+STRICT: Final = Profile(
+    name="strict",
+    purpose="Archives and viewers that check against PS3.3 to the letter.",
+)
+BUILT_IN: Final = {
+    profile.name: profile
+    for profile in (
+        OHIF,
+        STRICT,
+        Profile(
+            name="secondary-capture",
+            purpose="Viewers that draw no Segmentation (Horos, many workstations): a picture with the overlay burnt in.",
+            objects=(ResultKind.SC, ResultKind.SR),
+            text_report=True,
+        ),
+        Profile(
+            name="presentation-state",
+            purpose="Workstations that draw Presentation States over the image, but no Segmentation.",
+            objects=(ResultKind.PR, ResultKind.KO, ResultKind.SR),
+        ),
+        Profile(
+            name="compressed",
+            purpose="Archives that take JPEG 2000 for Segmentation: hundred times smaller.",
+            compression="jpeg-2000",
+        ),
+        Profile(
+            name="labelmap",
+            purpose="Archives and viewers since 2024 that know Label Map Segmentation, compressed by RLE.",
+            segmentation="LABELMAP",
+            compression="rle",
+        ),
+        Profile(
+            name="complete",
+            purpose="Everything that the node can make, for trying out and for research archives.",
+            objects=tuple(ResultKind),
+            plane_orientation=True,
+            text_report=True,
+        ),
+    )
+}
+"""Profiles that every destination may name."""
+
+
+def transfer_syntaxes() -> tuple[str, ...]:
+    """Return the transfer syntaxes that results may have, the uncompressed one first."""
+    return EXPLICIT_LITTLE_ENDIAN, *_SYNTAXES.values()
