@@ -43,7 +43,7 @@ def findings_of_segs(paths: Sequence[Path], report: Path | None = None) -> Image
     return ImageFindings(
         sop_instance_uid=uid,
         gate=Gate(None, ""),
-        segments=tuple(_segment(ds, uid, number) for ds, _ in found for number in ds.segment_numbers),
+        segments=tuple(_segment(ds, uid, number) for ds, _ in found for number in ds.segment_numbers if number > 0),
         findings=tuple(_finding(group) for group in groups if _is_finding(group)),
         measurements=tuple(m for group in groups if not _is_finding(group) for m in _measurements(group)),
     )
@@ -68,7 +68,8 @@ def _read(path: Path) -> tuple[Segmentation, str]:
 
 
 def _segment(ds: Segmentation, uid: str, number: int) -> Segment:
-    item = ds.SegmentSequence[number - 1]
+    # A label map describes its background, too, under number 0.
+    item = next(item for item in ds.SegmentSequence if item.SegmentNumber == number)
     kind = item.SegmentedPropertyTypeCodeSequence[0]
     modifiers = kind.get("SegmentedPropertyTypeModifierCodeSequence", ())
     algorithm = item.SegmentationAlgorithmIdentificationSequence[0]

@@ -19,7 +19,14 @@ from pydicom.uid import UID
 
 from models.codes import THORAX
 from models.findings import ImageFindings, Segment
-from node.profiles import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, RLE_LOSSLESS, Profile, ResultKind
+from node.profiles import (
+    DEFLATED_LITTLE_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    JPEG_2000_LOSSLESS,
+    RLE_LOSSLESS,
+    Profile,
+    ResultKind,
+)
 from workers.objects import equipment, vocabulary
 from workers.objects.identity import derived_uid, result_uid, series_uid, tracking_id, tracking_uid
 from workers.objects.part10 import local_time
@@ -71,6 +78,7 @@ def segmentation(
     """
     masks = np.stack([_checked(segment, source) for segment in segments], axis=-1)  # rows columns segments
     kind = _type(masks, profile)
+    syntax = _transfer_syntax(kind, profile)
     moment = local_time(request.created_at, source)
     bundle = segments[0].bundle
     algorithm = equipment.algorithm(bundle, request.configuration_digest)
@@ -95,12 +103,15 @@ def segmentation(
         device_serial_number=equipment.node(request.configuration_digest).serial_number,
         content_description=equipment.RESEARCH_ONLY,
         content_label=CONTENT_LABEL,
-        transfer_syntax_uid=_transfer_syntax(kind, profile),
+        transfer_syntax_uid=JPEG_2000_LOSSLESS if syntax == JPEG_2000_LOSSLESS else EXPLICIT_LITTLE_ENDIAN,
         series_description=series_description(bundle.name),
         specific_character_set="ISO_IR 192",
         coding_schemes=vocabulary.coding_schemes(),
         contributing_equipment=[equipment.contributing_equipment(algorithm, moment)],
     )
+    if syntax == RLE_LOSSLESS:
+        # The encoder that highdicom would take, gdcm's, ends the process on an image of odd width (measured).
+        ds.compress(RLE_LOSSLESS, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     _complete(ds, source, profile)
     _refer_to_predecessors(ds, predecessors)
     return ds
@@ -166,8 +177,11 @@ def _complete(ds: Segmentation, source: Source, profile: Profile) -> None:
         plane.ImageOrientationPatient = _AXIAL_OF_THE_IMAGE
         shared.PlaneOrientationSequence = [plane]
     if profile.plane_orientation and "PixelMeasuresSequence" not in shared:
-        # OHIF fails without this item, whatever it holds; a spacing at the detector (DX, CR) is no Pixel Spacing.
-        shared.PixelMeasuresSequence = [Dataset()]
+        # OHIF 3.13.2 fails without this item, and Orthanc's JSON leaves out an empty one. A spacing at the detector,
+        # all that many CR and DX have, is no Pixel Spacing; the thickness says nothing of a projection.
+        measures = Dataset()
+        measures.SliceThickness = source.header.SliceThickness
+        shared.PixelMeasuresSequence = [measures]
     organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
     for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
