@@ -35,8 +35,8 @@ HEIGHT_INCHES = 9.0
 PANEL_INCHES = 4.2
 DPI = 110
 
-_FILL, _LINE = 0.16, 1.8
-_DISEASE_FILL, _DISEASE_LINE = 0.28, 2.4
+FILL, _LINE = 0.16, 1.8
+DISEASE_FILL, _DISEASE_LINE = 0.28, 2.4
 _BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#101418", "edgecolor": "none", "alpha": 0.8}
 """Behind words on the radiograph, which may be white there."""
 BACKGROUND, TEXT, MUTED, WARNING = "#101418", "#e8edf2", "#9aa7b4", "#ffb454"
@@ -84,8 +84,9 @@ def overlay_png(
     draw_radiograph(picture, pixels)
     for segment, mask in zip(image.segments, masks, strict=True):
         _draw_structure(picture, segment, mask)
-    _draw_diameters(picture, image, masks)
-    _write_panel(figure, width / (width + PANEL_INCHES), image)
+    for name, box, row in diameters(image, masks):
+        _draw_width(picture, box, row, name)
+    write_panel(figure, width / (width + PANEL_INCHES), image)
     figure.text(0.5, 0.012, RESEARCH_ONLY, color=WARNING, ha="center", fontsize=11, fontweight="bold")
     FigureCanvasAgg(figure)
     figure.savefig(path, format="png", facecolor=BACKGROUND, metadata={"Software": None})
@@ -111,7 +112,7 @@ def _draw_structure(axes: Axes, segment: Segment, mask: Mask) -> None:
     step = max(1, -(-max(rows, columns) // _LONGEST))
     kept = mask[::step, ::step]
     colour, disease = _hex(segment), segment.property_category != codes.ANATOMICAL_STRUCTURE
-    opacity, line = (_DISEASE_FILL, _DISEASE_LINE) if disease else (_FILL, _LINE)
+    opacity, line = (DISEASE_FILL, _DISEASE_LINE) if disease else (FILL, _LINE)
     fill = np.zeros((*kept.shape, 4), np.float32)  # rows columns RGBA
     fill[kept] = (*(part / 255 for part in segment.colour_rgb), opacity)
     axes.imshow(fill, extent=(0, columns, rows, 0), interpolation="nearest")
@@ -121,17 +122,30 @@ def _draw_structure(axes: Axes, segment: Segment, mask: Mask) -> None:
         axes.contour(x, y, kept.astype(np.float32), levels=[0.5], colors=[colour], linewidths=[line])
 
 
-def _draw_diameters(axes: Axes, image: ImageFindings, masks: list[Mask]) -> None:
-    """Draw the widest extent of the heart and of both lungs, as models/anatomy.py measures them."""
+def diameters(image: ImageFindings, masks: list[Mask]) -> list[tuple[str, Box, float]]:
+    """Return the widest extent of the heart and of both lungs, as models/anatomy.py measures them.
+
+    Parameters
+    ----------
+    masks
+        Of the image's segments, on the grid of the picture.
+
+    Returns
+    -------
+    list
+        Name, box, and the row on which its width is drawn.
+    """
     heart = _box([m for s, m in zip(image.segments, masks, strict=True) if s.property_type == codes.HEART])
     lungs = [m for s, m in zip(image.segments, masks, strict=True) if s.property_type == codes.LUNG]
     chest = _box(lungs) if len(lungs) > 1 else None
+    found = []
     if heart is not None:
         ratios = [m.value for m in image.measurements if m.code == codes.CARDIOTHORACIC_RATIO]
         name = f"Heart (CTR {ratios[0]:.2f})" if ratios else "Heart"
-        _draw_width(axes, heart, heart.y0 + 0.45 * (heart.y1 - heart.y0), name)
+        found.append((name, heart, heart.y0 + 0.45 * (heart.y1 - heart.y0)))
     if chest is not None:
-        _draw_width(axes, chest, chest.y1 - 0.02 * (chest.y1 - chest.y0), "Thorax")
+        found.append(("Thorax", chest, chest.y1 - 0.02 * (chest.y1 - chest.y0)))
+    return found
 
 
 def _draw_width(axes: Axes, box: Box, row: float, name: str) -> None:
@@ -155,8 +169,8 @@ def _box(masks: list[Mask]) -> Box | None:
     return bounding_box(np.logical_or.reduce(masks)) if masks else None
 
 
-def _write_panel(figure: Figure, left: float, image: ImageFindings) -> None:
-    """Write the findings beside the picture, from the top down."""
+def write_panel(figure: Figure, left: float, image: ImageFindings) -> None:
+    """Write the findings beside the picture, from the top down, in the part of the figure right of `left`."""
     panel = figure.add_axes((left, 0.04, 1 - left, 0.96))
     panel.set_axis_off()
     panel.set_xlim(0, 1)

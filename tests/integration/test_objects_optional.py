@@ -1,0 +1,227 @@
+"""The optional result objects before the tools of others, for every kind of source: dciodvfy, DCMTK, highdicom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from highdicom.ko import KeyObjectSelectionDocument
+from PIL import Image
+from pydicom import dcmread
+
+from models import codes, pixels
+from node.eligibility import Disposition, judge
+from node.header import read_header
+from node.profiles import JPEG_2000_LOSSLESS, RLE_LOSSLESS, ResultKind
+from node.reasons import Reason
+from tests import result_requests as made
+from tests import sources
+from tests.encoded import CLASSES, IDENTITY, read
+from tests.integration.test_objects_tools import run, tool
+from tests.optional_results import COMPLETE, one, results, segmentations
+from workers.objects import equipment
+from workers.objects.request import EncodedResult, Predecessor, ResultRequest
+from workers.picture import overlay
+
+Requests = Callable[[Path], ResultRequest]
+
+
+def _source(*, rows: int = 97, columns: int = 84, **values: Any) -> Requests:
+    def request(folder: Path) -> ResultRequest:
+        path = sources.source(folder, rows=rows, columns=columns, **values)
+        image = made.with_pneumothorax(made.image(sources.uid(), rows, columns), codes.LEFT)
+        return made.diseases((path,), image)
+
+    return request
+
+
+_LACKING = (*IDENTITY, "PatientOrientation", "PixelSpacing", "SeriesNumber", "InstanceNumber", "PatientAge")
+_POSITION: dict[str, Any] = {"ImagePositionPatient": [1, 2, 3], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
+CASES: dict[str, Requests] = {
+    **{name: _source(sop_class=uid) for name, uid in CLASSES.items()},
+    "MONOCHROME1": _source(sop_class=sources.CR, PhotometricInterpretation="MONOCHROME1"),
+    "odd-width": _source(columns=83),
+    "landscape": _source(rows=80, columns=131),
+    "turned": _source(PatientOrientation=["R", "F"]),
+    "frame-of-reference": _source(FrameOfReferenceUID="1.2.3"),
+    "position": _source(FrameOfReferenceUID="1.2.3", **_POSITION),
+    "bare": _source(sop_class=sources.CR, drop=_LACKING),
+    "latin-1": _source(sop_class=sources.CR, SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg"),
+    "japanese": _source(SpecificCharacterSet="ISO_IR 192", PatientName="Yamada^Tarou=山田^太郎"),
+    "time-zone": _source(TimezoneOffsetFromUTC="+0530"),
+    "window": _source(WindowCenter="2000", WindowWidth="3000"),
+    "calibrated": _source(PixelSpacing=["0.15", "0.15"], PixelSpacingCalibrationType="FIDUCIAL"),
+    "lossy": _source(LossyImageCompression="01", LossyImageCompressionRatio="12"),
+}
+KINDS = (ResultKind.KO, ResultKind.SC)
+
+
+def _write(result: EncodedResult, folder: Path) -> Path:
+    path = folder / f"{result.kind}.dcm"
+    path.write_bytes(result.content)
+    return path
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_dciodvfy_finds_no_error(tmp_path: Path, kind: ResultKind, name: str) -> None:
+    dciodvfy = tool("dciodvfy")
+    for result in results(CASES[name](tmp_path), kind):
+        said = run(dciodvfy, "-new", _write(result, tmp_path)).stderr.splitlines()
+        assert [line for line in said if line.startswith("Error")] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_revision_is_valid_and_stays_in_its_series(tmp_path: Path, kind: ResultKind) -> None:
+    dciodvfy = tool("dciodvfy")
+    request = CASES["DX"](tmp_path)
+    (first,) = results(request, kind)
+    earlier = (Predecessor(first.sop_class_uid, first.sop_instance_uid, first.series_instance_uid),)
+    (second,) = results(replace(request, revision=2), kind, predecessors=earlier)
+    assert second.series_instance_uid == first.series_instance_uid
+    assert second.sop_instance_uid != first.sop_instance_uid
+    assert read(second).InstanceNumber > read(first).InstanceNumber
+    assert "Error" not in run(dciodvfy, "-new", _write(second, tmp_path)).stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_encoding_twice_gives_the_same_bytes(tmp_path: Path, kind: ResultKind) -> None:
+    request = CASES["DX"](tmp_path)
+    assert [r.sha256 for r in results(request, kind)] == [r.sha256 for r in results(request, kind)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_patient_study_and_time_zone_are_those_of_the_source(tmp_path: Path, kind: ResultKind) -> None:
+    request = CASES["time-zone"](tmp_path)
+    source, ds = dcmread(request.sources[0]), one(request, kind)
+    for keyword in (*IDENTITY, "StudyInstanceUID", "TimezoneOffsetFromUTC", "PatientAge", "StudyDescription"):
+        assert str(ds[keyword].value) == str(source[keyword].value), keyword
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_algorithm_contributes_equipment_before_the_library(tmp_path: Path, kind: ResultKind) -> None:
+    request = CASES["DX"](tmp_path)
+    items = one(request, kind).ContributingEquipmentSequence
+    ours = [item for item in items if "DeviceUID" in item]
+    assert ours == list(items[: len(ours)])
+    uids = {a.model_name: a.uid for a in equipment.algorithms(request)}
+    assert {item.ManufacturerModelName: item.DeviceUID for item in ours} == uids
+
+
+def test_the_node_knows_its_own_capture_and_does_not_analyse_it(tmp_path: Path) -> None:
+    (result,) = results(CASES["SC"](tmp_path), ResultKind.SC)
+    verdict = judge(read_header(_write(result, tmp_path)))
+    assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, Reason.OWN_RESULT)
+
+
+def test_key_objects_are_the_positive_image_its_segs_and_the_report(tmp_path: Path) -> None:
+    paths = tuple(sources.source(tmp_path, number=n) for n in (1, 2))
+    positive, negative = made.image(sources.uid(1)), replace(made.image(sources.uid(2)), findings=())
+    request = made.request(paths, (positive, negative))
+    segs, report = segmentations(request)
+    ds = KeyObjectSelectionDocument.from_dataset(one(request, ResultKind.KO))
+    referred = [item.referenced_sop_instance_uid for item in ds.content.get_references()]
+    mine = [seg.sop_instance_uid for seg in segs[sources.uid(1)]]
+    assert referred == [sources.uid(1), *mine, report.sop_instance_uid]
+    for uid in referred:
+        assert ds.resolve_reference(uid)[0] == request.study_instance_uid
+
+
+def test_dsrdump_reads_why_to_look(tmp_path: Path) -> None:
+    dsrdump = tool("dsrdump")
+    (result,) = results(CASES["DX"](tmp_path), ResultKind.KO)
+    done = run(dsrdump, "+Pl", _write(result, tmp_path))
+    assert done.returncode == 0
+    assert "Pneumothorax: present on the left (probability 0.910" in done.stdout
+    assert "Atelectasis" not in done.stdout
+
+
+def test_a_study_without_findings_has_key_objects_only_if_it_is_urgent(tmp_path: Path) -> None:
+    path = sources.source(tmp_path)
+    request = made.request((path,), (replace(made.image(sources.uid()), findings=()),))
+    assert results(request, ResultKind.KO) == []
+    ds = one(replace(request, urgent=True), ResultKind.KO)
+    assert any("nothing found above a threshold" in item.get("TextValue", "") for item in ds.ContentSequence)
+
+
+def test_an_image_that_cannot_be_referred_to_is_no_key_object(tmp_path: Path) -> None:
+    path = sources.source(tmp_path)
+    invalid = sources.with_invalid_uids(path)
+    assert results(made.request((path,), (made.image(invalid),)), ResultKind.KO) == []
+
+
+def test_the_capture_shows_the_radiograph_whole_and_unchanged_outside_the_overlay(tmp_path: Path) -> None:
+    dcmj2pnm = tool("dcmj2pnm")
+    request = CASES["MONOCHROME1"](tmp_path)
+    (result,) = results(request, ResultKind.SC)
+    run(dcmj2pnm, "+on", _write(result, tmp_path), tmp_path / "shown.png")
+    with Image.open(tmp_path / "shown.png") as picture:
+        shown = np.asarray(picture.convert("RGB"))
+    radiograph, image = pixels.read(request.sources[0]), request.images[0]
+    rows, columns = radiograph.shape
+    assert np.array_equal(shown[:rows, :columns], overlay(radiograph, image))
+    bare = np.logical_or.reduce([segment.mask for segment in image.segments])
+    bare |= (shown[:rows, :columns] == (244, 247, 250)).all(axis=-1)
+    grey = np.rint(radiograph.pixels * 255).astype(np.uint8)
+    assert np.array_equal(shown[:rows, :columns][~bare], np.repeat(grey[~bare][:, np.newaxis], 3, axis=1))
+    for segment in image.segments:
+        assert (shown[:rows, :columns][segment.mask] == segment.colour_rgb).all(axis=-1).any()
+
+
+@pytest.mark.parametrize("syntax", [RLE_LOSSLESS, JPEG_2000_LOSSLESS])
+def test_a_compressed_capture_holds_the_same_pixels(tmp_path: Path, syntax: str) -> None:
+    compressed = {RLE_LOSSLESS: {"compression": "rle"}, JPEG_2000_LOSSLESS: {"compression": "jpeg-2000"}}[syntax]
+    request = CASES["DX"](tmp_path)
+    ds = one(request, ResultKind.SC, profile=COMPLETE.model_copy(update=compressed))
+    assert ds.file_meta.TransferSyntaxUID == syntax
+    assert np.array_equal(ds.pixel_array, one(request, ResultKind.SC).pixel_array)
+
+
+def test_a_capture_shows_no_attribute_of_the_patient(tmp_path: Path) -> None:
+    names = {"PatientName": "Other^Person", "PatientID": "OTHER", "AccessionNumber": "OTHER", "PatientSex": "M"}
+    first = one(_source()(tmp_path), ResultKind.SC)
+    second = one(_source(**names, StudyDate="20200101", PatientBirthDate="19510101")(tmp_path), ResultKind.SC)
+    assert first.PatientName != second.PatientName
+    assert first.PixelData == second.PixelData
+
+
+@pytest.mark.parametrize("said", ["YES", "NO", None])
+def test_a_capture_repeats_what_the_source_says_of_burnt_in_identity(tmp_path: Path, said: str | None) -> None:
+    values = {} if said is None else {"BurnedInAnnotation": said}
+    assert one(_source(**values)(tmp_path), ResultKind.SC).get("BurnedInAnnotation") == said
+
+
+def test_a_turned_image_is_captured_the_right_way_round(tmp_path: Path) -> None:
+    assert one(CASES["turned"](tmp_path), ResultKind.SC).PatientOrientation == ["L", "F"]
+    assert not one(CASES["bare"](tmp_path), ResultKind.SC).PatientOrientation
+
+
+def test_only_calibrated_spacing_is_repeated(tmp_path: Path) -> None:
+    assert one(CASES["calibrated"](tmp_path), ResultKind.SC).PixelSpacing == [0.15, 0.15]
+    assert "PixelSpacing" not in one(CASES["DX"](tmp_path), ResultKind.SC)
+
+
+def test_a_large_image_is_made_smaller_and_its_spacing_larger(tmp_path: Path) -> None:
+    spacing = {"PixelSpacing": ["0.1", "0.1"], "PixelSpacingCalibrationType": "GEOMETRY"}
+    ds = one(_source(rows=4096, columns=3000, **spacing)(tmp_path), ResultKind.SC)
+    assert [float(value) for value in ds.PixelSpacing] == pytest.approx([0.2, 0.2])
+    assert "2048 rows and 1500 columns" in ds.DerivationDescription
+
+
+def test_pixels_that_are_not_square_are_shown_square(tmp_path: Path) -> None:
+    values = {"PixelAspectRatio": ["2", "1"], "drop": ("PixelSpacing", "ImagerPixelSpacing")}
+    ds = one(_source(**values)(tmp_path), ResultKind.SC)
+    assert "194 rows and 84 columns" in ds.DerivationDescription
+
+
+def test_a_capture_names_its_source_and_what_it_supersedes(tmp_path: Path) -> None:
+    request = CASES["DX"](tmp_path)
+    (first,) = results(request, ResultKind.SC)
+    earlier = (Predecessor(first.sop_class_uid, first.sop_instance_uid, first.series_instance_uid),)
+    ds = one(replace(request, revision=2), ResultKind.SC, predecessors=earlier)
+    assert ds.SourceImageSequence[0].ReferencedSOPInstanceUID == sources.uid()
+    assert ds.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == first.sop_instance_uid

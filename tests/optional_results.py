@@ -1,0 +1,92 @@
+"""The optional result objects of a request, encoded one kind at a time, as destinations would get them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import config
+from pydicom.dataset import Dataset
+
+from models import codes, phantom, pixels
+from models.findings import ImageFindings
+from node.profiles import BUILT_IN, Profile, ResultKind
+from tests import result_requests as made
+from tests.encoded import read
+from workers.objects.capture import secondary_capture
+from workers.objects.encode import encode
+from workers.objects.key_objects import key_object_selection
+from workers.objects.part10 import written
+from workers.objects.request import EncodedResult, Predecessor, ResultRequest
+from workers.objects.source import Source, read_sources
+
+COMPLETE = BUILT_IN["complete"]
+PLAIN = COMPLETE.model_copy(update={"objects": (ResultKind.SEG, ResultKind.SR)})
+
+
+def results(
+    request: ResultRequest,
+    kind: ResultKind,
+    *,
+    profile: Profile = COMPLETE,
+    predecessors: Sequence[Predecessor] = (),
+) -> list[EncodedResult]:
+    """Encode every object of one kind."""
+    sources = {source.uid: source for source in read_sources(request.sources)}
+    with config.disable_value_validation():
+        objects = _objects(request, sources, kind, profile=profile, predecessors=predecessors)
+        return [written(ds, kind, source, request.created_at, profile) for ds, source in objects]
+
+
+def one(request: ResultRequest, kind: ResultKind, **options: Any) -> Dataset:
+    """Encode the one object of a kind and read it again."""
+    (result,) = results(request, kind, **options)
+    return read(result)
+
+
+def segmentations(request: ResultRequest) -> tuple[dict[str, list[EncodedResult]], EncodedResult]:
+    """Encode the SEGs, by image, and the SR."""
+    *segs, report = encode(request, profile=PLAIN)
+    by_image: dict[str, list[EncodedResult]] = defaultdict(list)
+    for seg in segs:
+        by_image[str(read(seg).SourceImageSequence[0].ReferencedSOPInstanceUID)].append(seg)
+    return by_image, report
+
+
+def phantom_findings(made_of: phantom.Phantom, uid: str) -> ImageFindings:
+    """Return findings with the true masks of a phantom, and the top of its left lung as a pneumothorax."""
+    image = made.with_pneumothorax(made.image(uid, *made_of.pixels.shape), codes.LEFT)
+    lung = made_of.left_lung
+    rows = np.flatnonzero(lung.any(axis=1))
+    top = np.zeros_like(lung)
+    top[rows[0] : rows[0] + len(rows) // 4] = True
+    masks = (made_of.right_lung, lung, made_of.heart, lung & top)
+    return replace(image, segments=tuple(replace(s, mask=m) for s, m in zip(image.segments, masks, strict=True)))
+
+
+def _objects(
+    request: ResultRequest,
+    sources: dict[str, Source],
+    kind: ResultKind,
+    *,
+    profile: Profile,
+    predecessors: Sequence[Predecessor],
+) -> list[tuple[Dataset, Source]]:
+    first = next(iter(sources.values()))
+    if kind is ResultKind.KO:
+        ds = key_object_selection(request, list(sources.values()), *segmentations(request), profile=profile)
+        return [] if ds is None else [(ds, first)]
+    pairs = [(image, sources[image.sop_instance_uid]) for image in request.images]
+    return [
+        (secondary_capture(request, image, source, _pixels(source), profile=profile, predecessors=predecessors), source)
+        for image, source in pairs
+    ]
+
+
+def _pixels(source: Source) -> pixels.Radiograph:
+    assert isinstance(source.path, Path)
+    return pixels.read(source.path)

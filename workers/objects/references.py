@@ -1,0 +1,71 @@
+"""References of one object to others: to images, results, what a result supersedes, and the order behind a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from models.codes import Code
+from workers.objects import vocabulary
+from workers.objects.request import Predecessor, ResultRequest
+from workers.objects.source import Source
+from workers.objects.vocabulary import concept
+
+
+def reference(sop_class_uid: str, sop_instance_uid: str, *, purpose: Code | None = None) -> Dataset:
+    """Return an item of the SOP Instance Reference Macro (PS3.3 section 10.8), with its purpose where one is given."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = UID(sop_class_uid)
+    item.ReferencedSOPInstanceUID = UID(sop_instance_uid)
+    if purpose is not None:
+        item.PurposeOfReferenceCodeSequence = [concept(purpose)]
+    return item
+
+
+def superseded(ds: Dataset, predecessors: Sequence[Predecessor]) -> list[Dataset]:
+    """Return items for the Referenced Instance Sequence (0008,114A): earlier instances of the series of `ds`."""
+    mine = [p for p in predecessors if p.series_instance_uid == ds.SeriesInstanceUID]
+    return [reference(p.sop_class_uid, p.sop_instance_uid, purpose=vocabulary.PREDECESSOR) for p in mine]
+
+
+def hierarchical(study_instance_uid: str, instances: Iterable[tuple[str, str, str]]) -> Dataset:
+    """Return an item of the Hierarchical SOP Instance Reference Macro (PS3.3 section C.17.2.1).
+
+    Parameters
+    ----------
+    instances
+        (Series Instance UID, SOP Class UID, SOP Instance UID) of each instance.
+    """
+    by_series: dict[str, list[Dataset]] = {}
+    for series_instance_uid, sop_class_uid, sop_instance_uid in instances:
+        by_series.setdefault(series_instance_uid, []).append(reference(sop_class_uid, sop_instance_uid))
+    study = Dataset()
+    study.StudyInstanceUID = UID(study_instance_uid)
+    study.ReferencedSeriesSequence = []
+    for series_instance_uid, references in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID = UID(series_instance_uid)
+        series.ReferencedSOPSequence = references
+        study.ReferencedSeriesSequence.append(series)
+    return study
+
+
+def orders(request: ResultRequest, subject: Source) -> list[Dataset]:
+    """Return items for the Referenced Request Sequence (0040,A370): the orders that the images fulfil, if they say."""
+    items = []
+    for asked in subject.request_attributes:
+        if "RequestedProcedureID" not in asked:
+            continue
+        item = Dataset()
+        item.StudyInstanceUID = UID(request.study_instance_uid)
+        item.ReferencedStudySequence = []
+        item.AccessionNumber = asked.get("AccessionNumber") or subject.header.AccessionNumber
+        item.PlacerOrderNumberImagingServiceRequest = None
+        item.FillerOrderNumberImagingServiceRequest = None
+        item.RequestedProcedureID = asked.RequestedProcedureID
+        item.RequestedProcedureDescription = asked.get("RequestedProcedureDescription")
+        item.RequestedProcedureCodeSequence = []
+        items.append(item)
+    return items
