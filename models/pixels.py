@@ -107,7 +107,7 @@ def _radiograph(stored: NDArray[Any], ds: Dataset) -> Radiograph:
     valid = _valid(stored, ds)
     shown = display.show(stored, ds, valid)
     orientation, orientation_notes = orientation_of(ds)
-    spacing, calibrated, aspect, spacing_notes = _spacing(ds)
+    spacing, calibrated, aspect, spacing_notes = spacing_of(ds)
     pixels = shown.values if valid is None else np.where(valid, shown.values, np.float32(0))
     if orientation.transpose:
         spacing = None if spacing is None else (spacing[1], spacing[0])
@@ -162,7 +162,7 @@ def _as_stored(value: Any, ds: Dataset) -> int:
     return number - 65536 if int(ds.get("PixelRepresentation", 0)) == 1 and number >= 32768 else number
 
 
-def _spacing(ds: Dataset) -> tuple[tuple[float, float] | None, bool, float, tuple[str, ...]]:
+def spacing_of(ds: Dataset) -> tuple[tuple[float, float] | None, bool, float, tuple[str, ...]]:
     """Give spacing, whether it is calibrated, aspect, and notes.
 
     PS3.3 10.7.1.3: Pixel Spacing that equals Imager Pixel Spacing, or stands alone without a calibration type, is that

@@ -12,6 +12,7 @@ from models import codes
 from models.findings import (
     Box,
     BundleIdentity,
+    Edge,
     Finding,
     Gate,
     ImageFindings,
@@ -19,6 +20,7 @@ from models.findings import (
     NotComputed,
     NotComputedReason,
     NotOutlined,
+    Point,
     Segment,
 )
 from tests.sources import STUDY
@@ -34,6 +36,8 @@ CREATED = datetime(2026, 1, 10, 8, 16, 30, 123456, tzinfo=UTC)
 
 def image(uid: str, rows: int = 96, columns: int = 80) -> ImageFindings:
     """Return findings on a grid: two lungs and a heart that overlaps the left one."""
+    heart = (Point(int(rows * 0.6) + 0.5, int(columns * 0.4)), Point(int(rows * 0.7) + 0.5, int(columns * 0.7)))
+    chest = (Point(int(rows * 0.5) + 0.5, int(columns * 0.1)), Point(int(rows * 0.5) + 0.5, int(columns * 0.9)))
     return ImageFindings(
         sop_instance_uid=uid,
         gate=Gate(None, "Frontal chest radiograph with two lungs."),
@@ -48,10 +52,19 @@ def image(uid: str, rows: int = 96, columns: int = 80) -> ImageFindings:
         ),
         measurements=(
             Measurement(
-                "Cardiothoracic ratio", codes.CARDIOTHORACIC_RATIO, 0.47, codes.RATIO, codes.HEART, None, LUNGS
+                "Cardiothoracic ratio",
+                codes.CARDIOTHORACIC_RATIO,
+                0.47,
+                codes.RATIO,
+                codes.HEART,
+                None,
+                LUNGS,
+                (heart, chest),
             ),
-            Measurement("Cardiac diameter", codes.WIDTH, 121.5, codes.MILLIMETRE, codes.HEART, None, LUNGS),
-            Measurement("Thoracic diameter", codes.WIDTH, 258.25, codes.MILLIMETRE, codes.THORAX, None, LUNGS),
+            Measurement("Cardiac diameter", codes.WIDTH, 121.5, codes.MILLIMETRE, codes.HEART, None, LUNGS, (heart,)),
+            Measurement(
+                "Thoracic diameter", codes.WIDTH, 258.25, codes.MILLIMETRE, codes.THORAX, None, LUNGS, (chest,)
+            ),
             Measurement("Right lung area", codes.AREA, 201.25, codes.SQUARE_CENTIMETRE, codes.LUNG, codes.RIGHT, LUNGS),
             Measurement("Left lung area", codes.AREA, 180.5, codes.SQUARE_CENTIMETRE, codes.LUNG, codes.LEFT, LUNGS),
         ),
@@ -65,6 +78,7 @@ def image(uid: str, rows: int = 96, columns: int = 80) -> ImageFindings:
             ),
         ),
         pixel_notes=("Inverted: MONOCHROME1.",),
+        cut_off=(),
     )
 
 
@@ -113,6 +127,13 @@ def with_pneumothorax(of: ImageFindings, side: codes.Code | None) -> ImageFindin
         segments=(*of.segments, segment),
         measurements=of.measurements + measurements,
     )
+
+
+def with_doubt(of: ImageFindings) -> ImageFindings:
+    """Return the findings with a pneumothorax whose threshold is uncertain, and lungs at an edge."""
+    rule = "highest threshold with sensitivity at least 0.93 on the validation split"
+    doubtful = Finding("pneumothorax", codes.PNEUMOTHORAX, 0.207, 0.2, rule, CLASSIFIER, None, (0.17, 0.24))
+    return replace(of, findings=(*of.findings, doubtful), cut_off=(Edge.BOTTOM,))
 
 
 def with_pneumothorax_not_outlined(of: ImageFindings) -> ImageFindings:

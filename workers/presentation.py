@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from models.findings import Decision
 from node.db.report import JobReport
 
+_DECISIONS = {
+    Decision.PRESENT: "[bold red]present[/]",
+    Decision.INDETERMINATE: "[bold yellow]indeterminate[/]",
+    Decision.ABSENT: "absent",
+}
 _FORMATS = {"ratio": ".2f", "percent": ".1f"}
 
 
@@ -29,8 +36,10 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         console.print(_findings(image))
         if image["measurements"]:
             console.print(_measurements(image))
+        for seen in image["quality"]:
+            console.print(f"[{'yellow' if seen['matters'] else 'dim'}]image: {escape(seen['text'])}[/]")
         for note in image["pixel_notes"]:
-            console.print(f"[dim]pixels: {note}[/]")
+            console.print(f"[dim]pixels: {escape(note)}[/]")
     for declined in summary["declined"]:
         console.print(f"[yellow]Not analysed[/]: {declined['meaning']}. {declined['detail']}")
 
@@ -75,8 +84,13 @@ def _findings(image: Mapping[str, Any]) -> Table:
     table = Table("finding", "probability", "threshold", "decision", title="Findings", title_justify="left")
     for finding in image["findings"]:
         side = f", {finding['laterality']}" if finding["laterality"] else ""
-        decision = f"[bold red]present[/]{side}" if finding["present"] else "absent"
-        table.add_row(finding["label"], f"{finding['probability']:.3f}", f"{finding['threshold']:.3f}", decision)
+        doubt = "" if finding["doubt"] is None else " ({:.3f} to {:.3f} is uncertain)".format(*finding["doubt"])
+        table.add_row(
+            finding["label"],
+            f"{finding['probability']:.3f}",
+            f"{finding['threshold']:.3f}{doubt}",
+            f"{_DECISIONS[finding['decision']]}{side}",
+        )
     for item in image["not_outlined"]:
         table.add_row(item["label"], "—", "—", f"no region was outlined: {item['detail']}")
     for item in image["not_computed"]:

@@ -18,16 +18,18 @@ from numpy.typing import NDArray
 
 from models import codes
 from models.anatomy import bounding_box
-from models.findings import Box, ImageFindings, Segment
+from models.findings import Box, Decision, ImageFindings, Segment
 from models.geometry import Orientation
 from workers.objects.equipment import RESEARCH_ONLY
-from workers.objects.vocabulary import reason_code
+from workers.objects.languages.language import ENGLISH, Language
+from workers.objects.quality import field_of_view
 from workers.objects.wording import (
-    display_name,
     finding_sentence,
     measurement_sentence,
+    name_of,
     not_outlined_sentence,
     on_side,
+    reason_text,
     sentence,
 )
 
@@ -40,7 +42,8 @@ DISEASE_FILL, _DISEASE_LINE = 0.28, 2.4
 _BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#101418", "edgecolor": "none", "alpha": 0.8}
 """Behind words on the radiograph, which may be white there."""
 BACKGROUND, TEXT, MUTED, WARNING = "#101418", "#e8edf2", "#9aa7b4", "#ffb454"
-_PRESENT, _DIAMETER = "#ff7b72", "#f4f7fa"
+_DIAMETER = "#f4f7fa"
+_COLOURS = {Decision.PRESENT: "#ff7b72", Decision.INDETERMINATE: WARNING, Decision.ABSENT: TEXT}
 _LONGEST = 1600
 """Rows or columns of the radiograph in the picture; larger ones are thinned."""
 
@@ -169,13 +172,13 @@ def _box(masks: list[Mask]) -> Box | None:
     return bounding_box(np.logical_or.reduce(masks)) if masks else None
 
 
-def write_panel(figure: Figure, left: float, image: ImageFindings) -> None:
+def write_panel(figure: Figure, left: float, image: ImageFindings, words: Language = ENGLISH) -> None:
     """Write the findings beside the picture, from the top down, in the part of the figure right of `left`."""
     panel = figure.add_axes((left, 0.04, 1 - left, 0.96))
     panel.set_axis_off()
     panel.set_xlim(0, 1)
     panel.set_ylim(0, 1)
-    entries = _panel_lines(image)
+    entries = _panel_lines(image, words)
     bottom = 0.04 + _LEGEND_LINE * (len(image.segments) + 1)
     scale = next(s for s in (*_SCALES, _SMALLEST) if s == _SMALLEST or _TOP - _height(entries, s) > bottom)
     y = _TOP
@@ -186,21 +189,21 @@ def write_panel(figure: Figure, left: float, image: ImageFindings) -> None:
             y -= size * _LINE_HEIGHT
         y -= scale * (_AFTER_TEXT if text else _AFTER_BLOCK)
     handles: list[Patch | Line2D] = [
-        Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=_legend(s)) for s in image.segments
+        Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=_legend(s, words)) for s in image.segments
     ]
     if handles:
-        handles.append(Line2D([], [], color=_DIAMETER, label="Diameters"))
+        handles.append(Line2D([], [], color=_DIAMETER, label=words.term("Diameters")))
         legend = panel.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.03, 0.0), frameon=False, fontsize=11)
         for label in legend.get_texts():
             label.set_color(TEXT)
 
 
-def _legend(segment: Segment) -> str:
+def _legend(segment: Segment, words: Language) -> str:
     """Name a structure in the legend; the side of a disease is no part of its name."""
-    name = display_name(segment.label)
+    name = name_of(segment.label, words)
     if segment.laterality is None or segment.property_category == codes.ANATOMICAL_STRUCTURE:
         return name
-    return f"{name} {on_side(segment.laterality)}"
+    return f"{name} {on_side(segment.laterality, words)}"
 
 
 def _height(entries: list[Entry], scale: float) -> float:
@@ -212,25 +215,30 @@ def _height(entries: list[Entry], scale: float) -> float:
     )
 
 
-def _panel_lines(image: ImageFindings) -> list[Entry]:
+def _panel_lines(image: ImageFindings, words: Language) -> list[Entry]:
     """Return (text, colour, size in points, bold) for each entry."""
     lines: list[Entry] = []
     if image.gate.reason is not None:
-        lines.append(("Not analysed", WARNING, 15, True))
-        lines.append((f"{reason_code(image.gate.reason).meaning}. {sentence(image.gate.detail)}", TEXT, 11, False))
+        lines.append((words.term("Not analysed"), WARNING, 15, True))
+        detail = sentence(words.term(image.gate.detail))
+        lines.append((f"{reason_text(image.gate.reason, words)}. {detail}", TEXT, 11, False))
     if image.findings:
-        lines.append(("Findings", MUTED, 12, True))
-        lines += [(finding_sentence(f), _PRESENT if f.present else TEXT, 11, f.present) for f in image.findings]
-        lines += [(not_outlined_sentence(item), TEXT, 11, False) for item in image.not_outlined]
+        lines.append((words.term("Findings"), MUTED, 12, True))
+        lines += [
+            (finding_sentence(f, words), _COLOURS[f.decision], 11, f.decision is not Decision.ABSENT)
+            for f in image.findings
+        ]
+        lines += [(not_outlined_sentence(item, words), TEXT, 11, False) for item in image.not_outlined]
         lines.append(("", TEXT, 11, False))
     if image.measurements:
-        lines.append(("Measurements", MUTED, 12, True))
-        lines += [(measurement_sentence(m), TEXT, 11, False) for m in image.measurements]
+        lines.append((words.term("Measurements"), MUTED, 12, True))
+        lines += [(measurement_sentence(m, words), TEXT, 11, False) for m in image.measurements]
+        lines += [(sentence(s.text), WARNING, 11, False) for s in field_of_view(image, words) if s.matters]
         lines.append(("", TEXT, 11, False))
     if image.not_computed:
-        lines.append(("Not computed", MUTED, 12, True))
+        lines.append((words.term("Not computed"), MUTED, 12, True))
         lines += [
-            (f"{display_name(n.label)}: {reason_code(n.reason).meaning}", WARNING, 11, False)
+            (f"{name_of(n.label, words)}: {reason_text(n.reason, words)}", WARNING, 11, False)
             for n in image.not_computed
         ]
         lines.append(("", TEXT, 11, False))
@@ -238,7 +246,7 @@ def _panel_lines(image: ImageFindings) -> list[Entry]:
         {f.bundle for f in image.findings} | {s.bundle for s in image.segments} | {m.bundle for m in image.measurements}
     )
     if bundles:
-        lines.append(("Algorithms", MUTED, 12, True))
+        lines.append((words.term("Algorithms"), MUTED, 12, True))
         lines += [(f"{b.name} {b.version}", MUTED, 10, False) for b in sorted(bundles, key=lambda b: b.name)]
     return lines
 

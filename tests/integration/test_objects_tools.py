@@ -26,10 +26,12 @@ from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import CLASSES, IDENTITY, PROFILES, one_image
+from workers.objects import vocabulary
 from workers.objects.encode import encode
 from workers.objects.read import findings_of_segs
 from workers.objects.request import DeclinedImage, Predecessor, ResultRequest
 
+WIDTH = vocabulary.concept(codes.WIDTH)
 Requests = Callable[[Path], ResultRequest]
 
 
@@ -52,7 +54,7 @@ def written(request: ResultRequest, profile: Profile, folder: Path) -> list[tupl
     """Write the results of a request."""
     paths = []
     for number, result in enumerate(encode(request, profile=profile)):
-        path = folder / f"{profile}-{number}-{result.kind}.dcm"
+        path = folder / f"{profile.name}-{number}-{result.kind}.dcm"
         path.write_bytes(result.content)
         paths.append((result.kind, path))
     return paths
@@ -127,6 +129,11 @@ def _site_thresholds(folder: Path) -> ResultRequest:
     return made.with_site_thresholds(_outlined(folder))
 
 
+def _indeterminate(folder: Path) -> ResultRequest:
+    lossy = {"LossyImageCompression": "01", "LossyImageCompressionRatio": "12.5", "ViewPosition": "AP"}
+    return made.diseases((sources.source(folder, **lossy),), made.with_doubt(made.image(sources.uid())))
+
+
 _POSITION: dict[str, Any] = {"ImagePositionPatient": [1, 2, 3], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
 CASES: dict[str, Requests] = {
     **{name: _class(uid) for name, uid in CLASSES.items()},
@@ -145,6 +152,7 @@ CASES: dict[str, Requests] = {
     "not-outlined": _not_outlined,
     "nothing-to-outline": _nothing_to_outline,
     "site-thresholds": _site_thresholds,
+    "indeterminate": _indeterminate,
     "invalid-uid": _invalid_uid,
     "only-invalid-uids": _only_invalid_uids,
 }
@@ -215,6 +223,8 @@ def test_dcmqi_reads_the_report(tmp_path: Path, profile: Profile) -> None:
     assert found["Finding"]["CodeValue"] == "233604007"
     assert [float(item["value"]) for item in found["measurementItems"]] == [0.8125, 0.5]
     assert found["measurementAlgorithmIdentification"]["AlgorithmName"] == "pneumonia"
+    (width,) = groups["Cardiac diameter, series 1 image 1"]["measurementItems"]
+    assert (float(width["value"]), width["units"]["CodeValue"]) == (121.5, "mm")
     assert float(groups["Right lung, series 1 image 1"]["measurementItems"][0]["value"]) == 201.25
 
 
@@ -260,7 +270,13 @@ def test_highdicom_reads_what_was_written(tmp_path: Path, profile: Profile) -> N
         assert np.array_equal(ours.mask, theirs.mask)
     report = srread(sr)
     assert len(report.content.get_planar_roi_measurement_groups()) == 3
-    assert len(report.content.get_image_measurement_groups()) == 1 + 2 + 3 + 1
+    assert len(report.content.get_image_measurement_groups()) == 2 + 2 + 3 + 1
+    widths = [m for group in report.content.get_image_measurement_groups() for m in group.get_measurements(WIDTH)]
+    measured = [m for m in request.images[0].measurements if m.code == codes.WIDTH]
+    for theirs, ours in zip(widths, measured, strict=True):
+        ((first, last),) = ours.extents
+        (points,) = [item.value for item in theirs.referenced_coordinates]
+        assert points.tolist() == [[first.column, first.row], [last.column, last.row]]
 
 
 REAL = {

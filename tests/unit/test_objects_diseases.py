@@ -128,7 +128,10 @@ def test_the_same_words_stand_in_summary_and_report(tmp_path: Path) -> None:
         "left",
         True,
     )
-    assert "Pneumothorax: present on the left (probability 0.910, at or above the threshold 0.420)" in said["text"]
+    assert (
+        "Pneumothorax: present on the left (calibrated probability 0.910, at or above the threshold 0.420)"
+        in said["text"]
+    )
     assert "Pneumothorax, part of the left lung: 8.2 percent" in said["text"]
     texts = [item.TextValue for item in named(report_of(encode(request, profile=OHIF)), "121111")]
     assert texts == said["text"]

@@ -179,7 +179,7 @@ def test_findings_are_plain_items_with_text(tmp_path: Path) -> None:
         (0.8125, "1"),
         (0.5, "1"),
     ]
-    assert "Pneumonia: present (probability 0.812" in named(pneumonia, vocabulary.COMMENT.value)[0].TextValue
+    assert "Pneumonia: present (calibrated probability 0.812" in named(pneumonia, vocabulary.COMMENT.value)[0].TextValue
     assert "validation split" in named(pneumonia, vocabulary.THRESHOLD_RULE.value)[0].TextValue
 
 

@@ -50,7 +50,7 @@ def test_the_report_says_that_segments_were_not_stored_and_keeps_their_areas(tmp
     sr = report_of(encode(request, profile=STRICT))
     (said,) = [text for text in _texts(sr, vocabulary.COMMENT.value) if "segmentation" in text]
     assert said.startswith("Found but not stored as a segmentation")
-    assert said.endswith("right lung, left lung, heart.")
+    assert said.endswith("Right lung, Left lung, Heart.")
     groups = [named(group, "112039")[0].TextValue for group in measurement_groups(sr)]
     assert "Right lung area, series 1 image 1" in groups
     assert "Right lung, series 1 image 1" not in groups

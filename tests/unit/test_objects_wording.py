@@ -17,12 +17,11 @@ from tests import sources
 from tests.encoded import answers, named, one_image, read, report_of
 from workers.objects import vocabulary
 from workers.objects.encode import encode
+from workers.objects.languages.sentences import Sentence
 from workers.objects.request import DeclinedImage, ResultRequest
 from workers.objects.source import read_sources
 from workers.objects.summary import summary
 from workers.objects.wording import (
-    AT_THE_DETECTOR,
-    IMPLAUSIBLE,
     display_name,
     finding_sentence,
     measurement_sentence,
@@ -68,7 +67,7 @@ def test_numbers_are_rounded_to_what_a_reader_can_use(value: float, unit: Code, 
 
 def test_a_tiny_probability_has_no_exponent() -> None:
     finding = Finding("pneumonia", codes.PNEUMONIA, 1e-7, 0.5, "", made.PNEUMONIA)
-    assert finding_sentence(finding) == "Pneumonia: absent (probability 0.000, below the threshold 0.500)"
+    assert finding_sentence(finding) == "Pneumonia: absent (calibrated probability 0.000, below the threshold 0.500)"
 
 
 def test_machine_labels_are_words_in_every_result_and_keep_their_tracking_uid(tmp_path: Path) -> None:
@@ -136,14 +135,14 @@ def test_uncalibrated_lengths_are_said_to_be_at_the_detector(
     tmp_path: Path, header: dict[str, object], calibrated: bool
 ) -> None:
     of_report, of_summary, text = _notes(one_image(tmp_path, **header))
-    said = sentence(AT_THE_DETECTOR)
-    assert (said in of_report, AT_THE_DETECTOR in of_summary, said in text) == (not calibrated,) * 3
+    said = sentence(Sentence.AT_THE_DETECTOR)
+    assert (said in of_report, Sentence.AT_THE_DETECTOR in of_summary, said in text) == (not calibrated,) * 3
 
 
 def test_a_study_without_lengths_says_nothing_of_the_detector(tmp_path: Path) -> None:
     request = one_image(tmp_path)
     request = replace(request, images=(made.without_segments(request.images[0]),))
-    assert not any(AT_THE_DETECTOR in note for notes in _notes(request) for note in notes)
+    assert not any(Sentence.AT_THE_DETECTOR in note for notes in _notes(request) for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +156,7 @@ def test_an_implausible_thorax_of_an_adult_is_doubted(tmp_path: Path, width_mm: 
         replace(m, value=width_mm) if m.finding_site == codes.THORAX else m for m in image.measurements
     )
     request = replace(request, images=(replace(image, measurements=measurements),))
-    said = f"Thoracic diameter of {width_mm:.0f} mm is {IMPLAUSIBLE}"
+    said = f"Thoracic diameter of {width_mm:.0f} mm is implausible: the pixel spacing of the source may be wrong"
     of_report, of_summary, text = _notes(request)
     assert (f"{said}." in of_report, said in of_summary, f"{said}." in text) == (doubted,) * 3
 

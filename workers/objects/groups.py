@@ -1,7 +1,7 @@
 """Measurement groups of the report: PS3.16 TID 1501 for an image, TID 1410 for a segment.
 
-Every finding is said in plain coded, numeric and text items of its own group. Nothing rests on drawn coordinates, which
-viewers do not show (OHIF #5082).
+Every finding is said in plain coded, numeric and text items of its own group. Nothing rests on coordinates alone, which
+viewers do not draw (OHIF #5082).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from highdicom.sr import (
     AlgorithmIdentification,
     CodeContentItem,
+    CoordinatesForMeasurement,
     FindingSite,
     MeasurementsAndQualitativeEvaluations,
     PlanarROIMeasurementsAndQualitativeEvaluations,
@@ -31,6 +32,7 @@ from pydicom.dataset import Dataset
 from models.codes import AREA, HEART, PART_OF_LUNG, PROBABILITY_UNIT, Code, site_of
 from models.findings import (
     BundleIdentity,
+    Decision,
     Finding,
     ImageFindings,
     Measurement,
@@ -40,17 +42,26 @@ from models.findings import (
     Segment,
 )
 from node.reasons import Reason
-from workers.objects import equipment, vocabulary
+from workers.objects import equipment, quality, vocabulary
+from workers.objects.coordinates import coordinates
 from workers.objects.identity import derived_uid, tracking_id, tracking_uid
-from workers.objects.request import ResultRequest
+from workers.objects.languages.language import ENGLISH, Language
+from workers.objects.languages.sentences import Sentence
+from workers.objects.request import DeclinedImage, ResultRequest
 from workers.objects.source import Source, bare_name
 from workers.objects.vocabulary import concept, reason_code
 from workers.objects.wording import (
     box_sentence,
     display_name,
+    doubt_sentence,
+    extent_sentence,
     finding_sentence,
-    implausible,
+    implausible_sentence,
+    is_implausible,
+    measurement_sentence,
+    not_computed_sentence,
     not_outlined_sentence,
+    reason_text,
     reference_notes,
     sentence,
     spacing_notes,
@@ -61,6 +72,11 @@ Group = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitat
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _DECIMALS = 6
+_DECISIONS = {
+    Decision.PRESENT: vocabulary.PRESENT,
+    Decision.ABSENT: vocabulary.ABSENT,
+    Decision.INDETERMINATE: vocabulary.UNDETERMINED,
+}
 
 
 @dataclass(frozen=True)
@@ -73,18 +89,23 @@ class SegmentReference:
 
 
 def image_groups(
-    request: ResultRequest, image: ImageFindings, source: Source, references: Sequence[SegmentReference]
+    request: ResultRequest,
+    image: ImageFindings,
+    source: Source,
+    references: Sequence[SegmentReference],
+    words: Language = ENGLISH,
 ) -> list[Group]:
     """Return every group of one analysed image.
 
-    `references` has one entry for each of its segments, and none where the image cannot be referred to.
+    `references` has one entry for each of its segments, and none where they are not stored as a Segmentation.
     """
-    subject = _Subject(request, source, image.sop_instance_uid)
-    segments = image.segments if source.can_be_referenced else ()
+    subject = _Subject(request, source, image.sop_instance_uid, words)
+    segments = image.segments if references else ()
     in_segments = {id(m) for segment in segments for m in _areas(image, segment)}
     others = [m for m in image.measurements if id(m) not in in_segments]
     return [
         _gate(subject, image),
+        _quality(subject, image, source),
         *(_finding(subject, finding) for finding in image.findings),
         *(_segment(subject, image, s, r) for s, r in zip(segments, references, strict=True)),
         *(_measured(subject, measurement) for measurement in others),
@@ -94,20 +115,25 @@ def image_groups(
 
 
 def declined_group(
-    request: ResultRequest, source: Source | None, image_uid: str, reason: Reason, detail: str
+    request: ResultRequest, source: Source | None, declined: DeclinedImage, words: Language = ENGLISH
 ) -> MeasurementsAndQualitativeEvaluations:
     """Return the group of an image that the networks never saw, or failed on; `source` is None if it cannot be read."""
-    subject = _Subject(request, source, image_uid)
+    subject, reason = _Subject(request, source, declined.sop_instance_uid, words), declined.reason
     status = vocabulary.FAILED if reason in _FAILURES else vocabulary.NOT_ATTEMPTED
     group = subject.group("analysis", evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, status), _reason(reason)])
-    where = "" if source is not None else f" (SOP Instance UID {image_uid}, not readable)"
-    _say(group, vocabulary.COMMENT, f"Not analysed: {reason_code(reason).meaning}{where}. {sentence(detail)}")
-    for note in () if source is None else reference_notes(source):
+    why = reason_text(reason, words)
+    said = (
+        words.say(Sentence.NOT_ANALYSED_UNREADABLE, reason=why, uid=declined.sop_instance_uid)
+        if source is None
+        else words.say(Sentence.NOT_ANALYSED, reason=why)
+    )
+    _say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.term(declined.detail))}")
+    for note in () if source is None else reference_notes(source, None, words):
         _say(group, vocabulary.COMMENT, sentence(note))
     return group
 
 
-_FAILURES = frozenset({Reason.ANALYSIS_FAILED, Reason.UNDECODABLE})
+_FAILURES = frozenset({Reason.ANALYSIS_FAILED, Reason.RESULT_WITHHELD, Reason.UNDECODABLE})
 
 
 @dataclass(frozen=True)
@@ -117,6 +143,7 @@ class _Subject:
     request: ResultRequest
     source: Source | None
     image_uid: str
+    words: Language
 
     @property
     def reference(self) -> Source | None:
@@ -168,43 +195,67 @@ def _gate(subject: _Subject, image: ImageFindings) -> Group:
     if image.gate.reason is not None:
         evaluations.append(_reason(image.gate.reason))
     group = subject.group("analysis", evaluations=evaluations)
-    detail = sentence(image.gate.detail)
-    if image.gate.reason is not None:
-        _say(group, vocabulary.COMMENT, f"Not analysed: {reason_code(image.gate.reason).meaning}. {detail}")
-    elif analysed:
-        _say(group, vocabulary.COMMENT, f"Analysed. {detail}")
+    words, reason = subject.words, image.gate.reason
+    if reason is not None:
+        said = words.say(Sentence.NOT_ANALYSED, reason=reason_text(reason, words))
     else:
-        _say(group, vocabulary.COMMENT, f"Not analysed: no algorithm is intended for this image. {detail}")
-    for note in () if subject.source is None else reference_notes(subject.source, image):
+        said = words.say(Sentence.ANALYSED if analysed else Sentence.NOT_INTENDED)
+    _say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.term(image.gate.detail))}")
+    for note in () if subject.source is None else reference_notes(subject.source, image, words):
         _say(group, vocabulary.COMMENT, sentence(note))
-    for note in (*image.pixel_notes, *(() if subject.source is None else spacing_notes(image, subject.source))):
+    return group
+
+
+def _quality(subject: _Subject, image: ImageFindings, source: Source) -> Group:
+    """Return what is known of the quality of the image, and how its pixels were read."""
+    seen = quality.observations(image, source, subject.words)
+    group = subject.group(
+        "image quality",
+        finding=vocabulary.IMAGE_QUALITY,
+        evaluations=[(one.name, one.answer) for one in seen if one.name is not None and one.answer is not None],
+    )
+    for one in seen:
+        _say(group, vocabulary.COMMENT, sentence(one.text))
+    for note in image.pixel_notes:
+        _say(group, vocabulary.PIXEL_NOTE, sentence(subject.words.term(note)))
+    for note in spacing_notes(image, source, subject.words):
         _say(group, vocabulary.PIXEL_NOTE, sentence(note))
     return group
 
 
 def _finding(subject: _Subject, finding: Finding) -> Group:
-    answer = vocabulary.PRESENT if finding.present else vocabulary.ABSENT
     site = site_of(finding.code)
     group = subject.group(
         finding.label,
         bundle=finding.bundle,
         finding=finding.code,
-        numbers=[
-            _number(vocabulary.PROBABILITY, finding.probability, PROBABILITY_UNIT, subject),
-            _number(vocabulary.THRESHOLD, finding.threshold, PROBABILITY_UNIT, subject),
-        ],
-        evaluations=[(finding.code, answer)],
+        numbers=_probability_and_threshold(finding, subject),
+        evaluations=[(finding.code, _DECISIONS[finding.decision])],
         site=None if site is None else _site(site, finding.laterality),
     )
+    words = subject.words
     _say(group, vocabulary.THRESHOLD_RULE, finding.threshold_rule)
-    _say(group, vocabulary.COMMENT, finding_sentence(finding))
+    _say(group, vocabulary.COMMENT, finding_sentence(finding, words))
+    _say(group, vocabulary.COMMENT, sentence(doubt_sentence(finding, words)))
     return group
+
+
+def _probability_and_threshold(finding: Finding, subject: _Subject) -> list[NumberItem]:
+    """Return the calibrated probability, the threshold, and the range in which that is uncertain, where it is known."""
+    rows = [(vocabulary.THRESHOLD, finding.threshold)]
+    if finding.doubt is not None:
+        rows += zip((vocabulary.DOUBT_FROM, vocabulary.DOUBT_BELOW), finding.doubt, strict=True)
+    return [
+        _number(vocabulary.PROBABILITY, finding.probability, PROBABILITY_UNIT, subject, method=vocabulary.CALIBRATED),
+        *(_number(name, value, PROBABILITY_UNIT, subject) for name, value in rows),
+    ]
 
 
 def _segment(subject: _Subject, image: ImageFindings, segment: Segment, reference: SegmentReference) -> Group:
     source = subject.reference
     if source is None:
         raise ValueError(f"image {image.sop_instance_uid} has segments, but cannot be referred to")
+    areas = _areas(image, segment)
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=subject.tracking(segment.label, segment.bundle),
         referenced_segment=ReferencedSegmentationFrame(
@@ -218,12 +269,14 @@ def _segment(subject: _Subject, image: ImageFindings, segment: Segment, referenc
         finding_type=concept(segment.property_type),
         finding_sites=[_site(_site_of_segment(segment), segment.laterality)],
         algorithm_id=_algorithm(subject.request, segment.bundle),
-        measurements=[_measurement(m, subject, site=False) for m in _areas(image, segment)] or None,
+        measurements=[_measurement(m, subject, site=False) for m in areas] or None,
     )
     for item in group[0].ContentSequence:
         _drop_frame_number(item)
     if segment.property_type == HEART and image.heart_box is not None:
-        _say(group, vocabulary.HEART_BOX, box_sentence(image.heart_box))
+        _say(group, vocabulary.HEART_BOX, box_sentence(image.heart_box, subject.words))
+    for measurement in areas:
+        _say(group, vocabulary.COMMENT, measurement_sentence(measurement, subject.words))
     return group
 
 
@@ -236,8 +289,11 @@ def _drop_frame_number(item: Dataset) -> None:
 
 def _measured(subject: _Subject, measurement: Measurement) -> Group:
     group = subject.group(measurement.label, bundle=measurement.bundle, numbers=[_measurement(measurement, subject)])
-    if subject.source is not None:
-        _say(group, vocabulary.COMMENT, sentence(implausible(measurement, subject.source)))
+    words = subject.words
+    _say(group, vocabulary.COMMENT, measurement_sentence(measurement, words))
+    _say(group, vocabulary.COMMENT, sentence(extent_sentence(measurement, words)))
+    if subject.source is not None and is_implausible(measurement, subject.source):
+        _say(group, vocabulary.COMMENT, sentence(implausible_sentence(measurement, words)))
     return group
 
 
@@ -253,7 +309,7 @@ def _not_outlined(subject: _Subject, item: NotOutlined) -> Group:
         ],
         site=None if site is None else _site(site, None),
     )
-    _say(group, vocabulary.COMMENT, sentence(not_outlined_sentence(item)))
+    _say(group, vocabulary.COMMENT, sentence(not_outlined_sentence(item, subject.words)))
     return group
 
 
@@ -263,8 +319,7 @@ def _not_computed(subject: _Subject, item: NotComputed) -> Group:
         bundle=item.bundle,
         evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, vocabulary.NOT_ATTEMPTED), _reason(item.reason)],
     )
-    what = f"{display_name(item.label)} not computed: {reason_code(item.reason).meaning}."
-    _say(group, vocabulary.COMMENT, f"{what} {sentence(item.detail)}")
+    _say(group, vocabulary.COMMENT, f"{not_computed_sentence(item, subject.words)} {sentence(item.detail)}")
     return group
 
 
@@ -286,13 +341,22 @@ def _site_of_segment(segment: Segment) -> Code:
 
 def _measurement(measurement: Measurement, subject: _Subject, *, site: bool = True) -> NumberItem:
     sites = [_site(measurement.finding_site, measurement.laterality)] if site and measurement.finding_site else None
-    return _number(measurement.code, measurement.value, measurement.unit, subject, sites=sites)
+    source = subject.reference
+    where = [] if source is None else coordinates(measurement, source)
+    return _number(measurement.code, measurement.value, measurement.unit, subject, sites=sites, where=where)
 
 
 def _number(
-    name: Code, value: float, unit: Code, subject: _Subject, *, sites: Sequence[FindingSite] | None = None
+    name: Code,
+    value: float,
+    unit: Code,
+    subject: _Subject,
+    *,
+    method: Code | None = None,
+    sites: Sequence[FindingSite] | None = None,
+    where: Sequence[CoordinatesForMeasurement] = (),
 ) -> NumberItem:
-    """Return a NUM item (TID 300), inferred from the image."""
+    """Return a NUM item (TID 300), inferred from the image, or from places in it."""
     if not math.isfinite(value):
         raise ValueError(f"{name.meaning} is {value}, expected a finite number")
     source = subject.reference
@@ -300,8 +364,10 @@ def _number(
         name=concept(name),
         value=round(float(value), _DECIMALS),
         unit=concept(unit),
+        method=None if method is None else concept(method),
         finding_sites=sites,
         referenced_images=None if source is None else [SourceImageForMeasurement(source.sop_class_uid, source.uid)],
+        referenced_coordinates=list(where) or None,
     )
 
 

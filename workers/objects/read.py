@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from models.codes import Code
-from models.findings import BundleIdentity, Finding, Gate, ImageFindings, Measurement, Segment
+from models.findings import BundleIdentity, Finding, Gate, ImageFindings, Measurement, Point, Segment
 from workers.objects import vocabulary
 
 
@@ -108,6 +108,7 @@ def _finding(group: Dataset) -> Finding:
     (probability,), (threshold,) = (_named(group, code) for code in (vocabulary.PROBABILITY, vocabulary.THRESHOLD))
     rules = _named(group, vocabulary.THRESHOLD_RULE)
     sides = [side for site in _named(group, vocabulary.FINDING_SITE) for side in _named(site, vocabulary.LATERALITY)]
+    doubt = [_value(item) for code in (vocabulary.DOUBT_FROM, vocabulary.DOUBT_BELOW) for item in _named(group, code)]
     return Finding(
         label=_label(group),
         code=_code(_named(group, vocabulary.FINDING)[0].ConceptCodeSequence[0]),
@@ -116,6 +117,7 @@ def _finding(group: Dataset) -> Finding:
         threshold_rule=str(rules[0].TextValue) if rules else "",
         bundle=_bundle(group),
         laterality=_code(sides[0].ConceptCodeSequence[0]) if sides else None,
+        doubt=(doubt[0], doubt[1]) if len(doubt) == 2 else None,
     )
 
 
@@ -135,7 +137,13 @@ def _measurements(group: Dataset) -> Iterator[Measurement]:
             finding_site=_code(sites[0].ConceptCodeSequence[0]) if sites else None,
             laterality=_code(sides[0].ConceptCodeSequence[0]) if sides else None,
             bundle=_bundle(group),
+            extents=tuple(_extent(i) for i in item.get("ContentSequence", ()) if i.ValueType == "SCOORD"),
         )
+
+
+def _extent(item: Dataset) -> tuple[Point, Point]:
+    column_1, row_1, column_2, row_2 = map(float, item.GraphicData)
+    return Point(row_1, column_1), Point(row_2, column_2)
 
 
 def _named(ds: Dataset, name: Code) -> list[Dataset]:

@@ -12,6 +12,7 @@ from highdicom.sr import (
     Comprehensive3DSR,
     ContainerContentItem,
     ContentSequence,
+    LanguageOfContentItemAndDescendants,
     MeasurementReport,
     ObservationContext,
     RelationshipTypeValues,
@@ -32,12 +33,15 @@ from workers.objects.groups import (
     image_groups,
 )
 from workers.objects.identity import derived_uid, result_uid, series_uid
+from workers.objects.languages.known import language
+from workers.objects.languages.language import Language
+from workers.objects.languages.sentences import Sentence
 from workers.objects.library import image_library
 from workers.objects.part10 import local_time
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.source import COMPUTED_RADIOGRAPHY_IMAGE_STORAGE, Source, empty_header
 from workers.objects.vocabulary import concept
-from workers.objects.wording import limits, study_lines, study_status
+from workers.objects.wording import limits, sentence, study_lines, study_status
 
 SERIES_NUMBER = 9102
 SERIES_DESCRIPTION = f"AI SR - {equipment.RESEARCH_ONLY}"
@@ -128,16 +132,14 @@ def _content(
     context = ObservationContext(observer_device_context=observers[0])
     for observer in observers[1:]:
         context.extend(observer)
+    words = language(profile.language)
     groups: list[Group] = []
     for image in request.images:
         source = by_uid.get(image.sop_instance_uid)
         if source is None:
             raise ValueError(f"image {image.sop_instance_uid} was analysed, but no source file has its header")
-        groups += image_groups(request, image, source, references.get(image.sop_instance_uid, ()))
-    groups += [
-        declined_group(request, by_uid.get(d.sop_instance_uid), d.sop_instance_uid, d.reason, d.detail)
-        for d in request.declined
-    ]
+        groups += image_groups(request, image, source, references.get(image.sop_instance_uid, ()), words)
+    groups += [declined_group(request, by_uid.get(d.sop_instance_uid), d, words) for d in request.declined]
     if not groups:
         raise ValueError("a result needs at least one image, analysed or declined")
     content = MeasurementReport(
@@ -145,12 +147,13 @@ def _content(
         procedure_reported=concept(vocabulary.PLAIN_CHEST_RADIOGRAPHY),
         imaging_measurements=groups,
         title=concept(TITLES[profile.text_report]),
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(concept(words.code)),
     )
     root = content[0].ContentSequence
     referenced = [source for source in sources if source.can_be_referenced]
     if referenced:
         root.insert(len(root) - 1, image_library(referenced))
-    root.append(_evaluations(request, sources))
+    root.append(_evaluations(request, sources, words))
     _separate(content)
     return content
 
@@ -163,16 +166,18 @@ def _separate(items: Sequence[Dataset]) -> None:
             _separate(item.ContentSequence)
 
 
-def _evaluations(request: ResultRequest, sources: Sequence[Source]) -> ContainerContentItem:
+def _evaluations(request: ResultRequest, sources: Sequence[Source], words: Language) -> ContainerContentItem:
     """Return what holds for the whole study (TID 1500 rows 12 to 14)."""
     container = ContainerContentItem(concept(vocabulary.QUALITATIVE_EVALUATIONS), relationship_type=_CONTAINS)
+    found = any(image.findings for image in request.images)
     uses = [f"{use.bundle_name}: {use.text}" for use in request.intended_use]
     container.ContentSequence = ContentSequence(
         [
             code_item(vocabulary.SUMMARY_OF_ANALYSES, study_status(request)),
-            *(_text(vocabulary.SUMMARY, line) for line in study_lines(request, sources)),
+            *(_text(vocabulary.SUMMARY, line) for line in study_lines(request, sources, words)),
             *(_text(vocabulary.INTENDED_USE, use) for use in uses),
-            _text(vocabulary.LIMITS, limits(request)),
+            *([_text(vocabulary.LIMITS, sentence(words.say(Sentence.CALIBRATED)))] if found else []),
+            _text(vocabulary.LIMITS, limits(request, words)),
         ]
     )
     return container

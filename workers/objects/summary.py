@@ -11,6 +11,7 @@ from typing import Any
 from models.codes import ANATOMICAL_STRUCTURE, Code
 from models.findings import (
     BundleIdentity,
+    Decision,
     Finding,
     ImageFindings,
     Measurement,
@@ -21,6 +22,7 @@ from models.findings import (
 )
 from node.reasons import Reason
 from workers.objects.equipment import RESEARCH_ONLY
+from workers.objects.quality import Observation, observations
 from workers.objects.request import ResultRequest
 from workers.objects.source import Source, read_sources
 from workers.objects.vocabulary import reason_code
@@ -34,8 +36,8 @@ def summary(request: ResultRequest) -> dict[str, Any]:
     -------
     dict
         `status` (PS3.16 CID 6042, in words), `notice`, `revision`, `created_at` (ISO 8601), `algorithms`, `images`
-        (each with `gate`, `findings`, `structures`, `measurements`, `not_outlined`, `not_computed`, `pixel_notes`,
-        `notes`),
+        (each with `gate`, `findings`, `structures`, `measurements`, `not_outlined`, `not_computed`, `quality`,
+        `pixel_notes`, `notes`),
         `declined`, and `text`: the same in sentences. Every reason has `reason` (stable value) and `meaning` (words).
 
     Raises
@@ -83,6 +85,7 @@ def _image(image: ImageFindings, source: Source | None) -> dict[str, Any]:
         "heart_box": None if image.heart_box is None else asdict(image.heart_box),
         "not_outlined": [_not_outlined(item) for item in image.not_outlined],
         "not_computed": [_not_computed(item) for item in image.not_computed],
+        "quality": [] if source is None else [_observation(seen) for seen in observations(image, source)],
         "pixel_notes": [*image.pixel_notes, *(() if source is None else spacing_notes(image, source))],
         "notes": [] if source is None else list(reference_notes(source, image)),
     }
@@ -92,13 +95,23 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "label": display_name(finding.label),
         "code": _code(finding.code),
-        "decision": "present" if finding.present else "absent",
-        "present": finding.present,
+        "decision": finding.decision.value,
+        "present": finding.decision is Decision.PRESENT,
         "laterality": _side(finding.laterality),
         "probability": float(finding.probability),
         "threshold": float(finding.threshold),
         "threshold_rule": finding.threshold_rule,
+        "doubt": None if finding.doubt is None else [float(limit) for limit in finding.doubt],
         "bundle": finding.bundle.name,
+    }
+
+
+def _observation(seen: Observation) -> dict[str, Any]:
+    return {
+        "name": None if seen.name is None else seen.name.meaning,
+        "answer": None if seen.answer is None else seen.answer.meaning,
+        "text": seen.text,
+        "matters": seen.matters,
     }
 
 
@@ -121,6 +134,7 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
         "value": float(measurement.value),
         "unit": measurement.unit.meaning,
         "laterality": _side(measurement.laterality),
+        "extents": [[point._asdict() for point in extent] for extent in measurement.extents],
         "bundle": measurement.bundle.name,
     }
 

@@ -11,6 +11,9 @@ from node.reasons import Reason
 
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 """SOP class Segmentation Storage (PS3.4 annex B)."""
+LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
+"""SOP class Label Map Segmentation Storage (PS3.4 annex B)."""
+SEGMENTATIONS = (SEGMENTATION, LABEL_MAP_SEGMENTATION)
 SR_3D = "1.2.840.10008.5.1.4.1.1.88.34"
 """SOP class Comprehensive 3D SR Storage (PS3.4 annex B)."""
 
@@ -30,12 +33,14 @@ PARTIALLY_SUCCEEDED = Code("111223", "DCM", "Partially Succeeded")
 FAILED = Code("111224", "DCM", "Failed")
 NOT_ATTEMPTED = Code("111225", "DCM", "Not Attempted")
 
-# PS3.16 CID 241 Present-Absent Only
+# PS3.16 CID 240 Present-Absent
 PRESENT = Code("52101004", "SCT", "Present")
 ABSENT = Code("272519000", "SCT", "Absent")
+UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 
 PROBABILITY = Code("122157", "DCM", "Probability")
 THRESHOLD = Code("122411", "DCM", "Threshold Value")
+METHOD = Code("370129005", "SCT", "Measurement Method")
 SUMMARY = Code("121111", "DCM", "Summary")
 COMMENT = Code("121106", "DCM", "Comment")
 
@@ -49,6 +54,13 @@ LATERALITY = Code("272741003", "SCT", "Laterality")
 REFERENCED_SEGMENT = Code("121214", "DCM", "Referenced Segmentation Frame")
 ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
 ALGORITHM_VERSION = Code("111003", "DCM", "Algorithm Version")
+
+# The quality of an image: PS3.16 CID 6101, annex D, and CID 4010 DX View
+IMAGE_QUALITY = Code("111101", "DCM", "Image Quality")
+LOSSY_COMPRESSION = Code("113040", "DCM", "Lossy Compression")
+IMAGE_VIEW = Code("111031", "DCM", "Image View")
+ANTERO_POSTERIOR = Code("399348003", "SCT", "antero-posterior")
+POSTERO_ANTERIOR = Code("272479007", "SCT", "postero-anterior")
 
 # PS3.16 TID 1500 row 12
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
@@ -75,6 +87,14 @@ NOT_COMPUTED_REASON = Code("REASON", PRIVATE_SCHEME, "Reason why nothing was com
 GATE = Code("GATE", PRIVATE_SCHEME, "Frontal chest radiograph (gate)")
 GATE_PASSED = Code("GATE-PASSED", PRIVATE_SCHEME, "Passed")
 GATE_REFUSED = Code("GATE-REFUSED", PRIVATE_SCHEME, "Refused")
+PIXEL_SPACING = Code("PIXEL-SPACING", PRIVATE_SCHEME, "Pixel spacing")
+SPACING_CALIBRATED = Code("SPACING-CALIBRATED", PRIVATE_SCHEME, "Calibrated or corrected for magnification")
+SPACING_AT_DETECTOR = Code("SPACING-AT-DETECTOR", PRIVATE_SCHEME, "At the detector")
+SPACING_UNKNOWN = Code("SPACING-UNKNOWN", PRIVATE_SCHEME, "Unknown")
+LUNGS_AT_EDGE = Code("LUNGS-AT-EDGE", PRIVATE_SCHEME, "Lungs reach the edge of the image")
+CALIBRATED = Code("CALIBRATED", PRIVATE_SCHEME, "Calibrated on validation images")
+DOUBT_FROM = Code("DOUBT-FROM", PRIVATE_SCHEME, "Indeterminate from this probability")
+DOUBT_BELOW = Code("DOUBT-BELOW", PRIVATE_SCHEME, "Indeterminate below this probability")
 THRESHOLD_RULE = Code("THRESHOLD-RULE", PRIVATE_SCHEME, "Rule that chose the threshold")
 INTENDED_USE = Code("INTENDED-USE", PRIVATE_SCHEME, "Intended use of the algorithm")
 OUTLINE = Code("OUTLINE", PRIVATE_SCHEME, "Region outlined")
@@ -113,6 +133,7 @@ REASON_MEANINGS: dict[Reason, str] = {
     Reason.NOT_FOUND_BY_CLASSIFIER: "Nothing to outline, absent by the classifier",
     Reason.CLASSIFIER_NOT_RUN: "Classifier that decides about an outline was not run",
     Reason.ANALYSIS_FAILED: "Analysis failed",
+    Reason.RESULT_WITHHELD: "Result withheld, it failed a check of the node",
 }
 """Code Meaning (0008,0104) of every reason; its value is the Code Value."""
 

@@ -1,28 +1,57 @@
 """A result in words: the same sentences stand in the report, in the summary and on the picture.
 
-Numbers are rounded to what a reader can use; the coded items of the report keep their full values.
+Numbers are rounded to what a reader can use; the coded items of the report keep their full values. The sentences
+themselves, and their languages, are in `workers.objects.languages`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.codes import BILATERAL, MILLIMETRE, PERCENT, RATIO, SQUARE_CENTIMETRE, SQUARE_PIXEL, THORAX, WIDTH, Code
-from models.findings import Box, Finding, ImageFindings, Measurement, NotComputedReason, NotOutlined
+from models.codes import (
+    BILATERAL,
+    CARDIOTHORACIC_RATIO,
+    LEFT,
+    MILLIMETRE,
+    PERCENT,
+    PIXEL,
+    RATIO,
+    RIGHT,
+    SQUARE_CENTIMETRE,
+    SQUARE_PIXEL,
+    THORAX,
+    WIDTH,
+    Code,
+)
+from models.findings import (
+    Box,
+    Decision,
+    Finding,
+    ImageFindings,
+    Measurement,
+    NotComputed,
+    NotComputedReason,
+    NotOutlined,
+)
 from node.reasons import Reason
-from workers.objects import equipment, vocabulary
+from workers.objects import equipment, quality, vocabulary
+from workers.objects.languages.language import ENGLISH, Language
+from workers.objects.languages.sentences import Sentence
 from workers.objects.request import ResultRequest
 from workers.objects.source import Source, bare_name
 from workers.objects.vocabulary import reason_code
-
-AT_THE_DETECTOR = "lengths and areas are at the detector, not calibrated for magnification"
-IMPLAUSIBLE = "implausible: the pixel spacing of the source may be wrong"
-NO_REFERENCE = "it cannot be referenced because its UID is not valid"
 
 ADULT_THORAX_MM = (180.0, 450.0)
 """What the transverse thoracic diameter of an adult may be, magnified or not."""
 
 _FORMAT = {RATIO: ".2f", MILLIMETRE: ".0f", SQUARE_CENTIMETRE: ".0f", SQUARE_PIXEL: ",.0f", PERCENT: ".1f"}
+_PROBABILITY = ".3f"
+_SIDES = {BILATERAL: Sentence.ON_BOTH_SIDES, RIGHT: Sentence.ON_THE_RIGHT, LEFT: Sentence.ON_THE_LEFT}
+_DECISIONS = {
+    Decision.PRESENT: Sentence.FINDING_PRESENT,
+    Decision.ABSENT: Sentence.FINDING_ABSENT,
+    Decision.INDETERMINATE: Sentence.FINDING_INDETERMINATE,
+}
 _RIGHTLY_NOT_RUN = frozenset(
     {
         NotComputedReason.AGE_OUTSIDE_INTENDED_USE,
@@ -38,6 +67,11 @@ def display_name(label: str) -> str:
     return capital(label.replace("-", " ").replace("_", " ") if label == label.lower() else label)
 
 
+def name_of(label: str, words: Language = ENGLISH) -> str:
+    """Return a label of a bundle as people read it in their language, part by part."""
+    return ", ".join(map(words.term, display_name(label).split(", ")))
+
+
 def capital(text: str) -> str:
     """Return the text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
@@ -49,62 +83,117 @@ def sentence(text: str) -> str:
     return capital(words) if not words or words[-1] in ".!?" else f"{capital(words)}."
 
 
-def finding_sentence(finding: Finding) -> str:
+def finding_sentence(finding: Finding, words: Language = ENGLISH) -> str:
     """Return the finding in words."""
-    relation = "at or above" if finding.present else "below"
-    answer = (vocabulary.PRESENT if finding.present else vocabulary.ABSENT).meaning.lower()
-    probability, threshold = f"{finding.probability:.3f}", f"{finding.threshold:.3f}"
-    where = "" if finding.laterality is None else f" {on_side(finding.laterality)}"
-    numbers = f"probability {probability}, {relation} the threshold {threshold}"
-    return f"{display_name(finding.label)}: {answer}{where} ({numbers})"
-
-
-def on_side(laterality: Code) -> str:
-    """Return a side in words (PS3.16 CID 244)."""
-    return "on both sides" if laterality.names(BILATERAL) else f"on the {laterality.meaning.lower()}"
-
-
-def not_outlined_sentence(item: NotOutlined) -> str:
-    """Return in words that a disease was found and no region of it."""
-    return f"{display_name(item.label)}: no region was outlined ({item.detail})"
-
-
-def measurement_sentence(measurement: Measurement) -> str:
-    """Return the measurement in words."""
-    return f"{display_name(measurement.label)}: {_amount(measurement)}"
-
-
-def box_sentence(box: Box) -> str:
-    """Return the box of the heart in words; the last column and row are within it, counted from 1 as in DICOM."""
-    return f"Heart box: columns {box.x0 + 1} to {box.x1}, rows {box.y0 + 1} to {box.y1} of the source image"
-
-
-def implausible(measurement: Measurement, source: Source) -> str:
-    """Return what is wrong with a measurement, or nothing."""
-    low, high = ADULT_THORAX_MM
-    of_thorax = (measurement.code, measurement.finding_site, measurement.unit) == (WIDTH, THORAX, MILLIMETRE)
-    return IMPLAUSIBLE if of_thorax and not source.is_child and not low <= measurement.value <= high else ""
-
-
-def spacing_notes(image: ImageFindings, source: Source) -> tuple[str, ...]:
-    """Return what the pixel spacing of the source means for the lengths and areas of an image."""
-    in_space = any(m.unit in (MILLIMETRE, SQUARE_CENTIMETRE) for m in image.measurements)
-    doubtful = [m for m in image.measurements if implausible(m, source)]
-    return (
-        *((AT_THE_DETECTOR,) if in_space and not source.spacing_is_calibrated else ()),
-        *(f"{display_name(m.label)} of {_amount(m)} is {IMPLAUSIBLE}" for m in doubtful),
+    low, high = finding.doubt or (0.0, 0.0)
+    return words.say(
+        _DECISIONS[finding.decision],
+        name=name_of(finding.label, words),
+        where="" if finding.laterality is None else f" {on_side(finding.laterality, words)}",
+        probability=words.number(finding.probability, _PROBABILITY),
+        threshold=words.number(finding.threshold, _PROBABILITY),
+        low=words.number(low, _PROBABILITY),
+        high=words.number(high, _PROBABILITY),
     )
 
 
-def reference_notes(source: Source, image: ImageFindings | None = None) -> tuple[str, ...]:
+def doubt_sentence(finding: Finding, words: Language = ENGLISH) -> str:
+    """Return in which range the threshold is uncertain, or nothing where that is not known."""
+    if finding.doubt is None:
+        return ""
+    low, high = (words.number(limit, _PROBABILITY) for limit in finding.doubt)
+    return words.say(Sentence.DOUBT, low=low, high=high)
+
+
+def decision_term(finding: Finding, words: Language = ENGLISH) -> str:
+    """Return the decision in a word."""
+    return words.term(finding.decision.value)
+
+
+def on_side(laterality: Code, words: Language = ENGLISH) -> str:
+    """Return a side in words (PS3.16 CID 244)."""
+    for side, known in _SIDES.items():
+        if laterality.names(side):
+            return words.say(known)
+    return words.say(Sentence.ON_ANOTHER_SIDE, side=laterality.meaning.lower())
+
+
+def not_outlined_sentence(item: NotOutlined, words: Language = ENGLISH) -> str:
+    """Return in words that a disease was found and no region of it."""
+    return words.say(Sentence.NOT_OUTLINED, name=name_of(item.label, words), detail=item.detail)
+
+
+def not_computed_sentence(item: NotComputed, words: Language = ENGLISH) -> str:
+    """Return in words what was not computed, and why."""
+    return words.say(Sentence.NOT_COMPUTED, name=name_of(item.label, words), reason=reason_text(item.reason, words))
+
+
+def reason_text(reason: Reason | NotComputedReason, words: Language = ENGLISH) -> str:
+    """Return a reason in words."""
+    return words.term(reason_code(reason).meaning)
+
+
+def measurement_sentence(measurement: Measurement, words: Language = ENGLISH) -> str:
+    """Return the measurement in words."""
+    return words.say(Sentence.MEASUREMENT, name=name_of(measurement.label, words), amount=_amount(measurement, words))
+
+
+def extent_sentence(measurement: Measurement, words: Language = ENGLISH) -> str:
+    """Return in words where a measurement begins and ends; nothing where it has no extents."""
+    if measurement.code == CARDIOTHORACIC_RATIO:
+        return words.say(Sentence.RATIO_OF, name=name_of(measurement.label, words))
+    lines = [
+        words.say(
+            Sentence.ENDS,
+            name=name_of(measurement.label, words),
+            column_1=words.number(first.column, ".1f"),
+            row_1=words.number(first.row, ".1f"),
+            column_2=words.number(last.column, ".1f"),
+            row_2=words.number(last.row, ".1f"),
+        )
+        for first, last in measurement.extents
+    ]
+    return " ".join(map(sentence, lines))
+
+
+def box_sentence(box: Box, words: Language = ENGLISH) -> str:
+    """Return the box of the heart in words; the last column and row are within it, counted from 1 as in DICOM."""
+    return words.say(Sentence.HEART_BOX, x0=box.x0 + 1, x1=box.x1, y0=box.y0 + 1, y1=box.y1)
+
+
+def is_implausible(measurement: Measurement, source: Source) -> bool:
+    """Whether a measurement shows that the pixel spacing may be wrong."""
+    low, high = ADULT_THORAX_MM
+    of_thorax = (measurement.code, measurement.finding_site, measurement.unit) == (WIDTH, THORAX, MILLIMETRE)
+    return of_thorax and not source.is_child and not low <= measurement.value <= high
+
+
+def implausible_sentence(measurement: Measurement, words: Language = ENGLISH) -> str:
+    """Return what is wrong with an implausible measurement."""
+    name, amount = name_of(measurement.label, words), _amount(measurement, words)
+    return words.say(Sentence.IMPLAUSIBLE_MEASUREMENT, name=name, amount=amount)
+
+
+def spacing_notes(image: ImageFindings, source: Source, words: Language = ENGLISH) -> tuple[str, ...]:
+    """Return what the pixel spacing of the source means for the lengths and areas of an image."""
+    in_space = any(m.unit in (MILLIMETRE, SQUARE_CENTIMETRE) for m in image.measurements)
+    in_pixels = any(m.unit in (PIXEL, SQUARE_PIXEL) for m in image.measurements)
+    return (
+        *((words.say(Sentence.AT_THE_DETECTOR),) if in_space and not source.spacing_is_calibrated else ()),
+        *((words.say(Sentence.IN_PIXELS),) if in_pixels else ()),
+        *(implausible_sentence(m, words) for m in image.measurements if is_implausible(m, source)),
+    )
+
+
+def reference_notes(source: Source, image: ImageFindings | None = None, words: Language = ENGLISH) -> tuple[str, ...]:
     """Return why nothing refers to an image; nothing where it can be referred to."""
     if source.can_be_referenced:
         return ()
-    note = f"image {source.position} of the study; {NO_REFERENCE}"
+    note = words.say(Sentence.NO_REFERENCE, position=source.position)
     if image is None or not image.segments:
         return (note,)
-    found = ", ".join(display_name(segment.label).lower() for segment in image.segments)
-    return note, f"found but not stored as a segmentation, which would have to reference the image: {found}"
+    found = ", ".join(name_of(segment.label, words) for segment in image.segments)
+    return note, words.say(Sentence.NOT_STORED, found=found)
 
 
 def was_analysed(image: ImageFindings) -> bool:
@@ -124,12 +213,12 @@ def study_status(request: ResultRequest) -> Code:
     left_out += sum(item.reason not in _RIGHTLY_NOT_RUN for image in analysed for item in image.not_computed)
     if analysed:
         return vocabulary.PARTIALLY_SUCCEEDED if left_out else vocabulary.SUCCEEDED
-    failed = any(declined.reason is Reason.ANALYSIS_FAILED for declined in request.declined)
+    failed = any(d.reason in (Reason.ANALYSIS_FAILED, Reason.RESULT_WITHHELD) for d in request.declined)
     return vocabulary.FAILED if failed else vocabulary.NOT_ATTEMPTED
 
 
-def study_lines(request: ResultRequest, sources: Sequence[Source]) -> list[str]:
-    """Return the result in sentences: one for each finding, measurement and image left out.
+def study_lines(request: ResultRequest, sources: Sequence[Source], words: Language = ENGLISH) -> list[str]:
+    """Return the result in sentences: one for each finding, measurement, doubt about the image, and image left out.
 
     Parameters
     ----------
@@ -138,45 +227,56 @@ def study_lines(request: ResultRequest, sources: Sequence[Source]) -> list[str]:
     """
     by_uid = {source.uid: source for source in sources}
     several = len(request.images) + len(request.declined) > 1
-    said = [(i.sop_instance_uid, _image_lines(i, by_uid.get(i.sop_instance_uid))) for i in request.images]
-    said += [(d.sop_instance_uid, _declined_lines(d.reason, by_uid.get(d.sop_instance_uid))) for d in request.declined]
+    said = [(i.sop_instance_uid, _image_lines(i, by_uid.get(i.sop_instance_uid), words)) for i in request.images]
+    said += [
+        (d.sop_instance_uid, _declined_lines(d.reason, by_uid.get(d.sop_instance_uid), words)) for d in request.declined
+    ]
     return [
-        f"{capital(_name(uid, by_uid))}: {line}" if several else capital(line) for uid, lines in said for line in lines
+        words.say(Sentence.OF_IMAGE, image=capital(_name(uid, by_uid, words)), text=line) if several else capital(line)
+        for uid, lines in said
+        for line in lines
     ]
 
 
-def limits(request: ResultRequest) -> str:
+def limits(request: ResultRequest, words: Language = ENGLISH) -> str:
     """Return the statement that stands in every report."""
-    names = ", ".join(f"{a.model_name} {a.version}" for a in equipment.algorithms(request))
-    return (
-        f"{equipment.RESEARCH_ONLY}. Preliminary, made by software ({names}) and not reviewed by a person. "
-        "It may miss findings and may be wrong; what is not listed was not looked for."
+    return words.say(
+        Sentence.LIMITS,
+        research_only=words.say(Sentence.RESEARCH_ONLY),
+        algorithms=", ".join(f"{a.model_name} {a.version}" for a in equipment.algorithms(request)),
     )
 
 
-def _amount(measurement: Measurement) -> str:
-    unit = "" if measurement.unit == RATIO else f" {measurement.unit.meaning}"
-    return f"{measurement.value:{_FORMAT.get(measurement.unit, ',.1f')}}{unit}"
+def _amount(measurement: Measurement, words: Language) -> str:
+    unit = "" if measurement.unit == RATIO else f" {words.term(measurement.unit.meaning)}"
+    return f"{words.number(measurement.value, _FORMAT.get(measurement.unit, ',.1f'))}{unit}"
 
 
-def _name(uid: str, by_uid: dict[str, Source]) -> str:
-    return by_uid[uid].name if uid in by_uid else bare_name(uid)
+def _name(uid: str, by_uid: dict[str, Source], words: Language) -> str:
+    """Return the name of an image; its few words are terms."""
+    name = by_uid[uid].name if uid in by_uid else bare_name(uid)
+    for part in ("series", "image", "UID ending in"):
+        name = name.replace(part, words.term(part))
+    return name
 
 
-def _declined_lines(reason: Reason, source: Source | None) -> list[str]:
-    notes = () if source is None else reference_notes(source)
-    return [f"not analysed: {reason_code(reason).meaning}.", *map(sentence, notes)]
+def _declined_lines(reason: Reason, source: Source | None, words: Language) -> list[str]:
+    notes = () if source is None else reference_notes(source, None, words)
+    return [words.say(Sentence.NOT_ANALYSED, reason=reason_text(reason, words)), *map(sentence, notes)]
 
 
-def _image_lines(image: ImageFindings, source: Source | None) -> list[str]:
-    notes = () if source is None else (*reference_notes(source, image), *spacing_notes(image, source))
+def _image_lines(image: ImageFindings, source: Source | None, words: Language) -> list[str]:
+    notes: list[str] = []
+    if source is not None:
+        notes += reference_notes(source, image, words)
+        notes += spacing_notes(image, source, words)
+        notes += [seen.text for seen in quality.observations(image, source, words) if seen.matters]
     if image.gate.reason is not None:
-        return [f"not analysed: {reason_code(image.gate.reason).meaning}.", *map(sentence, notes)]
-    lines = [finding_sentence(finding) for finding in image.findings]
-    lines += [measurement_sentence(measurement) for measurement in image.measurements]
-    lines += [] if image.heart_box is None else [box_sentence(image.heart_box)]
-    lines += [not_outlined_sentence(item) for item in image.not_outlined]
-    not_computed = [
-        f"{display_name(item.label)} not computed: {reason_code(item.reason).meaning}." for item in image.not_computed
-    ]
-    return [*(lines + not_computed or ["analysed; no finding was asked for."]), *map(sentence, notes)]
+        first = words.say(Sentence.NOT_ANALYSED, reason=reason_text(image.gate.reason, words))
+        return [first, *map(sentence, notes)]
+    lines = [finding_sentence(finding, words) for finding in image.findings]
+    lines += [measurement_sentence(measurement, words) for measurement in image.measurements]
+    lines += [] if image.heart_box is None else [box_sentence(image.heart_box, words)]
+    lines += [not_outlined_sentence(item, words) for item in image.not_outlined]
+    lines += [not_computed_sentence(item, words) for item in image.not_computed]
+    return [*(lines or [words.say(Sentence.ANALYSED_NOTHING_ASKED)]), *map(sentence, notes)]
