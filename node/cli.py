@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import typer
@@ -25,7 +25,7 @@ from node import settings as configuration
 from node.clock import utc_now
 from node.db import audit, deliveries, jobs, report, studies
 from node.db.engine import Database, Transaction
-from node.db.states import JobState
+from node.db.states import DeliveryState, JobState
 from node.errors import HilumError, Misconfigured
 from node.settings import Settings
 from node.spool import Spool
@@ -33,6 +33,9 @@ from node.spool import Spool
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 console = Console()
 log = structlog.get_logger()
+
+_STATES: Final = {DeliveryState.STORED: "stored, waits for its storage commitment"}
+"""Delivery states that need more than their name."""
 
 
 @dataclass
@@ -140,6 +143,10 @@ def status(
                 "deliveries": found.deliveries,
                 "oldest_queued_s": {p: age_s(at, now) for p, at in found.oldest_queued_at.items()},
                 "oldest_pending_delivery_s": age_s(found.oldest_pending_delivery_at, now),
+                "waiting_for_commitment": {
+                    c.destination: {"results": c.deliveries, "oldest_s": age_s(c.oldest_at, now)}
+                    for c in found.commitments
+                },
                 "circuits_open": [name for name, _, until in found.circuits_open if until > now],
                 "workers": [{"id": w, "device": d, "seen_s": age_s(at, now)} for w, d, at in found.workers],
                 "broker": broker,
@@ -163,6 +170,11 @@ def status(
     console.print(f"disk: {space}, watermark {settings.spool.minimum_free_bytes / 1e9:.1f} GB")
     alive = [w for w in found.workers if (age_s(w[2], now) or 0) < 3 * settings.analysis.lease_s]
     console.print("workers: " + (", ".join(f"{w} ({d})" for w, d, _ in alive) or "[red]none seen[/] (`hilum work`)"))
+    for waits in found.commitments:
+        console.print(
+            f"waits for storage commitment: {waits.deliveries} result(s) at {waits.destination}, the oldest for "
+            f"{_duration(age_s(waits.oldest_at, now))}"
+        )
     for name, failures, until in found.circuits_open:
         if until > now:
             console.print(
@@ -324,9 +336,8 @@ def _study_line(line: report.StudyLine) -> str:
 
 def _print_results(lines: Sequence[report.ResultLine]) -> None:
     for line in lines:
-        where = (
-            f"{line.destination}: {line.state}, {line.attempts} attempt(s)" if line.destination else "no destination"
-        )
+        state = "" if line.state is None else _STATES.get(line.state, str(line.state))
+        where = f"{line.destination}: {state}, {line.attempts} attempt(s)" if line.destination else "no destination"
         text = f"  {line.kind:<3} {line.sop_instance_uid} sha256 {line.sha256} -> {where}"
         console.print(
             text + (f"; {line.last_error}" if line.last_error else ""), soft_wrap=True, highlight=False, markup=False

@@ -14,6 +14,7 @@ from node.dimse.admission import APPLICATION_CONTEXT, Rejection
 from node.dimse.connection import LINGER_S, MAXIMUM_ASSOCIATE_BYTES
 from node.dimse.contexts import (
     STORAGE_CLASSES,
+    STORAGE_COMMITMENT,
     TRANSFER_SYNTAXES,
     VERIFICATION_SOP_CLASS,
     accepted_contexts,
@@ -40,9 +41,13 @@ RESULT_CLASSES: Final = (
 
 _STATUS_MEANINGS: Final = {
     Status.SUCCESS: "The object was written, synced to the disk, renamed, and its directory synced.",
+    Status.NO_SUCH_INSTANCE: "N-EVENT-REPORT: not the well-known instance of storage commitment.",
+    Status.NO_SUCH_EVENT_TYPE: "N-EVENT-REPORT: neither event type 1 nor 2.",
+    Status.INVALID_ARGUMENT: "N-EVENT-REPORT: cannot be read, or the Transaction UID was not given to this peer.",
     Status.INVALID_SOP_INSTANCE: "Affected SOP Instance UID is not made of digits and dots, or is longer than 64.",
     Status.SOP_CLASS_NOT_SUPPORTED: "Affected SOP Class UID is not that of the presentation context.",
-    Status.UNRECOGNIZED_OPERATION: "A command other than C-STORE and C-ECHO.",
+    Status.UNRECOGNIZED_OPERATION: "A command other than C-STORE, C-ECHO and N-EVENT-REPORT.",
+    Status.RESOURCE_LIMITATION: "N-EVENT-REPORT: too long, or it could not be written. Try again later.",
     Status.CANNOT_UNDERSTAND: "A C-STORE request without data set.",
     Status.OUT_OF_RESOURCES: "Too little free space, or the object could not be written. Try again later.",
 }
@@ -72,6 +77,7 @@ def _overview() -> str:
     rows = [
         ("Verification", VERIFICATION_SOP_CLASS, "yes", "yes"),
         *((row.name, row.uid, "yes" if _is_result(row.uid) else "no", "yes") for row in STORAGE_CLASSES),
+        ("Storage Commitment Push Model", STORAGE_COMMITMENT, "yes", "no"),
         ("Study Root Query/Retrieve Information Model - FIND", STUDY_ROOT_FIND, "yes", "no"),
     ]
     return _section(
@@ -87,7 +93,7 @@ def _overview() -> str:
             "retrieval."
         ),
         _table(("SOP class", "UID", "User (SCU)", "Provider (SCP)"), rows),
-        "Media storage: none. Storage Commitment, Modality Worklist, MPPS: none. DICOMweb: none.",
+        "Media storage: none. Modality Worklist, MPPS: none. DICOMweb: none.",
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from node import anchors, intake, routing
+from node import anchors, commitments, intake, routing
 from node.clock import Clock, utc_now
 from node.completion import decide
 from node.db import audit, deliveries, jobs, studies, workers
@@ -109,6 +109,7 @@ class Dispatcher:
         """Do each step once; a step that fails is logged when it begins to fail and when it recovers."""
         for step in (
             self.take_in,
+            self.take_in_commitments,
             self.close_studies,
             self.take_back,
             self.send_analyses,
@@ -125,6 +126,12 @@ class Dispatcher:
             maximum_bytes=self.settings.spool.maximum_object_bytes,
             actor=self.actor,
             clock=self.clock,
+        )
+
+    def take_in_commitments(self) -> None:
+        """Record what archives reported about storage commitment."""
+        commitments.take_in(
+            self.spool.mailbox, self.database, self.settings.delivery, actor=self.actor, clock=self.clock
         )
 
     def close_studies(self) -> None:
@@ -193,7 +200,8 @@ class Dispatcher:
     def anchor(self) -> None:
         """Note the head of the audit chain in a file, so that `hilum verify-audit` misses rows cut off the end.
 
-        Leftovers of dead processes are swept at the same pace.
+        Leftovers of dead processes, and notes of requests for commitment that nothing waits for any more, are swept at
+        the same pace.
         """
         now = self.clock()
         if self._anchored_at is not None and abs((now - self._anchored_at).total_seconds()) < ANCHOR_INTERVAL_S:
@@ -201,6 +209,7 @@ class Dispatcher:
         with self.database.read() as tx:
             anchors.note(self.settings.home, audit.head(tx), now=now)
         self.spool.sweep_temporary()
+        self.spool.mailbox.forget_asked_before(now - timedelta(seconds=self.settings.delivery.retry_for_s))
         self._anchored_at = now
 
     def _order(self, instances: tuple[studies.StoredInstance, ...], tx: Transaction) -> studies.Order | None:

@@ -9,6 +9,7 @@
     objects/<ab>/<sha256>.dcm                   accepted, named by content
     quarantine/<sha256>.dcm, <sha256>.json      not usable, and why
     results/<ab>/<sha256>.dcm                   our own results, as they are sent
+    commitment/                                 what archives were asked and reported (see `node.mailbox`)
 
 Several receivers, the intake and the workers share one spool. Each step is one rename or one hard link, so a process
 may be killed between any two: `keep`, `quarantine` and `discard` may be repeated, and only `discard` removes a received
@@ -36,6 +37,7 @@ import structlog
 
 from node import durable
 from node.errors import HilumError, SpoolFull
+from node.mailbox import Mailbox
 from node.part10 import identity_digest
 from node.temporary import TemporaryFolder, leftovers
 
@@ -215,6 +217,7 @@ class Spool:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._temporary = TemporaryFolder(root / "tmp")
+        self.mailbox = Mailbox(root / "commitment", self.temporary_path)
         self._guard = threading.Lock()
         self._associations: list[IncomingAssociation] = []
 
@@ -224,6 +227,7 @@ class Spool:
         root.mkdir(parents=True, exist_ok=True)
         for name in ("tmp", "incoming", "objects", "quarantine", "results"):
             durable.make_directory(root / name)
+        Mailbox.create(root / "commitment")
         return cls(root)
 
     def close(self) -> None:
@@ -402,6 +406,26 @@ class Spool:
         if found != sha256:
             raise SpoolFull(f"result {sha256} reads back as {found}")
         return sha256, path
+
+    def quarantine_result(self, content: bytes, reason: str, detail: str) -> str:
+        """Put a result aside that must not be sent, with the reason next to it; return the SHA-256 of its bytes.
+
+        Raises
+        ------
+        SpoolFull
+            It cannot be written.
+        """
+        sha256 = hashlib.sha256(content).hexdigest()
+        target = self.root / "quarantine" / f"{sha256}.dcm"
+        record = {"reason": str(reason), "detail": detail, "quarantined_at": datetime.now(UTC).isoformat()}
+        try:
+            durable.write_file(target, content, aside=self.temporary_path())
+            durable.write_file(
+                target.with_suffix(".json"), json.dumps(record, indent=1).encode(), aside=self.temporary_path()
+            )
+        except OSError as error:
+            raise SpoolFull(f"cannot put result {sha256} aside: {error.strerror}") from error
+        return sha256
 
     def result_path(self, sha256: str) -> Path:
         """Path of a result, whether it exists or not."""

@@ -68,7 +68,13 @@ def element(number: int, value: bytes) -> bytes:
 
 
 def command_set(
-    operation: int = 0x0001, *, sop_class: str = CR, instance: str = "1.2.3", data: bool = True, message_id: int = 1
+    operation: int = 0x0001,
+    *,
+    sop_class: str = CR,
+    instance: str = "1.2.3",
+    data: bool = True,
+    message_id: int = 1,
+    event_type: int | None = None,
 ) -> bytes:
     """Encode the command set of a request."""
 
@@ -82,6 +88,7 @@ def command_set(
         + element(0x0700, b"\0\0")
         + element(0x0800, struct.pack("<H", 0x0001 if data else 0x0101))
         + element(0x1000, uid(instance))
+        + (b"" if event_type is None else element(0x1002, struct.pack("<H", event_type)))
     )
     return element(0, struct.pack("<L", len(body))) + body
 

@@ -1,14 +1,15 @@
 """Delivery of a job's results: one association for each destination, the stored bytes every time.
 
+Where a destination is to commit itself to keeping them, it is asked right after (`workers.commitment`).
+
 Retries live in the rows: the next attempt's time is written there, and the dispatcher sends a message when it comes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -19,7 +20,9 @@ from node.dimse import scu
 from node.dimse.scu import OutgoingFile
 from node.dimse.status import Disposition
 from node.errors import Misconfigured, PeerUnavailable
-from node.settings import DeliverySettings
+from node.retry import next_attempt
+from workers import commitment
+from workers.circuit import note
 from workers.heartbeat import beating
 from workers.runtime import Runtime
 
@@ -32,13 +35,6 @@ _VERDICTS = {
 }
 
 
-def backoff(settings: DeliverySettings, attempts: int, generator: random.Random) -> timedelta:
-    """Return the wait after this many attempts: doubling, capped, and partly random so that peers do not meet."""
-    doublings = min(attempts - 1, 30)
-    delay_s = min(settings.first_delay_s * 2**doublings, settings.maximum_delay_s)
-    return timedelta(seconds=delay_s * (1 + settings.jitter * generator.uniform(-1, 1)))
-
-
 def deliver_job(runtime: Runtime, job_id: str) -> int:
     """Send what is due of one job; return how many results were tried. May be called any number of times.
 
@@ -47,7 +43,11 @@ def deliver_job(runtime: Runtime, job_id: str) -> int:
     """
     with runtime.database.read() as tx:
         destinations = deliveries.waiting_destinations(tx, job_id, now=runtime.clock())
-    return sum(_deliver_to(runtime, job_id, destination) for destination in destinations)
+    tried = 0
+    for destination in destinations:
+        tried += _deliver_to(runtime, job_id, destination)
+        commitment.ask(runtime, job_id, destination)
+    return tried
 
 
 def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
@@ -68,7 +68,7 @@ def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
             settlements = _send(runtime, destination, batch)
         except Exception as error:  # one destination's trouble must not reach the others: it is tried again later
             log.error("delivery.attempt_failed", destination=destination, error=type(error).__name__)
-            _note(runtime, destination, reached=False)
+            note(runtime, destination, reached=False)
             settlements = [_later(runtime, d, f"the attempt failed: {type(error).__name__}") for d in batch]
     with runtime.database.write() as tx:
         state = deliveries.settle(tx, job_id, settlements, actor=runtime.actor, now=runtime.clock())
@@ -76,7 +76,7 @@ def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
         "delivery.tried",
         destination=destination,
         results=len(batch),
-        accepted=sum(s.verdict is Verdict.ACCEPTED for s in settlements),
+        accepted=sum(s.verdict in (Verdict.ACCEPTED, Verdict.STORED) for s in settlements),
         job_state=state,
     )
     return len(batch)
@@ -109,27 +109,28 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
             response_timeout_s=runtime.settings.delivery.response_timeout_s,
         )
     except (PeerUnavailable, Misconfigured) as error:
-        opened = _note(runtime, name, reached=False)
+        opened = note(runtime, name, reached=False)
         log.warning("delivery.peer_unavailable", destination=name, error=str(error), circuit_open=opened)
         return settlements + [_later(runtime, d, str(error)) for d in sound]
     # A peer that takes the association and then says nothing is as dead as one that is not there.
-    _note(runtime, name, reached=all(outcome.status is not None for outcome in outcomes))
+    note(runtime, name, reached=all(outcome.status is not None for outcome in outcomes))
     by_uid = {outcome.sop_instance_uid: outcome for outcome in outcomes}
     for delivery in sound:
         outcome = by_uid[delivery.sop_instance_uid]
         verdict = _VERDICTS[outcome.disposition]
-        retry_at = _next_attempt(runtime, delivery) if verdict is Verdict.RETRY else None
+        if verdict is Verdict.ACCEPTED and destination.commitment.ask:
+            verdict = Verdict.STORED
+        retry_at = _retry_at(runtime, delivery) if verdict is Verdict.RETRY else None
         settlements.append(Settlement(delivery.id, delivery.token, verdict, outcome.status, outcome.detail, retry_at))
     return settlements
 
 
 def _later(runtime: Runtime, delivery: ClaimedDelivery, why: str) -> Settlement:
-    return Settlement(delivery.id, delivery.token, Verdict.RETRY, None, why, _next_attempt(runtime, delivery))
+    return Settlement(delivery.id, delivery.token, Verdict.RETRY, None, why, _retry_at(runtime, delivery))
 
 
-def _next_attempt(runtime: Runtime, delivery: ClaimedDelivery) -> datetime:
-    generator = random.Random(f"{delivery.id}/{delivery.attempts}")  # noqa: S311  jitter, not a secret
-    return runtime.clock() + backoff(runtime.settings.delivery, delivery.attempts, generator)
+def _retry_at(runtime: Runtime, delivery: ClaimedDelivery) -> datetime:
+    return next_attempt(runtime.settings.delivery, delivery.id, delivery.attempts, now=runtime.clock())
 
 
 def _intact(delivery: ClaimedDelivery) -> bool:
@@ -137,19 +138,3 @@ def _intact(delivery: ClaimedDelivery) -> bool:
         return hashlib.sha256(delivery.path.read_bytes()).hexdigest() == delivery.sha256
     except OSError:
         return False
-
-
-def _note(runtime: Runtime, destination: str, *, reached: bool) -> bool:
-    settings = runtime.settings.delivery
-    with runtime.database.write() as tx:
-        if reached:
-            deliveries.note_success(tx, destination)
-            return False
-        return deliveries.note_failure(
-            tx,
-            destination,
-            threshold=settings.breaker_failures,
-            open_s=settings.breaker_open_s,
-            actor=runtime.actor,
-            now=runtime.clock(),
-        )

@@ -16,6 +16,15 @@ from node.db.engine import Transaction
 from node.db.states import DeliveryState, JobState
 from node.db.tables import CircuitRow, DeliveryRow, JobRow, ResultRow, StudyRow
 
+_DUE = (DeliveryState.PENDING, DeliveryState.STORED)
+"""States in which something is to be done once `due_at` has come: to be sent, or to be asked about."""
+
+_ACTIONS = {
+    DeliveryState.STORED: "delivery.stored",
+    DeliveryState.ACCEPTED: "delivery.accepted",
+    DeliveryState.DEAD: "delivery.dead",
+}
+
 
 @dataclass(frozen=True)
 class ClaimedDelivery:
@@ -37,6 +46,8 @@ class Verdict(StrEnum):
     """What one attempt to send came to."""
 
     ACCEPTED = "accepted"
+    STORED = "stored"
+    """Taken; the destination is to be asked for its commitment."""
     RETRY = "retry"
     REFUSED = "refused"
 
@@ -62,8 +73,9 @@ class DueDelivery:
 
 
 def due_jobs(tx: Transaction, *, now: datetime, resend_after_s: float, window: int) -> list[DueDelivery]:
-    """Return jobs with a delivery whose time has come, whose circuit is closed, and that was not just sent.
+    """Return jobs with a delivery that is to be sent, or whose commitment is to be asked for, now.
 
+    Its circuit is closed, and no message was just sent for it.
     STAT jobs come first; of the others at most `window` at a time, so that they do not pile up in the broker.
     """
     stale = now - timedelta(seconds=resend_after_s)
@@ -72,7 +84,7 @@ def due_jobs(tx: Transaction, *, now: datetime, resend_after_s: float, window: i
         select(JobRow.id, JobRow.priority)
         .join(DeliveryRow, DeliveryRow.job_id == JobRow.id)
         .where(
-            DeliveryRow.state == DeliveryState.PENDING,
+            DeliveryRow.state.in_(_DUE),
             DeliveryRow.due_at <= now,
             or_(DeliveryRow.sent_at.is_(None), DeliveryRow.sent_at < stale, DeliveryRow.sent_at < DeliveryRow.due_at),
             DeliveryRow.destination.not_in(open_circuits),
@@ -86,17 +98,17 @@ def due_jobs(tx: Transaction, *, now: datetime, resend_after_s: float, window: i
 
 def mark_sent(tx: Transaction, job_id: str, *, now: datetime) -> None:
     """Note that a delivery message for the job is in the broker."""
-    query = select(DeliveryRow).where(DeliveryRow.job_id == job_id, DeliveryRow.state == DeliveryState.PENDING)
+    query = select(DeliveryRow).where(DeliveryRow.job_id == job_id, DeliveryRow.state.in_(_DUE))
     for row in tx.scalars(query):
         row.sent_at = now
 
 
 def waiting_destinations(tx: Transaction, job_id: str, *, now: datetime) -> list[str]:
-    """Return the destinations that the job has due results for, those without recent failures first."""
+    """Return the destinations that the job has something due for, those without recent failures first."""
     query = (
         select(DeliveryRow.destination, func.coalesce(CircuitRow.failures, 0))
         .outerjoin(CircuitRow, CircuitRow.destination == DeliveryRow.destination)
-        .where(DeliveryRow.job_id == job_id, DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.due_at <= now)
+        .where(DeliveryRow.job_id == job_id, DeliveryRow.state.in_(_DUE), DeliveryRow.due_at <= now)
         .distinct()
     )
     found = sorted(tx.execute(query).all(), key=lambda row: (row[1], row[0]))
@@ -175,14 +187,17 @@ def settle(tx: Transaction, job_id: str, settlements: Sequence[Settlement], *, a
         match outcome.verdict:
             case Verdict.ACCEPTED:
                 row.state, row.accepted_at, row.last_error = DeliveryState.ACCEPTED, now, None
+            case Verdict.STORED:
+                row.state, row.due_at, row.last_error = DeliveryState.STORED, now, None
+                row.transaction_uid, row.requests = None, 0
             case Verdict.REFUSED:
                 row.state = DeliveryState.DEAD
             case Verdict.RETRY if outcome.retry_at is None or outcome.retry_at > row.retry_until:
                 row.state = DeliveryState.DEAD
             case Verdict.RETRY:
                 row.state, row.due_at = DeliveryState.PENDING, outcome.retry_at or now
-        _audit(tx, job, row, outcome, actor=actor, now=now)
-    return _conclude(tx, job, actor=actor, now=now)
+        record_outcome(tx, job, row, status=outcome.status, why=outcome.detail, actor=actor, now=now)
+    return conclude(tx, job, actor=actor, now=now)
 
 
 def take_back(tx: Transaction, *, actor: str, now: datetime) -> int:
@@ -193,13 +208,13 @@ def take_back(tx: Transaction, *, actor: str, now: datetime) -> int:
         row.state, row.due_at = DeliveryState.PENDING, now
         row.lease_token = row.lease_until = None
         count += 1
-    expired = select(DeliveryRow).where(DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.retry_until < now)
+    expired = select(DeliveryRow).where(DeliveryRow.state.in_(_DUE), DeliveryRow.retry_until < now)
     for row in tx.scalars(expired.with_for_update()).all():
         row.state = DeliveryState.DEAD
         job = tx.scalars(select(JobRow).where(JobRow.id == row.job_id).with_for_update()).one()
-        outcome = Settlement(row.id, "", Verdict.RETRY, row.last_status, row.last_error or "the retry time ran out")
-        _audit(tx, job, row, outcome, actor=actor, now=now)
-        _conclude(tx, job, actor=actor, now=now)
+        row.last_error = row.last_error or "the retry time ran out"
+        record_outcome(tx, job, row, status=row.last_status, why=row.last_error, actor=actor, now=now)
+        conclude(tx, job, actor=actor, now=now)
         count += 1
     return count
 
@@ -258,32 +273,32 @@ def note_failure(
     return True
 
 
-def _audit(tx: Transaction, job: JobRow, row: DeliveryRow, outcome: Settlement, *, actor: str, now: datetime) -> None:
-    action = {DeliveryState.ACCEPTED: "delivery.accepted", DeliveryState.DEAD: "delivery.dead"}.get(
-        row.state, "delivery.deferred"
-    )
+def record_outcome(
+    tx: Transaction, job: JobRow, row: DeliveryRow, *, status: int | None, why: str | None, actor: str, now: datetime
+) -> None:
+    """Write down what one attempt has come to."""
     result = tx.get_one(ResultRow, row.result_id)
     audit.append(
         tx,
         at=now,
         actor=actor,
-        action=action,
+        action=_ACTIONS.get(row.state, "delivery.deferred"),
         study_id=job.study_id,
         job_id=job.id,
         destination=row.destination,
         sop_instance_uid=result.sop_instance_uid,
         sha256=result.sha256,
         attempt=row.attempts,
-        status=None if outcome.status is None else f"0x{outcome.status:04X}",
-        why=None if row.state is DeliveryState.ACCEPTED else outcome.detail or None,
+        status=None if status is None else f"0x{status:04X}",
+        why=None if row.state in (DeliveryState.ACCEPTED, DeliveryState.STORED) else why or None,
     )
 
 
-def _conclude(tx: Transaction, job: JobRow, *, actor: str, now: datetime) -> JobState:
+def conclude(tx: Transaction, job: JobRow, *, actor: str, now: datetime) -> JobState:
     """Finish the job when every delivery has ended: DONE only if every destination accepted every result."""
     tx.flush()
     states = set(tx.scalars(select(DeliveryRow.state).where(DeliveryRow.job_id == job.id)))
-    if job.state is not JobState.DELIVERING or states & {DeliveryState.PENDING, DeliveryState.SENDING}:
+    if job.state is not JobState.DELIVERING or states & {*_DUE, DeliveryState.SENDING}:
         return job.state
     job.state = JobState.UNDELIVERED if DeliveryState.DEAD in states else JobState.DONE
     job.finished_at = now

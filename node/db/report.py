@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from node.db import commitments
+from node.db.commitments import WaitingCommitments
 from node.db.engine import Transaction
 from node.db.states import DeliveryState, InstanceState, JobState, StudyState
 from node.db.tables import CircuitRow, DeliveryRow, InstanceRow, JobRow, ResultRow, StudyRow, WorkerRow
@@ -27,6 +29,7 @@ class Status:
     deliveries: dict[str, int]
     oldest_queued_at: dict[str, datetime]
     oldest_pending_delivery_at: datetime | None
+    commitments: tuple[WaitingCommitments, ...]
     circuits_open: tuple[tuple[str, int, datetime], ...]
     workers: tuple[tuple[str, str, datetime], ...]
 
@@ -89,7 +92,7 @@ def status(tx: Transaction) -> Status:
     ).all()
     oldest = tx.scalar(
         select(func.min(DeliveryRow.created_at)).where(
-            DeliveryRow.state.in_([DeliveryState.PENDING, DeliveryState.SENDING])
+            DeliveryRow.state.in_([DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.STORED])
         )
     )
     circuits = tx.scalars(select(CircuitRow).where(CircuitRow.open_until.is_not(None)))
@@ -101,6 +104,7 @@ def status(tx: Transaction) -> Status:
         deliveries=_counts(tx, DeliveryRow.state),
         oldest_queued_at={row[0]: row[1] for row in queued},
         oldest_pending_delivery_at=oldest,
+        commitments=commitments.waiting(tx),
         circuits_open=tuple((c.destination, c.failures, c.open_until) for c in circuits if c.open_until),
         workers=tuple((w.id, w.device, w.seen_at) for w in found),
     )

@@ -45,6 +45,8 @@ class DeliveryState(StrEnum):
 
     PENDING = "pending"
     SENDING = "sending"
+    STORED = "stored"
+    """The destination has taken it, and is to commit itself to keeping it (storage commitment)."""
     ACCEPTED = "accepted"
     DEAD = "dead"
 
@@ -78,7 +80,11 @@ TRANSITIONS: dict[type[StrEnum], dict[StrEnum, frozenset[StrEnum]]] = {
     DeliveryState: {
         # To DEAD: its time ran out while it waited.
         DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.DEAD}),
-        DeliveryState.SENDING: frozenset({DeliveryState.PENDING, DeliveryState.ACCEPTED, DeliveryState.DEAD}),
+        DeliveryState.SENDING: frozenset(
+            {DeliveryState.PENDING, DeliveryState.STORED, DeliveryState.ACCEPTED, DeliveryState.DEAD}
+        ),
+        # To PENDING: not committed, or nothing was reported; it is sent again.
+        DeliveryState.STORED: frozenset({DeliveryState.PENDING, DeliveryState.ACCEPTED, DeliveryState.DEAD}),
         DeliveryState.ACCEPTED: frozenset(),
         # Brought back by `rerun`.
         DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),

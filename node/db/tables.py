@@ -194,7 +194,7 @@ class ResultRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     kind: Mapped[str] = mapped_column(String(16))
-    profile: Mapped[str] = mapped_column(String(16))
+    profile: Mapped[str] = mapped_column(String(64))
     sop_class_uid: Mapped[str] = mapped_column(UID)
     sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     series_instance_uid: Mapped[str] = mapped_column(UID)
@@ -207,7 +207,10 @@ class ResultRow(Base):
 
 
 class DeliveryRow(StateGuard, Base):
-    """One result to one destination, with its attempts."""
+    """One result to one destination, with its attempts.
+
+    `requests` counts the requests for commitment since it was last sent; `transaction_uid` is the latest of them.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (UniqueConstraint("result_id", "destination"), Index(None, "state", "due_at"))
@@ -227,9 +230,24 @@ class DeliveryRow(StateGuard, Base):
     last_status: Mapped[int | None]
     last_error: Mapped[str | None] = mapped_column(Text)
     accepted_at: Mapped[datetime | None]
+    transaction_uid: Mapped[str | None] = mapped_column(ForeignKey("commitments.transaction_uid"))
+    requests: Mapped[int] = mapped_column(default=0, server_default="0")
 
     job: Mapped[JobRow] = relationship(back_populates="deliveries")
     result: Mapped[ResultRow] = relationship()
+
+
+class CommitmentRow(Base):
+    """One request for storage commitment: which instances of a job a destination was asked about."""
+
+    __tablename__ = "commitments"
+
+    transaction_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    destination: Mapped[str] = mapped_column(String(64))
+    instances: Mapped[list[str]]
+    requested_at: Mapped[datetime]
+    reported_at: Mapped[datetime | None]
 
 
 class CircuitRow(Base):

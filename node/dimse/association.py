@@ -20,12 +20,14 @@ from node.dimse.commands import (
     decode,
     encode_response,
 )
-from node.dimse.contexts import VERIFICATION_SOP_CLASS
+from node.dimse.contexts import STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
 from node.dimse.negotiation import Context
 from node.dimse.pdu import AbortReason, PDUType, ProtocolError
 from node.dimse.status import Status
 from node.dimse.stream import Stream
 from node.errors import HilumError
+
+_STORES_NOTHING: Final = frozenset({VERIFICATION_SOP_CLASS, STORAGE_COMMITMENT})
 
 _CONTROL_PDU_BYTES: Final = 4
 """Length of A-RELEASE-RQ and A-ABORT after the header."""
@@ -57,6 +59,8 @@ class Association:
         Accepted presentation contexts by ID.
     store
         Opens the sink of a C-STORE request.
+    report
+        Opens the sink of an N-EVENT-REPORT request about storage commitment.
     idle_s
         Longest silence between messages.
     message_s
@@ -68,11 +72,12 @@ class Association:
         stream: Stream,
         contexts: Mapping[int, Context],
         store: Callable[[Command, Context], Sink],
+        report: Callable[[Command, Context], Sink],
         *,
         idle_s: float,
         message_s: float,
     ) -> None:
-        self._stream, self._contexts, self._store = stream, contexts, store
+        self._stream, self._contexts, self._store, self._report = stream, contexts, store, report
         self._idle_s, self._message_s = idle_s, message_s
         self._fragments: list[bytes] = []
         self._command_bytes = 0
@@ -168,13 +173,15 @@ class Association:
 
     def _open_sink(self, command: Command, context: Context) -> Sink:
         """Choose what becomes of the data set, if there is one."""
-        if command.operation == Operation.C_STORE_RQ:
+        operation, syntax = command.operation, context.abstract_syntax
+        if operation == Operation.C_STORE_RQ and syntax not in _STORES_NOTHING:
             return self._store(command, context)
-        if command.operation != Operation.C_ECHO_RQ:
-            return _Answer(Status.UNRECOGNIZED_OPERATION)
-        if context.abstract_syntax != VERIFICATION_SOP_CLASS:
-            return _Answer(Status.SOP_CLASS_NOT_SUPPORTED)
-        return _Answer(Status.SUCCESS)
+        if operation == Operation.N_EVENT_REPORT_RQ and syntax == STORAGE_COMMITMENT:
+            return self._report(command, context)
+        if operation == Operation.C_ECHO_RQ and syntax == VERIFICATION_SOP_CLASS:
+            return _Answer(Status.SUCCESS)
+        known = operation in tuple(Operation)
+        return _Answer(Status.SOP_CLASS_NOT_SUPPORTED if known else Status.UNRECOGNIZED_OPERATION)
 
     def _read_data(self, context_id: int, length: int) -> None:
         if self._request is None or self._sink is None or self._request[0] != context_id:

@@ -28,6 +28,7 @@ class Operation(IntEnum):
 
     C_STORE_RQ = 0x0001
     C_ECHO_RQ = 0x0030
+    N_EVENT_REPORT_RQ = 0x0100
     C_CANCEL_RQ = 0x0FFF
 
 
@@ -42,6 +43,7 @@ class Element(IntEnum):
     STATUS = 0x0900
     ERROR_COMMENT = 0x0902
     AFFECTED_SOP_INSTANCE_UID = 0x1000
+    EVENT_TYPE_ID = 0x1002
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Command:
     """Affected SOP Class UID; empty where absent."""
     sop_instance_uid: str
     """Affected SOP Instance UID as announced, not yet validated; empty where absent."""
+    event_type: int | None = None
+    """Event Type ID of an N-EVENT-REPORT; None where absent."""
 
 
 def decode(content: bytes) -> Command:
@@ -87,11 +91,12 @@ def decode(content: bytes) -> Command:
         has_data_set=data_set_type is not None and data_set_type != NO_DATA_SET,
         sop_class_uid=_uid(values, Element.AFFECTED_SOP_CLASS_UID),
         sop_instance_uid=_uid(values, Element.AFFECTED_SOP_INSTANCE_UID),
+        event_type=_unsigned_short(values, Element.EVENT_TYPE_ID),
     )
 
 
 def encode_response(request: Command, status: int, comment: str = "") -> bytes:
-    """Encode the response to a request (PS3.7 sections 9.3.1.2 and 9.3.5.2), without data set.
+    """Encode the response to a request (PS3.7 sections 9.3.1.2, 9.3.5.2 and 10.3.1.2), without data set.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -20,6 +21,7 @@ import structlog
 from node.dimse import pdu, tls
 from node.dimse.admission import Load, Policy, Rejection, admit, is_allowed
 from node.dimse.association import Association, PeerAborted
+from node.dimse.commitment import ReportReception
 from node.dimse.negotiation import Context, Proposal, negotiate, read_proposal
 from node.dimse.pdu import AbortReason, PDUType, ProtocolError
 from node.dimse.storage import StorageService
@@ -208,7 +210,7 @@ class Connection:
         self._log.debug("association.accepted", contexts=len(contexts), proposed=len(proposal.contexts))
         outcome, why = Outcome.ABORTED, "unexpected error"
         try:
-            outcome, why = self._transfer(stream, contexts, service)
+            outcome, why = self._transfer(stream, contexts, service, info)
         finally:
             try:
                 incoming.close(outcome)
@@ -225,12 +227,19 @@ class Connection:
                 seconds=round(time.monotonic() - begun, 3),
             )
 
-    def _transfer(self, stream: Stream, contexts: dict[int, Context], service: StorageService) -> tuple[Outcome, str]:
+    def _transfer(
+        self, stream: Stream, contexts: dict[int, Context], service: StorageService, info: AssociationInfo
+    ) -> tuple[Outcome, str]:
         """Serve messages to the end, and say which end; where the peer is to learn of it, it is sent A-ABORT."""
         settings = self._shared.settings
         stream.set_silence(settings.network_timeout_s)
         association = Association(
-            stream, contexts, service.open, idle_s=settings.network_timeout_s, message_s=settings.dimse_timeout_s
+            stream,
+            contexts,
+            service.open,
+            partial(ReportReception, self._shared.spool.mailbox, info),
+            idle_s=settings.network_timeout_s,
+            message_s=settings.dimse_timeout_s,
         )
         try:
             association.serve()

@@ -15,6 +15,13 @@ from typing import Final
 
 VERIFICATION_SOP_CLASS: Final = "1.2.840.10008.1.1"
 
+STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
+"""Storage Commitment Push Model SOP Class (PS3.4 section J.3)."""
+
+PROVIDERS: Final = frozenset({STORAGE_COMMITMENT})
+"""SOP classes whose provider opens the association to its user, this node: it must propose the role of SCP for itself
+(PS3.7 section D.3.3.4). In every other class whoever opens the association is the user."""
+
 
 class Use(StrEnum):
     """What becomes of an object of a SOP class."""
@@ -121,10 +128,10 @@ def accepted_syntaxes(decoders: Collection[str] = WORKER_DECODERS) -> tuple[Synt
 
 
 def accepted_contexts(decoders: Collection[str] = WORKER_DECODERS) -> dict[str, tuple[str, ...]]:
-    """List the transfer syntax UIDs that are accepted for each SOP class UID, Verification included."""
+    """List the transfer syntax UIDs that are accepted for each SOP class UID, Verification and the like included."""
     syntaxes = accepted_syntaxes(decoders)
     uncompressed = tuple(row.uid for row in syntaxes if not row.encapsulated)
-    contexts = {VERIFICATION_SOP_CLASS: uncompressed[:2]}
+    contexts = {VERIFICATION_SOP_CLASS: uncompressed[:2], STORAGE_COMMITMENT: uncompressed[:2]}
     for row in STORAGE_CLASSES:
         contexts[row.uid] = tuple(s.uid for s in syntaxes) if row.compressed else uncompressed
     return contexts

@@ -20,7 +20,7 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext
 
 from node.dimse.admission import APPLICATION_CONTEXT, Request
-from node.dimse.contexts import choose_syntax
+from node.dimse.contexts import PROVIDERS, choose_syntax
 from node.dimse.pdu import AbortReason, ProtocolError
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -46,13 +46,21 @@ class ProposedContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Roles:
+    """Whether the peer, which opens the association, is user and provider of a SOP class (PS3.7 section D.3.3.4)."""
+
+    scu: bool = True
+    scp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """What an A-ASSOCIATE-RQ asks for."""
 
     request: Request
     contexts: tuple[ProposedContext, ...]
-    scu_roles: Mapping[str, bool]
-    """Whether the peer wants to be SCU, for each SOP class with SCP/SCU Role Selection."""
+    roles: Mapping[str, Roles]
+    """What the peer wants to be, for each SOP class with SCP/SCU Role Selection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ def read_proposal(content: bytes, peer_address: str) -> Proposal:
             for item in primitive.presentation_context_definition_list
         )
         roles = {
-            str(item.sop_class_uid): bool(item.scu_role)
+            str(item.sop_class_uid): Roles(bool(item.scu_role), bool(item.scp_role))
             for item in primitive.user_information
             if isinstance(item, SCP_SCU_RoleSelectionNegotiation)
         }
@@ -137,7 +145,7 @@ def negotiate(
             result = ABSTRACT_SYNTAX_NOT_SUPPORTED
         elif syntax is None:
             result = TRANSFER_SYNTAXES_NOT_SUPPORTED
-        elif not proposal.scu_roles.get(proposed.abstract_syntax, True):
+        elif _granted(proposed.abstract_syntax, proposal) is None:
             result = USER_REJECTION
         else:
             result = ACCEPTANCE
@@ -147,13 +155,25 @@ def negotiate(
         answer.transfer_syntax = [syntax or proposed.transfer_syntaxes[0]]
         answer.result = result
         answers.append(answer)
-    granted = {context.abstract_syntax for context in contexts.values()} & set(proposal.scu_roles)
-    return contexts, _accept_pdu(proposal, answers, granted, maximum_pdu_bytes)
+    roles = {
+        context.abstract_syntax: granted
+        for context in contexts.values()
+        if context.abstract_syntax in proposal.roles and (granted := _granted(context.abstract_syntax, proposal))
+    }
+    return contexts, _accept_pdu(proposal, answers, roles, maximum_pdu_bytes)
 
 
 def printable(title: str) -> str:
     """Make an AE Title fit for logs and files: stripped, every other than the default repertoire as a question mark."""
     return "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in title.strip())
+
+
+def _granted(sop_class: str, proposal: Proposal) -> Roles | None:
+    """Give the peer the one role that this node has a counterpart for; None where it does not want that role."""
+    wanted = proposal.roles.get(sop_class, Roles())
+    if sop_class in PROVIDERS:
+        return Roles(scu=False, scp=True) if wanted.scp else None
+    return Roles(scu=True, scp=False) if wanted.scu else None
 
 
 def _title(field: bytes) -> str:
@@ -167,7 +187,7 @@ def _with_readable_titles(content: bytes) -> bytes:
     return content[: _CALLED_AE_TITLE.start] + 2 * placeholder + content[_CALLING_AE_TITLE.stop :]
 
 
-def _accept_pdu(proposal: Proposal, answers: list[Any], scu_roles: set[str], maximum_pdu_bytes: int) -> bytes:
+def _accept_pdu(proposal: Proposal, answers: list[Any], roles: Mapping[str, Roles], maximum_pdu_bytes: int) -> bytes:
     """Encode the A-ASSOCIATE-AC (PS3.8 section 9.3.3)."""
     primitive = A_ASSOCIATE()
     primitive.application_context_name = APPLICATION_CONTEXT
@@ -182,9 +202,9 @@ def _accept_pdu(proposal: Proposal, answers: list[Any], scu_roles: set[str], max
     class_uid.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     primitive.user_information = [length, class_uid, version]
-    for uid in sorted(scu_roles):
+    for uid, granted in sorted(roles.items()):
         role = SCP_SCU_RoleSelectionNegotiation()
-        role.sop_class_uid, role.scu_role, role.scp_role = uid, True, False
+        role.sop_class_uid, role.scu_role, role.scp_role = uid, granted.scu, granted.scp
         primitive.user_information.append(role)
     pdu = A_ASSOCIATE_AC()
     pdu.from_primitive(primitive)

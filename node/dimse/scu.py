@@ -1,7 +1,7 @@
 """Storage, Verification and Study Root Query SCU: send results, ask whether a peer is there and what it has.
 
-The bytes of a result are sent as they are stored; nothing is decoded or encoded again. Storage commitment is not asked
-for here.
+The bytes of a result are sent as they are stored; nothing is decoded or encoded again. Storage commitment is asked for
+in `node.dimse.commitment`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAXIMUM_CONTEXTS: Final = 128
 ABORT_LINGER_S: Final = 1.0
 """Longest wait for the peer to close the connection after our A-ABORT (ARTIM, PS3.8 section 9.1.5)."""
 
-_UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 _PENDING: Final = (0xFF00, 0xFF01)
 
 
@@ -100,7 +100,7 @@ def send(
     pairs = sorted(set(syntaxes.values()))
     if not pairs:
         return [outcomes[index] for index in range(len(files))]
-    with _associated(
+    with associated(
         destination,
         [(sop_class, (syntax,)) for sop_class, syntax in pairs],
         calling_ae_title=calling_ae_title,
@@ -134,9 +134,9 @@ def echo(destination: Destination, *, calling_ae_title: str, timeout_s: float) -
     Misconfigured
         The destination's TLS files cannot be used.
     """
-    with _associated(
+    with associated(
         destination,
-        [(VERIFICATION_SOP_CLASS, _UNCOMPRESSED)],
+        [(VERIFICATION_SOP_CLASS, UNCOMPRESSED)],
         calling_ae_title=calling_ae_title,
         connect_timeout_s=timeout_s,
         response_timeout_s=timeout_s,
@@ -144,6 +144,29 @@ def echo(destination: Destination, *, calling_ae_title: str, timeout_s: float) -
         status = association.send_c_echo() if association.accepted_contexts else Dataset()
     if status.get("Status") != 0x0000:
         raise PeerUnavailable(f"{_name(destination)} does not answer C-ECHO with success")
+
+
+def accepted_pairs(
+    destination: Destination, pairs: Sequence[tuple[str, str]], *, calling_ae_title: str, timeout_s: float
+) -> frozenset[tuple[str, str]]:
+    """Ask which pairs of SOP class and transfer syntax the peer accepts, each proposed by itself; nothing is sent.
+
+    Raises
+    ------
+    PeerUnavailable
+        There was no association; one in which only Verification is accepted counts.
+    Misconfigured
+        The destination's TLS files cannot be used.
+    """
+    with associated(
+        destination,
+        [(VERIFICATION_SOP_CLASS, UNCOMPRESSED), *((sop_class, (syntax,)) for sop_class, syntax in pairs)],
+        calling_ae_title=calling_ae_title,
+        connect_timeout_s=timeout_s,
+        response_timeout_s=timeout_s,
+    ) as association:
+        accepted = {(cx.abstract_syntax, cx.transfer_syntax[0]) for cx in association.accepted_contexts}
+    return frozenset(accepted & set(pairs))
 
 
 def count_instances(
@@ -170,9 +193,9 @@ def count_instances(
     query.StudyInstanceUID = study_instance_uid
     query.NumberOfStudyRelatedInstances = None
     found: int | None = 0
-    with _associated(
+    with associated(
         destination,
-        [(STUDY_ROOT_FIND, _UNCOMPRESSED)],
+        [(STUDY_ROOT_FIND, UNCOMPRESSED)],
         calling_ae_title=calling_ae_title,
         connect_timeout_s=timeout_s,
         response_timeout_s=timeout_s,
@@ -186,6 +209,69 @@ def count_instances(
             elif code != 0x0000:
                 raise PeerUnavailable(f"{_name(destination)} failed the query for a study: status {code}")
     return found
+
+
+@contextlib.contextmanager
+def associated(
+    destination: Destination,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    *,
+    calling_ae_title: str,
+    connect_timeout_s: float,
+    response_timeout_s: float,
+    handlers: Sequence[tuple[Any, Any]] = (),
+) -> Iterator[Any]:
+    """Open an association and release it; abort it where the block fails.
+
+    Parameters
+    ----------
+    contexts
+        SOP class UIDs, each with the transfer syntax UIDs to propose.
+    handlers
+        pynetdicom's events, each with what is called for it.
+
+    Raises
+    ------
+    PeerUnavailable
+        There is no association, or it ended within the block.
+    Misconfigured
+        The destination's TLS files cannot be used.
+    """
+    _config.LOG_HANDLER_LEVEL = "none"  # its handlers format every PDU, read or not
+    _config.STORE_SEND_CHUNKED_DATASET = True
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # our exceptions say the same, once
+    context = tls.client_context(destination.tls)
+    try:
+        ae = AE(ae_title=calling_ae_title)
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.connection_timeout = ae.acse_timeout = connect_timeout_s
+        ae.dimse_timeout = ae.network_timeout = response_timeout_s
+        for sop_class, syntaxes in contexts[:MAXIMUM_CONTEXTS]:
+            ae.add_requested_context(sop_class, list(syntaxes))
+        association = ae.associate(
+            destination.host,
+            destination.port,
+            ae_title=destination.ae_title,
+            max_pdu=MAXIMUM_PDU_BYTES,
+            tls_args=None if context is None else (context, destination.host),
+            evt_handlers=[(evt.EVT_CONN_OPEN, _set_socket, [response_timeout_s]), *handlers],
+        )
+    except Exception as error:  # the name does not resolve, a value is none of DICOM's, or the answer makes no sense
+        raise PeerUnavailable(f"{_name(destination)} cannot be reached: {error}") from error
+    if not association.is_established:
+        raise PeerUnavailable(f"{_name(destination)} {_why_not(association)}")
+    association.dul.artim_timer.timeout = ABORT_LINGER_S
+    try:
+        yield association
+    except BaseException as error:
+        _give_up(association)
+        if isinstance(error, RuntimeError | ValueError):  # pynetdicom's for an association that has ended meanwhile
+            raise PeerUnavailable(f"{_name(destination)} broke off the association: {error}") from error
+        raise
+    if association.is_established:
+        with contextlib.suppress(Exception):  # the outcomes are known; how the association ends changes none of them
+            association.release()
 
 
 def _send_one(association: Any, file: OutgoingFile, index: int) -> SendOutcome:
@@ -209,53 +295,6 @@ def _number(answer: Dataset, study_instance_uid: str, found: int | None) -> int 
         return int(answer.NumberOfStudyRelatedInstances)
     except (AttributeError, TypeError, ValueError):
         return None
-
-
-@contextlib.contextmanager
-def _associated(
-    destination: Destination,
-    contexts: Sequence[tuple[str, Sequence[str]]],
-    *,
-    calling_ae_title: str,
-    connect_timeout_s: float,
-    response_timeout_s: float,
-) -> Iterator[Any]:
-    """Open an association and release it; abort it where the block fails."""
-    _config.LOG_HANDLER_LEVEL = "none"  # its handlers format every PDU, read or not
-    _config.STORE_SEND_CHUNKED_DATASET = True
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # our exceptions say the same, once
-    context = tls.client_context(destination.tls)
-    try:
-        ae = AE(ae_title=calling_ae_title)
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.connection_timeout = ae.acse_timeout = connect_timeout_s
-        ae.dimse_timeout = ae.network_timeout = response_timeout_s
-        for sop_class, syntaxes in contexts[:MAXIMUM_CONTEXTS]:
-            ae.add_requested_context(sop_class, list(syntaxes))
-        association = ae.associate(
-            destination.host,
-            destination.port,
-            ae_title=destination.ae_title,
-            max_pdu=MAXIMUM_PDU_BYTES,
-            tls_args=None if context is None else (context, destination.host),
-            evt_handlers=[(evt.EVT_CONN_OPEN, _set_socket, [response_timeout_s])],
-        )
-    except Exception as error:  # the name does not resolve, a value is none of DICOM's, or the answer makes no sense
-        raise PeerUnavailable(f"{_name(destination)} cannot be reached: {error}") from error
-    if not association.is_established:
-        raise PeerUnavailable(f"{_name(destination)} {_why_not(association)}")
-    association.dul.artim_timer.timeout = ABORT_LINGER_S
-    try:
-        yield association
-    except BaseException as error:
-        _give_up(association)
-        if isinstance(error, RuntimeError | ValueError):  # pynetdicom's for an association that has ended meanwhile
-            raise PeerUnavailable(f"{_name(destination)} broke off the association: {error}") from error
-        raise
-    if association.is_established:
-        with contextlib.suppress(Exception):  # the outcomes are known; how the association ends changes none of them
-            association.release()
 
 
 def _give_up(association: Any) -> None:

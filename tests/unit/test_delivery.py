@@ -14,11 +14,12 @@ from node.db import deliveries, jobs, report
 from node.db.jobs import NewResult
 from node.db.states import DeliveryState, JobState
 from node.errors import BrokerUnavailable
+from node.retry import backoff
 from node.settings import DeliverySettings, Settings
 from node.spool import Spool
 from tests.pacs import SR, FakePACS
 from tests.unit.test_jobs import claimed_job, queued_job
-from workers.delivery import backoff, deliver_job
+from workers.delivery import deliver_job
 from workers.runtime import Networks, Runtime
 
 SETTINGS = DeliverySettings(first_delay_s=5, maximum_delay_s=1800, jitter=0.2)

@@ -1,0 +1,275 @@
+"""Requests for storage commitment as rows: asked, reported, asked again, given up.
+
+A delivery that is STORED waits for the report of its latest request; `due_at` says when it is to be asked (again). The
+report of an earlier request commits it too: the bytes were the same.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import func, select
+
+from node.db import audit
+from node.db.deliveries import Verdict, conclude, record_outcome
+from node.db.engine import Transaction
+from node.db.states import DeliveryState
+from node.db.tables import CircuitRow, CommitmentRow, DeliveryRow, JobRow, ResultRow
+
+UID_ROOT: Final = "2.25."
+
+
+@dataclass(frozen=True)
+class CommitmentRequest:
+    """One transaction that is about to be asked for."""
+
+    transaction_uid: str
+    instances: tuple[tuple[str, str], ...]
+    """SOP Class and SOP Instance UIDs."""
+    attempts: int
+    """How often the results were sent or asked about."""
+
+
+@dataclass(frozen=True)
+class InstanceOutcome:
+    """What a report says about one instance."""
+
+    sop_class_uid: str
+    verdict: Verdict
+    status: int | None
+    """Failure Reason; None: committed, or not given."""
+    detail: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of one report."""
+
+    job_id: str | None
+    """None: no such transaction."""
+    repeated: bool = False
+    committed: int = 0
+    failed: int = 0
+    passed_over: int = 0
+    """Instances that were not asked about."""
+
+
+@dataclass(frozen=True)
+class WaitingCommitments:
+    """What one destination has taken and not committed yet."""
+
+    destination: str
+    deliveries: int
+    oldest_at: datetime
+
+
+def request(
+    tx: Transaction,
+    job_id: str,
+    destination: str,
+    *,
+    maximum_requests: int,
+    report_within_s: float,
+    actor: str,
+    now: datetime,
+) -> CommitmentRequest | None:
+    """Open a transaction for the stored deliveries of a job that are due to be asked about; None: there are none.
+
+    Those that were asked about `maximum_requests` times without a report are due to be sent again. The row is written
+    before anything is sent, so that a report finds it however fast it comes.
+    """
+    circuit = tx.get(CircuitRow, destination)
+    if circuit is not None and circuit.open_until is not None and circuit.open_until > now:
+        return None
+    job = tx.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
+    asked = []
+    for row in _stored(tx, job_id, destination, due=now):
+        if row.requests >= maximum_requests:
+            row.state, row.due_at, row.requests = DeliveryState.PENDING, now, 0
+            _audit(tx, job, "commitment.unreported", actor=actor, now=now, transaction_uid=row.transaction_uid)
+        else:
+            asked.append(row)
+    if not asked:
+        return None
+    transaction_uid = f"{UID_ROOT}{uuid.uuid4().int}"  # also the archive's proof that it was asked: not to be guessed
+    results = [tx.get_one(ResultRow, row.result_id) for row in asked]
+    tx.add(
+        CommitmentRow(
+            transaction_uid=transaction_uid,
+            job_id=job_id,
+            destination=destination,
+            instances=[result.sop_instance_uid for result in results],
+            requested_at=now,
+        )
+    )
+    tx.flush()
+    for row in asked:
+        row.transaction_uid = transaction_uid
+        row.requests += 1
+        row.due_at = now + timedelta(seconds=report_within_s)
+    _audit(
+        tx,
+        job,
+        "commitment.requested",
+        actor=actor,
+        now=now,
+        destination=destination,
+        transaction_uid=transaction_uid,
+        sop_instance_uids=[result.sop_instance_uid for result in results],
+    )
+    return CommitmentRequest(
+        transaction_uid,
+        tuple((result.sop_class_uid, result.sop_instance_uid) for result in results),
+        max(row.attempts + row.requests - 1 for row in asked),
+    )
+
+
+def defer(
+    tx: Transaction,
+    job_id: str,
+    transaction_uid: str,
+    *,
+    status: int | None,
+    why: str,
+    retry_at: datetime | None,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Note that a request was not taken: to be made again at `retry_at`, or never (None) where that would not help."""
+    job = tx.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
+    commitment = tx.get_one(CommitmentRow, transaction_uid)
+    for row in _stored(tx, job_id, commitment.destination):
+        if row.transaction_uid != transaction_uid:
+            continue
+        row.last_status, row.last_error = status, f"commitment: {why}"
+        if retry_at is None or retry_at > row.retry_until:
+            row.state = DeliveryState.DEAD
+            record_outcome(tx, job, row, status=status, why=row.last_error, actor=actor, now=now)
+        else:
+            row.due_at = retry_at
+    _audit(
+        tx,
+        job,
+        "commitment.not_taken",
+        actor=actor,
+        now=now,
+        destination=commitment.destination,
+        transaction_uid=transaction_uid,
+        why=why,
+    )
+    conclude(tx, job, actor=actor, now=now)
+
+
+def waive(tx: Transaction, job_id: str, destination: str, *, actor: str, now: datetime) -> int:
+    """Accept what a destination has stored, because it is not to be asked any more (its settings changed); how many."""
+    job = tx.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
+    rows = _stored(tx, job_id, destination)
+    for row in rows:
+        row.state, row.accepted_at = DeliveryState.ACCEPTED, now
+        record_outcome(tx, job, row, status=row.last_status, why="commitment is not asked for", actor=actor, now=now)
+    conclude(tx, job, actor=actor, now=now)
+    return len(rows)
+
+
+def record(
+    tx: Transaction,
+    transaction_uid: str,
+    outcomes: Mapping[str, InstanceOutcome],
+    *,
+    retry_at: Callable[[int, int], datetime],
+    actor: str,
+    now: datetime,
+) -> Recorded:
+    """Record a report. May be repeated; what was not asked about is passed over.
+
+    Parameters
+    ----------
+    outcomes
+        By SOP Instance UID.
+    retry_at
+        When a delivery (its id, its attempts) is to be sent again.
+    """
+    commitment = tx.get(CommitmentRow, transaction_uid, with_for_update=True)
+    if commitment is None:
+        return Recorded(None)
+    if commitment.reported_at is not None:
+        return Recorded(commitment.job_id, repeated=True)
+    commitment.reported_at = now
+    job = tx.scalars(select(JobRow).where(JobRow.id == commitment.job_id).with_for_update()).one()
+    committed = failed = 0
+    for row in _stored(tx, job.id, commitment.destination):
+        result = tx.get_one(ResultRow, row.result_id)
+        outcome = outcomes.get(result.sop_instance_uid)
+        asked = outcome is not None and result.sop_instance_uid in commitment.instances
+        if not asked or outcome is None or outcome.sop_class_uid != result.sop_class_uid:
+            continue
+        if outcome.verdict is Verdict.ACCEPTED:
+            row.state, row.accepted_at, row.last_error = DeliveryState.ACCEPTED, now, None
+            committed += 1
+        elif row.transaction_uid == transaction_uid:
+            _fail(row, outcome, retry_at(row.id, row.attempts))
+            failed += 1
+        else:
+            continue  # asked again meanwhile; that report decides
+        why = None if row.state is DeliveryState.ACCEPTED else row.last_error
+        record_outcome(tx, job, row, status=outcome.status, why=why, actor=actor, now=now)
+    passed_over = len(set(outcomes) - set(commitment.instances))
+    _audit(
+        tx,
+        job,
+        "commitment.failed" if failed else "commitment.succeeded",
+        actor=actor,
+        now=now,
+        destination=commitment.destination,
+        transaction_uid=transaction_uid,
+        committed=committed,
+        failed=failed,
+        passed_over=passed_over,
+    )
+    conclude(tx, job, actor=actor, now=now)
+    return Recorded(job.id, committed=committed, failed=failed, passed_over=passed_over)
+
+
+def is_reported(tx: Transaction, transaction_uid: str) -> bool:
+    """Say whether the report of a transaction was recorded."""
+    row = tx.get(CommitmentRow, transaction_uid)
+    return row is not None and row.reported_at is not None
+
+
+def waiting(tx: Transaction) -> tuple[WaitingCommitments, ...]:
+    """Return what waits for commitment, by destination."""
+    query = (
+        select(DeliveryRow.destination, func.count(), func.min(DeliveryRow.created_at))
+        .where(DeliveryRow.state == DeliveryState.STORED)
+        .group_by(DeliveryRow.destination)
+        .order_by(DeliveryRow.destination)
+    )
+    return tuple(WaitingCommitments(name, count, oldest) for name, count, oldest in tx.execute(query))
+
+
+def _fail(row: DeliveryRow, outcome: InstanceOutcome, retry_at: datetime) -> None:
+    """Send it again later, or bury it."""
+    row.last_status, row.last_error = outcome.status, f"not committed: {outcome.detail}"
+    if outcome.verdict is Verdict.REFUSED or retry_at > row.retry_until:
+        row.state = DeliveryState.DEAD
+    else:
+        row.state, row.due_at = DeliveryState.PENDING, retry_at
+
+
+def _stored(tx: Transaction, job_id: str, destination: str, *, due: datetime | None = None) -> list[DeliveryRow]:
+    query = select(DeliveryRow).where(
+        DeliveryRow.job_id == job_id,
+        DeliveryRow.destination == destination,
+        DeliveryRow.state == DeliveryState.STORED,
+    )
+    if due is not None:
+        query = query.where(DeliveryRow.due_at <= due)
+    return list(tx.scalars(query.order_by(DeliveryRow.id).with_for_update()))
+
+
+def _audit(tx: Transaction, job: JobRow, action: str, *, actor: str, now: datetime, **detail: object) -> None:
+    audit.append(tx, at=now, actor=actor, action=action, study_id=job.study_id, job_id=job.id, **detail)
