@@ -22,6 +22,7 @@ from workers.objects.encode import encode
 from workers.objects.key_objects import key_object_selection
 from workers.objects.part10 import written
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
+from workers.objects.softcopy import presentation_state
 from workers.objects.source import Source, read_sources
 
 COMPLETE = BUILT_IN["complete"]
@@ -81,10 +82,20 @@ def _objects(
         ds = key_object_selection(request, list(sources.values()), *segmentations(request), profile=profile)
         return [] if ds is None else [(ds, first)]
     pairs = [(image, sources[image.sop_instance_uid]) for image in request.images]
-    return [
-        (secondary_capture(request, image, source, _pixels(source), profile=profile, predecessors=predecessors), source)
-        for image, source in pairs
-    ]
+    match kind:
+        case ResultKind.SC:
+            return [
+                (
+                    secondary_capture(
+                        request, image, source, _pixels(source), profile=profile, predecessors=predecessors
+                    ),
+                    source,
+                )
+                for image, source in pairs
+            ]
+        case ResultKind.PR:
+            return [(presentation_state(request, image, source, profile=profile), source) for image, source in pairs]
+    raise ValueError(f"{kind} is no optional result")
 
 
 def _pixels(source: Source) -> pixels.Radiograph:

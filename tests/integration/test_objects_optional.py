@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from highdicom.color import CIELabColor
 from highdicom.ko import KeyObjectSelectionDocument
 from PIL import Image
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
-from models import codes, pixels
+from models import codes, decode, display, pixels
 from node.eligibility import Disposition, judge
 from node.header import read_header
 from node.profiles import JPEG_2000_LOSSLESS, RLE_LOSSLESS, ResultKind
@@ -25,9 +28,20 @@ from tests.integration.test_objects_tools import run, tool
 from tests.optional_results import COMPLETE, one, results, segmentations
 from workers.objects import equipment
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
+from workers.objects.softcopy import MOST_POINTS, outlines
 from workers.picture import overlay
 
 Requests = Callable[[Path], ResultRequest]
+
+
+def _lut(kind: str) -> Dataset:
+    """Return a lookup table of 12 bits in and 8 bits out that is no straight line."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [4096, 0, 8])
+    if kind == "MODALITY":
+        item.ModalityLUTType = "US"
+    item.add_new("LUTData", "OW", (255 * (np.arange(4096) / 4095) ** 2).round().astype("<u2").tobytes())
+    return item
 
 
 def _source(*, rows: int = 97, columns: int = 84, **values: Any) -> Requests:
@@ -57,7 +71,7 @@ CASES: dict[str, Requests] = {
     "calibrated": _source(PixelSpacing=["0.15", "0.15"], PixelSpacingCalibrationType="FIDUCIAL"),
     "lossy": _source(LossyImageCompression="01", LossyImageCompressionRatio="12"),
 }
-KINDS = (ResultKind.KO, ResultKind.SC)
+KINDS = (ResultKind.KO, ResultKind.SC, ResultKind.PR)
 
 
 def _write(result: EncodedResult, folder: Path) -> Path:
@@ -108,7 +122,8 @@ def test_every_algorithm_contributes_equipment_before_the_library(tmp_path: Path
     items = one(request, kind).ContributingEquipmentSequence
     ours = [item for item in items if "DeviceUID" in item]
     assert ours == list(items[: len(ours)])
-    uids = {a.model_name: a.uid for a in equipment.algorithms(request)}
+    shown = {s.bundle.name for s in request.images[0].segments} if kind is ResultKind.PR else None
+    uids = {a.model_name: a.uid for a in equipment.algorithms(request) if shown is None or a.model_name in shown}
     assert {item.ManufacturerModelName: item.DeviceUID for item in ours} == uids
 
 
@@ -172,10 +187,11 @@ def test_the_capture_shows_the_radiograph_whole_and_unchanged_outside_the_overla
         assert (shown[:rows, :columns][segment.mask] == segment.colour_rgb).all(axis=-1).any()
 
 
+@pytest.mark.parametrize("columns", [83, 84])
 @pytest.mark.parametrize("syntax", [RLE_LOSSLESS, JPEG_2000_LOSSLESS])
-def test_a_compressed_capture_holds_the_same_pixels(tmp_path: Path, syntax: str) -> None:
+def test_a_compressed_capture_holds_the_same_pixels(tmp_path: Path, syntax: str, columns: int) -> None:
     compressed = {RLE_LOSSLESS: {"compression": "rle"}, JPEG_2000_LOSSLESS: {"compression": "jpeg-2000"}}[syntax]
-    request = CASES["DX"](tmp_path)
+    request = _source(columns=columns)(tmp_path)
     ds = one(request, ResultKind.SC, profile=COMPLETE.model_copy(update=compressed))
     assert ds.file_meta.TransferSyntaxUID == syntax
     assert np.array_equal(ds.pixel_array, one(request, ResultKind.SC).pixel_array)
@@ -225,3 +241,83 @@ def test_a_capture_names_its_source_and_what_it_supersedes(tmp_path: Path) -> No
     ds = one(replace(request, revision=2), ResultKind.SC, predecessors=earlier)
     assert ds.SourceImageSequence[0].ReferencedSOPInstanceUID == sources.uid()
     assert ds.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID == first.sop_instance_uid
+
+
+@pytest.mark.parametrize("name", ["DX", "odd-width", "landscape"])
+def test_filling_the_outlines_of_a_presentation_state_gives_the_masks(tmp_path: Path, name: str) -> None:
+    request = CASES[name](tmp_path)
+    ds = one(request, ResultKind.PR)
+    layers = {layer.GraphicLayer: layer for layer in ds.GraphicLayerSequence}
+    *annotations, _ = ds.GraphicAnnotationSequence
+    for annotation, segment in zip(annotations, request.images[0].segments, strict=True):
+        lines = [np.reshape(item.GraphicData, (-1, 2)) for item in annotation.GraphicObjectSequence]
+        filled = np.zeros(segment.mask.shape, np.uint8)
+        cv2.fillPoly(filled, [(line - 0.5).astype(np.int32) for line in lines], 1)
+        assert np.array_equal(filled, segment.mask)
+        layer = layers[annotation.GraphicLayer]
+        colour = CIELabColor(*_lab(layer.GraphicLayerRecommendedDisplayCIELabValue))
+        assert np.abs(np.subtract(colour.to_rgb(), segment.colour_rgb)).max() <= 1
+        assert layer.GraphicLayerDescription in annotation.TextObjectSequence[0].UnformattedTextValue
+
+
+def _lab(value: list[int]) -> tuple[float, float, float]:
+    """Return L*, a*, b* of a Recommended Display CIELab Value (PS3.3 section C.10.7.1.1)."""
+    scaled = [int(part) / 65535 for part in value]
+    return scaled[0] * 100, scaled[1] * 255 - 128, scaled[2] * 255 - 128
+
+
+GREYS: dict[str, dict[str, Any]] = {
+    "no window": {},
+    "window": {"WindowCenter": "2000", "WindowWidth": "3000"},
+    "two windows": {"WindowCenter": ["2000", "100"], "WindowWidth": ["3000", "50"]},
+    "rescaled": {"RescaleSlope": "2", "RescaleIntercept": "-100", "WindowCenter": "4000", "WindowWidth": "6000"},
+    "VOI LUT": {"VOILUTSequence": [_lut("VOI")]},
+    "modality LUT": {"ModalityLUTSequence": [_lut("MODALITY")], "WindowCenter": "100", "WindowWidth": "150"},
+}
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("greys", GREYS)
+def test_dcmtk_shows_the_image_under_the_state_as_without_it(tmp_path: Path, greys: str, photometric: str) -> None:
+    dcmp2pgm = tool("dcmp2pgm")
+    request = _source(sop_class=sources.CR, PhotometricInterpretation=photometric, **GREYS[greys])(tmp_path)
+    (result,) = results(request, ResultKind.PR)
+    picture = tmp_path / "shown.pgm"
+    done = run(dcmp2pgm, "-p", _write(result, tmp_path), request.sources[0], picture)
+    assert done.returncode == 0, done.stderr
+    with Image.open(picture) as opened:
+        shown = np.asarray(opened, np.float32)
+    ds = decode.open_dataset(request.sources[0])
+    if greys == "no window":
+        ds.WindowCenter, ds.WindowWidth, ds.VOILUTFunction = _whole_range(ds)
+    expected = 255 * display.show(decode.stored_values(ds), ds, None).values
+    assert np.abs(shown - expected).max() < 2
+
+
+def _whole_range(ds: Dataset) -> tuple[float, float, str]:
+    values = decode.stored_values(ds)
+    low, high = int(values.min()), int(values.max())
+    return (low + high) / 2, high - low, "LINEAR_EXACT"
+
+
+def test_a_sigmoid_window_stays_sigmoid(tmp_path: Path) -> None:
+    # DCMTK 3.6.7 knows no VOI LUT Function, so that its picture proves nothing here.
+    values = {"WindowCenter": "2000", "WindowWidth": "3000", "VOILUTFunction": "SIGMOID"}
+    (voi,) = one(_source(**values)(tmp_path), ResultKind.PR).SoftcopyVOILUTSequence
+    assert (voi.VOILUTFunction, voi.WindowCenter, voi.WindowWidth) == ("SIGMOID", 2000, 3000)
+
+
+def test_a_state_shows_pixels_that_are_not_square_in_their_proportions(tmp_path: Path) -> None:
+    bare = {"drop": ("PixelSpacing", "ImagerPixelSpacing")}
+    (area,) = one(_source(PixelAspectRatio=["2", "1"], **bare)(tmp_path), ResultKind.PR).DisplayedAreaSelectionSequence
+    assert area.PresentationPixelAspectRatio == [2, 1]
+    (area,) = one(_source(PixelSpacing=["0.2", "0.1"])(tmp_path), ResultKind.PR).DisplayedAreaSelectionSequence
+    assert area.PresentationPixelSpacing == [0.2, 0.1]
+    assert "PresentationPixelAspectRatio" not in area
+
+
+def test_an_outline_has_no_more_points_than_graphic_data_hold() -> None:
+    comb = np.zeros((64, 9000), np.bool_)
+    comb[10:60] = True
+    comb[11:59, ::2] = False
+    assert max(len(line) for line in outlines(comb)) <= MOST_POINTS

@@ -10,14 +10,13 @@ from typing import Literal
 
 from highdicom.sc import SCImage
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEG2000Lossless
 from pydicom.valuerep import DA, DS, TM
 
 from models.codes import Code
 from models.findings import ImageFindings
 from models.geometry import Orientation
 from models.pixels import Radiograph
-from node.profiles import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, Profile, ResultKind
+from node.profiles import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, RLE_LOSSLESS, Profile, ResultKind
 from workers.objects import equipment
 from workers.objects.part10 import local_time
 from workers.objects.references import reference, superseded
@@ -60,7 +59,7 @@ def secondary_capture(
     moment = local_time(request.created_at, source)
     ds = SCImage(
         pixel_array=picture.pixels,
-        photometric_interpretation="YBR_RCT" if syntax == JPEG2000Lossless else "RGB",
+        photometric_interpretation="YBR_RCT" if syntax == JPEG_2000_LOSSLESS else "RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
         patient_orientation=_CANONICAL,
@@ -72,11 +71,14 @@ def secondary_capture(
         study_id=header.StudyID,
         study_date=header.StudyDate,
         study_time=header.StudyTime,
-        # Deflated is what the whole object becomes when it is written.
-        transfer_syntax_uid=EXPLICIT_LITTLE_ENDIAN if syntax == DEFLATED_LITTLE_ENDIAN else syntax,
+        # Deflated is what the whole object becomes when it is written; for RLE see below.
+        transfer_syntax_uid=syntax if syntax == JPEG_2000_LOSSLESS else EXPLICIT_LITTLE_ENDIAN,
         contributing_equipment=contributions(request, bundles_of(image), moment),
         **identification(request, ResultKind.SC, profile, image_uid=source.uid, position=source.position),
     )
+    if syntax == RLE_LOSSLESS:
+        # The encoder that highdicom would take, gdcm's, ends the process on an image of odd width (measured).
+        ds.compress(RLE_LOSSLESS, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     ds.copy_patient_and_study_information(header)
     # Type 2C, and unknown to both: a chest has two sides.
     ds.add_new("Laterality", "CS", None)

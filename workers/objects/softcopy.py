@@ -1,0 +1,247 @@
+"""Grayscale Softcopy Presentation State (PS3.3 section A.33.1): the outlines as graphics over one image.
+
+The image looks as it does without it: the state repeats its Modality LUT, its VOI LUT or window, and its polarity,
+because a viewer takes all three from the state (PS3.4 section N.2). The IOD has no place for predecessors: a later
+revision is the next instance of the same series.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from highdicom.color import CIELabColor
+from highdicom.pr import (
+    GraphicAnnotation,
+    GraphicLayer,
+    GraphicObject,
+    GrayscaleSoftcopyPresentationState,
+    TextObject,
+)
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DA, DS, TM
+
+from models import codes, decode, display
+from models.findings import ImageFindings, Segment
+from node.profiles import Profile, ResultKind
+from workers.objects import equipment
+from workers.objects.identity import tracking_id, tracking_uid
+from workers.objects.part10 import local_time
+from workers.objects.request import ResultRequest
+from workers.objects.series import contributions, identification
+from workers.objects.source import Source
+from workers.objects.wording import display_name, on_side
+
+CONTENT_LABEL = "AI OUTLINES"
+
+_NOTICE_LAYER = "NOTICE"
+_NOTICE_BOX = (0.02, 0.95, 0.6, 0.99)
+"""Of the statement, as parts of the displayed area: lower left, where a chest radiograph shows the least."""
+_NOTICE_RGB = (255, 180, 84)
+
+MOST_POINTS = 8191
+"""Of one polyline: Graphic Data (0070,0022) are FL, whose length has 16 bits in explicit VR (PS3.5 section 7.1.2)."""
+
+_CODE_STRING = 16
+_LUT = ("LUTDescriptor", "LUTExplanation", "ModalityLUTType", "LUTData")
+
+Points = NDArray[np.float64]
+
+
+def presentation_state(
+    request: ResultRequest, image: ImageFindings, source: Source, *, profile: Profile
+) -> GrayscaleSoftcopyPresentationState:
+    """Return the Presentation State of one image.
+
+    Every segment has a layer of its colour with its outline and its name. Outlines run through the centres of the
+    outermost pixels of a mask, so that filling them gives the mask back.
+
+    Parameters
+    ----------
+    image
+        Findings with at least one segment; every mask bool (rows, columns) on the grid of `source`.
+    source
+        With its file, from which the display attributes are read.
+
+    Raises
+    ------
+    ValueError
+        There is no segment, a mask lies on another grid than the source, or the source has no file.
+    Undecodable
+        The image gives no window, and its pixels cannot be read to make one.
+    """
+    if not image.segments or source.path is None:
+        raise ValueError("a presentation state needs a segment and the source's file")
+    shown = decode.open_dataset(source.path)
+    header = Dataset()
+    header.update(source.header)
+    header.SamplesPerPixel = 1
+    layers, annotations = _graphics(request, image, source, header)
+    moment = local_time(request.created_at, source)
+    ds = GrayscaleSoftcopyPresentationState(
+        referenced_images=[header],
+        content_label=CONTENT_LABEL,
+        content_description=equipment.RESEARCH_ONLY,
+        graphic_layers=layers,
+        graphic_annotations=annotations,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        contributing_equipment=contributions(request, {s.bundle for s in image.segments}, moment),
+        **identification(request, ResultKind.PR, profile, image_uid=source.uid, position=source.position),
+    )
+    ds.add_new("Laterality", "CS", None)
+    ds.PresentationCreationDate = DA(moment.strftime("%Y%m%d"))
+    ds.PresentationCreationTime = TM(moment.strftime("%H%M%S"))
+    _set_greys(ds, shown)
+    _set_aspect(ds.DisplayedAreaSelectionSequence[0], shown)
+    return ds
+
+
+def outlines(mask: NDArray[np.bool_]) -> list[Points]:
+    """Return the closed outlines of a mask, those of holes among them.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        float64 (points, 2), (column, row) in pixels where the upper left corner of the first pixel is 0, 0; the last
+        point equals the first. An outline of more than `MOST_POINTS` is made simpler.
+    """
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    return [_closed(np.asarray(contour, np.int32)) for contour in found]
+
+
+def _closed(contour: NDArray[np.int32]) -> Points:
+    tolerance = 0.5
+    while len(contour) >= MOST_POINTS:
+        contour = np.asarray(cv2.approxPolyDP(contour, tolerance, closed=True), np.int32)
+        tolerance *= 2
+    points = contour.reshape(-1, 2).astype(np.float64) + 0.5
+    return np.concatenate([points, points[:1]])
+
+
+def _graphics(
+    request: ResultRequest, image: ImageFindings, source: Source, header: Dataset
+) -> tuple[list[GraphicLayer], list[GraphicAnnotation]]:
+    """Return a layer and an annotation for each segment, and those of the statement."""
+    layers, annotations = [], []
+    for number, segment in enumerate(image.segments, start=1):
+        if segment.mask.shape != source.shape:
+            raise ValueError(f"mask of {segment.label!r} is {segment.mask.shape}, the source image is {source.shape}")
+        layer = GraphicLayer(
+            _layer_name(number, segment.label),
+            order=number,
+            description=display_name(segment.label),
+            display_color=CIELabColor.from_rgb(*segment.colour_rgb),
+        )
+        layers.append(layer)
+        annotations.append(_annotation(request, segment, source, header, layer))
+    notice = GraphicLayer(_NOTICE_LAYER, order=len(layers) + 1, display_color=CIELabColor.from_rgb(*_NOTICE_RGB))
+    text = TextObject(equipment.RESEARCH_ONLY, units="DISPLAY", bounding_box=_NOTICE_BOX, text_justification="LEFT")
+    annotations.append(GraphicAnnotation([header], notice, text_objects=[text]))
+    return [*layers, notice], annotations
+
+
+def _annotation(
+    request: ResultRequest, segment: Segment, source: Source, header: Dataset, layer: GraphicLayer
+) -> GraphicAnnotation:
+    """Return the outlines of a segment, and its name at its highest point."""
+    name = tracking_id(display_name(segment.label), source.name)
+    uid = tracking_uid(request.study_instance_uid, source.uid, segment.bundle, segment.label)
+    lines = outlines(segment.mask)
+    points = np.concatenate(lines)
+    column, row = points[int(np.argmin(points[:, 1]))]
+    return GraphicAnnotation(
+        [header],
+        layer,
+        graphic_objects=[
+            GraphicObject("POLYLINE", line, "PIXEL", tracking_id=name, tracking_uid=uid) for line in lines
+        ],
+        text_objects=[
+            TextObject(
+                _label(segment), units="PIXEL", anchor_point=(float(column), float(row)), anchor_point_visible=False
+            )
+        ],
+    )
+
+
+def _label(segment: Segment) -> str:
+    """Name a structure on the image; the side of a disease is no part of its name."""
+    name = display_name(segment.label)
+    if segment.laterality is None or segment.property_category == codes.ANATOMICAL_STRUCTURE:
+        return name
+    return f"{name} {on_side(segment.laterality)}"
+
+
+def _layer_name(number: int, label: str) -> str:
+    """Return a Code String (PS3.5 section 6.2) that begins with a letter, as highdicom wants it."""
+    letters = re.sub("[^A-Z0-9]+", "_", label.upper())
+    return f"L{number}_{letters}"[:_CODE_STRING].strip("_")
+
+
+def _set_greys(ds: Dataset, shown: FileDataset) -> None:
+    """Repeat how the image turns stored values into what is seen (PS3.3 sections C.11.1, C.11.8 and C.11.6)."""
+    if shown.get("ModalityLUTSequence"):
+        ds.ModalityLUTSequence = [_table(shown.ModalityLUTSequence[0])]
+    elif "RescaleSlope" in shown and "RescaleIntercept" in shown:
+        ds.RescaleIntercept, ds.RescaleSlope = shown.RescaleIntercept, shown.RescaleSlope
+        ds.RescaleType = shown.get("RescaleType") or "US"
+    ds.SoftcopyVOILUTSequence = [_voi(shown)]
+    ds.PresentationLUTShape = "INVERSE" if display.is_inverted(shown) else "IDENTITY"
+
+
+def _voi(shown: FileDataset) -> Dataset:
+    """Return the first VOI LUT or window of the image; where it has none, a window over all its values."""
+    item = Dataset()
+    if shown.get("VOILUTSequence"):
+        item.VOILUTSequence = [_table(shown.VOILUTSequence[0])]
+        return item
+    centre, width = _first(shown, "WindowCenter"), _first(shown, "WindowWidth")
+    if centre is None or width is None:
+        centre, width = _whole_range(shown)
+    elif shown.get("VOILUTFunction"):
+        item.VOILUTFunction = shown.VOILUTFunction
+    item.WindowCenter, item.WindowWidth = DS(centre, auto_format=True), DS(width, auto_format=True)
+    return item
+
+
+def _whole_range(shown: FileDataset) -> tuple[float, float]:
+    """Return centre and width of the window from the lowest to the highest value, as viewers show such an image.
+
+    PS3.3 section C.11.2.1.2: the window of width w around c ends at c - 0.5 - (w - 1) / 2 and c - 0.5 + (w - 1) / 2.
+    """
+    plain = int(shown.BitsStored) == 8 and "RescaleSlope" not in shown and not shown.get("ModalityLUTSequence")
+    if plain and int(shown.get("PixelRepresentation", 0)) == 0:
+        return 128.0, 256.0
+    values, _ = display.modality(decode.stored_values(shown), shown)
+    low, high = float(values.min()), float(values.max())
+    return (low + high + 1) / 2, max(high - low + 1, 2.0)
+
+
+def _table(item: Dataset) -> Dataset:
+    """Return what a LUT consists of."""
+    table = Dataset()
+    for keyword in _LUT:
+        if keyword in item:
+            table[keyword] = item[keyword]
+    return table
+
+
+def _first(ds: Dataset, keyword: str) -> float | None:
+    """Return the first of possibly several numbers."""
+    value = ds.get(keyword)
+    if value is None or value == "":
+        return None
+    return float(value if isinstance(value, int | float) else value[0])
+
+
+def _set_aspect(area: Dataset, shown: Dataset) -> None:
+    """Show pixels in the proportions of the image (PS3.3 section C.10.4), which highdicom takes for square."""
+    spacing: Sequence[float] | None = shown.get("PixelSpacing") or shown.get("ImagerPixelSpacing")
+    if spacing is not None and len(spacing) == 2 and min(spacing) > 0 and spacing[0] != spacing[1]:
+        area.PresentationPixelSpacing = list(spacing)
+        del area.PresentationPixelAspectRatio
+    elif not spacing and len(shown.get("PixelAspectRatio") or ()) == 2:
+        area.PresentationPixelAspectRatio = list(shown.PixelAspectRatio)
