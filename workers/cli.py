@@ -262,6 +262,45 @@ def atrium(
         console.print(f"  {path}", soft_wrap=True, highlight=False)
 
 
+@app.command("profile-check", rich_help_panel="Look")
+def profile_check(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Destination, as the settings name it.")],
+    *,
+    ask_only: Annotated[
+        bool, typer.Option("--ask-only", help="Send nothing: only ask what would be accepted.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Send the results of every profile, not only those of the configured one.")
+    ] = False,
+) -> None:
+    """Send a phantom's results to a destination: what it took, what it refused, and what to configure.
+
+    Of its own profile the results are sent, of the other profiles it is asked (nothing is stored by asking). Ends with
+    0 only if the configured profile is taken whole.
+    """
+    for key, value in openmp.ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    from workers import profile_check as checks
+    from workers.runtime import Networks
+
+    settings = context.obj.settings
+    if name not in settings.destinations:
+        known = ", ".join(settings.destinations) or "none configured"
+        raise Misconfigured(f"no destination named {name!r}; there are: {known}")
+    networks = None if ask_only else Networks(settings.analysis, _device(settings.analysis.device))
+    with console.status("asking") as progress:
+        report = checks.check(
+            settings,
+            settings.destinations[name],
+            networks=networks,
+            every=every,
+            progress=progress.update,
+        )
+    checks.print_report(report, name, settings, console)
+    raise typer.Exit(0 if report.passed else 1)
+
+
 @app.command(rich_help_panel="Try")
 def demo(
     study: Annotated[

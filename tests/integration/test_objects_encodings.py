@@ -122,17 +122,21 @@ def test_dciodvfy_finds_no_error_in_a_compressed_segmentation(
         assert [line for line in said if line.startswith("Error")] == []
 
 
-def test_segments_that_overlap_stay_whole_where_a_label_map_was_asked_for(tmp_path: Path) -> None:
+def test_segments_that_overlap_are_label_maps_of_their_own_and_stay_whole(tmp_path: Path) -> None:
     request = one_image(tmp_path)
     first, second, third = request.images[0].segments
     wide = replace(second, mask=first.mask | second.mask)
     request = replace(request, images=(replace(request.images[0], segments=(first, wide, third)),))
-    (seg,) = segs(encode(request, profile=BUILT_IN["labelmap"]))
-    ds = read(seg)
-    assert (ds.SegmentationType, ds.file_meta.TransferSyntaxUID) == ("BINARY", EXPLICIT_LITTLE_ENDIAN)
-    path = tmp_path / "seg.dcm"
-    path.write_bytes(seg.content)
-    np.testing.assert_array_equal(findings_of_segs([path]).segments[1].mask, wide.mask)
+    results = segs(encode(request, profile=BUILT_IN["labelmap"]))
+    assert len({result.series_instance_uid for result in results}) == len(results) == 2
+    paths = [tmp_path / f"{number}.dcm" for number in range(2)]
+    for path, result in zip(paths, results, strict=True):
+        path.write_bytes(result.content)
+        assert read(result).SegmentationType == "LABELMAP"
+    found = {segment.label: segment.mask for segment in findings_of_segs(paths).segments}
+    assert list(found) == ["Right lung", "Heart", "Left lung"]
+    for name, segment in (("Right lung", first), ("Left lung", wide), ("Heart", third)):
+        np.testing.assert_array_equal(found[name], segment.mask)
 
 
 def test_each_bundle_has_a_segmentation_and_a_series_of_its_own(tmp_path: Path) -> None:

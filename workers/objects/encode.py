@@ -12,7 +12,7 @@ from workers.objects.part10 import written
 from workers.objects.preflight import preflight
 from workers.objects.report import report
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
-from workers.objects.segmentation import by_bundle, segmentation
+from workers.objects.segmentation import parts, segmentation
 from workers.objects.source import Source, empty_header, read_sources
 
 
@@ -62,13 +62,13 @@ def _encode(
         if not source.can_be_referenced or not profile.makes(ResultKind.SEG):
             continue
         stored: dict[int, SegmentReference] = {}
-        for segments in by_bundle(image):
-            ds = segmentation(request, segments, source, profile=profile, predecessors=predecessors)
+        for part in parts(image, profile):
+            ds = segmentation(request, part, source, profile=profile, predecessors=predecessors)
             result = written(ds, ResultKind.SEG, source, request.created_at, profile)
             segmentations.append(result)
             stored |= {
                 id(segment): SegmentReference(result.sop_class_uid, result.sop_instance_uid, number)
-                for number, segment in enumerate(segments, start=1)
+                for number, segment in enumerate(part.segments, start=1)
             }
         references[source.uid] = tuple(stored[id(segment)] for segment in image.segments)
     document = report(request, sources, segmentations, references, profile=profile, predecessors=predecessors)

@@ -48,14 +48,14 @@ def result_uid(request: ResultRequest, kind: ResultKind, profile: Profile, image
 
 
 def series_uid(
-    study_instance_uid: str, kind: ResultKind, profile: Profile, *, bundle_name: str = "", image_uid: str = ""
+    study_instance_uid: str, kind: ResultKind, profile: Profile, *, part: str = "", image_uid: str = ""
 ) -> str:
     """Return the Series Instance UID of a result; it stays the same over revisions.
 
     A study has one SR series. A SEG has a series for each bundle and source image: viewers show only the last instance
     of a SEG series (OHIF #6243), and a SEG has one pixel grid.
     """
-    return derived_uid("series", study_instance_uid, f"{kind.value}/{profile.name}/{image_uid}", bundle_name)
+    return derived_uid("series", study_instance_uid, f"{kind.value}/{profile.name}/{image_uid}", part)
 
 
 def device_uid(bundle: BundleIdentity, configuration_digest: str) -> str:

@@ -20,8 +20,10 @@ from models.findings import ImageFindings, Segment
 from node.errors import HilumError
 from node.profiles import Profile, ResultKind
 from workers.objects.equipment import algorithms
+from workers.objects.identity import tracking_uid
 from workers.objects.modules import attributes
 from workers.objects.request import EncodedResult, ResultRequest
+from workers.objects.segmentation import parts
 from workers.objects.source import Source
 
 
@@ -236,10 +238,10 @@ def _properties(ds: Dataset, request: ResultRequest) -> Iterator[str]:
     uid = str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
     image = next((image for image in request.images if image.sop_instance_uid == uid), None)
     described = [item for item in ds.SegmentSequence if int(item.SegmentNumber) > 0]
-    name = str(described[0].SegmentationAlgorithmIdentificationSequence[0].AlgorithmName)
-    segments = [s for s in (() if image is None else image.segments) if s.bundle.name[: len(name)] == name]
-    if image is None or len(segments) != len(described):
-        yield f"holds {len(described)} segments, which are not those of {name} in image {uid}"
+    found = {} if image is None else {_tracked(request, image, segment): segment for segment in image.segments}
+    segments = [found[str(item.TrackingUID)] for item in described if str(item.TrackingUID) in found]
+    if image is None or not segments or len(segments) != len(described):
+        yield f"holds {len(described)} segments, of which {len(segments)} were found in image {uid}"
         return
     for item, segment in zip(described, segments, strict=True):
         kind = item.SegmentedPropertyTypeCodeSequence[0]
@@ -253,6 +255,11 @@ def _properties(ds: Dataset, request: ResultRequest) -> Iterator[str]:
             yield f"segment {item.SegmentNumber} is of an unknown category"
         if _was_judged_absent(segment, image):
             yield f"segment {item.SegmentNumber} outlines {segment.label!r}, which was judged absent"
+
+
+def _tracked(request: ResultRequest, image: ImageFindings, segment: Segment) -> str:
+    """Return the Tracking UID of a segment."""
+    return tracking_uid(request.study_instance_uid, image.sop_instance_uid, segment.bundle, segment.label)
 
 
 def _was_judged_absent(segment: Segment, image: ImageFindings) -> bool:
@@ -287,7 +294,7 @@ def _check_kinds(results: Sequence[EncodedResult], request: ResultRequest, known
     reports = sum(result.kind is ResultKind.SR for result in results)
     stored = sum(result.kind is ResultKind.SEG for result in results)
     expected = sum(
-        len({segment.bundle.name for segment in image.segments})
+        len(parts(image, profile))
         for image in request.images
         if image.sop_instance_uid in known and profile.makes(ResultKind.SEG)
     )

@@ -1,13 +1,14 @@
 """DICOM Segmentation of one source image by one bundle (PS3.3 section A.51), on the pixel grid of its source.
 
-BINARY unless the profile asks for LABELMAP, which can hold no two segments in one pixel: where they overlap, the object
-is BINARY all the same, and no pixel is lost. highdicom's object is completed where dciodvfy 2022 fails it: Patient
+BINARY unless the profile asks for LABELMAP, which can hold no two segments in one pixel: segments that overlap go into
+objects of their own, and no pixel is lost. highdicom's object is completed where dciodvfy 2022 fails it: Patient
 Orientation (0020,0020), Type 2C.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from highdicom.color import CIELabColor
@@ -20,7 +21,6 @@ from pydicom.uid import UID
 from models.codes import THORAX
 from models.findings import ImageFindings, Segment
 from node.profiles import (
-    DEFLATED_LITTLE_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,
     RLE_LOSSLESS,
@@ -45,17 +45,42 @@ _AXIAL_OF_THE_IMAGE = ["1", "0", "0", "0", "1", "0"]
 """Image Orientation (Patient) of profile `ohif`: rows and columns of the image itself, no claim about the patient."""
 
 
-def by_bundle(image: ImageFindings) -> tuple[tuple[Segment, ...], ...]:
-    """Return the segments of an image, those of one bundle together, in the order of their first appearance."""
-    groups: dict[str, list[Segment]] = {}
+@dataclass(frozen=True)
+class Part:
+    """The segments of one object: of one bundle, and in a label map no two in one pixel.
+
+    `name` tells the objects of an image apart: the bundle, with a number where it has several.
+    """
+
+    name: str
+    segments: tuple[Segment, ...]
+
+
+def parts(image: ImageFindings, profile: Profile) -> tuple[Part, ...]:
+    """Return the objects that the segments of an image make, in the order of their first segments."""
+    by_bundle: dict[str, list[list[Segment]]] = {}
     for segment in image.segments:
-        groups.setdefault(segment.bundle.name, []).append(segment)
-    return tuple(tuple(group) for group in groups.values())
+        groups = by_bundle.setdefault(segment.bundle.name, [])
+        fitting = (group for group in groups if profile.segmentation == "BINARY" or not _meets(segment, group))
+        group = next(fitting, None)
+        if group is None:
+            groups.append([segment])
+        else:
+            group.append(segment)
+    return tuple(
+        Part(name if number == 1 else f"{name} {number}", tuple(group))
+        for name, groups in by_bundle.items()
+        for number, group in enumerate(groups, start=1)
+    )
+
+
+def _meets(segment: Segment, group: Sequence[Segment]) -> bool:
+    return any(bool((segment.mask & other.mask).any()) for other in group)
 
 
 def segmentation(
     request: ResultRequest,
-    segments: Sequence[Segment],
+    part: Part,
     source: Source,
     *,
     profile: Profile,
@@ -65,8 +90,8 @@ def segmentation(
 
     Parameters
     ----------
-    segments
-        At least one, all of the same bundle; every mask bool (rows, columns) on the grid of `source`.
+    part
+        At least one segment; every mask bool (rows, columns) on the grid of `source`.
     profile
         Type, transfer syntax, and whether Plane Orientation is given where the source has none, which OHIF's loader
         reads and which is a Standard Extended use (PS3.2 section 7.3).
@@ -76,26 +101,26 @@ def segmentation(
     ValueError
         A mask is empty or lies on another grid than the source.
     """
+    segments = part.segments
     masks = np.stack([_checked(segment, source) for segment in segments], axis=-1)  # rows columns segments
-    kind = _type(masks, profile)
-    syntax = _transfer_syntax(kind, profile)
+    syntax = profile.transfer_syntax(ResultKind.SEG)
     moment = local_time(request.created_at, source)
     bundle = segments[0].bundle
     algorithm = equipment.algorithm(bundle, request.configuration_digest)
     ds = Segmentation(
         source_images=[source.header],
         pixel_array=masks[np.newaxis].view(np.uint8),
-        segmentation_type=kind,
+        segmentation_type=SegmentationTypeValues(profile.segmentation),
         segment_descriptions=[_description(request, source, s, n) for n, s in enumerate(segments, 1)],
         series_instance_uid=series_uid(
             request.study_instance_uid,
             ResultKind.SEG,
             profile,
-            bundle_name=bundle.name,
+            part=part.name,
             image_uid=source.uid,
         ),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=result_uid(request, ResultKind.SEG, profile, source.uid, bundle.name),
+        sop_instance_uid=result_uid(request, ResultKind.SEG, profile, source.uid, part.name),
         instance_number=request.revision,
         manufacturer=equipment.MANUFACTURER,
         manufacturer_model_name=equipment.MODEL_NAME,
@@ -104,7 +129,7 @@ def segmentation(
         content_description=equipment.RESEARCH_ONLY,
         content_label=CONTENT_LABEL,
         transfer_syntax_uid=JPEG_2000_LOSSLESS if syntax == JPEG_2000_LOSSLESS else EXPLICIT_LITTLE_ENDIAN,
-        series_description=series_description(bundle.name),
+        series_description=series_description(part.name),
         specific_character_set="ISO_IR 192",
         coding_schemes=vocabulary.coding_schemes(),
         contributing_equipment=[equipment.contributing_equipment(algorithm, moment)],
@@ -117,24 +142,10 @@ def segmentation(
     return ds
 
 
-def series_description(bundle_name: str) -> str:
+def series_description(part_name: str) -> str:
     """Return the Series Description (0008,103E), by which a viewer's list tells one SEG from another."""
     room = _LONG_STRING - len(f"AI : {equipment.RESEARCH_ONLY}")
-    return f"AI {bundle_name[:room].rstrip('-')}: {equipment.RESEARCH_ONLY}"
-
-
-def _type(masks: NDArray[np.bool_], profile: Profile) -> SegmentationTypeValues:
-    """Choose the Segmentation Type (0062,0001) for masks (rows, columns, segments)."""
-    if profile.segmentation == "LABELMAP" and int(masks.sum(axis=-1).max()) < 2:
-        return SegmentationTypeValues.LABELMAP
-    return SegmentationTypeValues.BINARY
-
-
-def _transfer_syntax(kind: SegmentationTypeValues, profile: Profile) -> str:
-    """Choose the transfer syntax that the object is made in; deflated is what is written of it in the end."""
-    asked = profile.transfer_syntax(ResultKind.SEG)
-    fits = asked != DEFLATED_LITTLE_ENDIAN and (asked != RLE_LOSSLESS or kind is SegmentationTypeValues.LABELMAP)
-    return asked if fits else EXPLICIT_LITTLE_ENDIAN
+    return f"AI {part_name[:room].rstrip('-')}: {equipment.RESEARCH_ONLY}"
 
 
 def _checked(segment: Segment, source: Source) -> NDArray[np.bool_]:
