@@ -93,7 +93,9 @@ def request(sources: tuple[Path, ...], images: tuple[ImageFindings, ...], *decli
         configuration_digest="d4" * 32,
         revision=1,
         created_at=CREATED,
-        intended_use=(IntendedUse("pneumonia", "Research on adults, frontal view."),) if images else (),
+        intended_use=(IntendedUse("pneumonia", "Research on adults, frontal view.", 16.0, None, ("PA", "AP")),)
+        if images
+        else (),
     )
 
 

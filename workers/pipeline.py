@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models import pixels
+from models.bundle import Bundle
 from models.errors import Undecodable
 from models.findings import ImageFindings
 from node.errors import Quarantined
@@ -154,7 +155,7 @@ def run(
         configuration_digest=configuration_digest(networks.settings, chosen),
         revision=revision,
         created_at=created_at,
-        intended_use=tuple(IntendedUse(b.manifest.name, b.manifest.intended_use.statement) for b in chosen),
+        intended_use=tuple(_intended_use(bundle) for bundle in chosen),
         urgent=urgent,
     )
     results: list[tuple[Profile, EncodedResult]] = []
@@ -184,6 +185,11 @@ def _encoded(
             declined=(*request.declined, *(DeclinedImage(uid, Reason.RESULT_WITHHELD, why) for uid in images)),
         )
         return encode(answer, profile=profile, predecessors=predecessors), withheld
+
+
+def _intended_use(bundle: Bundle) -> IntendedUse:
+    use = bundle.manifest.intended_use
+    return IntendedUse(bundle.manifest.name, use.statement, use.age_years_from, use.age_years_below, use.views)
 
 
 def _read(path: Path) -> tuple[Header, pixels.Radiograph]:

@@ -41,7 +41,7 @@ from workers.objects.part10 import local_time
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.source import COMPUTED_RADIOGRAPHY_IMAGE_STORAGE, Source, empty_header
 from workers.objects.vocabulary import concept
-from workers.objects.wording import limits, sentence, study_lines, study_status
+from workers.objects.wording import intended_use_sentence, limits, sentence, study_lines, study_status
 
 SERIES_NUMBER = 9102
 SERIES_DESCRIPTION = f"AI SR - {equipment.RESEARCH_ONLY}"
@@ -170,12 +170,11 @@ def _evaluations(request: ResultRequest, sources: Sequence[Source], words: Langu
     """Return what holds for the whole study (TID 1500 rows 12 to 14)."""
     container = ContainerContentItem(concept(vocabulary.QUALITATIVE_EVALUATIONS), relationship_type=_CONTAINS)
     found = any(image.findings for image in request.images)
-    uses = [f"{use.bundle_name}: {use.text}" for use in request.intended_use]
     container.ContentSequence = ContentSequence(
         [
             code_item(vocabulary.SUMMARY_OF_ANALYSES, study_status(request)),
             *(_text(vocabulary.SUMMARY, line) for line in study_lines(request, sources, words)),
-            *(_text(vocabulary.INTENDED_USE, use) for use in uses),
+            *(_text(vocabulary.INTENDED_USE, intended_use_sentence(use, words)) for use in request.intended_use),
             *([_text(vocabulary.LIMITS, sentence(words.say(Sentence.CALIBRATED)))] if found else []),
             _text(vocabulary.LIMITS, limits(request, words)),
         ]

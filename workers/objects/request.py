@@ -27,6 +27,12 @@ class IntendedUse:
 
     bundle_name: str
     text: str
+    age_years_from: float | None = None
+    """Youngest age; None: not said."""
+    age_years_below: float | None = None
+    """First age that is too old; None: no limit."""
+    views: tuple[str, ...] = ()
+    """Values of View Position (0018,5101)."""
 
 
 class Predecessor(NamedTuple):

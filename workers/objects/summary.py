@@ -64,13 +64,15 @@ def summary(request: ResultRequest) -> dict[str, Any]:
 
 
 def _algorithm(bundle: BundleIdentity, request: ResultRequest) -> dict[str, Any]:
-    uses = [use.text for use in request.intended_use if use.bundle_name == bundle.name]
+    use = next((use for use in request.intended_use if use.bundle_name == bundle.name), None)
     return {
         "name": bundle.name,
         "version": bundle.version,
         "digest": bundle.digest,
         "shipped_digest": bundle.shipped_digest or bundle.digest,
-        "intended_use": uses[0] if uses else None,
+        "intended_use": None if use is None else use.text,
+        "intended_age_years": None if use is None else [use.age_years_from, use.age_years_below],
+        "intended_views": None if use is None else list(use.views),
     }
 
 

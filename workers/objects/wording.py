@@ -37,7 +37,7 @@ from node.reasons import Reason
 from workers.objects import equipment, quality, vocabulary
 from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.languages.sentences import Sentence
-from workers.objects.request import ResultRequest
+from workers.objects.request import IntendedUse, ResultRequest
 from workers.objects.source import Source, bare_name
 from workers.objects.vocabulary import reason_code
 
@@ -236,6 +236,19 @@ def study_lines(request: ResultRequest, sources: Sequence[Source], words: Langua
         for uid, lines in said
         for line in lines
     ]
+
+
+def intended_use_sentence(use: IntendedUse, words: Language = ENGLISH) -> str:
+    """Return for whom an algorithm is, after the statement of its maker, which stays in its language."""
+    said = [sentence(f"{use.bundle_name}: {use.text}")]
+    if use.age_years_from is not None:
+        ages = Sentence.INTENDED_AGES_FROM if use.age_years_below is None else Sentence.INTENDED_AGES_BETWEEN
+        end = "" if use.age_years_below is None else words.number(use.age_years_below, "g")
+        said.append(sentence(words.say(ages, first=words.number(use.age_years_from, "g"), end=end)))
+    if use.views:
+        said.append(sentence(words.say(Sentence.INTENDED_VIEWS, views=", ".join(use.views))))
+    # A bundle's name is no word: it keeps its small letter.
+    return use.bundle_name + " ".join(said)[len(use.bundle_name) :]
 
 
 def limits(request: ResultRequest, words: Language = ENGLISH) -> str:

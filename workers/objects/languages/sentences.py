@@ -80,6 +80,7 @@ class Sentence(StrEnum):
 
     INTENDED_AGES_FROM = "intended for ages from {first} years"
     INTENDED_AGES_BETWEEN = "intended for ages from {first} to under {end} years"
+    INTENDED_VIEWS = "views {views}"
     RESEARCH_ONLY = "Research use only - not for clinical use"
     LIMITS = (
         "{research_only}. Preliminary, made by software ({algorithms}) and not reviewed by a person. It may miss "
