@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from pydicom import config
+from pydicom.dataset import Dataset
 
+from models import pixels
+from models.findings import ImageFindings
 from node.profiles import Profile, ResultKind
+from workers.objects.capture import secondary_capture
 from workers.objects.groups import SegmentReference
+from workers.objects.key_objects import key_object_selection
 from workers.objects.part10 import written
 from workers.objects.preflight import preflight
 from workers.objects.report import report
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
-from workers.objects.segmentation import parts, segmentation
+from workers.objects.segmentation import Part, parts, segmentation
+from workers.objects.softcopy import presentation_state
 from workers.objects.source import Source, empty_header, read_sources
 
 
@@ -44,33 +51,92 @@ def encode(
     earlier = tuple(Predecessor(*predecessor) for predecessor in predecessors)
     # pydicom's warnings about odd values of the source would carry them into the logs.
     with config.disable_value_validation():
-        results = _encode(request, sources, profile, earlier)
+        results = tuple(_Encoder(request, sources, profile, earlier).results())
         preflight(results, request, sources, profile)
     return results
 
 
-def _encode(
-    request: ResultRequest, sources: Sequence[Source], profile: Profile, predecessors: Sequence[Predecessor]
-) -> tuple[EncodedResult, ...]:
-    by_uid = {source.uid: source for source in sources}
-    segmentations: list[EncodedResult] = []
-    references: dict[str, tuple[SegmentReference, ...]] = {}
-    for image in request.images:
-        source = by_uid.get(image.sop_instance_uid)
-        if source is None:
-            raise ValueError(f"image {image.sop_instance_uid} was analysed, but no source file has its header")
-        if not source.can_be_referenced or not profile.makes(ResultKind.SEG):
-            continue
-        stored: dict[int, SegmentReference] = {}
-        for part in parts(image, profile):
-            ds = segmentation(request, part, source, profile=profile, predecessors=predecessors)
-            result = written(ds, ResultKind.SEG, source, request.created_at, profile)
-            segmentations.append(result)
-            stored |= {
-                id(segment): SegmentReference(result.sop_class_uid, result.sop_instance_uid, number)
-                for number, segment in enumerate(part.segments, start=1)
-            }
-        references[source.uid] = tuple(stored[id(segment)] for segment in image.segments)
-    document = report(request, sources, segmentations, references, profile=profile, predecessors=predecessors)
-    subject = sources[0] if sources else empty_header(request.study_instance_uid)
-    return (*segmentations, written(document, ResultKind.SR, subject, request.created_at, profile))
+@dataclass(frozen=True)
+class _Encoder:
+    """One request with its sources, one profile, and the results of the revision before."""
+
+    request: ResultRequest
+    sources: Sequence[Source]
+    profile: Profile
+    predecessors: Sequence[Predecessor]
+
+    def results(self) -> Iterator[EncodedResult]:
+        """Make what the profile has, each object after those that it refers to."""
+        segmentations: dict[str, list[EncodedResult]] = {}
+        references: dict[str, tuple[SegmentReference, ...]] = {}
+        for image, source in self._images():
+            made = list(self._segmentations(image, source))
+            if made:
+                segmentations[source.uid] = [result for result, _ in made]
+                references[source.uid] = _references(image, made)
+            yield from segmentations.get(source.uid, ())
+            yield from self._pictures(image, source)
+        stored = [result for results in segmentations.values() for result in results]
+        document = report(
+            self.request,
+            self.sources,
+            stored,
+            references,
+            profile=self.profile,
+            predecessors=self.predecessors,
+        )
+        answer = self._written(document, ResultKind.SR)
+        yield answer
+        if self.profile.makes(ResultKind.KO):
+            selection = key_object_selection(self.request, self.sources, segmentations, answer, profile=self.profile)
+            if selection is not None:
+                yield self._written(selection, ResultKind.KO)
+
+    def _images(self) -> Iterator[tuple[ImageFindings, Source]]:
+        """Yield the analysed images that results can refer to."""
+        by_uid = {source.uid: source for source in self.sources}
+        for image in self.request.images:
+            source = by_uid.get(image.sop_instance_uid)
+            if source is None:
+                raise ValueError(f"image {image.sop_instance_uid} was analysed, but no source file has its header")
+            if source.can_be_referenced:
+                yield image, source
+
+    def _segmentations(self, image: ImageFindings, source: Source) -> Iterator[tuple[EncodedResult, Part]]:
+        """Make a SEG for each part of the segments."""
+        if not self.profile.makes(ResultKind.SEG):
+            return
+        for part in parts(image, self.profile):
+            ds = segmentation(self.request, part, source, profile=self.profile, predecessors=self.predecessors)
+            yield self._written(ds, ResultKind.SEG, source), part
+
+    def _pictures(self, image: ImageFindings, source: Source) -> Iterator[EncodedResult]:
+        """Make what shows one image to viewers that draw no SEG."""
+        if self.profile.makes(ResultKind.SC) and source.path is not None:
+            capture = secondary_capture(
+                self.request,
+                image,
+                source,
+                pixels.read(source.path),
+                profile=self.profile,
+                predecessors=self.predecessors,
+            )
+            yield self._written(capture, ResultKind.SC, source)
+        if self.profile.makes(ResultKind.PR) and image.segments:
+            state = presentation_state(self.request, image, source, profile=self.profile)
+            yield self._written(state, ResultKind.PR, source)
+
+    def _written(self, ds: Dataset, kind: ResultKind, source: Source | None = None) -> EncodedResult:
+        """Write an object; one of the whole study is filed like its first image."""
+        subject = self.sources[0] if self.sources else empty_header(self.request.study_instance_uid)
+        return written(ds, kind, source or subject, self.request.created_at, self.profile)
+
+
+def _references(image: ImageFindings, made: Sequence[tuple[EncodedResult, Part]]) -> tuple[SegmentReference, ...]:
+    """Return where each segment of an image is stored, in the order of its segments."""
+    stored = {
+        id(segment): SegmentReference(result.sop_class_uid, result.sop_instance_uid, number)
+        for result, part in made
+        for number, segment in enumerate(part.segments, start=1)
+    }
+    return tuple(stored[id(segment)] for segment in image.segments)

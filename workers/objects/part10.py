@@ -17,6 +17,8 @@ from workers.objects.request import EncodedResult
 from workers.objects.source import Source
 
 _DATE, _TIME, _DATE_TIME = "%Y%m%d", "%H%M%S", "%Y%m%d%H%M%S%z"
+_EVENTS = ("Content", "PresentationCreation")
+"""When content was made: which of these dates and times an object has depends on its IOD."""
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Value representations that Specific Character Set governs (PS3.5 section 6.1.2.3)."""
 
@@ -55,8 +57,11 @@ def written(
     ds.add_new("PatientName", "PN", PersonName(source.patient_name))
     if "TimezoneOffsetFromUTC" in source.header:
         ds.TimezoneOffsetFromUTC = source.header.TimezoneOffsetFromUTC
-    ds.InstanceCreationDate = ds.ContentDate = DA(moment.strftime(_DATE))
-    ds.InstanceCreationTime = ds.ContentTime = TM(moment.strftime(_TIME))
+    ds.InstanceCreationDate, ds.InstanceCreationTime = DA(moment.strftime(_DATE)), TM(moment.strftime(_TIME))
+    for event in _EVENTS:
+        if f"{event}Date" in ds:
+            setattr(ds, f"{event}Date", DA(moment.strftime(_DATE)))
+            setattr(ds, f"{event}Time", TM(moment.strftime(_TIME)))
     for item in ds.ContributingEquipmentSequence:
         item.ContributionDateTime = DT(moment.strftime(_DATE_TIME))
     ds.SpecificCharacterSet = character_set(ds)
