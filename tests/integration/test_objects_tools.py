@@ -32,6 +32,8 @@ from workers.objects.read import findings_of_segs
 from workers.objects.request import DeclinedImage, Predecessor, ResultRequest
 
 WIDTH = vocabulary.concept(codes.WIDTH)
+UTF_8_WARNING = "W: The VR checker does not support this Specific Character Set: ISO_IR 192"
+"""DCMTK 3.6.7 says so of objects in UTF-8 that need it."""
 Requests = Callable[[Path], ResultRequest]
 
 
@@ -195,8 +197,23 @@ def test_dsrdump_warns_of_nothing_but_utf_8(tmp_path: Path) -> None:
     dsrdump = tool("dsrdump")
     _, path = written(JAPANESE(tmp_path), OHIF, tmp_path)[-1]
     said = [line for line in run(dsrdump, path).stderr.splitlines() if line]
-    # DCMTK 3.6.7 says so of every object in UTF-8.
-    assert said == ["W: The VR checker does not support this Specific Character Set: ISO_IR 192"]
+    assert said == [UTF_8_WARNING]
+
+
+@pytest.mark.parametrize("tag", ["de", "fr"])
+def test_a_report_in_another_language_is_valid_for_every_reader(tmp_path: Path, tag: str) -> None:
+    dciodvfy, dsrdump, tid1500reader = map(tool, ("dciodvfy", "dsrdump", "tid1500reader"))
+    profile = OHIF.model_copy(update={"name": tag, "language": tag})
+    _, path = written(_indeterminate(tmp_path), profile, tmp_path)[-1]
+    assert _errors(dciodvfy, path) == []
+    dumped = run(dsrdump, "+Pl", path)
+    assert dumped.returncode == 0
+    assert [line for line in dumped.stderr.splitlines() if line and line != UTF_8_WARNING] == []
+    said = {"de": "unbestimmt (die kalibrierte Wahrscheinlichkeit 0,207", "fr": "résultat indéterminé (la probabilité"}
+    assert said[tag] in dumped.stdout
+    out = tmp_path / "report.json"
+    assert run(tid1500reader, "--inputDICOM", path, "--outputMetadata", out).returncode == 0
+    assert len(srread(path).content.get_planar_roi_measurement_groups()) == 3
 
 
 def test_a_second_revision_is_valid(tmp_path: Path) -> None:

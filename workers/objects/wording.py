@@ -105,11 +105,6 @@ def doubt_sentence(finding: Finding, words: Language = ENGLISH) -> str:
     return words.say(Sentence.DOUBT, low=low, high=high)
 
 
-def decision_term(finding: Finding, words: Language = ENGLISH) -> str:
-    """Return the decision in a word."""
-    return words.term(finding.decision.value)
-
-
 def on_side(laterality: Code, words: Language = ENGLISH) -> str:
     """Return a side in words (PS3.16 CID 244)."""
     for side, known in _SIDES.items():

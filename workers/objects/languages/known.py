@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from workers.objects.languages.french import FRENCH
+from workers.objects.languages.german import GERMAN
 from workers.objects.languages.language import ENGLISH, Language
 
-LANGUAGES: Mapping[str, Language] = {"en": ENGLISH}
+LANGUAGES: Mapping[str, Language] = {"en": ENGLISH, "de": GERMAN, "fr": FRENCH}
 
 
 def language(tag: str) -> Language:
