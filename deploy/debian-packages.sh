@@ -8,6 +8,9 @@ need storescu dcmtk
 need Orthanc orthanc
 need dciodvfy dicom3tools
 need redis-server redis-server
+need chromium chromium
+need npm npm
+[ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || packages="$packages orthanc-dicomweb"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || packages="$packages postgresql"
 [ -n "$packages" ] || exit 0
 

@@ -43,6 +43,8 @@ from node.settings import Destination, Settings, TLSFiles
 from node.spool import Spool
 
 READY_TIMEOUT_S = 30.0
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+"""Where Debian's package orthanc-dicomweb puts the plugin."""
 NO_DELAY = {"TCP_NODELAY": "1"}
 """Environment of DCMTK and Orthanc: without it Nagle's algorithm costs them 44 ms for each object."""
 
@@ -172,12 +174,23 @@ class Orthanc(Peer):
         """Identifiers of all instances that it holds."""
         return list(self.get("/instances"))
 
+    def files(self, study_instance_uid: str, folder: Path) -> list[Path]:
+        """Fetch every object that it holds of a study into `folder`."""
+        found = []
+        for identifier in self.instances():
+            if self.get(f"/instances/{identifier}/study")["MainDicomTags"]["StudyInstanceUID"] == study_instance_uid:
+                with urlopen(f"http://127.0.0.1:{self.http_port}/instances/{identifier}/file", timeout=10) as answer:
+                    path = folder / f"{identifier}.dcm"
+                    path.write_bytes(answer.read())
+                found.append(path)
+        return found
+
 
 @contextlib.contextmanager
 def orthanc(
     folder: Path, *, ae_title: str = "ORTHANC", configuration: Mapping[str, Any] | None = None
 ) -> Iterator[Orthanc]:
-    """Run Orthanc without plugins; `configuration` overrides its settings."""
+    """Run Orthanc without plugins; `configuration` overrides its settings (see `dicomweb`)."""
     program, port, http_port = require("Orthanc"), free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     settings: dict[str, Any] = {
@@ -209,6 +222,13 @@ def orthanc(
         [program, str(folder / "orthanc.json")], log=folder / "orthanc.log", ready=ready, env=NO_DELAY
     ) as child:
         yield Orthanc(ae_title, port, folder / "storage", child.pid, http_port)
+
+
+def dicomweb() -> dict[str, Any]:
+    """Return the configuration of an Orthanc that serves DICOMweb under `/dicom-web/`; skips without the plugin."""
+    if not DICOMWEB_PLUGIN.exists():
+        pytest.skip("Orthanc's DICOMweb plugin is not installed (Debian package orthanc-dicomweb)")
+    return {"Plugins": [str(DICOMWEB_PLUGIN)], "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}}
 
 
 @contextlib.contextmanager

@@ -43,6 +43,8 @@ _LONG_STRING = 64
 
 _AXIAL_OF_THE_IMAGE = ["1", "0", "0", "0", "1", "0"]
 """Image Orientation (Patient) of profile `ohif`: rows and columns of the image itself, no claim about the patient."""
+_UNKNOWN_SPACING = ["1", "1"]
+"""What OHIF itself takes for an image without any spacing: lengths in pixels."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +190,12 @@ def _complete(ds: Segmentation, source: Source, profile: Profile) -> None:
         plane.ImageOrientationPatient = _AXIAL_OF_THE_IMAGE
         shared.PlaneOrientationSequence = [plane]
     if profile.plane_orientation and "PixelMeasuresSequence" not in shared:
-        # OHIF 3.13.2 fails without this item, and Orthanc's JSON leaves out an empty one. A spacing at the detector,
-        # all that many CR and DX have, is no Pixel Spacing; the thickness says nothing of a projection.
+        # OHIF 3.13.2 fails without this item, Orthanc's JSON leaves out an empty one, and highdicom wants both values.
+        # The spacing at the detector is all that many CR and DX have; its being equal to theirs says that nothing was
+        # corrected (PS3.3 section 10.7.1.3).
         measures = Dataset()
         measures.SliceThickness = source.header.SliceThickness
+        measures.PixelSpacing = source.header.get("ImagerPixelSpacing") or _UNKNOWN_SPACING
         shared.PixelMeasuresSequence = [measures]
     organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
     for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):

@@ -1,0 +1,189 @@
+"""OHIF as a reader uses it: open a study, load a segmentation or a report, look."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.viewer.browser import Page, PageFailed, Picture
+
+TOUR_SEEN = "localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
+FIRST_VIEWPORT = "cornerstone.getEnabledElements()[0].viewport"
+DRAWN = f"services.segmentationService.getSegmentationRepresentations({FIRST_VIEWPORT}.id)"
+SHOWN = (
+    "services.viewportGridService.getState().viewports.get("
+    "services.viewportGridService.getActiveViewportId()).displaySetInstanceUIDs"
+)
+DERIVED = "[...document.querySelectorAll('[data-cy=\"study-browser-thumbnail-no-image\"]')]"
+PANE = "[data-cy=viewport-pane]"
+ONLY_PIXELS = f"{PANE} * {{ visibility: hidden !important }} {PANE} canvas {{ visibility: visible !important }}"
+FRAME_PX = 3
+"""The frame around the active viewport, which is drawn over its pixels."""
+LOADING_S = 90.0
+"""SwiftShader draws a segmentation in 10 to 20 s on two cores."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the shown image lies on the screen: an affine map, and what is seen of the viewport, in CSS pixels."""
+
+    corner: tuple[float, float]
+    """Screen position (x, y) of the centre of source pixel (0, 0)."""
+    along_row: tuple[float, float]
+    """Step on the screen (x, y) from one column to the next."""
+    along_column: tuple[float, float]
+    """Step on the screen (x, y) from one row to the next."""
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def source_of_screen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return row and column of the source, as float (height, width), under the centre of each screen pixel."""
+        y, x = np.mgrid[0 : self.height, 0 : self.width] + 0.5
+        step = np.array([self.along_row, self.along_column], float).T
+        away = np.stack([x + self.left - self.corner[0], y + self.top - self.corner[1]])
+        column, row = np.einsum("ij,jyx->iyx", np.linalg.inv(step), away)
+        return row, column
+
+
+@dataclass
+class Viewer:
+    """The viewer in one tab, over one archive."""
+
+    page: Page
+    url: str
+
+    def open(self, study_uid: str, *, derived: int) -> None:
+        """Open a study and wait until its image is drawn and its `derived` series are listed."""
+        self.page.open(f"{self.url}/viewer?StudyInstanceUIDs={study_uid}")
+        self.page.wait(f"window.cornerstone && {FIRST_VIEWPORT}.getCurrentImageId()", timeout_s=LOADING_S)
+        self.page.wait(f"{DERIVED}.length >= {derived}")
+        self._settle()
+
+    def series(self) -> list[str]:
+        """Return what the study's list says of each derived series: modality, description, number, instances."""
+        listed: list[str] = self.page.ask(f"{DERIVED}.map(e => e.innerText.replaceAll('\\n', ' '))")
+        return listed
+
+    def load_segmentation(self, description: str) -> str:
+        """Double-click the SEG series of this description; return the SOP Instance UID of what is drawn."""
+        self._double_click("SEG", description)
+        self.page.wait(f"{DRAWN}.length > 0", timeout_s=LOADING_S)
+        self._settle()
+        return self._instance_of(f"{DRAWN}.map(r => r.segmentationId)")
+
+    def load_report(self) -> str:
+        """Double-click the SR series; return the SOP Instance UID of what is shown."""
+        self._double_click("SR", "")
+        self.page.wait("/Report/.test(document.querySelector('[data-cy=viewport-grid]').innerText)")
+        return self._instance_of(SHOWN)
+
+    def text(self) -> str:
+        """Return the text of the viewports."""
+        return str(self.page.ask("document.querySelector('[data-cy=viewport-grid]').innerText"))
+
+    def scroll_to_text(self, words: str) -> None:
+        """Scroll a report until the last element of exactly these words is at the top."""
+        found = "[...document.querySelectorAll('[data-cy=viewport-grid] *')].filter"
+        self.page.ask(f"{found}(e => e.innerText == {json.dumps(words)}).at(-1).scrollIntoView()")
+        self._settle()
+
+    def colours(self) -> dict[int, tuple[int, int, int]]:
+        """Return the colour in which each segment is drawn, by Segment Number."""
+        drawn = self.page.ask(
+            f"{DRAWN}.flatMap(r => Object.values(r.segments).map(s => [s.segmentIndex, ...s.color.slice(0, 3)]))"
+        )
+        return {int(number): (int(r), int(g), int(b)) for number, r, g, b in drawn}
+
+    def show_image(self, instance_uid: str) -> None:
+        """Scroll to an image of the shown series."""
+        index = self.page.ask(
+            f"{FIRST_VIEWPORT}.getImageIds().findIndex(i => i.includes('/instances/{instance_uid}/'))"
+        )
+        if index < 0:
+            raise PageFailed(f"the shown series does not hold image {instance_uid}")
+        self.page.ask(f"{FIRST_VIEWPORT}.setImageIdIndex({index}).then(() => true)")
+        self._settle()
+
+    def placement(self) -> Placement:
+        """Return where the shown image lies on the screen."""
+        found = self.page.ask(
+            f"""(() => {{
+              const v = {FIRST_VIEWPORT}, d = v.getImageData(), box = v.canvas.getBoundingClientRect();
+              const at = (c, r) => v.worldToCanvas(d.imageData.indexToWorld([c, r, 0]));
+              return {{at: [at(0, 0), at(1000, 0), at(0, 1000)].map(p => [...p]), box: box.toJSON()}};
+            }})()"""
+        )
+        origin, right, down = np.array(found["at"], float)
+        box = found["box"]
+        x, y = origin + [box["left"], box["top"]]
+        return Placement(
+            corner=_pair((x, y)),
+            along_row=_pair((right - origin) / 1000),
+            along_column=_pair((down - origin) / 1000),
+            left=round(box["left"]) + FRAME_PX,
+            top=round(box["top"]) + FRAME_PX,
+            width=round(box["width"]) - 2 * FRAME_PX,
+            height=round(box["height"]) - 2 * FRAME_PX,
+        )
+
+    def pixels(self, placement: Placement) -> Picture:
+        """Return what is drawn in the viewport, (rows, columns, 3), without the labels that lie over it."""
+        with self._without_labels():
+            seen = self.page.picture()
+        rows = slice(placement.top, placement.top + placement.height)
+        return seen[rows, placement.left : placement.left + placement.width]
+
+    @contextmanager
+    def _without_labels(self) -> Iterator[None]:
+        self.page.ask(
+            "{ const s = document.createElement('style'); s.id = 'only-pixels';"
+            f" s.textContent = {json.dumps(ONLY_PIXELS)}; document.head.append(s); }}"
+        )
+        try:
+            yield
+        finally:
+            self.page.ask("document.getElementById('only-pixels').remove()")
+
+    def _double_click(self, modality: str, words: str) -> None:
+        label = "e.querySelector('[data-cy=\"series-modality-label\"]').innerText"
+        chosen = f"{DERIVED}.find(e => {label} == {json.dumps(modality)} && e.innerText.includes({json.dumps(words)}))"
+        box = self.page.wait(f"(e => e && e.getBoundingClientRect().toJSON())({chosen})")
+        self.page.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, times=2)
+
+    def _instance_of(self, display_sets: str) -> str:
+        """Return the SOP Instance UID of the one display set whose identifiers an expression gives."""
+        shown = self.page.ask(
+            f"{display_sets}.map(i => services.displaySetService.getDisplaySetByUID(i).SOPInstanceUID)"
+        )
+        if len(shown) != 1:
+            raise PageFailed(f"expected one instance in the viewport, found {shown}")
+        return str(shown[0])
+
+    def _settle(self) -> None:
+        """Wait until three looks in a row see the same."""
+        same, before = 0, self.page.picture()
+        deadline = time.monotonic() + LOADING_S
+        while same < 2:
+            now = self.page.picture()
+            same = same + 1 if np.array_equal(before, now) else 0
+            before = now
+            if time.monotonic() > deadline:
+                raise PageFailed(f"the page does not come to rest within {LOADING_S} s")
+
+
+def _pair(values: Iterable[float]) -> tuple[float, float]:
+    x, y = values
+    return float(x), float(y)
+
+
+def viewer(page: Page, url: str) -> Viewer:
+    """Return the viewer at a URL, its tour being over."""
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=TOUR_SEEN)
+    return Viewer(page, url)
