@@ -27,7 +27,7 @@ from node.db import audit, deliveries, jobs, report, studies
 from node.db.engine import Database, Transaction
 from node.db.states import DeliveryState, JobState
 from node.errors import HilumError, Misconfigured
-from node.settings import Settings
+from node.settings import AnyDestination, Destination, Settings, WebDestination
 from node.spool import Spool
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -147,6 +147,7 @@ def status(
                     c.destination: {"results": c.deliveries, "oldest_s": age_s(c.oldest_at, now)}
                     for c in found.commitments
                 },
+                "withheld": found.withheld,
                 "circuits_open": [name for name, _, until in found.circuits_open if until > now],
                 "workers": [{"id": w, "device": d, "seen_s": age_s(at, now)} for w, d, at in found.workers],
                 "broker": broker,
@@ -180,6 +181,11 @@ def status(
             console.print(
                 f"[yellow]circuit open[/]: {name} after {failures} failures, tried again at {until:%H:%M:%S}Z"
             )
+    if found.withheld:
+        console.print(
+            f"[red]results withheld: {found.withheld}[/] (they failed the node's own checks; `hilum studies UID` says "
+            "why, the objects are in quarantine)"
+        )
     if found.deliveries.get("dead"):
         console.print(
             f"[red]dead letters: {found.deliveries['dead']}[/] (`hilum studies --failed`, `hilum rerun --dead`)"
@@ -249,9 +255,10 @@ def echo(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Destination; all if not given.")] = None,
 ) -> None:
-    """Send C-ECHO to the destinations, to see that address, port, AE Titles and TLS are right."""
-    from node.dimse import scu
+    """Send C-ECHO to the destinations, to see that address, port, AE Titles and TLS are right.
 
+    A DICOMweb service is asked for its options instead, which shows that address, TLS and authentication are right.
+    """
     settings = context.obj.settings
     if name is not None and name not in settings.destinations:
         known = ", ".join(settings.destinations) or "none configured"
@@ -262,13 +269,9 @@ def echo(
     for key, destination in settings.destinations.items():
         if name not in (None, key):
             continue
-        where = f"{key} ({destination.ae_title} at {destination.host}:{destination.port})"
+        where = f"{key} ({destination.address})"
         try:
-            scu.echo(
-                destination,
-                calling_ae_title=settings.receiver.ae_title,
-                timeout_s=settings.delivery.connect_timeout_s,
-            )
+            _echo(settings, destination)
             console.print(f"[green]answers[/]: {where}")
         except HilumError as error:
             failed = True
@@ -319,6 +322,19 @@ def age_s(at: datetime | None, now: datetime) -> float | None:
 def print_json(values: object) -> None:
     """Print one JSON object to standard output."""
     sys.stdout.write(json.dumps(values, indent=1) + "\n")
+
+
+def _echo(settings: Settings, destination: AnyDestination) -> None:
+    """Ask one destination whether it is there."""
+    from node import dicomweb
+    from node.dimse import scu
+
+    timeout_s = settings.delivery.connect_timeout_s
+    match destination:
+        case Destination():
+            scu.echo(destination, calling_ae_title=settings.receiver.ae_title, timeout_s=timeout_s)
+        case WebDestination():
+            dicomweb.echo(destination, timeout_s=timeout_s)
 
 
 def _plain(value: object) -> str:

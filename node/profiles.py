@@ -176,7 +176,7 @@ BUILT_IN: Final = {
         STRICT,
         Profile(
             name="secondary-capture",
-            purpose="Viewers that draw no Segmentation (Horos, many workstations): a picture with the overlay burnt in.",
+            purpose="Viewers that draw no Segmentation, Horos and many others: the overlay burnt into a picture.",
             objects=(ResultKind.SC, ResultKind.SR),
             text_report=True,
         ),

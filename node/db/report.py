@@ -9,14 +9,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from node.db import commitments
 from node.db.commitments import WaitingCommitments
 from node.db.engine import Transaction
+from node.db.jobs import RESULT_WITHHELD
 from node.db.states import DeliveryState, InstanceState, JobState, StudyState
-from node.db.tables import CircuitRow, DeliveryRow, InstanceRow, JobRow, ResultRow, StudyRow, WorkerRow
+from node.db.tables import AuditRow, CircuitRow, DeliveryRow, InstanceRow, JobRow, ResultRow, StudyRow, WorkerRow
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Status:
     commitments: tuple[WaitingCommitments, ...]
     circuits_open: tuple[tuple[str, int, datetime], ...]
     workers: tuple[tuple[str, str, datetime], ...]
+    withheld: int = 0
+    """Results that failed their preflight, of the latest revision of each study."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def status(tx: Transaction) -> Status:
         commitments=commitments.waiting(tx),
         circuits_open=tuple((c.destination, c.failures, c.open_until) for c in circuits if c.open_until),
         workers=tuple((w.id, w.device, w.seen_at) for w in found),
+        withheld=_withheld(tx),
     )
 
 
@@ -195,6 +199,18 @@ def job(tx: Transaction, job_id: str) -> JobReport:
         timings=dict(row.timings),
         summary=row.summary,
     )
+
+
+def _withheld(tx: Transaction) -> int:
+    later = aliased(JobRow)
+    query = (
+        select(func.count())
+        .select_from(AuditRow)
+        .join(JobRow, JobRow.id == AuditRow.job_id)
+        .where(AuditRow.action == RESULT_WITHHELD)
+        .where(~exists().where(later.study_id == JobRow.study_id, later.revision > JobRow.revision))
+    )
+    return tx.scalar(query) or 0
 
 
 def _counts(tx: Transaction, column: InstrumentedAttribute[StrEnum]) -> dict[str, int]:
