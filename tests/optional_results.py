@@ -13,13 +13,14 @@ from pydicom import config
 from pydicom.dataset import Dataset
 
 from models import codes, phantom, pixels
-from models.findings import ImageFindings
+from models.findings import HeatMap, ImageFindings
 from node.profiles import BUILT_IN, Profile, ResultKind
 from tests import result_requests as made
 from tests.encoded import read
 from workers.objects.capture import secondary_capture
 from workers.objects.encode import encode
 from workers.objects.key_objects import key_object_selection
+from workers.objects.parametric_map import parametric_map
 from workers.objects.part10 import written
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.softcopy import presentation_state
@@ -58,6 +59,16 @@ def segmentations(request: ResultRequest) -> tuple[dict[str, list[EncodedResult]
     return by_image, report
 
 
+def with_heat_map(of: ImageFindings) -> ImageFindings:
+    """Return findings with a heat map of the pneumothorax: brightest in the middle of its outline."""
+    shape = of.segments[-1].mask.shape
+    rows, columns = np.nonzero(of.segments[-1].mask)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    distance = ((y - rows.mean()) / shape[0]) ** 2 + ((x - columns.mean()) / shape[1]) ** 2
+    values = np.exp(-40 * distance).astype(np.float32)
+    return replace(of, heat_maps=(HeatMap("pneumothorax", made.CLASSIFIER, values),))
+
+
 def phantom_findings(made_of: phantom.Phantom, uid: str) -> ImageFindings:
     """Return findings with the true masks of a phantom, and the top of its left lung as a pneumothorax."""
     image = made.with_pneumothorax(made.image(uid, *made_of.pixels.shape), codes.LEFT)
@@ -66,7 +77,8 @@ def phantom_findings(made_of: phantom.Phantom, uid: str) -> ImageFindings:
     top = np.zeros_like(lung)
     top[rows[0] : rows[0] + len(rows) // 4] = True
     masks = (made_of.right_lung, lung, made_of.heart, lung & top)
-    return replace(image, segments=tuple(replace(s, mask=m) for s, m in zip(image.segments, masks, strict=True)))
+    segments = tuple(replace(s, mask=m) for s, m in zip(image.segments, masks, strict=True))
+    return with_heat_map(replace(image, segments=segments))
 
 
 def _objects(
@@ -95,6 +107,15 @@ def _objects(
             ]
         case ResultKind.PR:
             return [(presentation_state(request, image, source, profile=profile), source) for image, source in pairs]
+        case ResultKind.PM:
+            return [
+                (
+                    parametric_map(request, image, heat_map, source, profile=profile, predecessors=predecessors),
+                    source,
+                )
+                for image, source in pairs
+                for heat_map in image.heat_maps
+            ]
     raise ValueError(f"{kind} is no optional result")
 
 

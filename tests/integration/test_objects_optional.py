@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from tests import result_requests as made
 from tests import sources
 from tests.encoded import CLASSES, IDENTITY, read
 from tests.integration.test_objects_tools import run, tool
-from tests.optional_results import COMPLETE, one, results, segmentations
+from tests.optional_results import COMPLETE, one, results, segmentations, with_heat_map
 from workers.objects import equipment
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.softcopy import MOST_POINTS, outlines
@@ -48,7 +49,7 @@ def _source(*, rows: int = 97, columns: int = 84, **values: Any) -> Requests:
     def request(folder: Path) -> ResultRequest:
         path = sources.source(folder, rows=rows, columns=columns, **values)
         image = made.with_pneumothorax(made.image(sources.uid(), rows, columns), codes.LEFT)
-        return made.diseases((path,), image)
+        return made.diseases((path,), with_heat_map(image))
 
     return request
 
@@ -71,7 +72,7 @@ CASES: dict[str, Requests] = {
     "calibrated": _source(PixelSpacing=["0.15", "0.15"], PixelSpacingCalibrationType="FIDUCIAL"),
     "lossy": _source(LossyImageCompression="01", LossyImageCompressionRatio="12"),
 }
-KINDS = (ResultKind.KO, ResultKind.SC, ResultKind.PR)
+KINDS = (ResultKind.KO, ResultKind.SC, ResultKind.PR, ResultKind.PM)
 
 
 def _write(result: EncodedResult, folder: Path) -> Path:
@@ -122,8 +123,15 @@ def test_every_algorithm_contributes_equipment_before_the_library(tmp_path: Path
     items = one(request, kind).ContributingEquipmentSequence
     ours = [item for item in items if "DeviceUID" in item]
     assert ours == list(items[: len(ours)])
-    shown = {s.bundle.name for s in request.images[0].segments} if kind is ResultKind.PR else None
-    uids = {a.model_name: a.uid for a in equipment.algorithms(request) if shown is None or a.model_name in shown}
+    (image,) = request.images
+    shown = {
+        ResultKind.KO: request.bundles,
+        ResultKind.SC: request.bundles,
+        ResultKind.PR: [segment.bundle for segment in image.segments],
+        ResultKind.PM: [heat_map.bundle for heat_map in image.heat_maps],
+    }
+    digests = {bundle.digest for bundle in shown[kind]}
+    uids = {a.model_name: a.uid for a in equipment.algorithms(request) if a.digest in digests}
     assert {item.ManufacturerModelName: item.DeviceUID for item in ours} == uids
 
 
@@ -321,3 +329,58 @@ def test_an_outline_has_no_more_points_than_graphic_data_hold() -> None:
     comb[10:60] = True
     comb[11:59, ::2] = False
     assert max(len(line) for line in outlines(comb)) <= MOST_POINTS
+
+
+@pytest.mark.parametrize("name", ["DX", "odd-width", "position"])
+def test_dcmqi_reads_the_same_heat_map(tmp_path: Path, name: str) -> None:
+    paramap2itkimage = tool("paramap2itkimage")
+    request = CASES[name](tmp_path)
+    (result,) = results(request, ResultKind.PM)
+    done = run(paramap2itkimage, "--inputDICOM", _write(result, tmp_path), "--outputDirectory", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (heat_map,) = request.images[0].heat_maps
+    assert np.array_equal(_nrrd(tmp_path / "pmap.nrrd"), heat_map.values)
+
+
+def _nrrd(path: Path) -> np.ndarray[Any, Any]:
+    """Read one slice of float32 values of a gzipped NRRD file."""
+    header, _, body = path.read_bytes().partition(b"\n\n")
+    fields = dict(line.split(": ", 1) for line in header.decode().splitlines() if ": " in line)
+    assert (fields["type"], fields["encoding"]) == ("float", "gzip")
+    columns, rows, _ = map(int, fields["sizes"].split())
+    return np.frombuffer(gzip.decompress(body), "<f4").reshape(rows, columns)
+
+
+def test_a_heat_map_says_of_which_finding_it_is(tmp_path: Path) -> None:
+    ds = one(CASES["DX"](tmp_path), ResultKind.PM)
+    (mapping,) = ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    codes_said = {item.ConceptCodeSequence[0].CodeValue for item in mapping.QuantityDefinitionSequence}
+    assert codes_said == {"CLASS-ACTIVATION", codes.PNEUMOTHORAX.value}
+    unit = mapping.MeasurementUnitsCodeSequence[0]
+    assert (unit.CodeValue, unit.CodingSchemeDesignator) == ("1", "UCUM")
+
+
+def test_a_heat_map_has_the_frame_of_reference_of_its_source_or_one_of_its_own(tmp_path: Path) -> None:
+    placed, bare = CASES["position"](_folder(tmp_path)), CASES["DX"](tmp_path)
+    assert one(placed, ResultKind.PM).FrameOfReferenceUID == "1.2.3"
+    assert one(bare, ResultKind.PM).FrameOfReferenceUID.startswith("2.25.")
+
+
+def _folder(parent: Path) -> Path:
+    folder = parent / "other"
+    folder.mkdir()
+    return folder
+
+
+def test_a_heat_map_of_another_grid_is_refused(tmp_path: Path) -> None:
+    request = CASES["DX"](tmp_path)
+    (image,) = request.images
+    (heat_map,) = image.heat_maps
+    wrong = replace(image, heat_maps=(replace(heat_map, values=heat_map.values[:-1]),))
+    with pytest.raises(ValueError, match="the image is"):
+        results(replace(request, images=(wrong,)), ResultKind.PM)
+
+
+def test_what_comes_of_a_lossy_image_says_so(tmp_path: Path) -> None:
+    for kind in (ResultKind.SC, ResultKind.PM):
+        assert one(CASES["lossy"](tmp_path), kind).LossyImageCompression == "01"
