@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.bundle import Calibration, Manifest
+from models.bundle import CHOSEN, Calibration, Manifest
 from models.inputs import InputSpec
 from models.intended_use import age_range
 from models.volume import VolumeSpec
@@ -15,6 +15,8 @@ from training.evaluation.outcome import Outcome, Table, figure_table
 from training.evaluation.truths import Truth
 
 NOTICE = "Research use only, not for clinical use."
+THRESHOLDS = "Thresholds and calibration"
+MEASURED = "Measured on the test split"
 
 
 def card(manifest: Manifest, truth: Truth, outcome: Outcome) -> str:
@@ -30,10 +32,10 @@ def card(manifest: Manifest, truth: Truth, outcome: Outcome) -> str:
         _items(texts.not_for),
         "## Network",
         _network(manifest),
-        "## Thresholds and calibration",
+        f"## {THRESHOLDS}",
         _thresholds(manifest),
         *(_targets(manifest, texts.missed) if truth.data_set in SHIPPED else ()),
-        "## Measured on the test split",
+        f"## {MEASURED}",
         _measured(truth, outcome),
         _markdown(figure_table("", "", manifest.evaluation)),
         *(part for table in outcome.tables for part in (f"### {table.heading}", table.sentence, _markdown(table))),
@@ -48,6 +50,26 @@ def card(manifest: Manifest, truth: Truth, outcome: Outcome) -> str:
         + ("Not for commercial use." if manifest.non_commercial else "Commercial use is not forbidden by them."),
     ]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def renewed(text: str, manifest: Manifest, measured_with: str) -> str:
+    """Give the card of a later version, with title and thresholds of its manifest; the rest of `text` stays.
+
+    Parameters
+    ----------
+    measured_with : the version whose evaluation the card tells.
+    """
+    said = f"Measured with version {measured_with}, whose weights, calibration and thresholds are the same."
+    first, *sections = text.rstrip("\n").split("\n\n## ")
+    made = [f"# {manifest.name} {manifest.version}\n\n" + first.partition("\n\n")[2]]
+    for section in sections:
+        heading, _, body = section.partition("\n\n")
+        if heading == THRESHOLDS:
+            body = _thresholds(manifest)
+        elif heading == MEASURED and said not in body:
+            body = f"{said}\n\n{body}"
+        made.append(f"{heading}\n\n{body}")
+    return "\n\n## ".join(made) + "\n"
 
 
 def _use(manifest: Manifest) -> str:
@@ -112,7 +134,17 @@ def _thresholds(manifest: Manifest) -> str:
         'The point named "chosen" decides. The test split chose none of this. A site may set thresholds of its own; '
         "the algorithm then has another identity in every result."
     )
-    return f"{_items(lines)}\n\n{after}"
+    return "\n\n".join((_items(lines), after, *_doubts(manifest)))
+
+
+def _doubts(manifest: Manifest) -> tuple[str, ...]:
+    """Say which probabilities are indeterminate, and how that was found."""
+    return tuple(
+        f"{p.label}: a probability from {p.doubt[0]:.4g} to below {p.doubt[1]:.4g} is called indeterminate, neither "
+        f"present nor absent, because the threshold itself is uncertain there ({p.doubt_rule})."
+        for p in manifest.operating_points
+        if p.name == CHOSEN and p.doubt is not None
+    )
 
 
 def _calibration(calibration: Calibration) -> str:

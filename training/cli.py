@@ -160,6 +160,17 @@ def outlines(
 
 
 @app.command()
+def inherit(
+    bundle: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of an exported bundle.")],
+    earlier: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Evaluated bundle that answers alike.")],
+) -> None:
+    """Complete a bundle with the evaluation of an earlier version of the same network and thresholds."""
+    from training.evaluation import inherited
+
+    typer.echo(inherited.inherit(bundle, earlier).digest)
+
+
+@app.command()
 def ship(
     bundle: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of an evaluated bundle.")],
     into: Annotated[Path, typer.Argument(help="Root of the shipped bundles.")] = Path("models/bundles"),

@@ -206,8 +206,9 @@ def test_what_lies_within_the_range_and_what_is_reached_outside_is_said() -> Non
     point = spread(Rule(kind="target-sensitivity", value=0.9))
     assert point.doubt_rule is not None
     assert re.fullmatch(
-        r"central 90% of the thresholds that this rule chooses on 1000 samples of these images, drawn by patient; "
-        r"\d+\.\d% of them lie within, and outside the sensitivity is 0\.\d{3}, the specificity 0\.\d{3}",
+        r"central 90% of the thresholds that its rule chooses on 1000 samples of the 400 validation images "
+        r"\(\d+ positive\), drawn by patient; \d+\.\d% of these images lie within, "
+        r"and outside the sensitivity is 0\.\d{3}, the specificity 0\.\d{3}",
         point.doubt_rule,
     )
 

@@ -75,7 +75,13 @@ def made(
         input=InputSpec(size=SIZE),
         labels=(Label(name="pneumothorax", code=Coded.of(codes.PNEUMOTHORAX)),),
         operating_points=tuple(
-            OperatingPoint(label="pneumothorax", threshold=value, rule="a test", name=name)
+            OperatingPoint(
+                label="pneumothorax",
+                threshold=value,
+                rule="a test",
+                name=name,
+                doubt=(0.0, value) if name == "chosen" else None,
+            )
             for name, value in (points or {"chosen": 0.5}).items()
         ),
         calibration=Calibration(temperature=2.0, method="a test"),
@@ -202,6 +208,20 @@ def test_every_operating_point_is_reported(evaluated: tuple[Bundle, Outcome, Pat
     assert points[1]["negative_predictive_value"]["1%"]["value"] == 0.99
     assert tn > 0
     assert fn > 0
+
+
+def test_the_part_within_the_range_of_doubt_is_reported(evaluated: tuple[Bundle, Outcome, Path]) -> None:
+    _, outcome, _ = evaluated
+    chosen, other = outcome.report[f"against {EXPERT_NEGATIVES}"]["operating_points"]
+    # The range of this bundle ends at its threshold: within it is what is not called.
+    (tn, _), (fn, _) = chosen["confusion"]["counts"]
+    images = np.sum(chosen["confusion"]["counts"])
+    assert chosen["indeterminate"]["value"] == pytest.approx((tn + fn) / images, abs=1e-5)
+    assert (other["doubt"], other["indeterminate"]) == (None, None)
+    table = next(one for one in outcome.tables if one.heading.startswith("Operating points"))
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["range of doubt"] == (f"0 to {chosen['threshold']:.4g}", "-")
+    assert rows["part within the range of doubt"] == (f"{(tn + fn) / images:.3f}", "-")
 
 
 def test_small_groups_say_so_and_large_ones_have_figures(evaluated: tuple[Bundle, Outcome, Path]) -> None:

@@ -220,6 +220,8 @@ def _at_point(found: Scores, point: OperatingPoint) -> dict[str, Any]:
         "name": point.name,
         "threshold": threshold,
         "rule": point.rule,
+        "doubt": point.doubt,
+        "indeterminate": None if point.doubt is None else rate(scores.within(*point.doubt)),
         "confusion": {
             "rows": "truth negative, positive",
             "columns": "result negative, positive",
@@ -247,11 +249,14 @@ def _points_table(view: View, points: Sequence[OperatingPoint], title: str) -> T
         measures += [scores.positive_predictive_value(at, part) for part in (None, *PREVALENCES)]
         measures += [scores.negative_predictive_value(at, part) for part in (None, *PREVALENCES)]
         values = (scores.plain(measure, found) for measure in measures)
-        columns.append([f"{at:.4g}", str(tp), str(fn), str(tn), str(fp), *(_short(value) for value in values)])
+        rates = [_short(value) for value in values]
+        columns.append(
+            [f"{at:.4g}", _doubt(point), str(tp), str(fn), str(tn), str(fp), _indeterminate(found, point), *rates]
+        )
     here = f" at {view.scores.truth.mean():.1%} positives, as here"
     ats = (here, *(f" at {part:.0%} positives" for part in PREVALENCES))
-    lines = ["threshold", "true positive", "false negative", "true negative", "false positive"]
-    lines += ["sensitivity", "specificity", "accuracy"]
+    lines = ["threshold", "range of doubt", "true positive", "false negative", "true negative", "false positive"]
+    lines += ["part within the range of doubt", "sensitivity", "specificity", "accuracy"]
     lines += [f"{kind} predictive value{at}" for kind in ("positive", "negative") for at in ats]
     rows = tuple(zip(lines, *columns, strict=True))
     sentence = (
@@ -260,6 +265,16 @@ def _points_table(view: View, points: Sequence[OperatingPoint], title: str) -> T
     )
     names = ("", *(point.name for point in points))
     return _retitled(Table("", sentence, names, rows), f"{title}Operating points", view.name)
+
+
+def _doubt(point: OperatingPoint) -> str:
+    """Give the range of doubt; a dash where there is none."""
+    return "-" if point.doubt is None else f"{point.doubt[0]:.4g} to {point.doubt[1]:.4g}"
+
+
+def _indeterminate(found: Scores, point: OperatingPoint) -> str:
+    """Give the part of the images within the range of doubt; a dash where there is none."""
+    return "-" if point.doubt is None else _short(scores.plain(scores.within(*point.doubt), found))
 
 
 def _short(value: float) -> str:

@@ -74,6 +74,11 @@ def accuracy(threshold: float) -> Measure:
     return lambda s, w: _mean((s.probability >= threshold) == s.truth, w)
 
 
+def within(low: float, high: float) -> Measure:
+    """Give the part of the images from `low` to below `high`."""
+    return lambda s, w: _mean((s.probability >= low) & (s.probability < high), w)
+
+
 def positive_predictive_value(threshold: float, prevalence: float | None = None) -> Measure:
     """Give the part of the called ones that are positive, at a stated prevalence or that of the images."""
 

@@ -93,7 +93,8 @@ def choose(
         return point
     doubt = range_of_doubt(rule, probability, truth, patients)
     ends = min(doubt[0], threshold), max(doubt[1], threshold)
-    return point.model_copy(update={"doubt": ends, "doubt_rule": _doubt_words(ends, threshold, probability, truth)})
+    words = _doubt_words(ends, threshold, probability, truth, where)
+    return point.model_copy(update={"doubt": ends, "doubt_rule": words})
 
 
 def range_of_doubt(rule: Rule, probability: Float, truth: Truth, patients: Sequence[str]) -> tuple[float, float]:
@@ -165,12 +166,12 @@ def _words(rule: Rule) -> str:
             return f"highest Youden index among thresholds with sensitivity at least {floor:g}"
 
 
-def _doubt_words(doubt: tuple[float, float], threshold: float, probability: Float, truth: Truth) -> str:
-    """Say how the range was found, what lies within, and what is reached outside."""
+def _doubt_words(doubt: tuple[float, float], threshold: float, probability: Float, truth: Truth, where: str) -> str:
+    """Say how the range was found on the images `where`, how many of them lie within, and what is reached outside."""
     within = (probability >= doubt[0]) & (probability < doubt[1])
     said = (
-        f"central {DOUBT:.0%} of the thresholds that this rule chooses on {bootstrap.DRAWS} samples of these images, "
-        f"drawn by patient; {within.mean():.1%} of them lie within"
+        f"central {DOUBT:.0%} of the thresholds that its rule chooses on {bootstrap.DRAWS} samples of the {where}, "
+        f"drawn by patient; {within.mean():.1%} of these images lie within"
     )
     outside = truth[~within]
     if outside.all() or not outside.any():
