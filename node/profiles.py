@@ -187,7 +187,7 @@ BUILT_IN: Final = {
         ),
         Profile(
             name="compressed",
-            purpose="Archives that take JPEG 2000 for Segmentation: hundred times smaller.",
+            purpose="Archives that take JPEG 2000 Lossless for Segmentation, which is much smaller.",
             compression="jpeg-2000",
         ),
         Profile(

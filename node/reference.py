@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from node.settings import Destination, Rule, Settings
+from node.profiles import BUILT_IN, RESULT_CLASSES, Profile
+from node.settings import Destination, Rule, Settings, WebDestination
 
 _HEAD = """# Configuration
 
@@ -27,7 +28,8 @@ receiver:
   allowed_networks: [127.0.0.0/8, 192.0.2.0/24]
   allowed_calling_ae_titles: [PACS, ROUTER]
 destinations:
-  pacs: {ae_title: PACS, host: pacs.example.org, port: 11112}
+  pacs: {ae_title: PACS, host: pacs.example.org, port: 11112, commitment: {ask: true}}
+  web: {url: "https://vna.example.org/dicom-web", bearer_token_file: /etc/hilum/vna.token}
 rules:
   - {name: emergency, description: "\\\\b(stat|emergency)\\\\b", priority: STAT}
   - {name: chest, modality: [CR, DX, OT]}
@@ -42,9 +44,29 @@ def reference() -> str:
         section = _section(info)
         if section is not None:
             parts += [f"\n## `{name}`\n", f"{_summary(section)}\n", *_table(section, f"{name}.")]
-    for name, section in (("destinations", Destination), ("rules", Rule)):
+    for name, section in (
+        ("destinations", Destination),
+        ("destinations", WebDestination),
+        ("profiles", Profile),
+        ("rules", Rule),
+    ):
         parts += [f"\n## Each of `{name}`\n", f"{_summary(section)}\n", *_table(section, "")]
+    parts += ["\n## Built-in profiles\n", *_profiles()]
     return "\n".join(parts) + "\n"
+
+
+def _profiles() -> Iterator[str]:
+    """Yield the profiles that need no configuration, and the objects that profiles may have."""
+    yield "| profile | for | objects | transfer syntaxes |"
+    yield "|---|---|---|---|"
+    for profile in BUILT_IN.values():
+        syntaxes = ", ".join(f"`{uid}`" for uid in dict.fromkeys(map(profile.transfer_syntax, profile.objects)))
+        kinds = ", ".join(f"{kind} ({profile.segmentation})" if kind == "SEG" else kind for kind in profile.objects)
+        yield f"| `{profile.name}` | {profile.purpose} | {kinds} | {syntaxes} |"
+    yield "\n| object | SOP class | what it is for |"
+    yield "|---|---|---|"
+    for row in RESULT_CLASSES:
+        yield f"| {row.kind} | {row.name} `{row.sop_class_uid}` | {row.purpose} |"
 
 
 def _section(info: FieldInfo) -> type[BaseModel] | None:

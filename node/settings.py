@@ -10,17 +10,20 @@ import hashlib
 import os
 import re
 import tempfile
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -230,7 +233,7 @@ class Destination(Section):
     port: Annotated[int, Field(ge=1, le=65535)]
     """Its TCP port."""
     profile: str = OHIF.name
-    """Which objects it gets, and how they are encoded: a built-in profile (docs/profiles.md) or one of `profiles`."""
+    """Which objects it gets, and how they are encoded: a built-in profile (listed below) or one of `profiles`."""
     tls: TLSFiles = TLSFiles()
     commitment: CommitmentSettings = CommitmentSettings()
 
@@ -238,6 +241,86 @@ class Destination(Section):
     def reporting_ae_title(self) -> str:
         """Calling AE Title of its reports about storage commitment."""
         return self.commitment.ae_title or self.ae_title
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return f"{self.ae_title} at {self.host}:{self.port}"
+
+
+class WebTLSFiles(Section):
+    """TLS to a DICOMweb service: PEM files, each optional."""
+
+    ca: Path | None = None
+    """The authorities whose certificates the service may show; None: the public ones (package certifi)."""
+    certificate: Path | None = None
+    """This node's certificate, where the service asks for one."""
+    key: Path | None = None
+    """The private key of that certificate."""
+
+    @model_validator(mode="after")
+    def _key_with_certificate(self) -> WebTLSFiles:
+        if (self.certificate is None) is not (self.key is None):
+            raise ValueError("TLS needs certificate and key together")
+        return self
+
+
+class WebDestination(Section):
+    """A DICOMweb service that results are sent to by STOW-RS (PS3.18 section 10.5), instead of a Storage SCP."""
+
+    url: str
+    """Its root, for example `https://pacs.example.org/dicom-web`; results are posted to `/studies` below it."""
+    profile: str = OHIF.name
+    """Which objects it gets, and how they are encoded: a built-in profile (listed below) or one of `profiles`."""
+    bearer_token_file: Path | None = None
+    """File whose content is sent as bearer token; read for each request, so that it may be renewed."""
+    basic_auth_file: Path | None = None
+    """File with `user:password` for basic authentication; read for each request."""
+    tls: WebTLSFiles = WebTLSFiles()
+
+    @field_validator("url")
+    @classmethod
+    def _is_service_root(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"not the http or https address of a service: {parts.scheme}://{parts.hostname or ''}")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("no user, query or fragment may be in it; secrets belong into a file")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _keeps_secrets(self) -> WebDestination:
+        secrets = [name for name in ("bearer_token_file", "basic_auth_file") if getattr(self, name) is not None]
+        parts = urlsplit(self.url)
+        if len(secrets) == 2:
+            raise ValueError("bearer_token_file and basic_auth_file exclude each other")
+        if parts.scheme == "http" and (secrets or self.tls != WebTLSFiles()) and not _is_loopback(parts.hostname):
+            raise ValueError("secrets and certificates need https, or a service on this machine")
+        return self
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return self.url
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _transport(value: object) -> str:
+    """Tell which of the two kinds of destination is meant."""
+    web = "url" in value if isinstance(value, dict) else isinstance(value, WebDestination)
+    return "DICOMweb" if web else "DIMSE"
+
+
+AnyDestination = Annotated[
+    Annotated[Destination, Tag("DIMSE")] | Annotated[WebDestination, Tag("DICOMweb")], Discriminator(_transport)
+]
+"""Where results go: a Storage SCP, or a DICOMweb service where there is an `url`."""
 
 
 class Rule(Section):
@@ -300,7 +383,7 @@ class Settings(BaseSettings):
     dispatch: DispatchSettings = DispatchSettings()
     analysis: AnalysisSettings = AnalysisSettings()
     delivery: DeliverySettings = DeliverySettings()
-    destinations: dict[str, Destination] = Field(default_factory=dict)
+    destinations: dict[str, AnyDestination] = Field(default_factory=dict)
     """Where results go, by name."""
     profiles: list[Profile] = Field(default_factory=list)
     """Object profiles of this site, beside the built-in ones."""
@@ -322,6 +405,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"destination {name!r} has profile {destination.profile!r}; there are: {known}")
         allowed = self.receiver.allowed_calling_ae_titles
         for name, destination in self.destinations.items():
+            if not isinstance(destination, Destination):
+                continue
             if destination.commitment.ask and allowed and destination.reporting_ae_title not in allowed:
                 raise ValueError(
                     f"destination {name!r} is asked for commitment, but {destination.reporting_ae_title!r} is not in "
@@ -330,6 +415,8 @@ class Settings(BaseSettings):
         asked = self.completion.count_from
         if asked is not None and asked not in self.destinations:
             raise ValueError(f"completion.count_from names destination {asked!r}, which is not configured")
+        if asked is not None and not isinstance(self.destinations[asked], Destination):
+            raise ValueError(f"completion.count_from names destination {asked!r}, which answers no C-FIND")
         return self
 
     @property
