@@ -14,6 +14,7 @@ from node.profiles import Profile, ResultKind
 from workers.objects.capture import secondary_capture
 from workers.objects.groups import SegmentReference
 from workers.objects.key_objects import key_object_selection
+from workers.objects.parametric_map import parametric_map
 from workers.objects.part10 import written
 from workers.objects.preflight import preflight
 from workers.objects.report import report
@@ -122,6 +123,12 @@ class _Encoder:
                 predecessors=self.predecessors,
             )
             yield self._written(capture, ResultKind.SC, source)
+        if self.profile.makes(ResultKind.PM):
+            for heat_map in image.heat_maps:
+                values = parametric_map(
+                    self.request, image, heat_map, source, profile=self.profile, predecessors=self.predecessors
+                )
+                yield self._written(values, ResultKind.PM, source)
         if self.profile.makes(ResultKind.PR) and image.segments:
             state = presentation_state(self.request, image, source, profile=self.profile)
             yield self._written(state, ResultKind.PR, source)
