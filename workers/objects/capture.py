@@ -21,7 +21,7 @@ from workers.objects import equipment
 from workers.objects.part10 import local_time
 from workers.objects.references import reference, superseded
 from workers.objects.request import Predecessor, ResultRequest
-from workers.objects.series import bundles_of, contributions, identification
+from workers.objects.series import BODY_PART, bundles_of, contributions, identification
 from workers.objects.source import Source
 from workers.picture import Picture, annotated
 
@@ -80,8 +80,7 @@ def secondary_capture(
         # The encoder that highdicom would take, gdcm's, ends the process on an image of odd width (measured).
         ds.compress(RLE_LOSSLESS, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     ds.copy_patient_and_study_information(header)
-    # Type 2C, and unknown to both: a chest has two sides.
-    ds.add_new("Laterality", "CS", None)
+    ds.BodyPartExamined = BODY_PART
     ds.ConversionType = _WORKSTATION
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.DateOfSecondaryCapture = DA(moment.strftime("%Y%m%d"))

@@ -130,8 +130,6 @@ def _mapping(finding: Finding) -> RealWorldValueMapping:
 def _complete(ds: ParametricMap, source: Source) -> None:
     """Add what PS3.3 asks for and highdicom leaves out, and replace the UID that it draws by chance."""
     ds.PatientOrientation = source.header.get("PatientOrientation")
-    # Type 2C, and unknown: a chest has two sides.
-    ds.add_new("Laterality", "CS", None)
     if "ContentCreatorName" not in ds:
         ds.ContentCreatorName = None
     # Of the thorax as a whole. Without this functional group dcmqi 1.5.7 ends by a segmentation fault.

@@ -25,6 +25,9 @@ NUMBERS: Final[Mapping[ResultKind, int]] = {
     ResultKind.DOC: 9107,
 }
 
+BODY_PART: Final = "CHEST"
+"""Body Part Examined (0018,0015). It has no side, so that Laterality (0020,0060), Type 2C, is absent."""
+
 _PARTS, _IMAGES = 100, 100
 
 

@@ -32,7 +32,7 @@ from workers.objects import equipment
 from workers.objects.identity import tracking_id, tracking_uid
 from workers.objects.part10 import local_time
 from workers.objects.request import ResultRequest
-from workers.objects.series import contributions, identification
+from workers.objects.series import BODY_PART, contributions, identification
 from workers.objects.source import Source
 from workers.objects.wording import display_name, on_side
 
@@ -92,7 +92,7 @@ def presentation_state(
         contributing_equipment=contributions(request, {s.bundle for s in image.segments}, moment),
         **identification(request, ResultKind.PR, profile, image_uid=source.uid, position=source.position),
     )
-    ds.add_new("Laterality", "CS", None)
+    ds.BodyPartExamined = BODY_PART
     ds.PresentationCreationDate = DA(moment.strftime("%Y%m%d"))
     ds.PresentationCreationTime = TM(moment.strftime("%H%M%S"))
     _set_greys(ds, shown)
