@@ -257,7 +257,7 @@ def echo(
 ) -> None:
     """Send C-ECHO to the destinations, to see that address, port, AE Titles and TLS are right.
 
-    A DICOMweb service is asked for its options instead, which shows that address, TLS and authentication are right.
+    A DICOMweb service is posted an empty request instead, which shows that address, TLS and authentication are right.
     """
     settings = context.obj.settings
     if name is not None and name not in settings.destinations:

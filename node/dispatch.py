@@ -25,10 +25,10 @@ from node.db import audit, deliveries, jobs, studies, workers
 from node.db.engine import Database, Transaction
 from node.db.states import InstanceState
 from node.dimse import scu
-from node.errors import HilumError, Quarantined
+from node.errors import HilumError, Misconfigured, Quarantined
 from node.header import read_header
 from node.queue import Device, Sender
-from node.settings import Settings
+from node.settings import Destination, Settings
 from node.spool import Spool
 
 log = structlog.get_logger()
@@ -65,8 +65,11 @@ class ArchiveCounts:
         self._asked.pop(study_instance_uid, None)
 
     def _ask(self, name: str, study_instance_uid: str) -> int | None:
+        destination = self.settings.destinations[name]
+        if not isinstance(destination, Destination):
+            raise Misconfigured(f"destination {name!r} answers no C-FIND")
         return scu.count_instances(
-            self.settings.destinations[name],
+            destination,
             study_instance_uid,
             calling_ae_title=self.settings.receiver.ae_title,
             timeout_s=self.settings.delivery.connect_timeout_s,

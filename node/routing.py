@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from node.db.studies import Order
-from node.settings import Destination, Rule
+from node.settings import AnyDestination, Rule
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class StudyFacts:
     age_years: float | None
 
 
-def route(facts: StudyFacts, rules: Sequence[Rule], destinations: Mapping[str, Destination]) -> Order | None:
+def route(facts: StudyFacts, rules: Sequence[Rule], destinations: Mapping[str, AnyDestination]) -> Order | None:
     """Return what to do with a study, or None when no rule asks for an analysis."""
     for rule in rules:
         if _matches(rule, facts):

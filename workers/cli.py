@@ -25,6 +25,7 @@ from node.cli import Invocation, stop_event
 from node.errors import HilumError, Misconfigured
 from node.profiles import OHIF
 from node.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, Device, make_app
+from node.settings import Destination
 
 app = typer.Typer(
     name="hilum",
@@ -86,7 +87,7 @@ def up(context: typer.Context) -> None:
     titles = ", ".join(receiver.allowed_calling_ae_titles) or "any calling AE Title"
     console.print(f"Lets in             {titles} from {networks}")
     for name, destination in settings.destinations.items():
-        console.print(f"Results go to       {name}: {destination.ae_title} at {destination.host}:{destination.port}")
+        console.print(f"Results go to       {name}: {destination.address}")
     if not settings.destinations:
         console.print("[yellow]Results go nowhere[/]: no `destinations` are configured; they are kept in the node")
     console.print(f"Data                {settings.home}")
@@ -155,7 +156,8 @@ def list_bundles(
         known = ", ".join(bundle.identity.name for bundle in found) or "none"
         raise Misconfigured(f"no bundle named {name!r} in {networks.root}; there are: {known}")
     if as_json:
-        edge.print_json([catalogue.described(bundle) for bundle in chosen])
+        uids = catalogue.device_uids(networks, context.obj.settings.rules)
+        edge.print_json([catalogue.described(bundle, uids.get(bundle.identity.name, {})) for bundle in chosen])
         return
     if name is not None:
         for bundle in chosen:
@@ -288,11 +290,14 @@ def profile_check(
     if name not in settings.destinations:
         known = ", ".join(settings.destinations) or "none configured"
         raise Misconfigured(f"no destination named {name!r}; there are: {known}")
+    destination = settings.destinations[name]
+    if not isinstance(destination, Destination):
+        raise Misconfigured(f"destination {name!r} is a DICOMweb service, which cannot be asked what it takes")
     networks = None if ask_only else Networks(settings.analysis, _device(settings.analysis.device))
     with console.status("asking") as progress:
         report = checks.check(
             settings,
-            settings.destinations[name],
+            destination,
             networks=networks,
             every=every,
             progress=progress.update,

@@ -28,7 +28,7 @@ def ask(runtime: Runtime, job_id: str, name: str) -> bool:
     destination = runtime.settings.destinations.get(name)
     if destination is None:
         return False  # it may be configured again; until then its retry time runs
-    if not destination.commitment.ask:
+    if not isinstance(destination, Destination) or not destination.commitment.ask:
         with runtime.database.write() as tx:
             commitments.waive(tx, job_id, name, actor=runtime.actor, now=runtime.clock())
         return False

@@ -14,13 +14,15 @@ from functools import partial
 
 import structlog
 
+from node import dicomweb
 from node.db import deliveries
 from node.db.deliveries import ClaimedDelivery, Settlement, Verdict
 from node.dimse import scu
-from node.dimse.scu import OutgoingFile
+from node.dimse.scu import OutgoingFile, SendOutcome
 from node.dimse.status import Disposition
 from node.errors import Misconfigured, PeerUnavailable
 from node.retry import next_attempt
+from node.settings import AnyDestination, Destination, WebDestination
 from workers import commitment
 from workers.circuit import note
 from workers.heartbeat import beating
@@ -100,29 +102,45 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
             settlements.append(Settlement(delivery.id, delivery.token, Verdict.REFUSED, None, why))
     if not sound:
         return settlements
+    files = [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, d.path) for d in sound]
     try:
-        outcomes = scu.send(
-            destination,
-            [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, d.path) for d in sound],
-            calling_ae_title=runtime.settings.receiver.ae_title,
-            connect_timeout_s=runtime.settings.delivery.connect_timeout_s,
-            response_timeout_s=runtime.settings.delivery.response_timeout_s,
-        )
+        outcomes = _transmit(runtime, destination, files)
     except (PeerUnavailable, Misconfigured) as error:
         opened = note(runtime, name, reached=False)
         log.warning("delivery.peer_unavailable", destination=name, error=str(error), circuit_open=opened)
         return settlements + [_later(runtime, d, str(error)) for d in sound]
     # A peer that takes the association and then says nothing is as dead as one that is not there.
-    note(runtime, name, reached=all(outcome.status is not None for outcome in outcomes))
+    note(runtime, name, reached=all(outcome.answered for outcome in outcomes))
     by_uid = {outcome.sop_instance_uid: outcome for outcome in outcomes}
     for delivery in sound:
         outcome = by_uid[delivery.sop_instance_uid]
         verdict = _VERDICTS[outcome.disposition]
-        if verdict is Verdict.ACCEPTED and destination.commitment.ask:
+        if verdict is Verdict.ACCEPTED and isinstance(destination, Destination) and destination.commitment.ask:
             verdict = Verdict.STORED
         retry_at = _retry_at(runtime, delivery) if verdict is Verdict.RETRY else None
         settlements.append(Settlement(delivery.id, delivery.token, verdict, outcome.status, outcome.detail, retry_at))
     return settlements
+
+
+def _transmit(runtime: Runtime, destination: AnyDestination, files: list[OutgoingFile]) -> list[SendOutcome]:
+    """Send files by the transport of the destination."""
+    timeouts = runtime.settings.delivery
+    match destination:
+        case Destination():
+            return scu.send(
+                destination,
+                files,
+                calling_ae_title=runtime.settings.receiver.ae_title,
+                connect_timeout_s=timeouts.connect_timeout_s,
+                response_timeout_s=timeouts.response_timeout_s,
+            )
+        case WebDestination():
+            return dicomweb.store(
+                destination,
+                files,
+                connect_timeout_s=timeouts.connect_timeout_s,
+                response_timeout_s=timeouts.response_timeout_s,
+            )
 
 
 def _later(runtime: Runtime, delivery: ClaimedDelivery, why: str) -> Settlement:

@@ -57,6 +57,8 @@ class SendOutcome:
     """Status of the C-STORE response; None: there was none."""
     disposition: Disposition
     detail: str
+    answered: bool = True
+    """False: the peer gave no usable answer, which says nothing about the file."""
 
 
 def send(
@@ -112,7 +114,8 @@ def send(
         for index, pair in syntaxes.items():
             if pair in accepted and broken:
                 detail = "the association was broken off before"
-                outcomes[index] = SendOutcome(files[index].sop_instance_uid, None, Disposition.RETRY, detail)
+                uid = files[index].sop_instance_uid
+                outcomes[index] = SendOutcome(uid, None, Disposition.RETRY, detail, answered=False)
             elif pair in accepted:
                 outcomes[index] = _send_one(association, files[index], index)
                 broken = outcomes[index].status is None
@@ -280,9 +283,11 @@ def _send_one(association: Any, file: OutgoingFile, index: int) -> SendOutcome:
     try:
         status = association.send_c_store(file.path, msg_id=index % 65535 + 1).get("Status")
     except Exception as error:  # pynetdicom does not list what a peer's odd answer or a bad file makes it raise
-        return SendOutcome(uid, None, Disposition.RETRY, f"not sent: {type(error).__name__}: {error}")
+        why = f"not sent: {type(error).__name__}: {error}"
+        return SendOutcome(uid, None, Disposition.RETRY, why, answered=False)
     if status is None:
-        return SendOutcome(uid, None, Disposition.RETRY, "no valid response: timed out, aborted or connection lost")
+        why = "no valid response: timed out, aborted or connection lost"
+        return SendOutcome(uid, None, Disposition.RETRY, why, answered=False)
     disposition, meaning = disposition_of(status)
     return SendOutcome(uid, status, disposition, f"{status:#06x} {meaning}")
 
