@@ -12,7 +12,12 @@ from rich.table import Table
 
 from models.bundle import CARD, CHOSEN, Bundle, Figure, Manifest, OperatingPoint, Task
 from models.intended_use import CHEST_TASKS, age_range
+from node.errors import Misconfigured
+from node.settings import Rule
+from workers.objects.identity import device_uid
+from workers.runtime import Networks, configuration_digest
 
+UNASKED = "every rule that names no bundles"
 SHORT = 12
 """Characters of a digest in a table."""
 MAIN_FIGURES: Mapping[Task, tuple[str, ...]] = {
@@ -62,8 +67,33 @@ def print_card(bundle: Bundle, console: Console) -> None:
     console.print(Markdown((bundle.path / CARD).read_text(encoding="utf-8")))
 
 
-def described(bundle: Bundle) -> dict[str, Any]:
-    """Give all that is known of a bundle as JSON values: its identity, its thresholds, and its manifest."""
+def device_uids(networks: Networks, rules: Sequence[Rule]) -> dict[str, dict[str, str]]:
+    """Give the Device UIDs (0018,1002) that results carry, by the name of the bundle and then of the rule.
+
+    An algorithm is its weights, its thresholds and its configuration, which the other bundles of a rule belong to: they
+    decide what it is asked. `UNASKED` stands for rules that name no bundles. A rule that cannot run has none.
+    """
+    named = {rule.name: rule.bundles for rule in rules if rule.pipeline == "chest" and rule.bundles is not None}
+    found: dict[str, dict[str, str]] = {}
+    for rule, names in {UNASKED: None, **named}.items():
+        try:
+            chosen = networks.choose(names)
+        except Misconfigured:
+            continue
+        configuration = configuration_digest(networks.settings, chosen)
+        for bundle in chosen:
+            found.setdefault(bundle.identity.name, {})[rule] = device_uid(bundle.identity, configuration)
+    return found
+
+
+def described(bundle: Bundle, device_uids: Mapping[str, str]) -> dict[str, Any]:
+    """Give all that is known of a bundle as JSON values: its identity, its thresholds, and its manifest.
+
+    Parameters
+    ----------
+    device_uids
+        Those of this bundle, by rule.
+    """
     identity = bundle.identity
     return {
         "name": identity.name,
@@ -71,6 +101,7 @@ def described(bundle: Bundle) -> dict[str, Any]:
         "task": bundle.manifest.task,
         "digest": identity.digest,
         "shipped_digest": identity.shipped_digest or identity.digest,
+        "device_uids": dict(device_uids),
         "chest_pipeline": bundle.manifest.task in CHEST_TASKS,
         "only_by_name": bundle.manifest.only_by_name,
         "thresholds": {point.label: point.threshold for point in _chosen(bundle.manifest)},

@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from models import bundle as bundles
 from models import codes, phantom
 from models.bundle import Figure
 from node.errors import Misconfigured
+from node.settings import AnalysisSettings, Rule
 from tests import tiny_bundles
 from workers import catalogue
 from workers.cli import app
+from workers.runtime import Networks
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +105,38 @@ def test_json_holds_the_manifests_with_whole_digests(root: Path, tmp_path: Path)
     assert by_name["atrium-3d"]["chest_pipeline"] is False
 
 
+def test_the_registry_has_the_device_uids_that_results_carry(root: Path, tmp_path: Path) -> None:
+    thresholds = {"atelectasis": {"atelectasis": 0.2}}
+    phantom.write(tmp_path / "one.dcm", phantom.generate(9, rows=600, columns=501))
+    out = tmp_path / "out"
+    hilum(root, tmp_path, "analyse", str(tmp_path / "one.dcm"), "--out", str(out), operating_points=thresholds)
+    for site, same in ((thresholds, True), ({}, False)):
+        registry = json.loads(hilum(root, tmp_path, "bundles", "--json", operating_points=site))
+        uids = {one["name"]: one["device_uids"].get(catalogue.UNASKED) for one in registry}
+        assert uids["atrium-3d"] is None  # it makes no results of radiographs
+        results = sorted(out.rglob("s*.dcm"))
+        assert len(results) >= 2
+        for path in results:
+            ours = [i for i in dcmread(path).ContributingEquipmentSequence if "DeviceUID" in i]
+            assert ours
+            for item in ours:
+                assert (uids[item.ManufacturerModelName] == item.DeviceUID) is same
+
+
+def test_each_rule_with_bundles_of_its_own_has_device_uids_of_its_own(root: Path) -> None:
+    networks = Networks(AnalysisSettings(bundles=root), "cpu")
+    rules = [
+        Rule(name="all"),
+        Rule(name="one", bundles=["atelectasis"]),
+        Rule(name="nothing", pipeline="none", bundles=["atelectasis"]),
+        Rule(name="broken", bundles=["not there"]),
+    ]
+    uids = catalogue.device_uids(networks, rules)
+    assert set(uids["atelectasis"]) == {catalogue.UNASKED, "one"}
+    assert set(uids["pneumothorax"]) == {catalogue.UNASKED}
+    assert len(set(uids["atelectasis"].values())) == 2
+
+
 def test_a_card_is_printed_with_its_digest(root: Path, tmp_path: Path) -> None:
     shown = hilum(root, tmp_path, "bundles", "atelectasis")
     digest = next(one.digest for one in bundles.find(root) if one.manifest.name == "atelectasis")
@@ -158,7 +193,13 @@ def test_without_a_request_nothing_is_drawn_and_everything_else_is_there(root: P
     out = tmp_path / "out"
     shown = hilum(root, tmp_path, "analyse", str(tmp_path / "one.dcm"), "--out", str(out))
     (study,) = out.iterdir()
-    assert {path.name for path in study.iterdir()} == {"seg-1.dcm", "sr.dcm", "overlay-1.png", "summary.json"}
+    assert {path.name for path in study.iterdir()} == {
+        "seg-1.dcm",
+        "seg-2.dcm",
+        "sr.dcm",
+        "overlay-1.png",
+        "summary.json",
+    }
     (image,) = json.loads((study / "summary.json").read_text())["images"]
     assert {one["label"]: one["decision"] for one in image["findings"]} == {
         "Atelectasis": "absent",
