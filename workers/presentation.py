@@ -81,10 +81,10 @@ def print_files(files: Mapping[str, tuple[Sequence[Path], str]], console: Consol
 
 
 def _findings(image: Mapping[str, Any]) -> Table:
-    table = Table("finding", "probability", "threshold", "decision", title="Findings", title_justify="left")
+    table = Table("finding", "probability", "threshold (uncertain)", "decision", title="Findings", title_justify="left")
     for finding in image["findings"]:
         side = f", {finding['laterality']}" if finding["laterality"] else ""
-        doubt = "" if finding["doubt"] is None else " ({:.3f} to {:.3f} is uncertain)".format(*finding["doubt"])
+        doubt = "" if finding["doubt"] is None else " ({:.3f}–{:.3f})".format(*finding["doubt"])
         table.add_row(
             finding["label"],
             f"{finding['probability']:.3f}",
