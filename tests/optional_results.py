@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from node.profiles import BUILT_IN, Profile, ResultKind
 from tests import result_requests as made
 from tests.encoded import read
 from workers.objects.capture import secondary_capture
-from workers.objects.encode import encode
+from workers.objects.document import encapsulated_pdf
 from workers.objects.key_objects import key_object_selection
 from workers.objects.parametric_map import parametric_map
 from workers.objects.part10 import written
@@ -27,7 +26,6 @@ from workers.objects.softcopy import presentation_state
 from workers.objects.source import Source, read_sources
 
 COMPLETE = BUILT_IN["complete"]
-PLAIN = COMPLETE.model_copy(update={"objects": (ResultKind.SEG, ResultKind.SR)})
 
 
 def results(
@@ -48,15 +46,6 @@ def one(request: ResultRequest, kind: ResultKind, **options: Any) -> Dataset:
     """Encode the one object of a kind and read it again."""
     (result,) = results(request, kind, **options)
     return read(result)
-
-
-def segmentations(request: ResultRequest) -> tuple[dict[str, list[EncodedResult]], EncodedResult]:
-    """Encode the SEGs, by image, and the SR."""
-    *segs, report = encode(request, profile=PLAIN)
-    by_image: dict[str, list[EncodedResult]] = defaultdict(list)
-    for seg in segs:
-        by_image[str(read(seg).SourceImageSequence[0].ReferencedSOPInstanceUID)].append(seg)
-    return by_image, report
 
 
 def with_heat_map(of: ImageFindings) -> ImageFindings:
@@ -91,8 +80,13 @@ def _objects(
 ) -> list[tuple[Dataset, Source]]:
     first = next(iter(sources.values()))
     if kind is ResultKind.KO:
-        ds = key_object_selection(request, list(sources.values()), *segmentations(request), profile=profile)
+        segs = {image.sop_instance_uid: [_stand_in(ResultKind.SEG)] for image in request.images}
+        ds = key_object_selection(request, list(sources.values()), segs, _stand_in(ResultKind.SR), profile=profile)
         return [] if ds is None else [(ds, first)]
+    if kind is ResultKind.DOC:
+        shown = {uid: _pixels(source) for uid, source in sources.items()}
+        document = encapsulated_pdf(request, list(sources.values()), shown, profile=profile, predecessors=predecessors)
+        return [(document, first)]
     pairs = [(image, sources[image.sop_instance_uid]) for image in request.images]
     match kind:
         case ResultKind.SC:
@@ -117,6 +111,12 @@ def _objects(
                 for heat_map in image.heat_maps
             ]
     raise ValueError(f"{kind} is no optional result")
+
+
+def _stand_in(kind: ResultKind) -> EncodedResult:
+    """Return what a Key Object Selection needs to know of a SEG or SR."""
+    uid = f"2.25.{len(kind)}"
+    return EncodedResult(kind, COMPLETE.sop_class(kind).sop_class_uid, uid, f"{uid}.1", b"", "")
 
 
 def _pixels(source: Source) -> pixels.Radiograph:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from models import codes
 from models.findings import ImageFindings
 from models.pixels import Radiograph
-from workers.objects.equipment import RESEARCH_ONLY
+from workers.objects.languages.language import ENGLISH, Language
+from workers.objects.languages.sentences import Sentence
 from workers.render import (
     BACKGROUND,
     DISEASE_FILL,
@@ -36,7 +37,7 @@ _LEAST_ROWS = 900
 """Of a picture with words, which cannot be read in fewer."""
 _FOOT = 0.04
 """Part of the height that the statement takes."""
-_LINE = 1 / 700
+_LINE = 1 / 500
 """Width of an outline as a part of the longest side."""
 _DIAMETER = (244, 247, 250)
 
@@ -94,7 +95,9 @@ def overlay(radiograph: Radiograph, image: ImageFindings, *, longest: int = LONG
     return shown
 
 
-def annotated(radiograph: Radiograph, image: ImageFindings, *, longest: int = LONGEST) -> Picture:
+def annotated(
+    radiograph: Radiograph, image: ImageFindings, words: Language = ENGLISH, *, longest: int = LONGEST
+) -> Picture:
     """Draw the overlay, beside it findings, measurements and legend, and below it the statement.
 
     Raises
@@ -109,8 +112,10 @@ def annotated(radiograph: Radiograph, image: ImageFindings, *, longest: int = LO
     width = columns + round(PANEL_INCHES * dpi)
     # A tenth of a pixel more, because the canvas cuts off what is left of a whole one.
     figure = Figure(figsize=((width + 0.1) / dpi, (height + 0.1) / dpi), dpi=dpi, facecolor=BACKGROUND)
-    write_panel(figure, columns / width, image)
-    figure.text(0.5, 0.012, RESEARCH_ONLY, color=WARNING, ha="center", fontsize=11, fontweight="bold")
+    write_panel(figure, columns / width, image, words)
+    figure.text(
+        0.5, 0.012, words.say(Sentence.RESEARCH_ONLY), color=WARNING, ha="center", fontsize=11, fontweight="bold"
+    )
     FigureCanvasAgg(figure)
     drawn = BytesIO()
     figure.savefig(drawn, format="rgba", facecolor=BACKGROUND)

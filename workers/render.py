@@ -25,10 +25,10 @@ from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.quality import field_of_view
 from workers.objects.wording import (
     finding_sentence,
+    label_of,
     measurement_sentence,
     name_of,
     not_outlined_sentence,
-    on_side,
     reason_text,
     sentence,
 )
@@ -189,21 +189,13 @@ def write_panel(figure: Figure, left: float, image: ImageFindings, words: Langua
             y -= size * _LINE_HEIGHT
         y -= scale * (_AFTER_TEXT if text else _AFTER_BLOCK)
     handles: list[Patch | Line2D] = [
-        Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=_legend(s, words)) for s in image.segments
+        Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=label_of(s, words)) for s in image.segments
     ]
     if handles:
         handles.append(Line2D([], [], color=_DIAMETER, label=words.term("Diameters")))
         legend = panel.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.03, 0.0), frameon=False, fontsize=11)
         for label in legend.get_texts():
             label.set_color(TEXT)
-
-
-def _legend(segment: Segment, words: Language) -> str:
-    """Name a structure in the legend; the side of a disease is no part of its name."""
-    name = name_of(segment.label, words)
-    if segment.laterality is None or segment.property_category == codes.ANATOMICAL_STRUCTURE:
-        return name
-    return f"{name} {on_side(segment.laterality, words)}"
 
 
 def _height(entries: list[Entry], scale: float) -> float:

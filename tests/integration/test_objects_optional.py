@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +28,10 @@ from tests import result_requests as made
 from tests import sources
 from tests.encoded import CLASSES, IDENTITY, read
 from tests.integration.test_objects_tools import run, tool
-from tests.optional_results import COMPLETE, one, results, segmentations, with_heat_map
+from tests.optional_results import COMPLETE, one, results, with_heat_map
 from workers.objects import equipment
-from workers.objects.request import EncodedResult, Predecessor, ResultRequest
+from workers.objects.encode import encode
+from workers.objects.request import DeclinedImage, EncodedResult, Predecessor, ResultRequest
 from workers.objects.softcopy import MOST_POINTS, outlines
 from workers.picture import overlay
 
@@ -72,7 +75,8 @@ CASES: dict[str, Requests] = {
     "calibrated": _source(PixelSpacing=["0.15", "0.15"], PixelSpacingCalibrationType="FIDUCIAL"),
     "lossy": _source(LossyImageCompression="01", LossyImageCompressionRatio="12"),
 }
-KINDS = (ResultKind.KO, ResultKind.SC, ResultKind.PR, ResultKind.PM)
+KEYS = COMPLETE.model_copy(update={"objects": (ResultKind.SEG, ResultKind.SR, ResultKind.KO)})
+KINDS = (ResultKind.KO, ResultKind.SC, ResultKind.PR, ResultKind.PM, ResultKind.DOC)
 
 
 def _write(result: EncodedResult, folder: Path) -> Path:
@@ -129,6 +133,7 @@ def test_every_algorithm_contributes_equipment_before_the_library(tmp_path: Path
         ResultKind.SC: request.bundles,
         ResultKind.PR: [segment.bundle for segment in image.segments],
         ResultKind.PM: [heat_map.bundle for heat_map in image.heat_maps],
+        ResultKind.DOC: request.bundles,
     }
     digests = {bundle.digest for bundle in shown[kind]}
     uids = {a.model_name: a.uid for a in equipment.algorithms(request) if a.digest in digests}
@@ -145,11 +150,18 @@ def test_key_objects_are_the_positive_image_its_segs_and_the_report(tmp_path: Pa
     paths = tuple(sources.source(tmp_path, number=n) for n in (1, 2))
     positive, negative = made.image(sources.uid(1)), replace(made.image(sources.uid(2)), findings=())
     request = made.request(paths, (positive, negative))
-    segs, report = segmentations(request)
-    ds = KeyObjectSelectionDocument.from_dataset(one(request, ResultKind.KO))
+    made_of = encode(request, profile=KEYS)
+    (selection,) = (result for result in made_of if result.kind is ResultKind.KO)
+    segs, others = ([r for r in made_of if r.kind is kind] for kind in (ResultKind.SEG, ResultKind.SR))
+    shown = [
+        seg.sop_instance_uid
+        for seg in segs
+        if read(seg).SourceImageSequence[0].ReferencedSOPInstanceUID == sources.uid(1)
+    ]
+    ds = KeyObjectSelectionDocument.from_dataset(read(selection))
     referred = [item.referenced_sop_instance_uid for item in ds.content.get_references()]
-    mine = [seg.sop_instance_uid for seg in segs[sources.uid(1)]]
-    assert referred == [sources.uid(1), *mine, report.sop_instance_uid]
+    assert referred == [sources.uid(1), *shown, *(report.sop_instance_uid for report in others)]
+    assert len(segs) > len(shown) > 0
     for uid in referred:
         assert ds.resolve_reference(uid)[0] == request.study_instance_uid
 
@@ -159,7 +171,7 @@ def test_dsrdump_reads_why_to_look(tmp_path: Path) -> None:
     (result,) = results(CASES["DX"](tmp_path), ResultKind.KO)
     done = run(dsrdump, "+Pl", _write(result, tmp_path))
     assert done.returncode == 0
-    assert "Pneumothorax: present on the left (probability 0.910" in done.stdout
+    assert "Pneumothorax: present on the left (calibrated probability 0.910" in done.stdout
     assert "Atelectasis" not in done.stdout
 
 
@@ -384,3 +396,92 @@ def test_a_heat_map_of_another_grid_is_refused(tmp_path: Path) -> None:
 def test_what_comes_of_a_lossy_image_says_so(tmp_path: Path) -> None:
     for kind in (ResultKind.SC, ResultKind.PM):
         assert one(CASES["lossy"](tmp_path), kind).LossyImageCompression == "01"
+
+
+def _page(result: EncodedResult, folder: Path) -> bytes:
+    """Return the PDF that DCMTK takes out of an object, without the byte that makes its length even."""
+    done = run(tool("dcm2pdf"), _write(result, folder), folder / "page.pdf")
+    assert done.returncode == 0, done.stderr
+    return (folder / "page.pdf").read_bytes()[: read(result).EncapsulatedDocumentLength]
+
+
+def _text(page: bytes) -> str:
+    """Return the characters that a PDF of matplotlib's shows, as they follow each other."""
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", page, re.DOTALL)
+    shown = next(content for content in map(zlib.decompress, streams) if b"BT\n" in content)
+    parts = re.findall(rb"\(((?:\\.|[^\\)])*)\)", shown, re.DOTALL)
+    return b"".join(parts).replace(b"\0", b"").replace(b"\\", b"").decode("latin-1")
+
+
+def test_the_page_is_one_a4_with_its_fonts_and_without_a_date(tmp_path: Path) -> None:
+    (result,) = results(CASES["DX"](tmp_path), ResultKind.DOC)
+    page = _page(result, tmp_path)
+    assert page.startswith(b"%PDF-") and page.rstrip().endswith(b"%%EOF")
+    assert len(re.findall(rb"/Type /Page\b", page)) == 1
+    assert b"/MediaBox [ 0 0 595.44 841.68 ]" in page
+    assert b"/FontFile2" in page
+    assert not any(word in page for word in (b"CreationDate", b"ModDate"))
+
+
+def test_the_page_says_what_was_found_and_what_it_is_not(tmp_path: Path) -> None:
+    (result,) = results(CASES["DX"](tmp_path), ResultKind.DOC)
+    text = _text(_page(result, tmp_path))
+    assert "Research use only - not for clinical use" in text
+    assert "Pneumothorax: present on the left" in text
+    assert "Cardiothoracic ratio: 0.47" in text
+    assert "pneumothorax-segmentation 1.0.0" in text
+    assert result.sop_instance_uid in text
+
+
+def test_the_page_shows_no_attribute_of_the_patient(tmp_path: Path) -> None:
+    names = {"PatientName": "Other^Person", "PatientID": "OTHER", "AccessionNumber": "OTHER", "PatientSex": "M"}
+    first = one(_source()(tmp_path), ResultKind.DOC)
+    second = one(_source(**names, StudyDate="20200101", PatientBirthDate="19510101")(tmp_path), ResultKind.DOC)
+    assert first.PatientName != second.PatientName
+    assert first.EncapsulatedDocument == second.EncapsulatedDocument
+
+
+@pytest.mark.parametrize(("said", "expected"), [("YES", "YES"), ("NO", "NO"), (None, "YES")])
+def test_a_page_denies_burnt_in_identity_only_where_the_source_does(
+    tmp_path: Path, said: str | None, expected: str
+) -> None:
+    values = {} if said is None else {"BurnedInAnnotation": said}
+    assert one(_source(**values)(tmp_path), ResultKind.DOC).BurnedInAnnotation == expected
+
+
+def test_a_declined_study_has_a_page_that_says_why(tmp_path: Path) -> None:
+    dciodvfy = tool("dciodvfy")
+    declined = DeclinedImage(sources.uid(), Reason.LATERAL_VIEW, "View Position is LL.")
+    (result,) = results(made.request((sources.source(tmp_path),), (), declined), ResultKind.DOC)
+    assert "Error" not in run(dciodvfy, "-new", _write(result, tmp_path)).stderr
+    assert "View is not frontal" in _text(_page(result, tmp_path))
+
+
+def test_a_page_names_the_one_that_it_supersedes(tmp_path: Path) -> None:
+    request = CASES["DX"](tmp_path)
+    (first,) = results(request, ResultKind.DOC)
+    earlier = (Predecessor(first.sop_class_uid, first.sop_instance_uid, first.series_instance_uid),)
+    ds = one(replace(request, revision=2), ResultKind.DOC, predecessors=earlier)
+    (series,) = ds.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.sop_instance_uid
+    assert ds.SourceInstanceSequence[0].ReferencedSOPInstanceUID == sources.uid()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_are_in_the_language_of_the_profile(tmp_path: Path, kind: ResultKind) -> None:
+    german = COMPLETE.model_copy(update={"language": "de"})
+    request = CASES["DX"](tmp_path)
+    (english,), (other,) = results(request, kind), results(request, kind, profile=german)
+    assert english.sop_instance_uid != other.sop_instance_uid
+    match kind:
+        case ResultKind.KO:
+            assert any("vorhanden" in item.get("TextValue", "") for item in read(other).ContentSequence)
+        case ResultKind.PR:
+            names = [layer.get("GraphicLayerDescription") for layer in read(other).GraphicLayerSequence]
+            assert "Herz" in names
+        case ResultKind.SC:
+            assert not np.array_equal(read(english).pixel_array, read(other).pixel_array)
+        case ResultKind.PM:
+            assert "Pneumothorax" in read(other).ContentDescription
+        case ResultKind.DOC:
+            assert "Herz" in _text(_page(other, tmp_path))

@@ -18,6 +18,7 @@ from models.geometry import Orientation
 from models.pixels import Radiograph
 from node.profiles import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, RLE_LOSSLESS, Profile, ResultKind
 from workers.objects import equipment
+from workers.objects.languages.known import language
 from workers.objects.part10 import local_time
 from workers.objects.references import reference, superseded
 from workers.objects.request import Predecessor, ResultRequest
@@ -54,7 +55,7 @@ def secondary_capture(
     ValueError
         A mask does not fit the radiograph.
     """
-    picture = annotated(radiograph, image)
+    picture = annotated(radiograph, image, language(profile.language))
     header, syntax = source.header, profile.transfer_syntax(ResultKind.SC)
     moment = local_time(request.created_at, source)
     ds = SCImage(

@@ -15,6 +15,9 @@ from models.codes import Code
 from models.findings import Finding, ImageFindings
 from node.profiles import Profile, ResultKind
 from workers.objects import equipment
+from workers.objects.languages.known import language
+from workers.objects.languages.language import Language
+from workers.objects.languages.sentences import Sentence
 from workers.objects.part10 import local_time
 from workers.objects.references import orders
 from workers.objects.request import EncodedResult, ResultRequest
@@ -72,7 +75,7 @@ def key_object_selection(
             document_title=concept(OF_INTEREST),
             referenced_objects=objects,
             observer_device_context=observer,
-            description=_description(shown, by_uid),
+            description=_description(shown, by_uid, language(profile.language)),
         ),
         requested_procedures=orders(request, images[0]) or None,
         transfer_syntax_uid=ExplicitVRLittleEndian,
@@ -101,10 +104,10 @@ def _stand_in(result: EncodedResult, request: ResultRequest) -> Dataset:
     return ds
 
 
-def _description(images: Sequence[ImageFindings], by_uid: dict[str, Source]) -> str:
+def _description(images: Sequence[ImageFindings], by_uid: dict[str, Source], words: Language) -> str:
     """Return the Key Object Description (113012, DCM)."""
     lines = []
     for image in images:
-        words = "; ".join(finding_sentence(finding) for finding in present(image)) or _NOTHING_PRESENT
-        lines.append(f"{capital(by_uid[image.sop_instance_uid].name)}: {words}." if len(images) > 1 else f"{words}.")
-    return f"{equipment.RESEARCH_ONLY}. " + " ".join(lines)
+        said = "; ".join(finding_sentence(finding, words) for finding in present(image)) or words.term(_NOTHING_PRESENT)
+        lines.append(f"{capital(by_uid[image.sop_instance_uid].name)}: {said}." if len(images) > 1 else f"{said}.")
+    return f"{words.say(Sentence.RESEARCH_ONLY)}. " + " ".join(lines)

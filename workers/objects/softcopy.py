@@ -25,16 +25,19 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, DS, TM
 
-from models import codes, decode, display
+from models import decode, display
 from models.findings import ImageFindings, Segment
 from node.profiles import Profile, ResultKind
 from workers.objects import equipment
 from workers.objects.identity import tracking_id, tracking_uid
+from workers.objects.languages.known import language
+from workers.objects.languages.language import Language
+from workers.objects.languages.sentences import Sentence
 from workers.objects.part10 import local_time
 from workers.objects.request import ResultRequest
 from workers.objects.series import BODY_PART, contributions, identification
 from workers.objects.source import Source
-from workers.objects.wording import display_name, on_side
+from workers.objects.wording import display_name, label_of, name_of
 
 CONTENT_LABEL = "AI OUTLINES"
 
@@ -80,7 +83,8 @@ def presentation_state(
     header = Dataset()
     header.update(source.header)
     header.SamplesPerPixel = 1
-    layers, annotations = _graphics(request, image, source, header)
+    words = language(profile.language)
+    layers, annotations = _graphics(request, image, source, header, words)
     moment = local_time(request.created_at, source)
     ds = GrayscaleSoftcopyPresentationState(
         referenced_images=[header],
@@ -123,7 +127,7 @@ def _closed(contour: NDArray[np.int32]) -> Points:
 
 
 def _graphics(
-    request: ResultRequest, image: ImageFindings, source: Source, header: Dataset
+    request: ResultRequest, image: ImageFindings, source: Source, header: Dataset, words: Language
 ) -> tuple[list[GraphicLayer], list[GraphicAnnotation]]:
     """Return a layer and an annotation for each segment, and those of the statement."""
     layers, annotations = [], []
@@ -133,19 +137,26 @@ def _graphics(
         layer = GraphicLayer(
             _layer_name(number, segment.label),
             order=number,
-            description=display_name(segment.label),
+            description=name_of(segment.label, words),
             display_color=CIELabColor.from_rgb(*segment.colour_rgb),
         )
         layers.append(layer)
-        annotations.append(_annotation(request, segment, source, header, layer))
+        annotations.append(_annotation(request, segment, source, header=header, layer=layer, words=words))
     notice = GraphicLayer(_NOTICE_LAYER, order=len(layers) + 1, display_color=CIELabColor.from_rgb(*_NOTICE_RGB))
-    text = TextObject(equipment.RESEARCH_ONLY, units="DISPLAY", bounding_box=_NOTICE_BOX, text_justification="LEFT")
+    statement = words.say(Sentence.RESEARCH_ONLY)
+    text = TextObject(statement, units="DISPLAY", bounding_box=_NOTICE_BOX, text_justification="LEFT")
     annotations.append(GraphicAnnotation([header], notice, text_objects=[text]))
     return [*layers, notice], annotations
 
 
 def _annotation(
-    request: ResultRequest, segment: Segment, source: Source, header: Dataset, layer: GraphicLayer
+    request: ResultRequest,
+    segment: Segment,
+    source: Source,
+    *,
+    header: Dataset,
+    layer: GraphicLayer,
+    words: Language,
 ) -> GraphicAnnotation:
     """Return the outlines of a segment, and its name at its highest point."""
     name = tracking_id(display_name(segment.label), source.name)
@@ -161,18 +172,13 @@ def _annotation(
         ],
         text_objects=[
             TextObject(
-                _label(segment), units="PIXEL", anchor_point=(float(column), float(row)), anchor_point_visible=False
+                label_of(segment, words),
+                units="PIXEL",
+                anchor_point=(float(column), float(row)),
+                anchor_point_visible=False,
             )
         ],
     )
-
-
-def _label(segment: Segment) -> str:
-    """Name a structure on the image; the side of a disease is no part of its name."""
-    name = display_name(segment.label)
-    if segment.laterality is None or segment.property_category == codes.ANATOMICAL_STRUCTURE:
-        return name
-    return f"{name} {on_side(segment.laterality)}"
 
 
 def _layer_name(number: int, label: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.codes import (
+    ANATOMICAL_STRUCTURE,
     BILATERAL,
     CARDIOTHORACIC_RATIO,
     LEFT,
@@ -32,6 +33,7 @@ from models.findings import (
     NotComputed,
     NotComputedReason,
     NotOutlined,
+    Segment,
 )
 from node.reasons import Reason
 from workers.objects import equipment, quality, vocabulary
@@ -111,6 +113,14 @@ def on_side(laterality: Code, words: Language = ENGLISH) -> str:
         if laterality.names(side):
             return words.say(known)
     return words.say(Sentence.ON_ANOTHER_SIDE, side=laterality.meaning.lower())
+
+
+def label_of(segment: Segment, words: Language = ENGLISH) -> str:
+    """Return what is written beside the colour of a segment; the side of a disease is no part of its name."""
+    name = name_of(segment.label, words)
+    if segment.laterality is None or segment.property_category == ANATOMICAL_STRUCTURE:
+        return name
+    return f"{name} {on_side(segment.laterality, words)}"
 
 
 def not_outlined_sentence(item: NotOutlined, words: Language = ENGLISH) -> str:
