@@ -116,7 +116,11 @@ class Profile(BaseModel):
     compression: Literal["none", "deflated", "rle", "jpeg-2000"] = "none"
     """Transfer syntax of those objects that can have it; the others stay in Explicit VR Little Endian."""
     plane_orientation: bool = False
-    """Plane Orientation in the SEG of an image without Frame of Reference: Standard Extended, OHIF needs it."""
+    """Plane Orientation in the SEG of an image without Frame of Reference, and Pixel Measures where it has no Pixel
+    Spacing: Standard Extended, OHIF needs both."""
+    whole_words: bool = False
+    """A SEG for each segment where rows × columns is no multiple of 16: OHIF 3.13.2 shears the frames after the first
+    of a BINARY SEG where they do not begin at a byte, and does not load one whose pixel data had to be padded."""
     text_report: bool = False
     """An SR that OHIF shows as text: titled Diagnostic Imaging Report, its Instance Number falling with each revision.
     Otherwise titled Imaging Measurement Report, the number being the revision."""
@@ -163,6 +167,7 @@ OHIF: Final = Profile(
     name="ohif",
     purpose="OHIF and other cornerstone viewers, and what reads Segmentation and Structured Report beside them.",
     plane_orientation=True,
+    whole_words=True,
     text_report=True,
 )
 STRICT: Final = Profile(
@@ -201,6 +206,7 @@ BUILT_IN: Final = {
             purpose="Everything that the node can make, for trying out and for research archives.",
             objects=tuple(ResultKind),
             plane_orientation=True,
+            whole_words=True,
             text_report=True,
         ),
     )
@@ -211,3 +217,13 @@ BUILT_IN: Final = {
 def transfer_syntaxes() -> tuple[str, ...]:
     """Return the transfer syntaxes that results may have, the uncompressed one first."""
     return EXPLICIT_LITTLE_ENDIAN, *_SYNTAXES.values()
+
+
+def result_syntaxes(result_class: ResultClass) -> tuple[str, ...]:
+    """Return the transfer syntaxes that objects of a SOP class may have in any profile, the uncompressed one first."""
+    kind = result_class.kind
+    segmentations = [
+        s for s in ("BINARY", "LABELMAP") if Profile(name="any", segmentation=s).sop_class(kind) == result_class
+    ]
+    names = {name for (name, s), kinds in _COMPRESSIBLE.items() if s in segmentations and kind in kinds}
+    return EXPLICIT_LITTLE_ENDIAN, *(uid for name, uid in _SYNTAXES.items() if name in names)

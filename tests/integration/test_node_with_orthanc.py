@@ -98,7 +98,7 @@ def reasons_of(report: Path) -> set[str]:
 def answered(node, orthanc, tmp_path_factory) -> tuple[phantom.Phantom, Path, Held]:
     """A phantom that went the whole way."""
     folder = tmp_path_factory.mktemp("answered")
-    made = phantom.generate(7, rows=1201, columns=1003)
+    made = phantom.generate(7, rows=1200, columns=1004)
     source = folder / "source.dcm"
     phantom.write(source, made)
     send(node, source)
@@ -231,7 +231,7 @@ def test_two_images_of_one_study_have_a_seg_each_and_one_report(node, orthanc, t
     files = []
     for seed in (21, 22):
         path = tmp_path / f"{seed}.dcm"
-        phantom.write(path, phantom.generate(seed, rows=700, columns=611), study_instance_uid=study)
+        phantom.write(path, phantom.generate(seed, rows=704, columns=611), study_instance_uid=study)
         files.append(path)
     send(node, *files)
     line = node.wait_until_ended(str(study))

@@ -248,7 +248,7 @@ def test_dcmqi_reads_the_report(tmp_path: Path, profile: Profile) -> None:
 @pytest.mark.parametrize("columns", [80, 83])
 def test_dcmqi_reads_the_same_masks(tmp_path: Path, columns: int) -> None:
     segimage2itkimage = tool("segimage2itkimage")
-    request = one_image(tmp_path, rows=97, columns=columns)
+    request = one_image(tmp_path, rows=96, columns=columns)
     path = tmp_path / "volume.dcm"
     _as_volume(written(request, OHIF, tmp_path)[0][1]).save_as(path)
     done = run(segimage2itkimage, "--inputDICOM", path, "--outputDirectory", tmp_path, "--outputType", "nrrd")
@@ -281,7 +281,7 @@ def _nrrd(path: Path) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_highdicom_reads_what_was_written(tmp_path: Path, profile: Profile) -> None:
-    request = one_image(tmp_path, rows=97, columns=83)
+    request = one_image(tmp_path, rows=96, columns=83)
     (_, seg), (_, sr) = written(request, profile, tmp_path)
     for ours, theirs in zip(request.images[0].segments, findings_of_segs([seg]).segments, strict=True):
         assert np.array_equal(ours.mask, theirs.mask)
@@ -322,9 +322,9 @@ def test_results_of_real_images_are_valid(data_folder: Path, tmp_path: Path, nam
     dumped = run(dsrdump, sr)
     assert (dumped.returncode, dumped.stderr) == (0, "")
     # One of these images has UIDs of an illegal form (999.999.01...), which no result can refer to.
-    assert len(segs) == header.SOPInstanceUID.is_valid
-    for _, seg in segs:
-        _assert_equal(image.segments, findings_of_segs([seg]).segments)
+    assert bool(segs) == header.SOPInstanceUID.is_valid
+    if segs:
+        _assert_equal(image.segments, findings_of_segs([seg for _, seg in segs]).segments)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -101,7 +101,7 @@ def test_a_request_without_a_time_zone_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("columns", [511, 513, 2021])
 def test_masks_survive_widths_that_are_no_multiple_of_eight(tmp_path: Path, columns: int) -> None:
     request = one_image(tmp_path, rows=37, columns=columns)
-    _assert_masks(request, encode(request, profile=OHIF)[0], tmp_path)
+    _assert_masks(request, encode(request, profile=STRICT)[0], tmp_path)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(120, 64), (64, 120)], ids=["portrait", "landscape"])
@@ -121,7 +121,7 @@ def test_any_mask_survives(
     image = made.image(sources.uid(), 40, 40)
     image = replace(image, segments=(replace(image.segments[0], mask=mask),))
     request = made.request((sources.source(folder, rows=rows, columns=columns),), (image,))
-    _assert_masks(request, encode(request, profile=OHIF)[0], folder)
+    _assert_masks(request, encode(request, profile=STRICT)[0], folder)
 
 
 def _assert_masks(request: ResultRequest, result: EncodedResult, folder: Path) -> None:

@@ -122,7 +122,7 @@ class Viewer:
         )
         origin, right, down = np.array(found["at"], float)
         box = found["box"]
-        x, y = origin + [box["left"], box["top"]]
+        x, y = origin[0] + box["left"], origin[1] + box["top"]
         return Placement(
             corner=_pair((x, y)),
             along_row=_pair((right - origin) / 1000),

@@ -14,7 +14,7 @@ from tests.viewer.ohif import Placement
 
 Mask = NDArray[np.bool_]
 MARGIN_PX = 4
-"""Half the width of the outlines (3 CSS pixels), and one source pixel of rounding where it is larger than a screen's."""
+"""Half of the outlines (3 CSS pixels wide), and a source pixel of rounding where it is larger than one of these."""
 _COLOURED = 0.2
 """Part of a segment's chroma from which a pixel counts as coloured: the fill has half of it, a shade of grey none."""
 _SAME_HUE = 0.95

@@ -51,7 +51,7 @@ _UNKNOWN_SPACING = ["1", "1"]
 class Part:
     """The segments of one object: of one bundle, and in a label map no two in one pixel.
 
-    `name` tells the objects of an image apart: the bundle, with a number where it has several.
+    `name` tells the objects of an image apart: the bundle, with a number or after the segment where it has several.
     """
 
     name: str
@@ -60,6 +60,8 @@ class Part:
 
 def parts(image: ImageFindings, profile: Profile) -> tuple[Part, ...]:
     """Return the objects that the segments of an image make, in the order of their first segments."""
+    if profile.whole_words and profile.segmentation == "BINARY" and any(s.mask.size % 16 for s in image.segments):
+        return tuple(Part(f"{display_name(s.label).lower()}, {s.bundle.name}", (s,)) for s in image.segments)
     by_bundle: dict[str, list[list[Segment]]] = {}
     for segment in image.segments:
         groups = by_bundle.setdefault(segment.bundle.name, [])
