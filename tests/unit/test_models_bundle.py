@@ -178,3 +178,16 @@ def test_shipped_bundles_verify_and_stay_small() -> None:
         assert one.path.name == f"{one.manifest.name}-{one.manifest.version}"
         assert one.weights.stat().st_size < 20e6
         assert "not for clinical use" in (one.path / bundle.CARD).read_text()
+
+
+def test_shipped_classifiers_say_where_their_thresholds_are_uncertain() -> None:
+    classifiers = [one for one in bundle.find(bundle.shipped()) if one.manifest.task == "classification"]
+    assert len(classifiers) == 4
+    for found in classifiers:
+        for point in found.manifest.operating_points:
+            chosen_by_data = not point.rule.startswith("fixed")
+            assert (point.doubt is not None) == (point.doubt_rule is not None) == chosen_by_data
+        (label,) = found.manifest.labels
+        decides = found.manifest.operating_point(label.name)
+        assert decides.doubt_rule is not None
+        assert decides.doubt_rule in (found.path / bundle.CARD).read_text()
