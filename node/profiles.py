@@ -124,8 +124,8 @@ class Profile(BaseModel):
     text_report: bool = False
     """An SR that OHIF shows as text: titled Diagnostic Imaging Report, its Instance Number falling with each revision.
     Otherwise titled Imaging Measurement Report, the number being the revision."""
-    language: str = "en"
-    """Language of the texts of report and pictures (RFC 5646); codes keep their meaning."""
+    language: Literal["en", "de", "fr"] = "en"
+    """Language of the texts of report and pictures (RFC 5646): English, German or French; codes and numbers stay."""
 
     @model_validator(mode="after")
     def _can_be(self) -> Profile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -60,11 +61,11 @@ def test_every_name_reason_and_heading_is_in_every_table(words: Language) -> Non
     assert needed - set(words.terms) == set()
 
 
-@pytest.mark.parametrize(
-    ("tag", "code"), [("en", "en-US"), ("de", "de"), ("de-AT", "de"), ("fr-CA", "fr"), ("xx", "en-US")]
-)
-def test_a_tag_finds_its_language_and_an_unknown_one_english(tag: str, code: str) -> None:
-    assert language(tag).code.value == code
+def test_a_profile_may_have_every_language_and_no_other() -> None:
+    assert set(get_args(Profile.model_fields["language"].annotation)) == set(LANGUAGES)
+    assert [language(tag).code.value for tag in ("en", "de", "fr")] == ["en-US", "de", "fr"]
+    with pytest.raises(ValueError, match="language"):
+        Profile(name="latin", language="la")
 
 
 def test_what_a_table_lacks_stays_english() -> None:
