@@ -1,7 +1,7 @@
 """Presentation contexts: one table of SOP classes and transfer syntaxes, for receiver, intake, workers and document.
 
 The list is short on purpose: it is negotiated for each association. What is stored here but not analysed (multi-frame,
-For Processing, Segmentation, SR) is accepted so that it can be answered or ignored with a reason instead of failing at
+For Processing, results) is accepted so that it can be answered or ignored with a reason instead of failing at
 the sender.
 """
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from typing import Final
+
+from node.profiles import RESULT_CLASSES, ResultKind
 
 VERIFICATION_SOP_CLASS: Final = "1.2.840.10008.1.1"
 
@@ -62,8 +64,12 @@ STORAGE_CLASSES: Final = (
         "Multi-frame True Color Secondary Capture Image Storage",
         Use.ANSWERED,
     ),
-    StorageClass("1.2.840.10008.5.1.4.1.1.66.4", "Segmentation Storage", Use.IGNORED),
-    StorageClass("1.2.840.10008.5.1.4.1.1.88.34", "Comprehensive 3D SR Storage", Use.IGNORED, compressed=False),
+    # Results that are routed back; a Secondary Capture is among the classes above.
+    *(
+        StorageClass(row.sop_class_uid, row.name, Use.IGNORED, compressed=row.kind is ResultKind.SEG)
+        for row in RESULT_CLASSES
+        if row.kind is not ResultKind.SC
+    ),
 )
 
 

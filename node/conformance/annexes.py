@@ -1,0 +1,102 @@
+"""What the results contain, and where they go beyond the Standard (PS3.2 section A.8)."""
+
+from __future__ import annotations
+
+from node.conformance.markdown import prose, section, table
+from node.identity import OWN_MANUFACTURER
+from node.profiles import BUILT_IN, RESULT_CLASSES
+from node.reasons import Reason
+
+
+def annexes() -> str:
+    """Write section 8."""
+    return section("## 8 Annexes", _contents(), _private(), _terminology(), _extensions())
+
+
+def _contents() -> str:
+    return section(
+        "### 8.1 IOD contents",
+        "#### 8.1.1 Created SOP instances",
+        table(("SOP class", "UID", "For"), [(row.name, row.sop_class_uid, row.purpose) for row in RESULT_CLASSES]),
+        prose(
+            "Patient, Study and, where the IOD has one, Frame of Reference attributes are those of the source images; "
+            "requests are copied from Request Attributes Sequence (0040,0275). Every result has its sources in the "
+            f"same study, Manufacturer (0008,0070) {OWN_MANUFACTURER!r}, and a Contributing Equipment item (0018,A001) "
+            "with purpose (109102, DCM) for each algorithm (IHE Radiology, AI Results 1.3). Results are preliminary "
+            "and unverified."
+        ),
+        prose(
+            "UIDs are derived, under 2.25., from study, sources, algorithms, configuration, kind and revision, so "
+            "that the same analysis gives the same object. A later revision is a new instance in the same series; it "
+            "names its predecessors where the IOD has a place for that."
+        ),
+        prose(
+            "A segment is an Anatomical Structure (lungs, heart) or a Morphologically Abnormal Structure (a disease, "
+            "given only where its classifier found it present); its side is the modifier of its property type (CID "
+            "244). Findings in the report have a site and, where a region was outlined, the same side. Where a site "
+            "has set thresholds of its own, Device Serial Number and Algorithm Parameters hold a digest of bundle and "
+            "thresholds together, and the parameters the digest of the bundle beside it."
+        ),
+        "#### 8.1.2 Usage of attributes from received IODs",
+        prose(
+            "Whether an image is analysed is decided by SOP Class UID, Modality, Presentation Intent Type, Body Part "
+            "Examined, Anatomic Region Sequence, View Position, View Code Sequence, Patient Orientation, Rows, "
+            "Columns, Number of Frames, Samples per Pixel, Photometric Interpretation and Patient's Age. A source "
+            "image whose SOP Class, Series or SOP Instance UID breaks PS3.5 section 9.1 (a component with a leading "
+            "zero, say) is answered by a report that names it in text; no object refers to it."
+        ),
+        "#### 8.1.3 Coerced and modified attributes",
+        "None: what was received is not sent on.",
+    )
+
+
+def _private() -> str:
+    return section(
+        "### 8.2 Data dictionary of private attributes",
+        "None. No private SOP class and no private transfer syntax is used.",
+    )
+
+
+def _terminology() -> str:
+    return section(
+        "### 8.3 Coded terminology and templates",
+        prose(
+            "Templates: TID 1500 with TID 1501, TID 1410, TID 1600 and TID 4019 in reports, TID 2010 in Key Object "
+            "Selections. Codes of DCM, SCT, LN, UCUM and UMLS as in PS3.16. Codes of the private scheme 99HILUM, "
+            "named in the Coding Scheme Identification Sequence (0008,0110), name the cardiothoracic ratio, the part "
+            "of a lung that a region covers, the rule of a threshold and the limits of a result, and say by these "
+            "code values why something was not analysed or not outlined:"
+        ),
+        "\n".join(f"- `{reason}`" for reason in Reason),
+    )
+
+
+def _extensions() -> str:
+    placed = ", ".join(f"`{profile.name}`" for profile in BUILT_IN.values() if profile.plane_orientation)
+    worded = ", ".join(f"`{profile.name}`" for profile in BUILT_IN.values() if profile.text_report)
+    return section(
+        "### 8.4 Grayscale image consistency",
+        "Not supported: the node displays nothing.",
+        "### 8.5 Standard Extended, Specialized and Private SOP classes",
+        "Standard Extended SOP classes; none is Specialized or Private.",
+        prose(
+            "Segmentation Storage and Label Map Segmentation Storage, by profiles with `plane_orientation` "
+            f"({placed}): where the source image has no Frame of Reference (CR, DX), the shared functional groups hold "
+            "a Plane Orientation Sequence (0020,9116) with the orientation 1\\0\\0\\0\\1\\0, and there is no Frame of "
+            "Reference UID. PS3.3 section A.51 asks for it only where there is a Frame of Reference; OHIF does not "
+            "load the object without it. It makes no claim about the patient. Where the image has no Pixel Spacing, "
+            "Pixel Measures hold the Imager Pixel Spacing, or 1 mm where that is unknown too."
+        ),
+        prose(
+            "Segmentation Storage, Label Map Segmentation Storage and Parametric Map Storage: Slice Thickness "
+            "(0018,0050) in Pixel Measures is nominal, 1 mm, where the source has none; common readers do not load "
+            "the object without it."
+        ),
+        prose(
+            f"Comprehensive 3D SR, by profiles with `text_report` ({worded}): the document title is (18748-4, LN, "
+            '"Diagnostic Imaging Report"), an extension of CID 7021, and the Instance Number (0020,0013) falls with '
+            "each revision: OHIF shows the first report of a series, and shows it as text only where the title is not "
+            '(126000, DCM, "Imaging Measurement Report"). The other profiles have that title, and the revision as '
+            "number."
+        ),
+    )

@@ -1,0 +1,94 @@
+"""Network interfaces, configuration, media, character sets and security (PS3.2 sections A.4.3 to A.7)."""
+
+from __future__ import annotations
+
+from node.conformance.markdown import prose, section, table
+from node.dimse.tls import CIPHERS
+from node.settings import CommitmentSettings, CompletionSettings, DeliverySettings, ReceiverSettings
+
+
+def network_interfaces() -> str:
+    """Write section 4.3."""
+    return section(
+        "### 4.3 Network interfaces",
+        prose(
+            "TCP/IP as the operating system offers it, IPv4 and IPv6. DICOM Upper Layer (PS3.8) and, for DICOMweb "
+            "destinations, HTTP/1.1. Additional protocols: DNS, where addresses are names. The receiver listens on "
+            "loopback unless its settings say otherwise."
+        ),
+    )
+
+
+def configuration() -> str:
+    """Write section 4.4."""
+    receiver, delivery = ReceiverSettings(), DeliverySettings()
+    commitment, completion = CommitmentSettings(), CompletionSettings()
+    return section(
+        "### 4.4 Configuration",
+        "#### 4.4.1 AE Title and presentation address mapping",
+        table(
+            ("AE", "Title", "Address", "Settings"),
+            [
+                (
+                    "Receiver",
+                    receiver.ae_title,
+                    f"{receiver.host}, TCP port {receiver.port}",
+                    "`receiver.ae_title`, `receiver.host`, `receiver.port`",
+                ),
+                ("Sender", receiver.ae_title, "any", "`receiver.ae_title`"),
+                (
+                    "Remote AEs",
+                    "",
+                    "",
+                    "`destinations.NAME.ae_title`, `.host`, `.port`, or `.url`",
+                ),
+            ],
+        ),
+        prose(
+            "An archive that reports on storage commitment by an association of its own must know title, host and "
+            "port of the receiver."
+        ),
+        "#### 4.4.2 Parameters",
+        table(
+            ("Parameter", "Setting", "Default"),
+            [
+                ("Longest silence of a peer, s", "receiver.network_timeout_s", receiver.network_timeout_s),
+                ("TCP and A-ASSOCIATE timeout, s", "delivery.connect_timeout_s", delivery.connect_timeout_s),
+                ("Response timeout, s", "delivery.response_timeout_s", delivery.response_timeout_s),
+                ("Retry time, s", "delivery.retry_for_s", delivery.retry_for_s),
+                ("Storage commitment", "destinations.NAME.commitment.ask", commitment.ask),
+                ("Study complete after a release, s", "completion.release_s", completion.release_s),
+                ("Study complete after silence, s", "completion.quiet_s", completion.quiet_s),
+            ],
+        ),
+        "docs/configuration.md lists every setting.",
+    )
+
+
+def media_characters_and_security() -> str:
+    """Write sections 5 to 7."""
+    return section(
+        "## 5 Media interchange",
+        "None.",
+        "## 6 Support of character sets",
+        "Received: every one of PS3.3 section C.12.1.1.2. Sent: ISO_IR 100 where it suffices, else ISO_IR 192.",
+        "## 7 Security",
+        "### 7.1 Security profiles",
+        prose(
+            "BCP 195 RFC 9325 TLS Secure Transport Connection Profile (PS3.15 section B.12), for the receiver and for "
+            "each destination: TLS 1.2 or later, and over DIMSE a certificate of the configured authority on both "
+            "sides. The sender also checks that the certificate names the host. Over DICOMweb the node shows a "
+            "certificate where one is configured. Cipher suites of TLS 1.2; those of TLS 1.3 are OpenSSL's:"
+        ),
+        "\n".join(f"- {cipher}" for cipher in CIPHERS.split(":")),
+        "### 7.2 Association level security",
+        prose(
+            "Without TLS the receiver listens on the loopback address only, unless its settings say otherwise. Peers "
+            "may be limited by address (CIDR) and by calling AE Title; the called AE Title must be the node's."
+        ),
+        "### 7.3 Application level security",
+        prose(
+            "Reports on storage commitment are taken only from the peer that was asked (4.2.1.5). Every step is a row "
+            "of a hash-chained audit log. Logs and audit log hold no patient attribute."
+        ),
+    )

@@ -1,0 +1,217 @@
+"""The Receiver: what is accepted, from whom, and with which statuses it is answered (PS3.2 section A.4.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.conformance.markdown import prose, section, table, yes
+from node.dimse.admission import APPLICATION_CONTEXT, Rejection
+from node.dimse.commitment import EVENT_TYPES, INSTANCE, MAXIMUM_REPORT_BYTES
+from node.dimse.connection import LINGER_S, MAXIMUM_ASSOCIATE_BYTES
+from node.dimse.contexts import (
+    PROVIDERS,
+    STORAGE_CLASSES,
+    STORAGE_COMMITMENT,
+    TRANSFER_SYNTAXES,
+    VERIFICATION_SOP_CLASS,
+    accepted_contexts,
+    accepted_syntaxes,
+)
+from node.dimse.pdu import AbortReason
+from node.dimse.status import Status
+from node.dimse.stream import MINIMUM_BYTES_PER_SECOND
+from node.eligibility import MINIMUM_SIDE
+from node.header import MAXIMUM_PIXELS, MAXIMUM_SIDE
+from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.settings import ReceiverSettings
+
+ALL, UNCOMPRESSED = "all", "uncompressed"
+"""Names of the two sets of transfer syntaxes in the table of presentation contexts."""
+
+STORE, REPORT, ANY = "C-STORE", "N-EVENT-REPORT", "C-STORE, N-EVENT-REPORT"
+
+STATUS_MEANINGS: Final = {
+    Status.SUCCESS: (
+        f"{ANY}, C-ECHO",
+        "The object or report was written, synced to the disk, renamed, and its directory synced.",
+    ),
+    Status.NO_SUCH_INSTANCE: (REPORT, "Not of the well-known instance of storage commitment."),
+    Status.NO_SUCH_EVENT_TYPE: (REPORT, "Neither event type 1 nor 2."),
+    Status.INVALID_ARGUMENT: (REPORT, "It cannot be read, or its Transaction UID was not given to this peer."),
+    Status.INVALID_SOP_INSTANCE: (
+        STORE,
+        "Affected SOP Instance UID is not made of digits and dots, or is longer than 64.",
+    ),
+    Status.SOP_CLASS_NOT_SUPPORTED: (
+        "any",
+        "Affected SOP Class UID or operation is not that of the presentation context.",
+    ),
+    Status.UNRECOGNIZED_OPERATION: ("any other", "A command other than C-STORE, C-ECHO and N-EVENT-REPORT."),
+    Status.RESOURCE_LIMITATION: (
+        REPORT,
+        f"Longer than {MAXIMUM_REPORT_BYTES} bytes, or it could not be written. Try again later.",
+    ),
+    Status.CANNOT_UNDERSTAND: (STORE, "A request without data set."),
+    Status.OUT_OF_RESOURCES: (STORE, "Too little free space, or the object could not be written. Try again later."),
+}
+"""By status: of which operations, and when."""
+
+
+def specification() -> str:
+    """Write section 4.2.1."""
+    return section(
+        "#### 4.2.1 Receiver",
+        _policies(),
+        _presentation_contexts(),
+        _storage(),
+        _commitment(),
+        _statuses(),
+        _admission(),
+    )
+
+
+def implementation() -> str:
+    """Write the table that both AEs share."""
+    values = [
+        ("Application Context Name", APPLICATION_CONTEXT),
+        ("Implementation Class UID", IMPLEMENTATION_CLASS_UID),
+        ("Implementation Version Name", IMPLEMENTATION_VERSION_NAME),
+        ("Asynchronous operations window", "not supported: one at a time"),
+        ("SOP Class Extended Negotiation", "not supported"),
+        ("SOP Class Common Extended Negotiation", "not supported"),
+        ("User Identity Negotiation", "not supported: ignored"),
+    ]
+    return table(("Property", "Value"), values)
+
+
+def _policies() -> str:
+    settings = ReceiverSettings()
+    pending = settings.maximum_pending_connections
+    limits = [
+        ("Associations in each process", "receiver.maximum_associations", settings.maximum_associations),
+        ("Processes", "receiver.processes", settings.processes),
+        ("Connections without association", "receiver.maximum_pending_connections", pending),
+        ("Maximum Length Received", "receiver.maximum_pdu_bytes", settings.maximum_pdu_bytes),
+        ("From connection to request, s (ARTIM)", "receiver.association_timeout_s", settings.association_timeout_s),
+        ("Silence on an association, s", "receiver.network_timeout_s", settings.network_timeout_s),
+        ("One message unless it flows, s", "receiver.dimse_timeout_s", settings.dimse_timeout_s),
+    ]
+    return section(
+        "##### 4.2.1.1 SOP classes and association policies",
+        "Its SOP classes are those of 4.2.1.3. It initiates no association.",
+        implementation(),
+        table(("Limit", "Setting", "Default"), limits),
+        prose(
+            f"An A-ASSOCIATE-RQ may have {MAXIMUM_ASSOCIATE_BYTES} bytes. A message may take longer than its limit "
+            f"while it comes at {MINIMUM_BYTES_PER_SECOND} bytes a second or more. After the last PDU of the node the "
+            f"peer has {LINGER_S:g} s to close the connection."
+        ),
+        "##### 4.2.1.2 Association initiation policy",
+        "None.",
+    )
+
+
+def _presentation_contexts() -> str:
+    contexts = accepted_contexts()
+    uncompressed = set(contexts[VERIFICATION_SOP_CLASS])
+    names = {row.uid: row.name for row in STORAGE_CLASSES}
+    names |= {VERIFICATION_SOP_CLASS: "Verification", STORAGE_COMMITMENT: "Storage Commitment Push Model"}
+    rows = [
+        (
+            names[uid],
+            uid,
+            UNCOMPRESSED if set(syntaxes) == uncompressed else ALL,
+            "SCP" if uid in PROVIDERS else "SCU",
+            "required" if uid in PROVIDERS else "optional",
+        )
+        for uid, syntaxes in contexts.items()
+    ]
+    decodable = accepted_syntaxes()
+    syntaxes = [
+        (
+            row.name,
+            row.uid,
+            yes(row.uid in uncompressed),
+            " or ".join(row.decoders) or "none",
+            yes(row in decodable),
+        )
+        for row in TRANSFER_SYNTAXES
+    ]
+    return section(
+        "##### 4.2.1.3 Association acceptance policy: presentation contexts",
+        table(("SOP class", "UID", "Transfer syntaxes", "Role of the peer", "SCP/SCU Role Selection"), rows),
+        prose(
+            "Role Selection is the only extended negotiation. Whoever opens the association is user of the SOP class "
+            "unless it proposes another role; a context in which the peer does not take the role of the table is "
+            "refused (user rejection). In storage commitment the peer is the provider: it opens the association to "
+            "report, and must propose the role of SCP for itself (PS3.4 section J.3.3)."
+        ),
+        table(("Transfer syntax", "UID", "Uncompressed", "Decoder needed", "By default"), syntaxes),
+        prose(
+            "A syntax is negotiated where one of its decoders is declared (setting `receiver.decoders`; by default "
+            "those of the `worker` extra). Of several syntaxes in one presentation context the first of the peer's "
+            "that is accepted is chosen. Explicit VR Big Endian and Deflated Explicit VR Little Endian are not "
+            "accepted: results that were sent deflated come back in another syntax, or not at all."
+        ),
+    )
+
+
+def _storage() -> str:
+    return section(
+        "##### 4.2.1.4 SOP specific conformance: Storage and Verification",
+        table(("SOP class", "What becomes of it"), [(row.name, row.use) for row in STORAGE_CLASSES]),
+        prose(
+            "The level of conformance is 2 (full) for as long as the object is kept: the received data set is kept "
+            "byte for byte, no element is coerced. The same SOP Instance may be sent again and is answered with "
+            "Success."
+        ),
+        prose(
+            "Multi-frame and For Processing objects are taken so that the study is answered with the reason why they "
+            "were not analysed. The classes of results are taken so that results which are routed back do no harm: "
+            "they are recognised by their Contributing Equipment, and ignored."
+        ),
+        prose(
+            "Judged after Success. Not analysed, and put aside: objects that cannot be parsed, whose UIDs are not "
+            "valid, whose data set is not the instance announced, whose pixel data is missing or not of the announced "
+            f"form and length, or with more than {MAXIMUM_SIDE} rows or columns or {MAXIMUM_PIXELS} pixels. Not "
+            "analysed, and answered: other modalities and body parts, lateral and oblique views, raw data, several "
+            f"frames, colour, animals, under {MINIMUM_SIDE} rows or columns."
+        ),
+    )
+
+
+def _commitment() -> str:
+    return section(
+        "##### 4.2.1.5 SOP specific conformance: Storage Commitment Push Model",
+        table(("Event type", "Meaning"), EVENT_TYPES.items()),
+        prose(
+            f"N-EVENT-REPORT of SOP Instance {INSTANCE}, without event reply. Used: Transaction UID (0008,1195), "
+            "Referenced SOP Sequence (0008,1199), Failed SOP Sequence (0008,1198) with Failure Reason (0008,1197). "
+            "Only the peer that was asked is heard: by Transaction UID, by its AE Title (setting "
+            "`commitment.ae_title` of the destination where it reports under another one), and, where "
+            "`commitment.networks` is set, by address. A report may be repeated."
+        ),
+    )
+
+
+def _statuses() -> str:
+    rows = [(f"{s:04X}", s.name.replace("_", " ").capitalize(), *STATUS_MEANINGS[s]) for s in sorted(Status)]
+    return section("##### 4.2.1.6 Response statuses", table(("Status", "Name", "Of", "Meaning"), rows))
+
+
+def _admission() -> str:
+    rejections = [(r.value.result, r.value.source, r.value.reason, r.value.meaning) for r in Rejection]
+    aborts = [(reason.value, reason.name.replace("_", " ").lower().replace("pdu", "PDU")) for reason in AbortReason]
+    return section(
+        "##### 4.2.1.7 Association acceptance policy: rejections and aborts",
+        table(("Result", "Source", "Reason", "When (A-ASSOCIATE-RJ)"), rejections),
+        prose(
+            "Permanent reasons are given before transient ones. Whoever connects from outside the allowed networks "
+            "is rejected without its request being read; over TLS it is disconnected before the handshake."
+        ),
+        table(("Reason", "Meaning (A-ABORT, source 2)"), aborts),
+        prose(
+            "Reason 0 also stands for timeouts and for the node going down. An association that did not end with a "
+            "release never counts as a sign that a study is complete."
+        ),
+    )
