@@ -189,3 +189,12 @@ def test_a_study_for_which_no_algorithm_is_intended_was_not_attempted(tmp_path: 
     assert set(answers(sr, vocabulary.SUMMARY_OF_ANALYSES.value)) == {vocabulary.NOT_ATTEMPTED.value}
     said = "Not analysed: no algorithm is intended for this image. Frontal chest radiograph with two lungs."
     assert said in [i.TextValue for i in named(sr, vocabulary.COMMENT.value)]
+
+
+def test_the_page_on_the_report_lists_every_private_code_with_its_meaning() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    every = (value for module in (codes, vocabulary) for value in vars(module).values() if isinstance(value, Code))
+    private = {f"| {code.value} | {code.meaning} |" for code in every if code.scheme == vocabulary.PRIVATE_SCHEME}
+    table = page.partition("## Codes of the private scheme")[2]
+    listed = {line for line in table.splitlines() if line.startswith("| ") and line != "| code | meaning |"}
+    assert listed == private
