@@ -2,6 +2,7 @@
 # make up      the node in the foreground, for real use
 # make test    all tests (installs what they need)
 # make check   format, lint, types, import rules, tests: what CI runs
+# make interoperability  results before OHIF and second readers, in every kind of source; writes docs/interoperability.md
 # make bench   ingest and latency figures, side by side with DCMTK and Orthanc
 
 VENV ?= .venv
@@ -10,7 +11,7 @@ HILUM := $(VENV)/bin/hilum
 STUDY ?=
 OUT ?= demo-output
 
-.PHONY: demo up test check lint bench venv packages docs clean
+.PHONY: demo up test check lint interoperability bench venv packages other-python docs clean
 
 demo: $(VENV)/.run
 	$(HILUM) demo --out "$(OUT)" $(if $(STUDY),"$(STUDY)")
@@ -18,7 +19,7 @@ demo: $(VENV)/.run
 up: $(VENV)/.run
 	$(HILUM) up
 
-test: $(VENV)/.dev packages
+test: $(VENV)/.dev packages other-python
 	$(PYTHON) -m pytest $(ARGS)
 
 lint: $(VENV)/.dev
@@ -29,6 +30,9 @@ lint: $(VENV)/.dev
 
 check: lint test
 
+interoperability: $(VENV)/.dev packages
+	$(PYTHON) -m pytest -m interoperability --whole --interoperability $(ARGS)
+
 bench: $(VENV)/.dev packages
 	$(PYTHON) -m tests.bench $(ARGS)
 
@@ -38,6 +42,9 @@ docs: $(VENV)/.dev
 
 packages:
 	@sh deploy/debian-packages.sh
+
+other-python: $(VENV)/.dev
+	@sh deploy/other-python.sh "$(VENV)/other-python"
 
 venv: $(VENV)/.run
 

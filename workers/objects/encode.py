@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom import config
 from pydicom.dataset import Dataset
 
 from models import pixels
 from models.findings import ImageFindings
+from models.pixels import Radiograph
 from node.profiles import Profile, ResultKind
 from workers.objects.capture import secondary_capture
+from workers.objects.document import encapsulated_pdf
 from workers.objects.groups import SegmentReference
 from workers.objects.key_objects import key_object_selection
 from workers.objects.parametric_map import parametric_map
@@ -65,6 +67,7 @@ class _Encoder:
     sources: Sequence[Source]
     profile: Profile
     predecessors: Sequence[Predecessor]
+    _radiographs: dict[str, Radiograph] = field(default_factory=dict)
 
     def results(self) -> Iterator[EncodedResult]:
         """Make what the profile has, each object after those that it refers to."""
@@ -92,6 +95,15 @@ class _Encoder:
             selection = key_object_selection(self.request, self.sources, segmentations, answer, profile=self.profile)
             if selection is not None:
                 yield self._written(selection, ResultKind.KO)
+        if self.profile.makes(ResultKind.DOC):
+            page = encapsulated_pdf(
+                self.request,
+                self.sources,
+                {source.uid: self._radiograph(source) for _, source in self._images()},
+                profile=self.profile,
+                predecessors=self.predecessors,
+            )
+            yield self._written(page, ResultKind.DOC)
 
     def _images(self) -> Iterator[tuple[ImageFindings, Source]]:
         """Yield the analysed images that results can refer to."""
@@ -113,12 +125,12 @@ class _Encoder:
 
     def _pictures(self, image: ImageFindings, source: Source) -> Iterator[EncodedResult]:
         """Make what shows one image to viewers that draw no SEG."""
-        if self.profile.makes(ResultKind.SC) and source.path is not None:
+        if self.profile.makes(ResultKind.SC):
             capture = secondary_capture(
                 self.request,
                 image,
                 source,
-                pixels.read(source.path),
+                self._radiograph(source),
                 profile=self.profile,
                 predecessors=self.predecessors,
             )
@@ -132,6 +144,14 @@ class _Encoder:
         if self.profile.makes(ResultKind.PR) and image.segments:
             state = presentation_state(self.request, image, source, profile=self.profile)
             yield self._written(state, ResultKind.PR, source)
+
+    def _radiograph(self, source: Source) -> Radiograph:
+        """Return the pixels of an image, decoded once."""
+        if source.path is None:
+            raise ValueError(f"image {source.uid} has no file")
+        if source.uid not in self._radiographs:
+            self._radiographs[source.uid] = pixels.read(source.path)
+        return self._radiographs[source.uid]
 
     def _written(self, ds: Dataset, kind: ResultKind, source: Source | None = None) -> EncodedResult:
         """Write an object; one of the whole study is filed like its first image."""

@@ -56,7 +56,7 @@ _ALWAYS_OF_KIND: dict[ResultKind, tuple[str, ...]] = {
     ResultKind.SC: ("SourceImageSequence", "PixelData"),
     ResultKind.PR: ("GraphicAnnotationSequence", "GraphicLayerSequence"),
     ResultKind.PM: ("ReferencedSeriesSequence",),
-    ResultKind.DOC: ("SourceInstanceSequence", "EncapsulatedDocument"),
+    ResultKind.DOC: ("EncapsulatedDocument",),
 }
 # PS3.16 CID 7150, as far as a chest radiograph has any
 _CATEGORIES: tuple[Code, ...] = (ANATOMICAL_STRUCTURE, MORPHOLOGICALLY_ABNORMAL_STRUCTURE)
