@@ -93,6 +93,11 @@ def _data_sets(ds: Dataset) -> Iterator[Dataset]:
                 yield from _data_sets(item)
 
 
+def test_every_kind_of_object_that_a_profile_makes_is_looked_at(done: Made) -> None:
+    expected = {done.profile.sop_class(kind).sop_class_uid for kind in done.profile.objects}
+    assert {ds.SOPClassUID for ds in done.results} == expected
+
+
 def test_air_1_every_result_has_one_contributing_equipment_item_for_each_algorithm(done: Made) -> None:
     request = done.request
     every = sorted(bundle.name for bundle in request.bundles)

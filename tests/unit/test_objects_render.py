@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
+from rich.console import Console
 
 from models.geometry import Orientation
 from tests import result_requests as made
-from workers.render import overlay_png
+from tests import sources
+from tests.encoded import one_image
+from workers.objects.languages.known import language
+from workers.objects.summary import summary
+from workers.presentation import print_summary
+from workers.render import TEXT, WARNING, overlay_png, write_panel
 
 GREY = np.full((240, 200), 0.4, np.float32)
 
@@ -37,3 +47,36 @@ def test_masks_are_laid_onto_the_canonical_grid(tmp_path: Path) -> None:
 def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the picture is"):
         overlay_png(GREY, made.image("1.2.3", 10, 10), tmp_path / "overlay.png")
+
+
+def _panel(tag: str) -> dict[str, str]:
+    """Return the words beside a picture with an indeterminate finding, and the colour of each line."""
+    figure = Figure()
+    write_panel(figure, 0.5, made.with_doubt(made.image("1.2.3", 240, 200)), language(tag))
+    return {text.get_text(): str(text.get_color()) for text in figure.findobj(Text) if text.get_text()}
+
+
+def test_an_indeterminate_finding_stands_out_from_an_absent_one() -> None:
+    colours = _panel("en")
+    assert next(c for line, c in colours.items() if line.startswith("Pneumothorax: indeterminate")) == WARNING
+    assert next(c for line, c in colours.items() if line.startswith("Atelectasis: absent")) == TEXT
+    assert any("edge of the image" in line for line in colours)
+
+
+def test_the_picture_speaks_the_language_asked_for() -> None:
+    lines = _panel("de")
+    assert {"Befunde", "Messungen", "Durchmesser", "Rechte Lunge"} <= set(lines)
+    assert any(line.startswith("Pneumothorax: unbestimmt") for line in lines)
+    assert not {"Findings", "Measurements", "Right lung"} & set(lines)
+
+
+def test_the_terminal_says_indeterminate_and_the_uncertain_range(tmp_path: Path) -> None:
+    request = one_image(tmp_path, ViewPosition="AP")
+    request = replace(request, images=(made.with_doubt(made.image(sources.uid())),))
+    console = Console(width=160, record=True, file=io.StringIO())
+    print_summary(summary(request), console)
+    said = console.export_text()
+    assert "0.200 (0.170–0.240)" in said
+    assert "indeterminate" in said
+    assert "image: AP view, often taken at the bedside" in said
+    assert "the lungs reach the edge of the image (bottom)" in said
