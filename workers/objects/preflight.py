@@ -91,6 +91,19 @@ def preflight(
     _check_kinds(results, request, known, profile)
 
 
+def check_attributes(result: EncodedResult) -> None:
+    """Check presence and membership of every attribute of one result, whatever it was made from.
+
+    Raises
+    ------
+    PreflightFailed
+        With what is missing or strange.
+    """
+    faults = tuple(_attributes(dcmread(BytesIO(result.content)), result))
+    if faults:
+        raise PreflightFailed([(result, faults)])
+
+
 def _faults(
     result: EncodedResult,
     request: ResultRequest,

@@ -23,6 +23,7 @@ from node.profiles import ResultKind
 from workers.objects import equipment, vocabulary
 from workers.objects.identity import derived_uid, tracking_id, tracking_uid
 from workers.objects.part10 import local_time, written
+from workers.objects.preflight import check_attributes
 from workers.objects.request import EncodedResult
 from workers.objects.source import Source
 from workers.objects.vocabulary import concept
@@ -65,10 +66,12 @@ def encoded(request: VolumeRequest) -> EncodedResult:
         A slice has an invalid UID, no frame of reference, or no whole position.
     ValueError
         The mask is empty, or does not have one plane of the right size for each slice.
+    PreflightFailed
+        The object has not the attributes that it must have.
     """
-    first = request.sources[0]
-    ds = segmentation(request)
-    return written(ds, ResultKind.SEG, first, request.created_at)
+    result = written(segmentation(request), ResultKind.SEG, request.sources[0], request.created_at)
+    check_attributes(result)
+    return result
 
 
 def segmentation(request: VolumeRequest) -> Segmentation:
