@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from node.profiles import STRICT
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -167,7 +166,7 @@ def test_a_sites_threshold_changes_the_identity_in_audit_row_seg_and_sr(run: Run
 
 
 def test_a_sites_threshold_closes_the_gate_of_the_outline(run: Run) -> None:
-    done = run(9, {"pneumothorax": {"pneumothorax": STRICT}})
+    done = run(9, {"pneumothorax": {"pneumothorax": "strict"}})
     assert "Pneumothorax" not in {str(item.SegmentLabel) for item in done.seg.SegmentSequence}
     assert "not-found-by-classifier" in answers(done.sr, "REASON")
     assert any("to the operating point 'strict'" in item.TextValue for item in named(done.sr, "THRESHOLD-RULE"))
