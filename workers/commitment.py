@@ -6,6 +6,8 @@ comes. Reports are recorded by the dispatcher (`node.commitments`).
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
 
 from node.db import commitments
@@ -16,7 +18,7 @@ from node.dimse.status import Disposition
 from node.errors import Misconfigured, PeerUnavailable, SpoolFull
 from node.mailbox import Asked, Reference
 from node.retry import next_attempt
-from node.settings import Destination
+from node.settings import DeliverySettings, Destination
 from workers.circuit import note
 from workers.runtime import Runtime
 
@@ -38,7 +40,7 @@ def ask(runtime: Runtime, job_id: str, name: str) -> bool:
             job_id,
             name,
             maximum_requests=destination.commitment.requests,
-            report_within_s=destination.commitment.report_within_s,
+            patience_s=_longest_request_s(runtime.settings.delivery, destination),
             actor=runtime.actor,
             now=runtime.clock(),
         )
@@ -52,9 +54,18 @@ def ask(runtime: Runtime, job_id: str, name: str) -> bool:
         taken=str(outcome.disposition),
         why=outcome.detail,
     )
-    if outcome.disposition is not Disposition.ACCEPTED:
+    if outcome.disposition is Disposition.ACCEPTED:
+        until = runtime.clock() + timedelta(seconds=destination.commitment.report_within_s)
+        with runtime.database.write() as tx:
+            commitments.expect(tx, due.transaction_uid, until=until)
+    else:
         _defer(runtime, job_id, due, outcome)
     return True
+
+
+def _longest_request_s(delivery: DeliverySettings, destination: Destination) -> float:
+    """Return how long a request may take: association, request and release, and the wait for the report."""
+    return delivery.connect_timeout_s + 3 * delivery.response_timeout_s + destination.commitment.wait_s
 
 
 def _request(runtime: Runtime, name: str, destination: Destination, due: CommitmentRequest) -> RequestOutcome:

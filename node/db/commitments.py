@@ -73,13 +73,14 @@ def request(
     destination: str,
     *,
     maximum_requests: int,
-    report_within_s: float,
+    patience_s: float,
     actor: str,
     now: datetime,
 ) -> CommitmentRequest | None:
     """Open a transaction for the stored deliveries of a job that are due to be asked about; None: there are none.
 
-    Those that were asked about `maximum_requests` times without a report are due to be sent again. The row is written
+    Until `expect` is called, it is due again after `patience_s`: whoever asks may die before it has asked. Those that
+    were asked about `maximum_requests` times without a report are due to be sent again. The row is written
     before anything is sent, so that a report finds it however fast it comes.
     """
     circuit = tx.get(CircuitRow, destination)
@@ -110,7 +111,7 @@ def request(
     for row in asked:
         row.transaction_uid = transaction_uid
         row.requests += 1
-        row.due_at = now + timedelta(seconds=report_within_s)
+        row.due_at = now + timedelta(seconds=patience_s)
     _audit(
         tx,
         job,
@@ -126,6 +127,15 @@ def request(
         tuple((result.sop_class_uid, result.sop_instance_uid) for result in results),
         max(row.attempts + row.requests - 1 for row in asked),
     )
+
+
+def expect(tx: Transaction, transaction_uid: str, *, until: datetime) -> None:
+    """Note that a request was taken: it is due again only when no report has come by `until`."""
+    query = select(DeliveryRow).where(
+        DeliveryRow.transaction_uid == transaction_uid, DeliveryRow.state == DeliveryState.STORED
+    )
+    for row in tx.scalars(query.with_for_update()):
+        row.due_at = until
 
 
 def defer(

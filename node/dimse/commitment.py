@@ -102,6 +102,7 @@ def request(
         The destination's TLS files cannot be used.
     """
     reported = threading.Event()
+    takers: list[threading.Thread] = []
 
     def take(event: Any) -> tuple[int, None]:
         status, why = take_report(
@@ -112,6 +113,7 @@ def request(
             may_answer=lambda asked: asked.transaction_uid == transaction_uid,
         )
         if status is Status.SUCCESS:
+            takers.append(threading.current_thread())
             reported.set()
         else:
             log.warning("commitment.report_refused", peer=destination.ae_title, status=f"{status:#06x}", why=why)
@@ -139,6 +141,8 @@ def request(
         disposition, meaning = disposition_of(status, ACTION_STATUSES)
         if disposition is Disposition.ACCEPTED:
             _wait(association, reported, answered, destination.commitment.wait_s)
+            for taker in takers:  # the response is still on its way; a release before it would cut it off
+                taker.join(response_timeout_s)
     return RequestOutcome(status, disposition, f"{status:#06x} {meaning}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+from typer.testing import CliRunner
 
 from node import commitments
 from node.db import audit, report
@@ -27,6 +29,7 @@ from tests import peers, wire
 from tests.pacs import COMMITMENT, COMMITMENT_INSTANCE, SEG, SR, FakePACS
 from tests.system import phantom_file, running_node, study_uid, wait_for
 from tests.unit.test_delivery import Clock, NoBroker, published
+from workers.cli import app
 from workers.delivery import deliver_job
 from workers.runtime import Networks, Runtime
 
@@ -351,10 +354,21 @@ def test_results_are_accepted_where_commitment_is_not_asked_for_any_more(setup: 
 
 def test_status_tells_what_waits_for_commitment(setup: Setup):
     no_wait(setup)
-    deliver_job(setup.runtime, published(setup.runtime, results=2))
+    job_id = published(setup.runtime, results=2)
+    deliver_job(setup.runtime, job_id)
+    config = setup.runtime.settings.home / "hilum.yaml"
+    config.write_text(f"home: {setup.runtime.settings.home}")
+
+    def hilum(*command: str) -> str:
+        outcome = CliRunner().invoke(app, ["--config", str(config), *command])
+        assert outcome.exit_code == 0, outcome.output
+        return outcome.output
+
+    assert json.loads(hilum("status", "--json"))["waiting_for_commitment"]["pacs"]["results"] == 2
+    assert "waits for storage commitment: 2 result(s) at pacs" in hilum("status")
     with setup.runtime.database.read() as tx:
-        (waiting,) = report.status(tx).commitments
-    assert (waiting.destination, waiting.deliveries) == ("pacs", 2)
+        (line,) = report.study_lines(tx, limit=1)
+    assert hilum("studies", line.study_instance_uid).count("stored, waits for its storage commitment") == 2
 
 
 def test_settings_refuse_a_node_that_would_not_let_the_report_in():
