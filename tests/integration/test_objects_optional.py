@@ -22,12 +22,12 @@ from pydicom.dataset import Dataset
 from models import codes, decode, display, pixels
 from node.eligibility import Disposition, judge
 from node.header import read_header
-from node.profiles import JPEG_2000_LOSSLESS, RLE_LOSSLESS, ResultKind
+from node.profiles import DEFLATED_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, RLE_LOSSLESS, ResultKind
 from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import CLASSES, IDENTITY, read
-from tests.integration.test_objects_tools import run, tool
+from tests.integration.test_objects_tools import REAL, run, tool
 from tests.optional_results import COMPLETE, one, results, with_heat_map
 from workers.objects import equipment
 from workers.objects.encode import encode
@@ -495,3 +495,62 @@ def test_texts_are_in_the_language_of_the_profile(tmp_path: Path, kind: ResultKi
             assert "Pneumothorax" in read(other).ContentDescription
         case ResultKind.DOC:
             assert "Herz" in _text(_page(other, tmp_path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_deflated_objects_hold_the_same(tmp_path: Path, kind: ResultKind) -> None:
+    dcmdump = tool("dcmdump")
+    deflated = COMPLETE.model_copy(update={"compression": "deflated"})
+    request = CASES["odd-width"](tmp_path)
+    (result,) = results(request, kind, profile=deflated)
+    ds, plain = read(result), one(request, kind)
+    assert ds.file_meta.TransferSyntaxUID == DEFLATED_LITTLE_ENDIAN
+    for keyword in ("PixelData", "FloatPixelData", "DocumentTitle", "StudyInstanceUID", "PatientID"):
+        assert ds.get(keyword) == plain.get(keyword)
+    assert run(dcmdump, _write(result, tmp_path)).returncode == 0
+
+
+# pydicom warns of odd values of these files, as they are; encoding itself silences it.
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize("name", REAL)
+def test_results_of_real_images_are_valid(data_folder: Path, tmp_path: Path, name: str) -> None:
+    dciodvfy = tool("dciodvfy")
+    path = data_folder / "dicom" / name
+    header = dcmread(path, stop_before_pixels=True)
+    if not header.SOPInstanceUID.is_valid:
+        pytest.skip("has an invalid UID, which no result can refer to")
+    image = made.with_pneumothorax(made.image(header.SOPInstanceUID, header.Rows, header.Columns), codes.LEFT)
+    request = made.diseases((path,), with_heat_map(image))
+    request = replace(request, study_instance_uid=str(header.StudyInstanceUID))
+    for kind in KINDS:
+        (result,) = results(request, kind)
+        said = run(dciodvfy, "-new", _write(result, tmp_path)).stderr.splitlines()
+        assert [line for line in said if line.startswith("Error")] == [], kind
+
+
+DECOMPRESSED_BY = {
+    "chest-cr-monochrome1-jpegls-near.dcm": "dcmdjpls",
+    "chest-siim-sc-jpegbaseline.dcm": "dcmdjpeg",
+    "not-chest-extremity-rle.dcm": "dcmdrle",
+    "not-chest-hip-jpegls.dcm": "dcmdjpls",
+    "not-human-dx-lateral-thorax.dcm": "dcmdjpeg",
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize("name", DECOMPRESSED_BY)
+def test_dcmtk_shows_real_images_under_the_state_as_the_node_does(data_folder: Path, tmp_path: Path, name: str) -> None:
+    dcmp2pgm, decompress = tool("dcmp2pgm"), tool(DECOMPRESSED_BY[name])
+    path, plain, picture = data_folder / "dicom" / name, tmp_path / "plain.dcm", tmp_path / "shown.pgm"
+    header = dcmread(path, stop_before_pixels=True)
+    image = made.image(header.SOPInstanceUID, header.Rows, header.Columns)
+    request = replace(made.request((path,), (image,)), study_instance_uid=str(header.StudyInstanceUID))
+    (result,) = results(request, ResultKind.PR)
+    if run(decompress, path, plain).returncode != 0:
+        plain = path
+    done = run(dcmp2pgm, "-p", _write(result, tmp_path), plain, picture)
+    assert done.returncode == 0, done.stderr
+    with Image.open(picture) as opened:
+        shown = np.asarray(opened, np.float32)
+    ds = decode.open_dataset(path)
+    assert np.abs(shown - 255 * display.show(decode.stored_values(ds), ds, None).values).max() < 2
