@@ -173,7 +173,7 @@ def test_edge_commands_run_with_nothing_but_what_the_edge_image_installs(tmp_pat
     script = BLOCK.format(blocked=blocked, commands=commands)
     done = _python(["-c", script], {"PATH": os.environ["PATH"], "HILUM_HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr
-    assert "schema: empty → 0001" in done.stdout
+    assert re.search(r"schema: empty → \d{4}", done.stdout)
     assert '"broker": false' in done.stdout
 
 
@@ -324,7 +324,7 @@ def test_migrate_and_status_run_with_the_compose_settings(tmp_path: Path) -> Non
         "HILUM_DATABASE_URL": f"sqlite:///{tmp_path / 'hilum.db'}",
         "HILUM_BROKER_URL": f"redis+socket://{tmp_path / 'no.sock'}",
     }
-    for arguments, expected in ((["migrate"], "→ 0001"), (["status", "--json"], '"jobs": {}')):
+    for arguments, expected in ((["migrate"], "schema: empty → "), (["status", "--json"], '"jobs": {}')):
         done = _python(["-m", "workers.cli", *arguments], environment)
         assert done.returncode == 0, done.stderr
         assert expected in done.stdout
