@@ -171,7 +171,8 @@ def _identity(
         yield "Series Instance UID is that of a source, expected a series of its own"
     if sources:
         for keyword in _SHARED_WITH_SOURCE:
-            if _text(ds.get(keyword)) != _text(sources[0].header.get(keyword)):
+            # Images of one study may disagree, in their Study ID for example; a result follows its own source.
+            if _text(ds.get(keyword)) not in {_text(source.header.get(keyword)) for source in sources}:
                 yield f"{keyword} differs from the source"
 
 
