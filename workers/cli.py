@@ -291,8 +291,10 @@ def profile_check(
         known = ", ".join(settings.destinations) or "none configured"
         raise Misconfigured(f"no destination named {name!r}; there are: {known}")
     destination = settings.destinations[name]
-    if not isinstance(destination, Destination):
-        raise Misconfigured(f"destination {name!r} is a DICOMweb service, which cannot be asked what it takes")
+    if ask_only and not isinstance(destination, Destination):
+        raise Misconfigured(
+            f"destination {name!r} is a DICOMweb service, which cannot be asked what it takes: run without --ask-only"
+        )
     networks = None if ask_only else Networks(settings.analysis, _device(settings.analysis.device))
     with console.status("asking") as progress:
         report = checks.check(

@@ -14,19 +14,18 @@ from functools import partial
 
 import structlog
 
-from node import dicomweb
 from node.db import deliveries
 from node.db.deliveries import ClaimedDelivery, Settlement, Verdict
-from node.dimse import scu
-from node.dimse.scu import OutgoingFile, SendOutcome
+from node.dimse.scu import OutgoingFile
 from node.dimse.status import Disposition
 from node.errors import Misconfigured, PeerUnavailable
 from node.retry import next_attempt
-from node.settings import AnyDestination, Destination, WebDestination
+from node.settings import Destination
 from workers import commitment
 from workers.circuit import note
 from workers.heartbeat import beating
 from workers.runtime import Runtime
+from workers.transport import transmit
 
 log = structlog.get_logger()
 
@@ -104,7 +103,7 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
         return settlements
     files = [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, d.path) for d in sound]
     try:
-        outcomes = _transmit(runtime, destination, files)
+        outcomes = transmit(runtime.settings, destination, files)
     except (PeerUnavailable, Misconfigured) as error:
         opened = note(runtime, name, reached=False)
         log.warning("delivery.peer_unavailable", destination=name, error=str(error), circuit_open=opened)
@@ -120,27 +119,6 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
         retry_at = _retry_at(runtime, delivery) if verdict is Verdict.RETRY else None
         settlements.append(Settlement(delivery.id, delivery.token, verdict, outcome.status, outcome.detail, retry_at))
     return settlements
-
-
-def _transmit(runtime: Runtime, destination: AnyDestination, files: list[OutgoingFile]) -> list[SendOutcome]:
-    """Send files by the transport of the destination."""
-    timeouts = runtime.settings.delivery
-    match destination:
-        case Destination():
-            return scu.send(
-                destination,
-                files,
-                calling_ae_title=runtime.settings.receiver.ae_title,
-                connect_timeout_s=timeouts.connect_timeout_s,
-                response_timeout_s=timeouts.response_timeout_s,
-            )
-        case WebDestination():
-            return dicomweb.store(
-                destination,
-                files,
-                connect_timeout_s=timeouts.connect_timeout_s,
-                response_timeout_s=timeouts.response_timeout_s,
-            )
 
 
 def _later(runtime: Runtime, delivery: ClaimedDelivery, why: str) -> Settlement:

@@ -21,15 +21,16 @@ from models import phantom
 from node.clock import utc_now
 from node.dimse import scu
 from node.dimse.contexts import STORAGE_COMMITMENT
-from node.dimse.scu import OutgoingFile
+from node.dimse.scu import OutgoingFile, SendOutcome
 from node.dimse.status import Disposition
 from node.header import read_header
 from node.part10 import read_meta
 from node.profiles import EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, Profile, ResultClass
-from node.settings import Destination, Settings
+from node.settings import AnyDestination, Destination, Settings
 from workers import pipeline
 from workers.pipeline import SourceImage
 from workers.runtime import Networks
+from workers.transport import transmit
 
 ROWS, COLUMNS, SEED = 1024, 840, 1
 PATIENT_ID = "PROFILE-CHECK"
@@ -81,8 +82,8 @@ class Report:
 
     configured: str
     lines: tuple[Line, ...]
-    commitment: bool
-    """Whether it accepts the Storage Commitment Push Model."""
+    commitment: bool | None
+    """Whether it accepts the Storage Commitment Push Model; None: there is none over DICOMweb."""
     study_instance_uid: str | None = None
     """The study that was sent; None: nothing was."""
     image_refused: str = ""
@@ -106,7 +107,7 @@ class Report:
 
 def check(
     settings: Settings,
-    destination: Destination,
+    destination: AnyDestination,
     *,
     networks: Networks | None,
     every: bool = False,
@@ -117,7 +118,8 @@ def check(
     Parameters
     ----------
     networks
-        They analyse the phantom whose results are sent; None sends nothing and only asks.
+        They analyse the phantom whose results are sent; None sends nothing and only asks, which a DICOMweb service
+        cannot be: nothing is found out then.
     every
         Send the results of every profile, not only those of the configured one.
 
@@ -130,12 +132,14 @@ def check(
     """
     profiles = settings.object_profiles
     progress("asking")
-    accepted, commitment = _ask(settings, destination, tuple(profiles.values()))
-    lines = [
-        Line(profile.name, cls, syntax, accepted.of(cls, syntax))
-        for profile in profiles.values()
-        for cls, syntax in _objects(profile)
-    ]
+    accepted, commitment, lines = None, None, []
+    if isinstance(destination, Destination):
+        accepted, commitment = _ask(settings, destination, tuple(profiles.values()))
+        lines = [
+            Line(profile.name, cls, syntax, accepted.of(cls, syntax))
+            for profile in profiles.values()
+            for cls, syntax in _objects(profile)
+        ]
     if networks is None:
         return Report(destination.profile, tuple(lines), commitment)
     sent = [p for p in profiles.values() if every or p.name == destination.profile]
@@ -155,8 +159,11 @@ def print_report(report: Report, name: str, settings: Settings, console: Console
     title = f"{name}, profile {report.configured} (configured)" + ("" if sent else ", only asked")
     console.print(_table("object", "transfer syntax", title, [_cells(line) for line in report.of(report.configured)]))
     others = [other for other in dict.fromkeys(line.profile for line in report.lines) if other != report.configured]
-    console.print(_table("profile", "for", "Other profiles", [_other(report, other, settings) for other in others]))
-    console.print("Storage commitment: " + ("offered" if report.commitment else "not offered (leave `commitment` off)"))
+    if others:
+        console.print(_table("profile", "for", "Other profiles", [_other(report, other, settings) for other in others]))
+    if report.commitment is not None:
+        offered = "offered" if report.commitment else "not offered (leave `commitment` off)"
+        console.print(f"Storage commitment: {offered}")
     if report.study_instance_uid is not None:
         console.print(
             f"A phantom was sent as patient {PATIENT_ID}, study {report.study_instance_uid}: delete it there.",
@@ -276,15 +283,10 @@ def _packed(networks: Networks, profiles: Sequence[Profile], folder: Path, progr
     return _Parcel(study, OutgoingFile(header.sop_class_uid, header.sop_instance_uid, source), tuple(results))
 
 
-def _send(settings: Settings, destination: Destination, parcel: _Parcel, accepted: Accepted) -> Report:
+def _send(settings: Settings, destination: AnyDestination, parcel: _Parcel, accepted: Accepted | None) -> Report:
     """Send a parcel, and say what became of each object."""
-    image, *results = scu.send(
-        destination,
-        [parcel.image, *(file for _, file in parcel.results)],
-        calling_ae_title=settings.receiver.ae_title,
-        connect_timeout_s=settings.delivery.connect_timeout_s,
-        response_timeout_s=settings.delivery.response_timeout_s,
-    )
+    files = [parcel.image, *(file for _, file in parcel.results)]
+    image, *results = transmit(settings, destination, files)
     lines = [
         _line(profile, file, outcome, accepted)
         for (profile, file), outcome in zip(parcel.results, results, strict=True)
@@ -292,18 +294,18 @@ def _send(settings: Settings, destination: Destination, parcel: _Parcel, accepte
     return Report(
         configured=destination.profile,
         lines=tuple(lines),
-        commitment=False,
+        commitment=None,
         study_instance_uid=parcel.study_instance_uid,
         image_refused="" if image.disposition is Disposition.ACCEPTED else image.detail,
     )
 
 
-def _line(profile: Profile, file: OutgoingFile, outcome: scu.SendOutcome, accepted: Accepted) -> Line:
+def _line(profile: Profile, file: OutgoingFile, outcome: SendOutcome, accepted: Accepted | None) -> Line:
     """Say what became of an object that was sent; a SEG may be another than the profile asks for."""
     result_class = next(row for row in RESULT_CLASSES if row.sop_class_uid == file.sop_class_uid)
     with file.path.open("rb") as stored:
         syntax = read_meta(stored).transfer_syntax_uid
-    asked = accepted.of(result_class, syntax)
+    asked = Outcome.WOULD_BE_TAKEN if accepted is None else accepted.of(result_class, syntax)
     if outcome.status is None and asked is not Outcome.WOULD_BE_TAKEN:
         return Line(profile.name, result_class, syntax, asked)
     verdict = {

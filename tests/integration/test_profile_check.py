@@ -87,3 +87,16 @@ def test_a_destination_that_is_not_there_ends_with_a_clear_error(tmp_path):
     outcome = checked(tmp_path, {"ae_title": "GONE", "host": "127.0.0.1", "port": peers.free_port()}, "--ask-only")
     assert outcome.exit_code != 0
     assert "cannot be reached" in str(outcome.exception)
+
+
+def test_a_dicomweb_service_is_sent_to_and_cannot_be_asked(tmp_path):
+    with peers.orthanc(tmp_path / "orthanc", configuration=peers.dicomweb()) as running:
+        service = {"url": f"http://127.0.0.1:{running.http_port}/dicom-web"}
+        outcome = checked(tmp_path, service)
+        assert outcome.exit_code == 0, outcome.output
+        held = [running.get(f"/instances/{key}/simplified-tags")["Modality"] for key in running.instances()]
+    assert set(held) == {"DX", "SEG", "SR"}
+    assert "Profile ohif fits pacs" in outcome.output
+    refused = checked(tmp_path, service, "--ask-only")
+    assert refused.exit_code != 0
+    assert "run without --ask-only" in str(refused.exception)

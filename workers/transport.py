@@ -1,0 +1,39 @@
+"""Sending files to a destination, by whichever transport it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from node import dicomweb
+from node.dimse import scu
+from node.dimse.scu import OutgoingFile, SendOutcome
+from node.settings import AnyDestination, Destination, Settings, WebDestination
+
+
+def transmit(settings: Settings, destination: AnyDestination, files: Sequence[OutgoingFile]) -> list[SendOutcome]:
+    """Send files by C-STORE or STOW-RS; one outcome for each, in order.
+
+    Raises
+    ------
+    PeerUnavailable
+        There was no association or connection, so that nothing was sent.
+    Misconfigured
+        A file with a secret or certificate cannot be used.
+    """
+    timeouts = settings.delivery
+    match destination:
+        case Destination():
+            return scu.send(
+                destination,
+                files,
+                calling_ae_title=settings.receiver.ae_title,
+                connect_timeout_s=timeouts.connect_timeout_s,
+                response_timeout_s=timeouts.response_timeout_s,
+            )
+        case WebDestination():
+            return dicomweb.store(
+                destination,
+                files,
+                connect_timeout_s=timeouts.connect_timeout_s,
+                response_timeout_s=timeouts.response_timeout_s,
+            )
