@@ -20,7 +20,7 @@ from node.profiles import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, RLE_LOSSLE
 from workers.objects import equipment
 from workers.objects.languages.known import language
 from workers.objects.part10 import local_time
-from workers.objects.references import reference, superseded
+from workers.objects.references import reference, supersede
 from workers.objects.request import Predecessor, ResultRequest
 from workers.objects.series import BODY_PART, bundles_of, contributions, identification
 from workers.objects.source import Source
@@ -89,9 +89,7 @@ def secondary_capture(
     if radiograph.orientation == Orientation():
         ds.PatientOrientation = header.get("PatientOrientation")
     _describe(ds, source, radiograph, picture)
-    earlier = superseded(ds, predecessors)
-    if earlier:
-        ds.ReferencedInstanceSequence = earlier
+    supersede(ds, predecessors)
     return ds
 
 

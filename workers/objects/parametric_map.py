@@ -17,7 +17,7 @@ from node.profiles import Profile, ResultKind
 from workers.objects import vocabulary
 from workers.objects.identity import derived_uid
 from workers.objects.part10 import local_time
-from workers.objects.references import superseded
+from workers.objects.references import supersede
 from workers.objects.request import Predecessor, ResultRequest
 from workers.objects.series import contributions, identification
 from workers.objects.source import Source
@@ -85,9 +85,7 @@ def parametric_map(
         ),
     )
     _complete(ds, source)
-    earlier = superseded(ds, predecessors)
-    if earlier:
-        ds.ReferencedInstanceSequence = earlier
+    supersede(ds, predecessors)
     return ds
 
 

@@ -24,10 +24,22 @@ def reference(sop_class_uid: str, sop_instance_uid: str, *, purpose: Code | None
     return item
 
 
-def superseded(ds: Dataset, predecessors: Sequence[Predecessor]) -> list[Dataset]:
-    """Return items for the Referenced Instance Sequence (0008,114A): earlier instances of the series of `ds`."""
-    mine = [p for p in predecessors if p.series_instance_uid == ds.SeriesInstanceUID]
-    return [reference(p.sop_class_uid, p.sop_instance_uid, purpose=vocabulary.PREDECESSOR) for p in mine]
+def supersede(ds: Dataset, predecessors: Sequence[Predecessor]) -> None:
+    """Name the earlier instances of the series of an image object (0008,114A; PS3.3 section C.12.4).
+
+    They are listed by series, too, where the object does so of what it refers to (PS3.3 section C.12.2).
+    """
+    mine = [
+        (p.sop_class_uid, p.sop_instance_uid) for p in predecessors if p.series_instance_uid == ds.SeriesInstanceUID
+    ]
+    if not mine:
+        return
+    ds.ReferencedInstanceSequence = [reference(*instance, purpose=vocabulary.PREDECESSOR) for instance in mine]
+    if "ReferencedSeriesSequence" in ds:
+        series = Dataset()
+        series.SeriesInstanceUID = ds.SeriesInstanceUID
+        series.ReferencedInstanceSequence = [reference(*instance) for instance in mine]
+        ds.ReferencedSeriesSequence.append(series)
 
 
 def hierarchical(study_instance_uid: str, instances: Iterable[tuple[str, str, str]]) -> Dataset:

@@ -38,6 +38,7 @@ from workers.objects.languages.language import Language
 from workers.objects.languages.sentences import Sentence
 from workers.objects.library import image_library
 from workers.objects.part10 import local_time
+from workers.objects.references import hierarchical, orders
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.source import COMPUTED_RADIOGRAPHY_IMAGE_STORAGE, Source, empty_header
 from workers.objects.vocabulary import concept
@@ -209,63 +210,27 @@ def _set_evidence(
     ds: Comprehensive3DSR, request: ResultRequest, sources: Sequence[Source], segmentations: Sequence[EncodedResult]
 ) -> None:
     """List what the report rests on (0040,A375), and not the stand-in that the patient was copied from."""
-    by_series: dict[str, list[Dataset]] = {}
     instances = [(s.series_instance_uid, s.sop_class_uid, s.uid) for s in sources]
     instances += [(r.series_instance_uid, r.sop_class_uid, r.sop_instance_uid) for r in segmentations]
-    for series_instance_uid, sop_class_uid, sop_instance_uid in instances:
-        by_series.setdefault(series_instance_uid, []).append(_reference(sop_class_uid, sop_instance_uid))
-    if by_series:
-        ds.CurrentRequestedProcedureEvidenceSequence = [_study_reference(request, by_series)]
+    if instances:
+        ds.CurrentRequestedProcedureEvidenceSequence = [hierarchical(request.study_instance_uid, instances)]
     elif "CurrentRequestedProcedureEvidenceSequence" in ds:
         del ds.CurrentRequestedProcedureEvidenceSequence
 
 
 def _refer_to_predecessors(ds: Comprehensive3DSR, request: ResultRequest, predecessors: Sequence[Predecessor]) -> None:
     """Name the reports that this one supersedes (0040,A360)."""
-    by_series: dict[str, list[Dataset]] = {}
-    for predecessor in predecessors:
-        if predecessor.sop_class_uid == vocabulary.SR_3D:
-            reference = _reference(predecessor.sop_class_uid, predecessor.sop_instance_uid)
-            by_series.setdefault(predecessor.series_instance_uid, []).append(reference)
-    if by_series:
-        ds.PredecessorDocumentsSequence = [_study_reference(request, by_series)]
-
-
-def _study_reference(request: ResultRequest, by_series: dict[str, list[Dataset]]) -> Dataset:
-    """Return an item of the Hierarchical SOP Instance Reference Macro (PS3.3 section C.17.2.1)."""
-    study = Dataset()
-    study.StudyInstanceUID = UID(request.study_instance_uid)
-    study.ReferencedSeriesSequence = []
-    for series_instance_uid, references in by_series.items():
-        series = Dataset()
-        series.SeriesInstanceUID = UID(series_instance_uid)
-        series.ReferencedSOPSequence = references
-        study.ReferencedSeriesSequence.append(series)
-    return study
-
-
-def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = UID(sop_class_uid)
-    item.ReferencedSOPInstanceUID = UID(sop_instance_uid)
-    return item
+    reports = [
+        (p.series_instance_uid, p.sop_class_uid, p.sop_instance_uid)
+        for p in predecessors
+        if p.sop_class_uid == vocabulary.SR_3D
+    ]
+    if reports:
+        ds.PredecessorDocumentsSequence = [hierarchical(request.study_instance_uid, reports)]
 
 
 def _set_request(ds: Comprehensive3DSR, subject: Source, request: ResultRequest) -> None:
     """Repeat the order that the images fulfil (0040,A370), where the source names one."""
-    items = []
-    for asked in subject.request_attributes:
-        if "RequestedProcedureID" not in asked:
-            continue
-        item = Dataset()
-        item.StudyInstanceUID = UID(request.study_instance_uid)
-        item.ReferencedStudySequence = []
-        item.AccessionNumber = asked.get("AccessionNumber") or subject.header.AccessionNumber
-        item.PlacerOrderNumberImagingServiceRequest = None
-        item.FillerOrderNumberImagingServiceRequest = None
-        item.RequestedProcedureID = asked.RequestedProcedureID
-        item.RequestedProcedureDescription = asked.get("RequestedProcedureDescription")
-        item.RequestedProcedureCodeSequence = []
-        items.append(item)
+    items = orders(request, subject)
     if items:
         ds.ReferencedRequestSequence = items

@@ -30,6 +30,7 @@ from node.profiles import (
 from workers.objects import equipment, vocabulary
 from workers.objects.identity import derived_uid, result_uid, series_uid, tracking_id, tracking_uid
 from workers.objects.part10 import local_time
+from workers.objects.references import supersede
 from workers.objects.request import Predecessor, ResultRequest
 from workers.objects.source import Source
 from workers.objects.vocabulary import concept
@@ -142,7 +143,7 @@ def segmentation(
         # The encoder that highdicom would take, gdcm's, ends the process on an image of odd width (measured).
         ds.compress(RLE_LOSSLESS, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     _complete(ds, source, profile)
-    _refer_to_predecessors(ds, predecessors)
+    supersede(ds, predecessors)
     return ds
 
 
@@ -202,24 +203,3 @@ def _complete(ds: Segmentation, source: Source, profile: Profile) -> None:
     organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
     for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
-
-
-def _refer_to_predecessors(ds: Segmentation, predecessors: Sequence[Predecessor]) -> None:
-    """Name the instances of this series that this one supersedes (0008,114A; PS3.3 section C.12.4)."""
-    mine = [p for p in predecessors if p.series_instance_uid == ds.SeriesInstanceUID]
-    if not mine:
-        return
-    ds.ReferencedInstanceSequence = [_reference(p, purpose=True) for p in mine]
-    series = Dataset()
-    series.SeriesInstanceUID = ds.SeriesInstanceUID
-    series.ReferencedInstanceSequence = [_reference(p) for p in mine]
-    ds.ReferencedSeriesSequence.append(series)
-
-
-def _reference(predecessor: Predecessor, *, purpose: bool = False) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = UID(predecessor.sop_class_uid)
-    item.ReferencedSOPInstanceUID = UID(predecessor.sop_instance_uid)
-    if purpose:
-        item.PurposeOfReferenceCodeSequence = [concept(vocabulary.PREDECESSOR)]
-    return item
