@@ -162,7 +162,7 @@ _TERMS = {
     "Classifier that decides about an outline was not run": "le classifieur qui décide du contour n'a pas été exécuté",
     "Analysis failed": "échec de l'analyse",
     "Result withheld, it failed a check of the node": "résultat retenu, un contrôle du nœud a échoué",
-    # Names of images, and headings of pictures
+    # Names of images, headings of pictures and of the page, and its fixed sentences
     "series": "série",
     "image": "image",
     "UID ending in": "UID se terminant par",
@@ -172,6 +172,14 @@ _TERMS = {
     "Not computed": "Non calculé",
     "Algorithms": "Algorithmes",
     "Diameters": "Diamètres",
+    "Result of automatic analysis": "Résultat de l'analyse automatique",
+    "Findings and measurements": "Signes et mesures",
+    "Intended use": "Usage prévu",
+    "Limits of this result": "Limites de ce résultat",
+    "There is no room for more here: the structured report has it all.": (
+        "Il n'y a pas la place pour plus ici : le compte rendu structuré contient tout."
+    ),
+    "STAT study, nothing found above a threshold": "Examen urgent (STAT), rien trouvé au-dessus d'un seuil",
     # What the gate and the decoder say without numbers
     "no lung was found": "aucun poumon n'a été trouvé",
     "no right lung was found": "le poumon droit n'a pas été trouvé",

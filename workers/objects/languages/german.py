@@ -168,7 +168,7 @@ _TERMS = {
     "Classifier that decides about an outline was not run": "der Klassifikator, der darüber entscheidet, lief nicht",
     "Analysis failed": "Auswertung fehlgeschlagen",
     "Result withheld, it failed a check of the node": "Ergebnis zurückgehalten, eine Prüfung des Knotens schlug fehl",
-    # Names of images, and headings of pictures
+    # Names of images, headings of pictures and of the page, and its fixed sentences
     "series": "Serie",
     "image": "Bild",
     "UID ending in": "UID endet auf",
@@ -178,6 +178,14 @@ _TERMS = {
     "Not computed": "Nicht berechnet",
     "Algorithms": "Algorithmen",
     "Diameters": "Durchmesser",
+    "Result of automatic analysis": "Ergebnis der automatischen Auswertung",
+    "Findings and measurements": "Befunde und Messungen",
+    "Intended use": "Zweckbestimmung",
+    "Limits of this result": "Grenzen dieses Ergebnisses",
+    "There is no room for more here: the structured report has it all.": (
+        "Für mehr ist hier kein Platz: Der strukturierte Bericht enthält alles."
+    ),
+    "STAT study, nothing found above a threshold": "STAT-Untersuchung, nichts über einem Schwellenwert gefunden",
     # What the gate and the decoder say without numbers
     "no lung was found": "keine Lunge gefunden",
     "no right lung was found": "keine rechte Lunge gefunden",
