@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from models import codes, phantom, pixels
 from models.findings import HeatMap, ImageFindings
 from node.profiles import BUILT_IN, Profile, ResultKind
 from tests import result_requests as made
-from tests.encoded import read
+from tests import sources
+from tests.encoded import CLASSES, IDENTITY, read
 from workers.objects.capture import secondary_capture
 from workers.objects.document import encapsulated_pdf
 from workers.objects.key_objects import key_object_selection
@@ -25,7 +26,48 @@ from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.softcopy import presentation_state
 from workers.objects.source import Source, read_sources
 
+Requests = Callable[[Path], ResultRequest]
+
 COMPLETE = BUILT_IN["complete"]
+
+
+def request_of(*, rows: int = 97, columns: int = 84, **values: Any) -> Requests:
+    """Return what makes a request for one source of these sizes and attributes, with findings of every kind."""
+
+    def request(folder: Path) -> ResultRequest:
+        path = sources.source(folder, rows=rows, columns=columns, **values)
+        image = made.with_pneumothorax(made.image(sources.uid(), rows, columns), codes.LEFT)
+        return made.diseases((path,), with_heat_map(image))
+
+    return request
+
+
+_LACKING = (*IDENTITY, "PatientOrientation", "PixelSpacing", "SeriesNumber", "InstanceNumber", "PatientAge")
+_POSITION: dict[str, Any] = {"ImagePositionPatient": [1, 2, 3], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
+CASES: dict[str, Requests] = {
+    **{name: request_of(sop_class=uid) for name, uid in CLASSES.items()},
+    "MONOCHROME1": request_of(sop_class=sources.CR, PhotometricInterpretation="MONOCHROME1"),
+    "odd-width": request_of(columns=83),
+    "landscape": request_of(rows=80, columns=131),
+    "turned": request_of(PatientOrientation=["R", "F"]),
+    "frame-of-reference": request_of(FrameOfReferenceUID="1.2.3"),
+    "position": request_of(FrameOfReferenceUID="1.2.3", **_POSITION),
+    "bare": request_of(sop_class=sources.CR, drop=_LACKING),
+    "latin-1": request_of(sop_class=sources.CR, SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg"),
+    "japanese": request_of(SpecificCharacterSet="ISO_IR 192", PatientName="Yamada^Tarou=山田^太郎"),
+    "time-zone": request_of(TimezoneOffsetFromUTC="+0530"),
+    "window": request_of(WindowCenter="2000", WindowWidth="3000"),
+    "calibrated": request_of(PixelSpacing=["0.15", "0.15"], PixelSpacingCalibrationType="FIDUCIAL"),
+    "lossy": request_of(LossyImageCompression="01", LossyImageCompressionRatio="12"),
+}
+KINDS = (ResultKind.KO, ResultKind.SC, ResultKind.PR, ResultKind.PM, ResultKind.DOC)
+
+
+def stored(result: EncodedResult, folder: Path) -> Path:
+    """Write a result into a folder."""
+    path = folder / f"{result.kind}.dcm"
+    path.write_bytes(result.content)
+    return path
 
 
 def results(

@@ -1,0 +1,61 @@
+"""Key Object Selections: what they refer to, and when there is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from highdicom.ko import KeyObjectSelectionDocument
+
+from node.profiles import ResultKind
+from tests import result_requests as made
+from tests import sources
+from tests.encoded import read
+from tests.integration.test_objects_tools import run, tool
+from tests.optional_results import CASES, COMPLETE, one, results, stored
+from workers.objects.encode import encode
+
+KEYS = COMPLETE.model_copy(update={"objects": (ResultKind.SEG, ResultKind.SR, ResultKind.KO)})
+
+
+def test_key_objects_are_the_positive_image_its_segs_and_the_report(tmp_path: Path) -> None:
+    paths = tuple(sources.source(tmp_path, number=n) for n in (1, 2))
+    positive, negative = made.image(sources.uid(1)), replace(made.image(sources.uid(2)), findings=())
+    request = made.request(paths, (positive, negative))
+    made_of = encode(request, profile=KEYS)
+    (selection,) = (result for result in made_of if result.kind is ResultKind.KO)
+    segs, others = ([r for r in made_of if r.kind is kind] for kind in (ResultKind.SEG, ResultKind.SR))
+    shown = [
+        seg.sop_instance_uid
+        for seg in segs
+        if read(seg).SourceImageSequence[0].ReferencedSOPInstanceUID == sources.uid(1)
+    ]
+    ds = KeyObjectSelectionDocument.from_dataset(read(selection))
+    referred = [item.referenced_sop_instance_uid for item in ds.content.get_references()]
+    assert referred == [sources.uid(1), *shown, *(report.sop_instance_uid for report in others)]
+    assert len(segs) > len(shown) > 0
+    for uid in referred:
+        assert ds.resolve_reference(uid)[0] == request.study_instance_uid
+
+
+def test_dsrdump_reads_why_to_look(tmp_path: Path) -> None:
+    dsrdump = tool("dsrdump")
+    (result,) = results(CASES["DX"](tmp_path), ResultKind.KO)
+    done = run(dsrdump, "+Pl", stored(result, tmp_path))
+    assert done.returncode == 0
+    assert "Pneumothorax: present on the left (calibrated probability 0.910" in done.stdout
+    assert "Atelectasis" not in done.stdout
+
+
+def test_a_study_without_findings_has_key_objects_only_if_it_is_urgent(tmp_path: Path) -> None:
+    path = sources.source(tmp_path)
+    request = made.request((path,), (replace(made.image(sources.uid()), findings=()),))
+    assert results(request, ResultKind.KO) == []
+    ds = one(replace(request, urgent=True), ResultKind.KO)
+    assert any("nothing found above a threshold" in item.get("TextValue", "") for item in ds.ContentSequence)
+
+
+def test_an_image_that_cannot_be_referred_to_is_no_key_object(tmp_path: Path) -> None:
+    path = sources.source(tmp_path)
+    invalid = sources.with_invalid_uids(path)
+    assert results(made.request((path,), (made.image(invalid),)), ResultKind.KO) == []
