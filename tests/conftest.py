@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,41 @@ import pytest
 
 from node.db.engine import Database
 from node.settings import Settings
+from tests import interoperability
 
 ROOT = Path(__file__).parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--whole", action="store_true", help="run the slow campaigns in their whole form")
+    parser.addoption("--interoperability", action="store_true", help="write docs/interoperability.md and its pictures")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a folder for what readers made of results; child processes inherit its name."""
+    if interoperability.FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="hilum-interoperability-")
+        os.environ[interoperability.FOLDER] = folder.name
+        config.add_cleanup(lambda: (os.environ.pop(interoperability.FOLDER, None), folder.cleanup()))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that found something else than the committed page says."""
+    found = interoperability.rows(Path(os.environ[interoperability.FOLDER]))
+    if session.config.getoption("--interoperability"):
+        interoperability.write(found)
+    if session.exitstatus == pytest.ExitCode.OK and interoperability.missing(found):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of this run, and what the committed page does not say."""
+    found = interoperability.rows(Path(os.environ[interoperability.FOLDER]))
+    if found:
+        terminalreporter.section("results × readers")
+        terminalreporter.write_line("\n".join(interoperability.table(found)))
+    for row in interoperability.missing(found):
+        terminalreporter.write_line(f"not in docs/interoperability.md (make interoperability): {row.line}", red=True)
 
 
 @pytest.fixture(scope="session")

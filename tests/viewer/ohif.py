@@ -71,27 +71,27 @@ class Viewer:
         listed: list[str] = self.page.ask(f"{DERIVED}.map(e => e.innerText.replaceAll('\\n', ' '))")
         return listed
 
-    def load_segmentation(self, description: str) -> str:
-        """Double-click the SEG series of this description; return the SOP Instance UID of what is drawn."""
-        self._double_click("SEG", description)
+    def load_segmentation(self, series_uid: str) -> str:
+        """Double-click a SEG series in the study's list; return the SOP Instance UID of what is drawn."""
+        self._double_click(series_uid)
         self.page.wait(f"{DRAWN}.length > 0", timeout_s=LOADING_S)
         self._settle()
         return self._instance_of(f"{DRAWN}.map(r => r.segmentationId)")
 
-    def load_report(self) -> str:
-        """Double-click the SR series; return the SOP Instance UID of what is shown."""
-        self._double_click("SR", "")
-        self.page.wait("/Report/.test(document.querySelector('[data-cy=viewport-grid]').innerText)")
-        return self._instance_of(SHOWN)
+    def load_report(self, series_uid: str) -> None:
+        """Double-click an SR series in the study's list; which of its instances is shown, only the text tells."""
+        self._double_click(series_uid)
+        self.page.wait(f"{SHOWN}.some(i => services.displaySetService.getDisplaySetByUID(i).Modality == 'SR')")
+        self._settle()
 
     def text(self) -> str:
         """Return the text of the viewports."""
         return str(self.page.ask("document.querySelector('[data-cy=viewport-grid]').innerText"))
 
     def scroll_to_text(self, words: str) -> None:
-        """Scroll a report until the last element of exactly these words is at the top."""
+        """Scroll a report until the last element that holds these words is at the top."""
         found = "[...document.querySelectorAll('[data-cy=viewport-grid] *')].filter"
-        self.page.ask(f"{found}(e => e.innerText == {json.dumps(words)}).at(-1).scrollIntoView()")
+        self.page.ask(f"{found}(e => e.innerText && e.innerText.includes({json.dumps(words)})).at(-1).scrollIntoView()")
         self._settle()
 
     def colours(self) -> dict[int, tuple[int, int, int]]:
@@ -151,10 +151,13 @@ class Viewer:
         finally:
             self.page.ask("document.getElementById('only-pixels').remove()")
 
-    def _double_click(self, modality: str, words: str) -> None:
-        label = "e.querySelector('[data-cy=\"series-modality-label\"]').innerText"
-        chosen = f"{DERIVED}.find(e => {label} == {json.dumps(modality)} && e.innerText.includes({json.dumps(words)}))"
-        box = self.page.wait(f"(e => e && e.getBoundingClientRect().toJSON())({chosen})")
+    def _double_click(self, series_uid: str) -> None:
+        listed = (
+            f"services.displaySetService.getDisplaySetsForSeries({json.dumps(series_uid)})[0].displaySetInstanceUID"
+        )
+        item = f"document.getElementById('thumbnail-' + {listed})"
+        self.page.wait(f"{item} && ({item}.scrollIntoView() || true)")
+        box = self.page.ask(f"{item}.getBoundingClientRect().toJSON()")
         self.page.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, times=2)
 
     def _instance_of(self, display_sets: str) -> str:
