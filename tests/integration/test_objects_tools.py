@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +23,8 @@ from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import CLASSES, IDENTITY, PROFILES, one_image
+from tests.readers import dcmqi_masks, run, with_positions
+from tests.readers import program as tool
 from workers.objects import vocabulary
 from workers.objects.encode import encode
 from workers.objects.read import findings_of_segs
@@ -35,21 +34,6 @@ WIDTH = vocabulary.concept(codes.WIDTH)
 UTF_8_WARNING = "W: The VR checker does not support this Specific Character Set: ISO_IR 192"
 """DCMTK 3.6.7 says so of objects in UTF-8 that need it."""
 Requests = Callable[[Path], ResultRequest]
-
-
-def tool(name: str) -> str:
-    """Return the path of a program of the system or of this environment; skips where it is not installed."""
-    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a program; its output may quote the object in any character set."""
-    return subprocess.run(
-        [str(a) for a in arguments], capture_output=True, text=True, errors="replace", check=False, timeout=60
-    )
 
 
 def written(request: ResultRequest, profile: Profile, folder: Path) -> list[tuple[ResultKind, Path]]:
@@ -247,36 +231,12 @@ def test_dcmqi_reads_the_report(tmp_path: Path, profile: Profile) -> None:
 
 @pytest.mark.parametrize("columns", [80, 83])
 def test_dcmqi_reads_the_same_masks(tmp_path: Path, columns: int) -> None:
-    segimage2itkimage = tool("segimage2itkimage")
     request = one_image(tmp_path, rows=96, columns=columns)
     path = tmp_path / "volume.dcm"
-    _as_volume(written(request, OHIF, tmp_path)[0][1]).save_as(path)
-    done = run(segimage2itkimage, "--inputDICOM", path, "--outputDirectory", tmp_path, "--outputType", "nrrd")
-    assert done.returncode == 0, done.stdout + done.stderr
+    with_positions(written(request, OHIF, tmp_path)[0][1]).save_as(path)
+    masks = dcmqi_masks(path, tmp_path)
     for number, segment in enumerate(request.images[0].segments, start=1):
-        assert np.array_equal(_nrrd(tmp_path / f"{number}.nrrd") > 0, segment.mask)
-
-
-def _as_volume(path: Path) -> Dataset:
-    """Return a copy with a position for each frame: dcmqi reads slices of a volume, which a radiograph is not."""
-    ds = dcmread(path)
-    for frame in ds.PerFrameFunctionalGroupsSequence:
-        position = Dataset()
-        position.ImagePositionPatient = [0, 0, 0]
-        frame.PlanePositionSequence = [position]
-    return ds
-
-
-def _nrrd(path: Path) -> np.ndarray[Any, Any]:
-    """Read one slice of a gzipped NRRD file."""
-    import gzip
-
-    header, _, body = path.read_bytes().partition(b"\n\n")
-    fields = dict(line.split(": ", 1) for line in header.decode().splitlines() if ": " in line)
-    columns, rows, _ = map(int, fields["sizes"].split())
-    kind = {"short": "<i2", "unsigned char": "u1", "unsigned short": "<u2"}[fields["type"]]
-    content = gzip.decompress(body) if fields["encoding"] == "gzip" else body
-    return np.frombuffer(content, kind).reshape(rows, columns)
+        assert np.array_equal(masks[number], segment.mask)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
