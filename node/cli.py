@@ -26,8 +26,9 @@ from node.clock import utc_now
 from node.db import audit, deliveries, jobs, report, studies
 from node.db.engine import Database, Transaction
 from node.db.states import DeliveryState, JobState
+from node.destinations import AnyDestination, Destination, WebDestination
 from node.errors import HilumError, Misconfigured
-from node.settings import AnyDestination, Destination, Settings, WebDestination
+from node.settings import Settings
 from node.spool import Spool
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)

@@ -25,11 +25,11 @@ from dicomweb_client import DICOMwebClient
 from dicomweb_client.web import _Transaction
 from requests.adapters import HTTPAdapter
 
+from node.destinations import WebDestination, WebTLSFiles
 from node.dimse.scu import OutgoingFile, SendOutcome
 from node.dimse.status import STORE_STATUSES, Disposition, StatusRange, disposition_of
 from node.dimse.tls import CIPHERS
 from node.errors import HilumError, Misconfigured, PeerUnavailable
-from node.settings import WebDestination, WebTLSFiles
 
 MAXIMUM_ANSWER_BYTES: Final = 1 << 20
 """Longest answer that is read; one about one instance is under 2 KB."""

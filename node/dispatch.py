@@ -24,11 +24,12 @@ from node.completion import decide
 from node.db import audit, deliveries, jobs, studies, workers
 from node.db.engine import Database, Transaction
 from node.db.states import InstanceState
+from node.destinations import Destination
 from node.dimse import scu
 from node.errors import HilumError, Misconfigured, Quarantined
 from node.header import read_header
 from node.queue import Device, Sender
-from node.settings import Destination, Settings
+from node.settings import Settings
 from node.spool import Spool
 
 log = structlog.get_logger()

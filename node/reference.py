@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from node.destinations import Destination, WebDestination
 from node.profiles import BUILT_IN, RESULT_CLASSES, Profile
-from node.settings import Destination, Rule, Settings, WebDestination
+from node.settings import Rule, Settings
 
 _HEAD = """# Configuration
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from node.db.studies import Order
-from node.settings import AnyDestination, Rule
+from node.destinations import AnyDestination
+from node.settings import Rule
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from node.destinations import Destination, TLSFiles
 from node.dimse import receiver
 from node.embedded import redis_server as find_redis_server
 from node.errors import PeerUnavailable
-from node.settings import Destination, Settings, TLSFiles
+from node.settings import Settings
 from node.spool import Spool
 
 READY_TIMEOUT_S = 30.0

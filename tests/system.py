@@ -21,13 +21,14 @@ from node.db import report
 from node.db.engine import Database
 from node.db.report import StudyLine
 from node.db.states import JobState
+from node.destinations import Destination
 from node.dimse import scu
 from node.dimse.archive import free_port
 from node.dimse.scu import OutgoingFile
 from node.errors import PeerUnavailable
 from node.header import read_header
 from node.part10 import read_meta
-from node.settings import Destination, Settings
+from node.settings import Settings
 from tests.peers import listening
 from workers.supervisor import Child, Node
 

@@ -22,10 +22,10 @@ from models.errors import BundleRefused
 from node import __version__
 from node import cli as edge
 from node.cli import Invocation, stop_event
+from node.destinations import Destination
 from node.errors import HilumError, Misconfigured
 from node.profiles import OHIF
 from node.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, Device, make_app
-from node.settings import Destination
 
 app = typer.Typer(
     name="hilum",

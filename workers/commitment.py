@@ -12,13 +12,14 @@ import structlog
 
 from node.db import commitments
 from node.db.commitments import CommitmentRequest
+from node.destinations import Destination
 from node.dimse import commitment
 from node.dimse.commitment import RequestOutcome
 from node.dimse.status import Disposition
 from node.errors import Misconfigured, PeerUnavailable, SpoolFull
 from node.mailbox import Asked, Reference
 from node.retry import next_attempt
-from node.settings import DeliverySettings, Destination
+from node.settings import DeliverySettings
 from workers.circuit import note
 from workers.runtime import Runtime
 

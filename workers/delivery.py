@@ -16,11 +16,11 @@ import structlog
 
 from node.db import deliveries
 from node.db.deliveries import ClaimedDelivery, Settlement, Verdict
+from node.destinations import Destination
 from node.dimse.scu import OutgoingFile
 from node.dimse.status import Disposition
 from node.errors import Misconfigured, PeerUnavailable
 from node.retry import next_attempt
-from node.settings import Destination
 from workers import commitment
 from workers.circuit import note
 from workers.heartbeat import beating

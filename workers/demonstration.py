@@ -25,6 +25,7 @@ from node.cli import trail
 from node.db import report
 from node.db.engine import Database
 from node.db.states import JobState
+from node.destinations import Destination
 from node.dimse import scu
 from node.dimse.archive import StandInArchive, free_port, stand_in
 from node.dimse.contexts import CLASS_BY_UID
@@ -33,7 +34,7 @@ from node.errors import HilumError, Misconfigured, PeerUnavailable, Quarantined
 from node.header import Header, read_header
 from node.part10 import encode_meta, read_meta
 from node.reasons import Reason
-from node.settings import Destination, Settings
+from node.settings import Settings
 from workers import offline, presentation
 from workers.objects.read import findings_of_segs, source_of_seg
 from workers.objects.vocabulary import SEGMENTATION, SR_3D

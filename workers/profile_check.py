@@ -19,6 +19,7 @@ from rich.table import Table
 
 from models import phantom
 from node.clock import utc_now
+from node.destinations import AnyDestination, Destination
 from node.dimse import scu
 from node.dimse.contexts import STORAGE_COMMITMENT
 from node.dimse.scu import OutgoingFile, SendOutcome
@@ -26,7 +27,7 @@ from node.dimse.status import Disposition
 from node.header import read_header
 from node.part10 import read_meta
 from node.profiles import EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, Profile, ResultClass
-from node.settings import AnyDestination, Destination, Settings
+from node.settings import Settings
 from workers import pipeline
 from workers.pipeline import SourceImage
 from workers.runtime import Networks

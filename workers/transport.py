@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from node import dicomweb
+from node.destinations import AnyDestination, Destination, WebDestination
 from node.dimse import scu
 from node.dimse.scu import OutgoingFile, SendOutcome
-from node.settings import AnyDestination, Destination, Settings, WebDestination
+from node.settings import Settings
 
 
 def transmit(settings: Settings, destination: AnyDestination, files: Sequence[OutgoingFile]) -> list[SendOutcome]:

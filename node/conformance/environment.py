@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from node.conformance.markdown import prose, section, table
+from node.destinations import CommitmentSettings
 from node.dimse.tls import CIPHERS
-from node.settings import CommitmentSettings, CompletionSettings, DeliverySettings, ReceiverSettings
+from node.settings import CompletionSettings, DeliverySettings, ReceiverSettings
 
 
 def network_interfaces() -> str:

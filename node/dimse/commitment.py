@@ -16,6 +16,7 @@ import structlog
 from pydicom.dataset import Dataset
 from pynetdicom import evt
 
+from node.destinations import Destination
 from node.dimse.admission import is_allowed
 from node.dimse.commands import Command
 from node.dimse.contexts import STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
@@ -25,7 +26,6 @@ from node.dimse.status import ACTION_STATUSES, Disposition, Status, disposition_
 from node.elements import Element, Walker
 from node.errors import HilumError, Quarantined, SpoolFull
 from node.mailbox import Asked, FailedReference, Mailbox, Reference, Report
-from node.settings import Destination
 from node.spool import AssociationInfo
 
 log = structlog.get_logger(__name__)

@@ -17,13 +17,13 @@ from typing import Any, Final
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
 
+from node.destinations import Destination
 from node.dimse import tls
 from node.dimse.contexts import VERIFICATION_SOP_CLASS
 from node.dimse.status import Disposition, disposition_of
 from node.errors import PeerUnavailable, Quarantined
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.part10 import read_meta
-from node.settings import Destination
 
 STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 """Study Root Query/Retrieve Information Model - FIND (PS3.4 section C.6.2)."""

@@ -6,8 +6,8 @@ import ssl
 from collections.abc import Iterable
 from typing import Final, cast
 
+from node.destinations import TLSFiles
 from node.errors import Misconfigured
-from node.settings import TLSFiles
 
 # PS3.15 section B.12: TLS 1.2 with forward secrecy and authenticated encryption; TLS 1.3 suites are OpenSSL's own.
 CIPHERS: Final = (

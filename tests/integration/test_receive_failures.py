@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from node.destinations import Destination
 from node.dimse import receiver, scu
 from node.errors import Misconfigured
-from node.settings import Destination, Settings
+from node.settings import Settings
 from node.spool import IncomingFolder, Outcome, Spool
 from tests import peers, wire
 from tests.radiographs import radiograph, write

@@ -17,11 +17,11 @@ from pydicom.uid import JPEG2000Lossless
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation  # type: ignore[attr-defined]
 
+from node.destinations import Destination
 from node.dimse import contexts, scu
 from node.dimse.negotiation import negotiate, read_proposal
 from node.dimse.status import Disposition
 from node.errors import PeerUnavailable
-from node.settings import Destination
 from tests import peers, wire
 from tests.radiographs import DX, radiograph, write
 

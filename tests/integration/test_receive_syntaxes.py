@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pynetdicom import AE, build_context
 from pynetdicom.sop_class import CTImageStorage  # type: ignore[attr-defined]
 
+from node.destinations import Destination
 from node.dimse import scu
 from node.dimse.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES, VERIFICATION_SOP_CLASS, accepted_contexts
 from node.dimse.scu import OutgoingFile
@@ -20,7 +21,7 @@ from node.header import read_header
 from node.identity import IMPLEMENTATION_CLASS_UID
 from node.part10 import read_meta
 from node.reasons import Reason
-from node.settings import Destination, Settings
+from node.settings import Settings
 from node.spool import Spool
 from tests import peers
 from tests.radiographs import write_in

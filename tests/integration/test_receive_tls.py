@@ -14,9 +14,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
+from node.destinations import Destination, TLSFiles
 from node.dimse import scu, tls
 from node.errors import Misconfigured, PeerUnavailable
-from node.settings import Destination, Settings, TLSFiles
+from node.settings import Settings
 from node.spool import Spool
 from tests import peers, wire
 from tests.radiographs import radiograph, write

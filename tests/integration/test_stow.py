@@ -24,10 +24,11 @@ from node import dicomweb
 from node.db import report
 from node.db.engine import Database
 from node.db.states import DeliveryState, JobState
+from node.destinations import WebDestination
 from node.dicomweb import HTTP_STATUSES
 from node.dimse.status import Disposition
 from node.errors import Misconfigured, PeerUnavailable
-from node.settings import Settings, WebDestination
+from node.settings import Settings
 from node.spool import Spool
 from tests import peers
 from tests.pacs import SR

@@ -78,8 +78,8 @@ def test_a_card_says_what_stands_in_manifest_and_report() -> None:
         "pneumothorax, 0.5: 0.5 (fixed)",
         "at least 0.200% of the grid lies above 0.7, then all above 0.4 (on validation)",
         "masks are given only where pneumothorax finds the disease",
-        "pneumothorax: a probability from 0.35 to below 0.52 is called indeterminate, neither present nor absent, because "
-        "the threshold itself is uncertain there (drawn by hand).",
+        "pneumothorax: a probability from 0.35 to below 0.52 is called indeterminate, neither present nor absent, "
+        "because the threshold itself is uncertain there (drawn by hand).",
         "temperature 1.25, then a monotone table of 2 points (by hand)",
         "0.4912",
         "0.4500 to 0.5300",

@@ -2,9 +2,10 @@
 
 import pytest
 
+from node.destinations import Destination
 from node.errors import Misconfigured
 from node.routing import StudyFacts, route
-from node.settings import Destination, Rule, load
+from node.settings import Rule, load
 
 PACS = {
     "pacs": Destination(ae_title="PACS", host="h", port=104),
