@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from node.profiles import OHIF, Profile
+from node.profiles import OHIF, STRICT, Profile
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import (
@@ -86,8 +86,11 @@ def test_values_that_look_like_paths_stay_values(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spacing", [["0.000", "0.000"], ["-1", "0.2"]])
 def test_an_impossible_spacing_is_not_repeated(tmp_path: Path, spacing: list[str]) -> None:
-    seg = read(encode(one_image(tmp_path, PixelSpacing=spacing), profile=OHIF)[0])
-    assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
+    request = one_image(tmp_path, PixelSpacing=spacing)
+    strict, ohif = (read(encode(request, profile=profile)[0]) for profile in (STRICT, OHIF))
+    assert "PixelMeasuresSequence" not in strict.SharedFunctionalGroupsSequence[0]
+    # What OHIF takes for an image without spacing: it does not load the SEG without any.
+    assert ohif.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing == [1, 1]
 
 
 def test_private_attributes_are_not_repeated(tmp_path: Path) -> None:
