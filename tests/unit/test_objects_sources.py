@@ -86,7 +86,7 @@ def test_values_that_look_like_paths_stay_values(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spacing", [["0.000", "0.000"], ["-1", "0.2"]])
 def test_an_impossible_spacing_is_not_repeated(tmp_path: Path, spacing: list[str]) -> None:
-    request = one_image(tmp_path, PixelSpacing=spacing)
+    request = one_image(tmp_path, sop_class=sources.SC, PixelSpacing=spacing)
     strict, ohif = (read(encode(request, profile=profile)[0]) for profile in (STRICT, OHIF))
     assert "PixelMeasuresSequence" not in strict.SharedFunctionalGroupsSequence[0]
     # What OHIF takes for an image without spacing: it does not load the SEG without any.
