@@ -114,7 +114,9 @@ def grown(node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.Te
     for number in (1, 2):
         made = phantom.generate(20 + number, rows=640, columns=528)
         path = folder / f"{number}.dcm"
-        ds = phantom.dataset(made, study_instance_uid=study, patient_id="PHANTOM-20", instance_number=number)
+        # A series each: of two images in one series OHIF 3.13.2 may draw the overlay of the one over the other.
+        series = generate_uid()
+        ds = phantom.dataset(made, study_instance_uid=study, series_instance_uid=series, patient_id="PHANTOM-20")
         ds.save_as(path, enforce_file_format=True)
         send(node, archive, path, revision=number)
         images[str(ds.SOPInstanceUID)] = made

@@ -102,13 +102,10 @@ class Viewer:
         return {int(number): (int(r), int(g), int(b)) for number, r, g, b in drawn}
 
     def show_image(self, instance_uid: str) -> None:
-        """Scroll to an image of the shown series."""
-        index = self.page.ask(
-            f"{FIRST_VIEWPORT}.getImageIds().findIndex(i => i.includes('/instances/{instance_uid}/'))"
-        )
-        if index < 0:
-            raise PageFailed(f"the shown series does not hold image {instance_uid}")
-        self.page.ask(f"{FIRST_VIEWPORT}.setImageIdIndex({index}).then(() => true)")
+        """Wait until the shown series is that of an image, and scroll to it."""
+        found = f"{FIRST_VIEWPORT}.getImageIds().findIndex(i => i.includes('/instances/{instance_uid}/'))"
+        self.page.wait(f"{found} >= 0", timeout_s=LOADING_S)
+        self.page.ask(f"{FIRST_VIEWPORT}.setImageIdIndex({found}).then(() => true)")
         self._settle()
 
     def placement(self) -> Placement:
