@@ -161,7 +161,7 @@ LIMITS = """## What to know
 - Orthanc 1.10.1 serves no single frames of BINARY pixel data over DICOMweb; OHIF then takes the whole instance.
 - OHIF 3.13.2 draws each segment of a LABELMAP in the colour of the one before it, as it counts the background. A SEG in
   JPEG 2000 does not come through Orthanc 1.10.1 into it. Both were seen once, by hand; the table has no line of them.
-- Of two images in one series OHIF 3.13.2 may draw the overlay of the one over the other, depending on which metadata comes
+- Of two images in one series OHIF 3.13.2 may draw the overlay of the one over the other, by which metadata comes
   first; images in a series each, as they are tried here, were right.
 - dcmqi's `segimage2itkimage` reads slices of a volume. It refuses the SEG of a radiograph, which has no position, and
   reads the same bits where each frame of a copy is given one.
