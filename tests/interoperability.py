@@ -148,7 +148,9 @@ pixel as it was computed; a reader of reports gave the findings; a validator fou
 
 ![The report in OHIF: findings with probability and threshold, measurements, limits](images/viewer-report.png)
 
-The images are generated phantoms, sent through a running node ([the phantom](phantom.md)); no patient is shown.
+The images are generated phantoms, sent through a running node ([the phantom](phantom.md)); no patient is shown. Where a
+source is named by a word, or has fewer than 200 rows, it is a small image made for what a header may hold or lack; its
+results were encoded without a node. Profiles `deflated`, `plain-labelmap` and `labelmap-j2k` are a site's own.
 """
 
 LIMITS = """## What to know

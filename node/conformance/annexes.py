@@ -73,6 +73,7 @@ def _terminology() -> str:
 
 def _extensions() -> str:
     placed = ", ".join(f"`{profile.name}`" for profile in BUILT_IN.values() if profile.plane_orientation)
+    whole = ", ".join(f"`{profile.name}`" for profile in BUILT_IN.values() if profile.whole_words)
     worded = ", ".join(f"`{profile.name}`" for profile in BUILT_IN.values() if profile.text_report)
     return section(
         "### 8.4 Grayscale image consistency",
@@ -91,6 +92,10 @@ def _extensions() -> str:
             "Segmentation Storage, Label Map Segmentation Storage and Parametric Map Storage: Slice Thickness "
             "(0018,0050) in Pixel Measures is nominal, 1 mm, where the source has none; common readers do not load "
             "the object without it."
+        ),
+        prose(
+            f"By profiles with `whole_words` ({whole}), a BINARY Segmentation holds one segment each where rows × columns "
+            "is no multiple of 16; otherwise one object holds all segments of a bundle. No attribute is changed by it."
         ),
         prose(
             f"Comprehensive 3D SR, by profiles with `text_report` ({worded}): the document title is (18748-4, LN, "

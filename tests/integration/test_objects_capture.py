@@ -16,11 +16,13 @@ from node.profiles import JPEG_2000_LOSSLESS, RLE_LOSSLESS, ResultKind
 from node.reasons import Reason
 from tests import sources
 from tests.integration.test_objects_tools import run, tool
+from tests.interoperability import record
 from tests.optional_results import CASES, COMPLETE, one, request_of, results, stored
 from workers.objects.request import Predecessor
 from workers.picture import overlay
 
 
+@pytest.mark.interoperability
 def test_the_capture_shows_the_radiograph_whole_and_unchanged_outside_the_overlay(tmp_path: Path) -> None:
     dcmj2pnm = tool("dcmj2pnm")
     request = CASES["MONOCHROME1"](tmp_path)
@@ -37,6 +39,7 @@ def test_the_capture_shows_the_radiograph_whole_and_unchanged_outside_the_overla
     assert np.array_equal(shown[:rows, :columns][~bare], np.repeat(grey[~bare][:, np.newaxis], 3, axis=1))
     for segment in image.segments:
         assert (shown[:rows, :columns][segment.mask] == segment.colour_rgb).all(axis=-1).any()
+    record(source="MONOCHROME1", object="SC", profile="complete", reader="DCMTK dcmj2pnm")
 
 
 @pytest.mark.parametrize("columns", [83, 84])

@@ -26,6 +26,7 @@ from node.profiles import (
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import one_image, read
+from tests.interoperability import record
 from tests.peers import require
 from workers.objects.encode import encode
 from workers.objects.read import findings_of_segs
@@ -61,6 +62,7 @@ def segs(results: tuple[EncodedResult, ...]) -> list[EncodedResult]:
     return [result for result in results if result.kind is ResultKind.SEG]
 
 
+@pytest.mark.interoperability
 @pytest.mark.parametrize(("rows", "columns"), SIZES)
 @pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
 def test_masks_come_back_exactly_in_every_encoding(
@@ -78,6 +80,7 @@ def test_masks_come_back_exactly_in_every_encoding(
     assert [s.label for s in found] == ["Right lung", "Left lung", "Heart"]
     for ours, theirs in zip(request.images[0].segments, found, strict=True):
         np.testing.assert_array_equal(ours.mask, theirs.mask)
+    record(source=f"DX {rows}×{columns}", object=f"SEG {kind}", profile=profile.name, reader="highdicom segread")
 
 
 @pytest.mark.parametrize(("rows", "columns"), SIZES)
@@ -91,6 +94,7 @@ def test_another_decoder_finds_the_same_pixels_in_jpeg_2000(
     np.testing.assert_array_equal(frames > 0, np.stack([s.mask for s in request.images[0].segments]))
 
 
+@pytest.mark.interoperability
 @pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
 def test_dcmtk_reads_every_encoding(tmp_path: Path, encoding: tuple[Profile, str, str]) -> None:
     dcmdump = require("dcmdump")
@@ -101,6 +105,7 @@ def test_dcmtk_reads_every_encoding(tmp_path: Path, encoding: tuple[Profile, str
         done = subprocess.run([dcmdump, str(path)], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
         assert result.kind is not ResultKind.SEG or f"CS [{kind}" in done.stdout
+    record(source="DX 96×80", object=f"SEG {kind}", profile=profile.name, reader="DCMTK dcmdump")
 
 
 @pytest.mark.parametrize("encoding", [ENCODINGS["deflated"], ENCODINGS["jpeg-2000"]], ids=["deflated", "jpeg-2000"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from highdicom.ko import KeyObjectSelectionDocument
 
 from node.profiles import ResultKind
@@ -12,6 +13,7 @@ from tests import result_requests as made
 from tests import sources
 from tests.encoded import read
 from tests.integration.test_objects_tools import run, tool
+from tests.interoperability import record
 from tests.optional_results import CASES, COMPLETE, one, results, stored
 from workers.objects.encode import encode
 
@@ -38,6 +40,7 @@ def test_key_objects_are_the_positive_image_its_segs_and_the_report(tmp_path: Pa
         assert ds.resolve_reference(uid)[0] == request.study_instance_uid
 
 
+@pytest.mark.interoperability
 def test_dsrdump_reads_why_to_look(tmp_path: Path) -> None:
     dsrdump = tool("dsrdump")
     (result,) = results(CASES["DX"](tmp_path), ResultKind.KO)
@@ -45,6 +48,7 @@ def test_dsrdump_reads_why_to_look(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "Pneumothorax: present on the left (calibrated probability 0.910" in done.stdout
     assert "Atelectasis" not in done.stdout
+    record(source="DX", object="KO", profile="complete", reader="DCMTK dsrdump")
 
 
 def test_a_study_without_findings_has_key_objects_only_if_it_is_urgent(tmp_path: Path) -> None:

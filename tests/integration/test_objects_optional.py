@@ -14,12 +14,14 @@ from node.profiles import DEFLATED_LITTLE_ENDIAN, ResultKind
 from tests import result_requests as made
 from tests.encoded import IDENTITY, read
 from tests.integration.test_objects_tools import REAL, run, tool
+from tests.interoperability import record
 from tests.optional_results import CASES, COMPLETE, KINDS, one, results, stored, with_heat_map
 from workers.objects import equipment
 from workers.objects.encode import encode
 from workers.objects.request import Predecessor
 
 
+@pytest.mark.interoperability
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_dciodvfy_finds_no_error(tmp_path: Path, kind: ResultKind, name: str) -> None:
@@ -27,6 +29,7 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, kind: ResultKind, name: str) ->
     for result in results(CASES[name](tmp_path), kind):
         said = run(dciodvfy, "-new", stored(result, tmp_path)).stderr.splitlines()
         assert [line for line in said if line.startswith("Error")] == []
+    record(source=name, object=kind, profile="complete", reader="dciodvfy")
 
 
 @pytest.mark.parametrize("name", ["CR", "SC", "odd-width", "position", "bare"])

@@ -15,6 +15,7 @@ from tests import result_requests as made
 from tests import sources
 from tests.encoded import read
 from tests.integration.test_objects_tools import run, tool
+from tests.interoperability import record
 from tests.optional_results import CASES, COMPLETE, one, request_of, results, stored
 from workers.objects.request import DeclinedImage, EncodedResult, Predecessor
 
@@ -45,6 +46,7 @@ def test_the_page_is_one_a4_with_its_fonts_and_without_a_date(tmp_path: Path) ->
     assert not any(word in page for word in (b"CreationDate", b"ModDate"))
 
 
+@pytest.mark.interoperability
 def test_the_page_says_what_was_found_and_what_it_is_not(tmp_path: Path) -> None:
     (result,) = results(CASES["DX"](tmp_path), ResultKind.DOC)
     text = _text(_page(result, tmp_path))
@@ -53,6 +55,7 @@ def test_the_page_says_what_was_found_and_what_it_is_not(tmp_path: Path) -> None
     assert "Cardiothoracic ratio: 0.47" in text
     assert "pneumothorax-segmentation 1.0.0" in text
     assert result.sop_instance_uid in text
+    record(source="DX", object="DOC", profile="complete", reader="DCMTK dcm2pdf")
 
 
 def test_the_page_shows_no_attribute_of_the_patient(tmp_path: Path) -> None:

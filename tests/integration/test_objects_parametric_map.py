@@ -13,9 +13,11 @@ import pytest
 from models import codes
 from node.profiles import ResultKind
 from tests.integration.test_objects_tools import run, tool
+from tests.interoperability import record
 from tests.optional_results import CASES, one, results, stored
 
 
+@pytest.mark.interoperability
 @pytest.mark.parametrize("name", ["DX", "odd-width", "position"])
 def test_dcmqi_reads_the_same_heat_map(tmp_path: Path, name: str) -> None:
     paramap2itkimage = tool("paramap2itkimage")
@@ -25,6 +27,7 @@ def test_dcmqi_reads_the_same_heat_map(tmp_path: Path, name: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     (heat_map,) = request.images[0].heat_maps
     assert np.array_equal(_nrrd(tmp_path / "pmap.nrrd"), heat_map.values)
+    record(source=name, object="PM", profile="complete", reader="dcmqi paramap2itkimage")
 
 
 def _nrrd(path: Path) -> np.ndarray[Any, Any]:

@@ -19,6 +19,7 @@ from node.profiles import ResultKind
 from tests import result_requests as made
 from tests import sources
 from tests.integration.test_objects_tools import run, tool
+from tests.interoperability import record
 from tests.optional_results import CASES, one, request_of, results, stored
 from workers.objects.softcopy import MOST_POINTS, outlines
 
@@ -76,6 +77,7 @@ GREYS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.interoperability
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("greys", GREYS)
 def test_dcmtk_shows_the_image_under_the_state_as_without_it(tmp_path: Path, greys: str, photometric: str) -> None:
@@ -92,6 +94,7 @@ def test_dcmtk_shows_the_image_under_the_state_as_without_it(tmp_path: Path, gre
         ds.WindowCenter, ds.WindowWidth, ds.VOILUTFunction = _whole_range(ds)
     expected = 255 * display.show(decode.stored_values(ds), ds, None).values
     assert np.abs(shown - expected).max() < 2
+    record(source=f"{photometric}, {greys}", object="PR", profile="complete", reader="DCMTK dcmp2pgm")
 
 
 def _whole_range(ds: Dataset) -> tuple[float, float, str]:
