@@ -10,15 +10,18 @@ import pytest
 from pydicom import dcmread
 
 from models import codes
+from models.findings import Gate, ImageFindings, NotComputed, NotComputedReason
 from node.profiles import DEFLATED_LITTLE_ENDIAN, ResultKind
+from node.reasons import Reason
 from tests import result_requests as made
+from tests import sources
 from tests.encoded import IDENTITY, read
 from tests.integration.test_objects_tools import REAL, run, tool
 from tests.interoperability import record
 from tests.optional_results import CASES, COMPLETE, KINDS, one, results, stored, with_heat_map
 from workers.objects import equipment
 from workers.objects.encode import encode
-from workers.objects.request import Predecessor
+from workers.objects.request import DeclinedImage, Predecessor, ResultRequest
 
 
 @pytest.mark.interoperability
@@ -36,6 +39,32 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, kind: ResultKind, name: str) ->
 def test_a_profile_with_every_object_passes_the_preflight(tmp_path: Path, name: str) -> None:
     made_of = encode(CASES[name](tmp_path), profile=COMPLETE)
     assert {result.kind for result in made_of} == set(ResultKind)
+
+
+def _refused(folder: Path) -> ResultRequest:
+    return made.request((sources.source(folder),), (made.refused(sources.uid()),))
+
+
+def _outside_intended_use(folder: Path) -> ResultRequest:
+    """Return an image that passed the gate, and that no bundle is intended for."""
+    item = NotComputed(made.PNEUMONIA, "pneumonia", NotComputedReason.AGE_OUTSIDE_INTENDED_USE, "from 16 years")
+    image = ImageFindings(sources.uid(), Gate(None, "Two lungs found."), not_computed=(item,))
+    return made.request((sources.source(folder, PatientAge="010Y"),), (image,))
+
+
+def _declined(folder: Path) -> ResultRequest:
+    declined = DeclinedImage(sources.uid(), Reason.LATERAL_VIEW, "View Position is LL.")
+    return made.request((sources.source(folder),), (), declined)
+
+
+UNCOMPUTED = {"refused": _refused, "outside-intended-use": _outside_intended_use, "declined": _declined}
+
+
+@pytest.mark.parametrize("name", UNCOMPUTED)
+def test_a_study_in_which_no_bundle_computed_anything_passes_the_preflight(tmp_path: Path, name: str) -> None:
+    request = UNCOMPUTED[name](tmp_path)
+    kinds = {result.kind for result in encode(request, profile=COMPLETE)}
+    assert kinds == {ResultKind.SR, ResultKind.DOC} | ({ResultKind.SC} if request.images else set())
 
 
 @pytest.mark.parametrize("kind", KINDS)

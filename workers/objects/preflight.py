@@ -19,7 +19,7 @@ from models.codes import ANATOMICAL_STRUCTURE, MORPHOLOGICALLY_ABNORMAL_STRUCTUR
 from models.findings import ImageFindings, Segment
 from node.errors import HilumError
 from node.profiles import Profile, ResultKind
-from workers.objects.equipment import algorithms
+from workers.objects.equipment import algorithms, node
 from workers.objects.identity import tracking_uid
 from workers.objects.modules import attributes
 from workers.objects.request import EncodedResult, ResultRequest
@@ -199,8 +199,11 @@ def _check_sources(request: ResultRequest, sources: Sequence[Source]) -> None:
 
 
 def _algorithms(ds: Dataset, request: ResultRequest) -> Iterator[str]:
-    """Check that the result names algorithms of this request, each with its Device UID (IHE AI Results 1.3)."""
-    expected = {algorithm.uid for algorithm in algorithms(request)}
+    """Check that the result names algorithms of this request, each with its Device UID (IHE AI Results 1.3).
+
+    What shows an image for which no bundle computed anything names the node.
+    """
+    expected = {algorithm.uid for algorithm in (*algorithms(request), node(request.configuration_digest))}
     found = [str(item.DeviceUID) for item in ds.ContributingEquipmentSequence if "DeviceUID" in item]
     if not found or len(set(found)) < len(found) or not set(found) <= expected:
         yield f"Contributing Equipment has Device UIDs {found}, expected one item for each algorithm that made it"
