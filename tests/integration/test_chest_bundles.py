@@ -45,9 +45,14 @@ class Answered:
 
     bundles: dict[str, str]
     configuration_digest: str
-    seg: Dataset
+    segs: tuple[Dataset, ...]
     sr: Dataset
     paths: tuple[Path, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """What was outlined, of every bundle."""
+        return [str(item.SegmentLabel) for seg in self.segs for item in seg.SegmentSequence]
 
 
 Run = Callable[..., Answered]
@@ -122,23 +127,25 @@ def _job(database: Database, path: Path, seed: int) -> str:
 def _answered(database: Database, job: str) -> Answered:
     with database.read() as tx:
         (row,) = [event for event in audit.events(tx, job_id=job) if event.action == "job.analysed"]
-        stored = {one.kind: Path(one.path) for one in tx.scalars(select(ResultRow).where(ResultRow.job_id == job))}
+        query = select(ResultRow).where(ResultRow.job_id == job).order_by(ResultRow.id)
+        stored = [(one.kind, Path(one.path)) for one in tx.scalars(query)]
     return Answered(
         bundles=row.detail["bundles"],
         configuration_digest=row.detail["configuration_digest"],
-        seg=dcmread(stored["SEG"]) if "SEG" in stored else None,
-        sr=dcmread(stored["SR"]),
-        paths=tuple(stored.values()),
+        segs=tuple(dcmread(path) for kind, path in stored if kind == "SEG"),
+        sr=next(dcmread(path) for kind, path in stored if kind == "SR"),
+        paths=tuple(path for _, path in stored),
     )
 
 
 def _named_in(answered: Answered) -> tuple[dict[str, str], dict[str, str]]:
     """Return the digest of each algorithm by SEG and by SR, from Contributing Equipment."""
-    found = []
-    for ds in (answered.seg, answered.sr):
-        own = [item for item in ds.ContributingEquipmentSequence if item.Manufacturer == "Hilum"]
-        found.append({str(item.ManufacturerModelName): str(item.DeviceSerialNumber) for item in own})
-    return found[0], found[1]
+
+    def named(*objects: Dataset) -> dict[str, str]:
+        own = [i for ds in objects for i in ds.ContributingEquipmentSequence if i.Manufacturer == "Hilum"]
+        return {str(item.ManufacturerModelName): str(item.DeviceSerialNumber) for item in own}
+
+    return named(*answered.segs), named(answered.sr)
 
 
 def test_one_job_runs_every_bundle_and_all_name_the_same_algorithms(run: Run, root: Path) -> None:
@@ -148,7 +155,7 @@ def test_one_job_runs_every_bundle_and_all_name_the_same_algorithms(run: Run, ro
     in_seg, in_sr = _named_in(done)
     assert in_sr == shipped
     assert in_seg == {name: shipped[name] for name in ("lungs-heart", "pneumothorax-segmentation")}
-    assert [str(item.SegmentLabel) for item in done.seg.SegmentSequence][-1] == "Pneumothorax"
+    assert done.labels[-1] == "Pneumothorax"
     findings = [group for group in measurement_groups(done.sr) if named(group, "122157")]
     assert {tuple(answers(group, "121071")) for group in findings} == {("36118008",), ("112001",)}
 
@@ -167,7 +174,7 @@ def test_a_sites_threshold_changes_the_identity_in_audit_row_seg_and_sr(run: Run
 
 def test_a_sites_threshold_closes_the_gate_of_the_outline(run: Run) -> None:
     done = run(9, {"pneumothorax": {"pneumothorax": "strict"}})
-    assert "Pneumothorax" not in {str(item.SegmentLabel) for item in done.seg.SegmentSequence}
+    assert "Pneumothorax" not in done.labels
     assert "not-found-by-classifier" in answers(done.sr, "REASON")
     assert any("to the operating point 'strict'" in item.TextValue for item in named(done.sr, "THRESHOLD-RULE"))
 

@@ -172,11 +172,11 @@ def test_a_real_chest_is_outlined_and_measured(node, orthanc, data_folder, tmp_p
     line = node.wait_until_ended(study_uid(source))
     assert line.job_state == "done"
     held = fetch(orthanc, study_uid(source), tmp_path)
-    assert (len(held.seg), len(held.sr)) == (1, 1)
-    ds, seg = dcmread(source, stop_before_pixels=True), dcmread(held.seg[0])
-    assert (seg.Rows, seg.Columns) == (ds.Rows, ds.Columns)
-    # A disease may be outlined besides.
-    labels = {str(segment.SegmentLabel).lower() for segment in seg.SegmentSequence}
+    assert held.seg and len(held.sr) == 1
+    ds, segs = dcmread(source, stop_before_pixels=True), [dcmread(path) for path in held.seg]
+    assert {(seg.Rows, seg.Columns) for seg in segs} == {(ds.Rows, ds.Columns)}
+    # A disease may be outlined besides; each structure may have a SEG of its own (`whole_words`).
+    labels = {str(segment.SegmentLabel).lower() for seg in segs for segment in seg.SegmentSequence}
     assert labels >= {"right lung", "left lung", "heart"}
     assert "Cardiothoracic ratio" in run(peers.require("dsrdump"), str(held.sr[0])).stdout
 

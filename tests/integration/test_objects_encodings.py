@@ -20,6 +20,7 @@ from node.profiles import (
     JPEG_2000_LOSSLESS,
     OHIF,
     RLE_LOSSLESS,
+    STRICT,
     Profile,
     ResultKind,
 )
@@ -36,7 +37,7 @@ DEFLATED = Profile(name="deflated", compression="deflated")
 LABELMAP_PLAIN = Profile(name="plain-labelmap", segmentation="LABELMAP")
 LABELMAP_J2K = Profile(name="labelmap-j2k", segmentation="LABELMAP", compression="jpeg-2000")
 ENCODINGS = {
-    "explicit": (OHIF, "BINARY", EXPLICIT_LITTLE_ENDIAN),
+    "explicit": (STRICT, "BINARY", EXPLICIT_LITTLE_ENDIAN),
     "deflated": (DEFLATED, "BINARY", DEFLATED_LITTLE_ENDIAN),
     "jpeg-2000": (BUILT_IN["compressed"], "BINARY", JPEG_2000_LOSSLESS),
     "labelmap": (LABELMAP_PLAIN, "LABELMAP", EXPLICIT_LITTLE_ENDIAN),
