@@ -114,9 +114,9 @@ def judge(seen: Observation, settings: GateSettings) -> Gate:
     """Give the verdict: no trace of a lung or strange features are no chest; one lung or odd lungs are implausible."""
     if seen.right is None and seen.left is None:
         return Gate(NotComputedReason.NOT_A_CHEST, "no lung was found")
+    distance = f"(distance {seen.feature_distance:.2f}, limit {settings.feature_distance:.2f})"
     if seen.feature_distance > settings.feature_distance:
-        limit = settings.feature_distance
-        detail = f"unlike known frontal chest radiographs (distance {seen.feature_distance:.2f}, at most {limit:.2f})"
+        detail = f"the image does not look like the chest radiographs that the network knows {distance}"
         return Gate(NotComputedReason.NOT_A_CHEST, detail)
     if seen.right is None or seen.left is None:
         missing = "right" if seen.right is None else "left"
@@ -124,7 +124,8 @@ def judge(seen: Observation, settings: GateSettings) -> Gate:
     failed = failures(seen, settings)
     if failed:
         return Gate(NotComputedReason.LUNGS_IMPLAUSIBLE, "; ".join(failed))
-    return Gate(None, f"two lungs found, distance {seen.feature_distance:.2f} from known chests")
+    detail = f"two lungs were found, and the image looks like the chest radiographs that the network knows {distance}"
+    return Gate(None, detail)
 
 
 def failures(seen: Observation, settings: GateSettings) -> tuple[str, ...]:

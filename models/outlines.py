@@ -52,7 +52,7 @@ def refusal(bundle: Bundle, findings: Sequence[Finding]) -> NotComputed | None:
         return NotComputed(bundle.identity, manifest.name, NotComputedReason.CLASSIFIER_NOT_RUN, detail)
     if any(finding.present for finding in answers):
         return None
-    detail = "; ".join(f"{one.label} is absent by {manifest.gated_by}" for one in answers)
+    detail = f"absent by the classifier {manifest.gated_by}: {', '.join(one.label for one in answers)}"
     return NotComputed(bundle.identity, manifest.name, NotComputedReason.NOT_FOUND_BY_CLASSIFIER, detail)
 
 

@@ -147,7 +147,9 @@ def with_pneumothorax_not_outlined(of: ImageFindings) -> ImageFindings:
 
 def with_outline_not_computed(of: ImageFindings, reason: NotComputedReason) -> ImageFindings:
     """Return the findings of an image that the outline's classifier kept it from."""
-    item = NotComputed(OUTLINE, "pneumothorax-segmentation", reason, "pneumothorax is absent by pneumothorax")
+    item = NotComputed(
+        OUTLINE, "pneumothorax-segmentation", reason, "absent by the classifier pneumothorax: pneumothorax"
+    )
     return replace(of, not_computed=(*of.not_computed, item))
 
 

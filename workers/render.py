@@ -24,6 +24,7 @@ from workers.objects.equipment import RESEARCH_ONLY
 from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.quality import field_of_view
 from workers.objects.wording import (
+    capital,
     finding_sentence,
     label_of,
     measurement_sentence,
@@ -212,8 +213,9 @@ def _panel_lines(image: ImageFindings, words: Language) -> list[Entry]:
     lines: list[Entry] = []
     if image.gate.reason is not None:
         lines.append((words.term("Not analysed"), WARNING, 15, True))
-        detail = sentence(words.term(image.gate.detail))
-        lines.append((f"{reason_text(image.gate.reason, words)}. {detail}", TEXT, 11, False))
+        why = capital(reason_text(image.gate.reason, words))
+        detail = sentence(words.detail(image.gate.detail))
+        lines.append((f"{why}. {detail}".strip(), TEXT, 11, False))
     if image.findings:
         lines.append((words.term("Findings"), MUTED, 12, True))
         lines += [

@@ -141,7 +141,7 @@ def test_an_outline_is_refused_where_its_classifier_found_nothing(bundle: Bundle
     absent = outlines.refusal(bundle, [ABSENT])
     assert absent is not None
     assert absent.reason is NotComputedReason.NOT_FOUND_BY_CLASSIFIER
-    assert "pneumothorax is absent" in absent.detail
+    assert absent.detail == "absent by the classifier pneumothorax: pneumothorax"
 
 
 @pytest.mark.parametrize(

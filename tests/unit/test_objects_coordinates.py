@@ -68,8 +68,8 @@ def test_the_same_stands_in_words(tmp_path: Path) -> None:
     sr = report_of(encode(_request(tmp_path), profile=OHIF))
     comments = [str(i.TextValue) for i in named(sr, vocabulary.COMMENT.value)]
     assert (
-        "Cardiac diameter: measured from column 32.0, row 60.5 to column 56.0, row 70.5 of the source image "
-        "(the upper left corner of its first pixel is column 0, row 0)."
+        "Cardiac diameter: width along the patient's horizontal, from column 32.0, row 60.5 to column 56.0, row 70.5 "
+        "of the source image (the upper left corner of its first pixel is column 0, row 0)."
     ) in comments
     assert "Cardiac diameter: 122 mm" in comments
     assert any(line.startswith("Cardiothoracic ratio: widest extent of the heart over") for line in comments)
@@ -81,7 +81,7 @@ def test_an_image_that_cannot_be_referenced_has_words_only(tmp_path: Path) -> No
     request = replace(request, images=(replace(request.images[0], sop_instance_uid=invalid),))
     sr = report_of(encode(request, profile=OHIF))
     assert not [item for item in items(sr) if item.ValueType == "SCOORD"]
-    assert any("measured from column" in str(i.TextValue) for i in named(sr, vocabulary.COMMENT.value))
+    assert any("from column" in str(i.TextValue) for i in named(sr, vocabulary.COMMENT.value))
 
 
 def test_the_summary_has_the_points(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from pydicom.dataset import Dataset
 from models import bundle, codes
 from models.anatomy import Box, Size
 from models.chest import measurements
-from models.findings import BundleIdentity, Point
+from models.findings import BundleIdentity, Gate, NotComputedReason, Point
 from models.intended_use import CHEST_TASKS
 from models.pixels import Radiograph
 from node.profiles import OHIF, STRICT, Profile
+from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import answers, code_of, items, named, one_image, read, report_of
@@ -27,7 +28,7 @@ from workers.objects.encode import encode
 from workers.objects.languages.known import LANGUAGES, language
 from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.languages.sentences import Sentence
-from workers.objects.request import ResultRequest
+from workers.objects.request import DeclinedImage, ResultRequest
 from workers.objects.wording import display_name, finding_sentence, measurement_sentence
 
 OTHERS = {tag: found for tag, found in LANGUAGES.items() if found is not ENGLISH}
@@ -151,6 +152,60 @@ def test_no_english_sentence_is_left_in_a_translated_report(tmp_path: Path, prof
     left = {text for text in mine & english if " " in text and text not in rules and "sha256" not in text}
     tracking = {i.TextValue for i in named(report_of(encode(request, profile=profile)), "112039")}
     assert left - tracking == {"Inverted: MONOCHROME1."}
+
+
+DETAILS = (
+    "two lungs were found (distance 0.99, at most 2.83)",
+    "unlike known chests (distance 3.10, at most 2.83)",
+    "intended for ages from 1 to under 6 years",
+    "less than 0.50% of the picture is above 0.7",
+    "absent by the classifier pneumothorax: pneumothorax",
+    "5 frames",
+)
+
+
+def _with_details(folder: Path) -> ResultRequest:
+    """Return a request whose every detail is one of `DETAILS`."""
+    passed, refused, age, outline, absent, frames = DETAILS
+    paths = tuple(sources.source(folder, number=number) for number in (1, 2, 3))
+    uids = [sources.uid(number) for number in (1, 2, 3)]
+    image = made.with_pneumothorax_not_outlined(made.image(uids[0]))
+    image = made.with_outline_not_computed(image, NotComputedReason.NOT_FOUND_BY_CLASSIFIER)
+    image = replace(
+        image,
+        gate=Gate(None, passed),
+        not_outlined=tuple(replace(one, detail=outline) for one in image.not_outlined),
+        not_computed=tuple(
+            replace(one, detail=detail) for one, detail in zip(image.not_computed, (age, absent), strict=True)
+        ),
+    )
+    gated = replace(made.refused(uids[1]), gate=Gate(NotComputedReason.NOT_A_CHEST, refused))
+    declined = DeclinedImage(uids[2], Reason.MULTI_FRAME, frames)
+    return replace(made.diseases(paths, image, gated), declined=(declined,))
+
+
+def _said(request: ResultRequest, profile: Profile) -> str:
+    sr = report_of(encode(request, profile=profile))
+    return "\n".join(str(item.TextValue) for item in items(sr) if item.ValueType == "TEXT").lower()
+
+
+@pytest.mark.parametrize("tag", OTHERS)
+def test_a_translated_sentence_bears_no_english_detail(tmp_path: Path, tag: str) -> None:
+    request = _with_details(tmp_path)
+    english = _said(request, OHIF)
+    assert [detail for detail in DETAILS if detail not in english] == []
+    translated = _said(request, OHIF.model_copy(update={"name": tag, "language": tag}))
+    assert [detail for detail in DETAILS if detail in translated] == []
+    for reason in ("Age outside the intended use", "More than one frame", "Not a frontal chest radiograph"):
+        assert LANGUAGES[tag].term(reason).lower() in translated
+
+
+def test_a_detail_that_is_a_term_is_said_in_every_language() -> None:
+    assert [words.detail("no lung was found") for words in LANGUAGES.values()] == [
+        "no lung was found",
+        "keine Lunge gefunden",
+        "aucun poumon n'a été trouvé",
+    ]
 
 
 def test_labels_of_segments_stay_english_with_their_tracking(tmp_path: Path) -> None:

@@ -70,6 +70,14 @@ def test_the_picture_speaks_the_language_asked_for() -> None:
     assert not {"Findings", "Measurements", "Right lung"} & set(lines)
 
 
+def test_a_refused_image_gets_the_reason_and_no_english_detail_in_another_language() -> None:
+    figure = Figure()
+    write_panel(figure, 0.5, made.refused("1.2.3"), language("de"))
+    said = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "Keine frontale Thoraxaufnahme." in said
+    assert "Score" not in said
+
+
 def test_the_terminal_says_indeterminate_and_the_uncertain_range(tmp_path: Path) -> None:
     request = one_image(tmp_path, ViewPosition="AP")
     request = replace(request, images=(made.with_doubt(made.image(sources.uid())),))

@@ -128,5 +128,7 @@ def _page(
             (words.term("Limits of this result"), (limits(request, words),)),
         ),
         more=words.term(_MORE),
-        foot=f"Revision {request.revision}, {request.created_at:%Y-%m-%d %H:%M %Z}; object {uid}",
+        foot=words.say(
+            Sentence.FOOT, revision=request.revision, moment=f"{request.created_at:%Y-%m-%d %H:%M %Z}", uid=uid
+        ),
     )

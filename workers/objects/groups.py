@@ -127,7 +127,7 @@ def declined_group(
         if source is None
         else words.say(Sentence.NOT_ANALYSED, reason=why)
     )
-    _say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.term(declined.detail))}")
+    _say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.detail(declined.detail))}")
     for note in () if source is None else reference_notes(source, None, words):
         _say(group, vocabulary.COMMENT, sentence(note))
     return group
@@ -200,7 +200,7 @@ def _gate(subject: _Subject, image: ImageFindings) -> Group:
         said = words.say(Sentence.NOT_ANALYSED, reason=reason_text(reason, words))
     else:
         said = words.say(Sentence.ANALYSED if analysed else Sentence.NOT_INTENDED)
-    _say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.term(image.gate.detail))}")
+    _say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.detail(image.gate.detail))}")
     for note in () if subject.source is None else reference_notes(subject.source, image, words):
         _say(group, vocabulary.COMMENT, sentence(note))
     return group
@@ -319,7 +319,8 @@ def _not_computed(subject: _Subject, item: NotComputed) -> Group:
         bundle=item.bundle,
         evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, vocabulary.NOT_ATTEMPTED), _reason(item.reason)],
     )
-    _say(group, vocabulary.COMMENT, f"{not_computed_sentence(item, subject.words)} {sentence(item.detail)}")
+    words = subject.words
+    _say(group, vocabulary.COMMENT, f"{not_computed_sentence(item, words)} {sentence(words.detail(item.detail))}")
     return group
 
 

@@ -47,6 +47,8 @@ ADULT_THORAX_MM = (180.0, 450.0)
 """What the transverse thoracic diameter of an adult may be, magnified or not."""
 
 _FORMAT = {RATIO: ".2f", MILLIMETRE: ".0f", SQUARE_CENTIMETRE: ".0f", SQUARE_PIXEL: ",.0f", PERCENT: ".1f"}
+_UNITS = {SQUARE_CENTIMETRE: "cm²"}
+"""How a unit is written for people, where that is not its code's meaning."""
 _PROBABILITY = ".3f"
 _SIDES = {BILATERAL: Sentence.ON_BOTH_SIDES, RIGHT: Sentence.ON_THE_RIGHT, LEFT: Sentence.ON_THE_LEFT}
 _DECISIONS = {
@@ -125,7 +127,9 @@ def label_of(segment: Segment, words: Language = ENGLISH) -> str:
 
 def not_outlined_sentence(item: NotOutlined, words: Language = ENGLISH) -> str:
     """Return in words that a disease was found and no region of it."""
-    return words.say(Sentence.NOT_OUTLINED, name=name_of(item.label, words), detail=item.detail)
+    detail = words.detail(item.detail)
+    name = name_of(item.label, words)
+    return words.say(Sentence.NOT_OUTLINED, name=name, detail=f" ({detail})" if detail else "")
 
 
 def not_computed_sentence(item: NotComputed, words: Language = ENGLISH) -> str:
@@ -266,7 +270,7 @@ def limits(request: ResultRequest, words: Language = ENGLISH) -> str:
 
 
 def _amount(measurement: Measurement, words: Language) -> str:
-    unit = "" if measurement.unit == RATIO else f" {words.term(measurement.unit.meaning)}"
+    unit = "" if measurement.unit == RATIO else f" {words.term(_UNITS.get(measurement.unit, measurement.unit.meaning))}"
     return f"{words.number(measurement.value, _FORMAT.get(measurement.unit, ',.1f'))}{unit}"
 
 

@@ -27,11 +27,11 @@ _SENTENCES: dict[str, str] = {
     Sentence.ON_THE_LEFT: "à gauche",
     Sentence.ON_BOTH_SIDES: "des deux côtés",
     Sentence.ON_ANOTHER_SIDE: "côté : {side}",
-    Sentence.NOT_OUTLINED: "{name} : aucune région délimitée ({detail})",
+    Sentence.NOT_OUTLINED: "{name} : aucune région délimitée{detail}",
     Sentence.MEASUREMENT: "{name} : {amount}",
     Sentence.ENDS: (
-        "{name} : mesure de la colonne {column_1}, ligne {row_1} à la colonne {column_2}, ligne {row_2} de l'image "
-        "source (le coin supérieur gauche du premier pixel est colonne 0, ligne 0)"
+        "{name} : largeur le long de l'horizontale du patient, de la colonne {column_1}, ligne {row_1} à la colonne "
+        "{column_2}, ligne {row_2} de l'image source (le coin supérieur gauche du premier pixel est colonne 0, ligne 0)"
     ),
     Sentence.RATIO_OF: (
         "{name} : plus grande largeur du cœur rapportée à celle des deux poumons ensemble, chacune d'un bord extérieur "
@@ -85,6 +85,7 @@ _SENTENCES: dict[str, str] = {
     Sentence.INTENDED_AGES_FROM: "destiné aux âges à partir de {first} ans",
     Sentence.INTENDED_AGES_BETWEEN: "destiné aux âges de {first} à moins de {end} ans",
     Sentence.INTENDED_VIEWS: "incidences {views}",
+    Sentence.FOOT: "Révision {revision}, {moment} ; objet {uid}",
     Sentence.RESEARCH_ONLY: "Réservé à la recherche - non destiné à un usage clinique",
     Sentence.LIMITS: (
         "{research_only}. Préliminaire, établi par un logiciel ({algorithms}) et non relu par une personne. Des signes "

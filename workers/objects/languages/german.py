@@ -30,11 +30,11 @@ _SENTENCES: dict[str, str] = {
     Sentence.ON_THE_LEFT: "links",
     Sentence.ON_BOTH_SIDES: "beidseits",
     Sentence.ON_ANOTHER_SIDE: "Seite: {side}",
-    Sentence.NOT_OUTLINED: "{name}: kein Bereich umrissen ({detail})",
+    Sentence.NOT_OUTLINED: "{name}: kein Bereich umrissen{detail}",
     Sentence.MEASUREMENT: "{name}: {amount}",
     Sentence.ENDS: (
-        "{name}: gemessen von Spalte {column_1}, Zeile {row_1} bis Spalte {column_2}, Zeile {row_2} der Aufnahme "
-        "(die obere linke Ecke des ersten Pixels ist Spalte 0, Zeile 0)"
+        "{name}: Breite entlang der Horizontalen des Patienten, von Spalte {column_1}, Zeile {row_1} bis Spalte "
+        "{column_2}, Zeile {row_2} der Aufnahme (die obere linke Ecke des ersten Pixels ist Spalte 0, Zeile 0)"
     ),
     Sentence.RATIO_OF: (
         "{name}: größte Breite des Herzens geteilt durch die größte Breite beider Lungen zusammen, jeweils von "
@@ -91,6 +91,7 @@ _SENTENCES: dict[str, str] = {
     Sentence.INTENDED_AGES_FROM: "bestimmt für ein Alter ab {first} Jahren",
     Sentence.INTENDED_AGES_BETWEEN: "bestimmt für ein Alter von {first} bis unter {end} Jahren",
     Sentence.INTENDED_VIEWS: "Projektionen {views}",
+    Sentence.FOOT: "Revision {revision}, {moment}; Objekt {uid}",
     Sentence.RESEARCH_ONLY: "Nur für Forschungszwecke - nicht für die klinische Anwendung",
     Sentence.LIMITS: (
         "{research_only}. Vorläufig, von Software erstellt ({algorithms}) und von niemandem geprüft. Befunde können "

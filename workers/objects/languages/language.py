@@ -35,6 +35,14 @@ class Language:
         """Return the name of a thing."""
         return self.terms.get(english, english)
 
+    def detail(self, english: str) -> str:
+        """Return a detail in this language, or nothing: no translated sentence ends in English.
+
+        Details come from models and decoder as whole English texts, many with numbers in them. The reason that stands
+        before a detail has a code, and a name in every language.
+        """
+        return english if self is ENGLISH else self.terms.get(english, "")
+
     def number(self, value: float, form: str) -> str:
         """Return a number in a format of `format`, with the marks of this language."""
         marks = {".": self.decimal, ",": self.group}

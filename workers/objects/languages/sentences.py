@@ -1,7 +1,7 @@
 """Every sentence that results say in words, in English; other languages are tables with these as keys.
 
-What comes from elsewhere is repeated as it is, in English: the detail of the gate, the rule of a threshold, the
-statement of intended use.
+What comes from elsewhere is English: the rule of a threshold, the statement of intended use and notes on the pixels
+stand as they are, as statements of their own; other languages have a detail only where they have a term for it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Sentence(StrEnum):
     ON_THE_LEFT = "on the left"
     ON_BOTH_SIDES = "on both sides"
     ON_ANOTHER_SIDE = "on the side: {side}"
-    NOT_OUTLINED = "{name}: no region was outlined ({detail})"
+    NOT_OUTLINED = "{name}: no region was outlined{detail}"
     MEASUREMENT = "{name}: {amount}"
     ENDS = (
-        "{name}: measured from column {column_1}, row {row_1} to column {column_2}, row {row_2} of the source image "
-        "(the upper left corner of its first pixel is column 0, row 0)"
+        "{name}: width along the patient's horizontal, from column {column_1}, row {row_1} to column {column_2}, "
+        "row {row_2} of the source image (the upper left corner of its first pixel is column 0, row 0)"
     )
     RATIO_OF = (
         "{name}: widest extent of the heart over that of both lungs, each from outermost pixel to outermost pixel"
@@ -81,6 +81,7 @@ class Sentence(StrEnum):
     INTENDED_AGES_FROM = "intended for ages from {first} years"
     INTENDED_AGES_BETWEEN = "intended for ages from {first} to under {end} years"
     INTENDED_VIEWS = "views {views}"
+    FOOT = "Revision {revision}, {moment}; object {uid}"
     RESEARCH_ONLY = "Research use only - not for clinical use"
     LIMITS = (
         "{research_only}. Preliminary, made by software ({algorithms}) and not reviewed by a person. It may miss "
