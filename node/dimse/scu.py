@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,9 @@ MAXIMUM_CONTEXTS: Final = 128
 
 ABORT_LINGER_S: Final = 1.0
 """Longest wait for the peer to close the connection after our A-ABORT (ARTIM, PS3.8 section 9.1.5)."""
+
+MAXIMUM_RECEIVED_BYTES: Final = 1 << 22
+"""Most that is read over one association; a C-STORE response takes about 150 bytes, a commitment report up to 1 MiB."""
 
 UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 _PENDING: Final = (0xFF00, 0xFF01)
@@ -226,6 +230,9 @@ def associated(
 ) -> Iterator[Any]:
     """Open an association and release it; abort it where the block fails.
 
+    No peer can hold its caller up: what waits for an answer waits for at most the timeout that is given, and
+    `ABORT_LINGER_S` after it the connection is shut down, whatever is still being sent or received.
+
     Parameters
     ----------
     contexts
@@ -258,7 +265,11 @@ def associated(
             ae_title=destination.ae_title,
             max_pdu=MAXIMUM_PDU_BYTES,
             tls_args=None if context is None else (context, destination.host),
-            evt_handlers=[(evt.EVT_CONN_OPEN, _set_socket, [response_timeout_s]), *handlers],
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, _set_socket, [response_timeout_s]),
+                (evt.EVT_ABORTED, _shut_down_soon),
+                *handlers,
+            ],
         )
     except Exception as error:  # the name does not resolve, a value is none of DICOM's, or the answer makes no sense
         raise PeerUnavailable(f"{_name(destination)} cannot be reached: {error}") from error
@@ -319,9 +330,42 @@ def _set_socket(event: Any, stalled_s: float) -> None:
     Small PDUs are sent at once: Nagle's algorithm and delayed ACK together cost 40 ms for each object. And a peer that
     takes no data loses the connection: pynetdicom would wait for it without end, in abort too.
     """
-    connection = event.assoc.dul.socket.socket
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(stalled_s * 1000)))
+    transport = event.assoc.dul.socket
+    transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(stalled_s * 1000)))
+    transport.recv = _bounded(transport.recv)  # pynetdicom takes PDUs and messages of any length
+
+
+def _bounded(receive: Callable[[int], bytearray]) -> Callable[[int], bytearray]:
+    """Let a peer send no more than `MAXIMUM_RECEIVED_BYTES`; an OSError closes the connection."""
+    received = 0
+
+    def receive_bounded(length: int) -> bytearray:
+        nonlocal received
+        received += length
+        if received > MAXIMUM_RECEIVED_BYTES:
+            raise OSError(f"the peer sends more than {MAXIMUM_RECEIVED_BYTES} bytes")
+        return receive(length)
+
+    return receive_bounded
+
+
+def _shut_down_soon(event: Any) -> None:
+    """Shut the connection of an aborted association down, if it is still open after `ABORT_LINGER_S`.
+
+    pynetdicom's thread reads a PDU to its end before it looks at its timers, and abort waits for that thread.
+    """
+    transport = event.assoc.dul.socket
+    connection = None if transport is None else transport.socket
+    if connection is not None:
+        watchdog = threading.Timer(ABORT_LINGER_S, _shut_down, [connection])
+        watchdog.daemon = True
+        watchdog.start()
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # closed meanwhile
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # of TLS too, which the other thread still reads
 
 
 def _why_not(association: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -178,6 +179,72 @@ def test_a_peer_that_stops_taking_data_is_for_later(tmp_path: Path) -> None:
         leave.set()
     assert [(o.disposition, o.status) for o in outcomes] == [(Disposition.RETRY, None)] * 2
     assert took_s < 15
+
+
+@pytest.mark.parametrize("every_s", [None, 0.05])
+def test_a_peer_that_stops_or_dribbles_within_a_pdu_is_for_later(tmp_path: Path, every_s: float | None) -> None:
+    leave = threading.Event()
+    answer = wire.p_data(wire.command_set(0x8001, data=False), command=True)
+
+    def answer_slowly(connection: socket.socket) -> None:
+        wire.Wire(connection).pdu()
+        for end in range(1, len(answer)):
+            connection.sendall(answer[end - 1 : end])
+            if end > 8 and leave.wait(60 if every_s is None else every_s):
+                return
+
+    files = [outgoing(tmp_path / f"{n}.dcm") for n in range(2)]
+    with accepting(answer_slowly) as to:
+        begun = time.monotonic()
+        outcomes = scu.send(to, files, calling_ae_title="HILUM", connect_timeout_s=30, response_timeout_s=0.5)
+        took_s = time.monotonic() - begun
+        leave.set()
+    assert [(o.disposition, o.status) for o in outcomes] == [(Disposition.RETRY, None)] * 2
+    assert took_s < 0.5 + scu.ABORT_LINGER_S + 2
+
+
+def test_a_peer_that_dribbles_its_answer_to_the_association_is_unavailable(tmp_path: Path) -> None:
+    leave = threading.Event()
+
+    def dribble() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            wire.Wire(connection).pdu()
+            connection.sendall(b"\x02\x00\x00\x00\x01\x00")
+            while not leave.wait(0.05):
+                connection.sendall(b"\0")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=dribble)
+        thread.start()
+        to = Destination(ae_title="PEER", host="127.0.0.1", port=listener.getsockname()[1])
+        begun = time.monotonic()
+        with pytest.raises(PeerUnavailable):
+            scu.echo(to, calling_ae_title="HILUM", timeout_s=0.5)
+        took_s = time.monotonic() - begun
+        leave.set()
+        thread.join(20)
+    assert took_s < 0.5 + scu.ABORT_LINGER_S + 2
+
+
+@pytest.mark.parametrize("pdu_bytes", [1 << 31, 1 << 16])
+def test_a_peer_that_sends_without_end_is_for_later(tmp_path: Path, pdu_bytes: int) -> None:
+    sent = 0
+
+    def flood(connection: socket.socket) -> None:
+        nonlocal sent
+        wire.Wire(connection).pdu()
+        while True:
+            connection.sendall(struct.pack(">BxLLBB", 4, pdu_bytes, pdu_bytes - 4, 1, 1))
+            for _ in range(2, pdu_bytes >> 10):
+                connection.sendall(bytes(1 << 10))
+                sent += 1 << 10
+            connection.sendall(bytes(pdu_bytes - 6 - 1024 * (pdu_bytes // 1024 - 2)))
+
+    with accepting(flood) as to:
+        (outcome,) = send(to, outgoing(tmp_path / "x.dcm"), timeout_s=10)
+    assert (outcome.disposition, outcome.status) == (Disposition.RETRY, None)
+    assert sent < scu.MAXIMUM_RECEIVED_BYTES + (1 << 24), "beyond what the sockets' buffers take"
 
 
 # A command set that cannot be read ends pynetdicom's thread with a traceback.
