@@ -28,7 +28,9 @@ def refusal(bundle: Bundle, *, age_years: float | None, view: str | None) -> Not
         detail = f"intended for {age_range(use)}"
         return NotComputed(bundle.identity, name, NotComputedReason.AGE_OUTSIDE_INTENDED_USE, detail)
     if view and view.upper() not in use.views:
-        detail = f"view {view}, intended for {', '.join(use.views)}"
+        # A view that is no term is free text of the sender: it is not repeated.
+        known = view.upper() in (*FRONTAL_VIEWS, *LATERAL_VIEWS)
+        detail = f"{f'view {view}' if known else 'another view'}, intended for {', '.join(use.views)}"
         return NotComputed(bundle.identity, name, NotComputedReason.VIEW_OUTSIDE_INTENDED_USE, detail)
     return None
 

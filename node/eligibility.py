@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from node.defined_terms import BODY_PARTS, MODALITIES, PHOTOMETRIC_INTERPRETATIONS, STANDARD_SCHEMES
 from node.dimse.contexts import CLASS_BY_UID, Use
 from node.header import Code, Header
 from node.identity import OWN_MANUFACTURER
@@ -62,6 +63,9 @@ _OTHER_VIEWS: Final = _words(
 # View Position (0018,5101): PS3.3 section C.8.1.3 and C.8.11.5; LLD and RLD are decubitus, the rest lateral or oblique.
 _OTHER_POSITIONS: Final = _words("LL RL LLD RLD LLO RLO LAO RAO LPO RPO LAT LATERAL LLAT RLAT ML LM OBL OBLIQUE")
 
+_DIRECTIONS: Final = re.compile("[APRLHF]{1,3}")
+"""Patient Orientation (0020,0020), PS3.3 section C.7.6.1.1.1."""
+
 _ANIMALS: Final = re.compile(r"\b(canine|feline|equine|bovine|avian|veterinary|dog|cat|horse|rabbit)\b", re.IGNORECASE)
 
 
@@ -83,7 +87,7 @@ class Verdict:
     reason: Reason | None = None
     """None: accepted."""
     detail: str = ""
-    """What the header says; no patient attribute."""
+    """What the header says: defined terms and numbers; no patient attribute, and no free text of the sender."""
 
 
 def judge(header: Header) -> Verdict:
@@ -143,7 +147,9 @@ def _not_a_radiograph(header: Header) -> str | None:
         return None
     if modality in UNSPECIFIC_MODALITIES and _CHEST_WORDS.search(_body_part(header)):
         return None
-    return f"modality {modality or 'absent'}"
+    if not modality:
+        return "modality absent"
+    return f"modality {modality}" if modality in MODALITIES else "a modality that is not of radiographs"
 
 
 def _for_processing(header: Header) -> str | None:
@@ -167,7 +173,9 @@ def _colour(header: Header) -> str | None:
         header.samples_per_pixel == 3 and photometric in MAYBE_GREY
     ):
         return None
-    return f"photometric interpretation {photometric or 'absent'}, {header.samples_per_pixel} samples per pixel"
+    known = photometric in PHOTOMETRIC_INTERPRETATIONS
+    said = photometric if known else "that is not grey" if photometric else "absent"
+    return f"photometric interpretation {said}, {header.samples_per_pixel} samples per pixel"
 
 
 def _not_the_chest(header: Header) -> str | None:
@@ -175,7 +183,7 @@ def _not_the_chest(header: Header) -> str | None:
     if body_part not in _UNSAID:
         if _CHEST_WORDS.search(body_part) and not _SPINE_WORDS.search(body_part):
             return None
-        return f"body part {body_part}"
+        return f"body part {body_part}" if body_part in BODY_PARTS else "a body part that is not the chest"
     region = header.anatomic_region
     if (
         region is None
@@ -184,6 +192,8 @@ def _not_the_chest(header: Header) -> str | None:
         or _CHEST_WORDS.search(region.meaning.upper())
     ):
         return None
+    if region.scheme not in STANDARD_SCHEMES:
+        return "an anatomic region that is not the chest"
     return f"anatomic region {region.value} {region.scheme}"
 
 
@@ -192,10 +202,11 @@ def _not_frontal(header: Header) -> str | None:
     if position in _OTHER_POSITIONS:
         return f"view position {position}"
     if header.view_code is not None and header.view_code.value in _OTHER_VIEWS:
-        return f"view code {header.view_code.value} {header.view_code.scheme}"
+        return f"view code {header.view_code.value}"
     said = position or (header.view_code is not None and header.view_code.value)
     if not said and header.patient_orientation[:1] in (("A",), ("P",)):
-        return f"patient orientation {'/'.join(header.patient_orientation)}"
+        known = all(_DIRECTIONS.fullmatch(direction) for direction in header.patient_orientation)
+        return f"patient orientation {'/'.join(header.patient_orientation)}" if known else "a view that is not frontal"
     return None
 
 

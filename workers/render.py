@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from models import codes
-from models.anatomy import bounding_box
+from models.anatomy import bounding_box, extent
 from models.findings import Box, Decision, ImageFindings, Segment
 from models.geometry import Orientation
 from workers.objects.equipment import RESEARCH_ONLY
@@ -137,16 +137,19 @@ def diameters(image: ImageFindings, masks: list[Mask]) -> list[tuple[str, Box, f
     Returns
     -------
     list
-        Name, box, and the row on which its width is drawn.
+        Name, box, and the row on which its width is drawn: of the heart midway between its outermost points, of the
+        thorax at its lower end, where the line crosses nothing else.
     """
-    heart = _box([m for s, m in zip(image.segments, masks, strict=True) if s.property_type == codes.HEART])
+    hearts = [m for s, m in zip(image.segments, masks, strict=True) if s.property_type == codes.HEART]
+    heart = _box(hearts)
+    ends = extent(np.logical_or.reduce(hearts)) if hearts else None
     lungs = [m for s, m in zip(image.segments, masks, strict=True) if s.property_type == codes.LUNG]
     chest = _box(lungs) if len(lungs) > 1 else None
     found = []
-    if heart is not None:
+    if heart is not None and ends is not None:
         ratios = [m.value for m in image.measurements if m.code == codes.CARDIOTHORACIC_RATIO]
         name = f"Heart (CTR {ratios[0]:.2f})" if ratios else "Heart"
-        found.append((name, heart, heart.y0 + 0.45 * (heart.y1 - heart.y0)))
+        found.append((name, heart, (ends[0].row + ends[1].row) / 2))
     if chest is not None:
         found.append(("Thorax", chest, chest.y1 - 0.02 * (chest.y1 - chest.y0)))
     return found

@@ -124,6 +124,30 @@ def test_declined(change: dict[str, object], reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"body_part": "Hand"}, "body part HAND"),
+        ({"body_part": "T SPINE"}, "body part TSPINE"),
+        ({"body_part": "ZZSECRETPART"}, "a body part that is not the chest"),
+        ({"body_part": None, "anatomic_region": Code("122495006", "SCT")}, "anatomic region 122495006 SCT"),
+        ({"body_part": None, "anatomic_region": Code("ZZSECRET", "99ZZ")}, "an anatomic region that is not the chest"),
+        ({"modality": "CT"}, "modality CT"),
+        ({"modality": "ZZSECRET"}, "a modality that is not of radiographs"),
+        ({"view_position": None, "patient_orientation": ("A", "F")}, "patient orientation A/F"),
+        ({"view_position": None, "patient_orientation": ("A", "ZZ")}, "a view that is not frontal"),
+        ({"photometric_interpretation": "PALETTE COLOR"}, "photometric interpretation PALETTE COLOR"),
+        ({"photometric_interpretation": "ZZSECRET"}, "photometric interpretation that is not grey"),
+    ],
+)
+def test_the_detail_repeats_defined_terms_and_no_free_text_of_the_sender(
+    change: dict[str, object], detail: str
+) -> None:
+    said = judge(replace(CHEST, **change)).detail  # type: ignore[arg-type]
+    assert said.startswith(detail)
+    assert "ZZ" not in said
+
+
+@pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"sop_class_uid": SEG, "manufacturer": OWN_MANUFACTURER}, Reason.OWN_RESULT),

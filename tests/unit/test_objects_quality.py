@@ -100,7 +100,8 @@ def test_lossy_compression_is_said_as_the_header_has_it(
     [
         ("AP", [vocabulary.ANTERO_POSTERIOR.value], "heart and mediastinum look larger"),
         ("PA", [vocabulary.POSTERO_ANTERIOR.value], "PA view."),
-        ("XX", [], "View XX."),
+        ("LLD", [], "View LLD."),
+        ("ZZSECRET", [], "View given is not a known one."),
         ("", [], "View not given"),
     ],
 )

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from models import codes
+from models.findings import Box
 from models.geometry import Orientation
 from models.pixels import Radiograph
 from tests import result_requests as made
 from workers.objects.languages.known import language
 from workers.picture import LONGEST, annotated, overlay, shown_shape
+from workers.render import diameters
 
 GREY = np.linspace(0, 1, 240 * 200, dtype=np.float32).reshape(240, 200)
 RADIOGRAPH = Radiograph(GREY)
@@ -39,6 +41,16 @@ def test_colours_stay_within_the_masks() -> None:
     assert not (coloured & ~mask).any()
     assert coloured[mask].mean() > 0.95
     assert (shown[mask] == IMAGE.segments[0].colour_rgb).all(axis=1).any()
+
+
+def test_the_diameter_of_the_heart_is_drawn_between_the_rows_of_its_end_points() -> None:
+    heart = next(segment for segment in IMAGE.segments if segment.property_type == codes.HEART)
+    mask = np.zeros_like(heart.mask)
+    mask[100:160, 80:120] = True
+    mask[104, 70:80] = mask[112, 120:130] = True
+    image = replace(IMAGE, segments=(replace(heart, mask=mask),))
+    (found,) = diameters(image, [mask])
+    assert found[1:] == (Box(70, 100, 130, 160), 108.5)
 
 
 def test_the_legend_has_the_colour_of_every_segment() -> None:

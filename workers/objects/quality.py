@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from models.codes import Code
 from models.findings import Edge, ImageFindings
 from models.pixels import spacing_of
+from node.defined_terms import VIEW_POSITIONS
 from workers.objects import vocabulary
 from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.languages.sentences import Sentence
@@ -99,7 +100,7 @@ def _how(source: Source, words: Language) -> str:
     """Return method and ratio of a lossy compression."""
     method = str(source.header.get("LossyImageCompressionMethod") or "")
     ratio = source.header.get("LossyImageCompressionRatio")
-    said = [words.say(Sentence.LOSSY_METHOD, method=_METHODS.get(method, method))] if method else []
+    said = [words.say(Sentence.LOSSY_METHOD, method=_METHODS[method])] if method in _METHODS else []
     said += [words.say(Sentence.LOSSY_RATIO, ratio=words.number(float(ratio), ".3g"))] if ratio else []
     return ", ".join(said) or words.say(Sentence.LOSSY_HOW_UNKNOWN)
 
@@ -109,7 +110,12 @@ def _view(source: Source, words: Language) -> Observation:
     if view in _VIEWS:
         answer, sentence = _VIEWS[view]
         return Observation(vocabulary.IMAGE_VIEW, answer, words.say(sentence), matters=sentence is Sentence.VIEW_AP)
-    text = words.say(Sentence.VIEW_OTHER, view=view) if view else words.say(Sentence.VIEW_UNKNOWN)
+    if not view:
+        text = words.say(Sentence.VIEW_UNKNOWN)
+    elif view in VIEW_POSITIONS:
+        text = words.say(Sentence.VIEW_OTHER, view=view)
+    else:
+        text = words.say(Sentence.VIEW_NOT_A_TERM)
     return Observation(vocabulary.IMAGE_VIEW, None, text)
 
 

@@ -64,6 +64,7 @@ _SENTENCES: dict[str, str] = {
     ),
     Sentence.VIEW_PA: "incidence postéro-antérieure (PA)",
     Sentence.VIEW_OTHER: "incidence {view}",
+    Sentence.VIEW_NOT_A_TERM: "l'incidence indiquée n'est pas connue",
     Sentence.VIEW_UNKNOWN: "incidence non indiquée ; en incidence AP le cœur paraît plus grand qu'en incidence PA",
     Sentence.LUNGS_CUT_OFF: (
         "les poumons atteignent le bord de l'image ({edges}) : une partie peut manquer, et surfaces et diamètres "

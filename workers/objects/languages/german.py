@@ -68,6 +68,7 @@ _SENTENCES: dict[str, str] = {
     ),
     Sentence.VIEW_PA: "PA-Aufnahme",
     Sentence.VIEW_OTHER: "Projektion {view}",
+    Sentence.VIEW_NOT_A_TERM: "die angegebene Projektion ist keine bekannte",
     Sentence.VIEW_UNKNOWN: (
         "Projektion nicht angegeben; in einer AP-Aufnahme erscheint das Herz größer als in einer PA-Aufnahme"
     ),

@@ -58,6 +58,7 @@ class Sentence(StrEnum):
     VIEW_AP = "AP view, often taken at the bedside: heart and mediastinum look larger than in a PA view"
     VIEW_PA = "PA view"
     VIEW_OTHER = "view {view}"
+    VIEW_NOT_A_TERM = "view given is not a known one"
     VIEW_UNKNOWN = "view not given; in an AP view the heart looks larger than in a PA view"
     LUNGS_CUT_OFF = (
         "the lungs reach the edge of the image ({edges}): part of them may be missing, and areas and diameters may be "

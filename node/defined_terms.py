@@ -1,0 +1,59 @@
+"""Values of the header that may be repeated in records and results: terms that the Standard defines.
+
+Senders write free text where the Standard has terms, and free text may name the patient. What is not here is not
+repeated.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+BODY_PARTS: Final = _words(
+    "ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM AXILLA BACK BILEDUCT BLADDER BRAIN BREAST BRONCHUS BUTTOCK "
+    "CALCANEUS CALF CAROTID CEREBELLUM CERVIX CHEEK CHEST CHESTABDOMEN CHESTABDPELVIS CIRCLEOFWILLIS CLAVICLE COCCYX "
+    "COLON CORNEA CORONARYARTERY CSPINE CTSPINE DUODENUM EAR ELBOW ESOPHAGUS EXTREMITY EYE EYELID FACE FEMUR FIBULA "
+    "FINGER FOOT GALLBLADDER HAND HEAD HEADNECK HEART HIP HUMERUS ILEUM ILIUM JAW JEJUNUM KIDNEY KNEE LARYNX LEG LIVER "
+    "LSPINE LSSPINE LUNG MAXILLA MEDIASTINUM MOUTH NECK NECKCHEST NECKCHESTABDOMEN NECKCHESTABDPELVIS NOSE ORBIT OVARY "
+    "PANCREAS PAROTID PATELLA PELVIS PENIS PHARYNX PROSTATE RADIUS RADIUSULNA RECTUM RIB SACRUM SCALP SCAPULA SCLERA "
+    "SCROTUM SHOULDER SKULL SPINE SPLEEN SSPINE STERNUM STOMACH SUBMANDIBULAR TESTIS THIGH THUMB THYMUS THYROID TIBIA "
+    "TIBIAFIBULA TLSPINE TOE TONGUE TRACHEA TSPINE ULNA URETER URETHRA UTERUS VAGINA VULVA WHOLEBODY WRIST ZYGOMA"
+)
+"""Body Part Examined (0018,0015), PS3.16 Table L-1."""
+
+MODALITIES: Final = _words(
+    "AR AU BDUS BI BMD CR CT DG DOC DX ECG EPS ES FID GM HC HD IO IOL IVOCT IVUS KER KO LEN LS MG MR NM OAM OCT OP OPM "
+    "OPT OPV OSS OT PLAN PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTPLAN RTRECORD RTSTRUCT RWV SC SEG SM SMR SR SRF TG "
+    "US VA XA XC"
+)
+"""Modality (0008,0060), PS3.3 section C.7.3.1.1.1; SC is none, and comes often."""
+
+VIEW_POSITIONS: Final = _words("AP PA LL RL LLD RLD LLO RLO")
+"""View Position (0018,5101), PS3.3 sections C.8.1.3 and C.8.11.5."""
+
+PHOTOMETRIC_INTERPRETATIONS: Final = frozenset(
+    {
+        "MONOCHROME1",
+        "MONOCHROME2",
+        "PALETTE COLOR",
+        "RGB",
+        "HSV",
+        "ARGB",
+        "CMYK",
+        "YBR_FULL",
+        "YBR_FULL_422",
+        "YBR_PARTIAL_422",
+        "YBR_PARTIAL_420",
+        "YBR_ICT",
+        "YBR_RCT",
+        "XYB",
+    }
+)
+"""Photometric Interpretation (0028,0004), PS3.3 section C.7.6.3.1.2, retired ones too."""
+
+STANDARD_SCHEMES: Final = frozenset({"SCT", "SRT", "SNM3", "DCM"})
+"""Coding schemes whose codes are no text of the sender's (PS3.16 section 8)."""
