@@ -107,7 +107,7 @@ def _default(info: FieldInfo) -> str:
     value: Any = info.get_default(call_default_factory=True)
     if value is PydanticUndefined or value is None:
         return "none"
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return ", ".join(f"`{_text(item)}`" for item in value) or "empty"
     if isinstance(value, dict):
         return "empty" if not value else f"`{value}`"

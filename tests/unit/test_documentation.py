@@ -20,6 +20,11 @@ def test_the_configuration_page_is_current():
     assert text == reference.reference(), "run `make docs`"
 
 
+def test_defaults_are_written_as_a_site_would_write_them():
+    assert "| `objects` | `SEG`, `SR` |" in reference.reference()
+    assert "<ResultKind" not in reference.reference()
+
+
 def test_every_command_of_the_issue_is_there():
     expected = "up receive dispatch work status studies rerun echo verify-audit bundles phantom analyse migrate"
     assert set(COMMANDS) >= set(expected.split())
