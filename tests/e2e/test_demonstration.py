@@ -63,7 +63,7 @@ def test_the_demo_does_not_overwrite_a_folder_that_is_not_its_own(tmp_path):
 def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("analyse")
     (folder / "in").mkdir()
-    phantom.write(folder / "in" / "one.dcm", phantom.generate(9, rows=600, columns=501))
+    phantom.write(folder / "in" / "one.dcm", phantom.generate(9, rows=600, columns=504))
     outcome = CliRunner().invoke(app, ["analyse", str(folder / "in"), "--out", str(folder / "out")])
     assert outcome.exit_code == 0, outcome.output
     (study,) = (folder / "out").iterdir()
