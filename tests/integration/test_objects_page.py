@@ -58,6 +58,13 @@ def test_the_page_says_what_was_found_and_what_it_is_not(tmp_path: Path) -> None
     record(source="DX", object="DOC", profile="complete", reader="DCMTK dcm2pdf")
 
 
+@pytest.mark.parametrize(("language", "foot"), [("de", "; Objekt 2.25."), ("fr", " ; objet 2.25.")])
+def test_the_foot_of_the_page_is_in_the_language_of_the_profile(tmp_path: Path, language: str, foot: str) -> None:
+    profile = COMPLETE.model_copy(update={"language": language})
+    (result,) = results(CASES["DX"](tmp_path), ResultKind.DOC, profile=profile)
+    assert foot in _text(_page(result, tmp_path))
+
+
 def test_the_page_shows_no_attribute_of_the_patient(tmp_path: Path) -> None:
     names = {"PatientName": "Other^Person", "PatientID": "OTHER", "AccessionNumber": "OTHER", "PatientSex": "M"}
     first = one(request_of()(tmp_path), ResultKind.DOC)
