@@ -12,10 +12,11 @@ import base64
 import hashlib
 import json
 import logging
+import socket
 import ssl
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from dicomweb_client.web import _Transaction
 from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool
 
 from node.destinations import WebDestination, WebTLSFiles
 from node.dimse.scu import OutgoingFile, SendOutcome
@@ -38,8 +40,11 @@ ALREADY_STORED: Final = 0x0111
 """Failure Reason of an instance that the service has (PS3.7 section C.4.1): it is there, which is what was wanted."""
 
 # PS3.18 Table 10.5.3-1 and RFC 9110, where the answer says nothing about the instance itself. The first row decides.
+# No status alone is a success: the answer has to name what was stored (Referenced SOP Sequence, required then by the
+# Store Instances Response Module, Annex I), and a login page, a proxy, or a connection that broke within the headers
+# give 200 too.
 HTTP_STATUSES: Final = (
-    StatusRange(200, 200, Disposition.ACCEPTED, "OK: stored"),
+    StatusRange(200, 200, Disposition.RETRY, "OK, but the answer does not name the instance as stored"),
     StatusRange(202, 202, Disposition.RETRY, "Accepted, with failures, without saying which"),
     StatusRange(300, 399, Disposition.RETRY, "Redirection, which is not followed"),
     StatusRange(400, 400, Disposition.REFUSED, "Bad Request"),
@@ -118,14 +123,20 @@ def echo(destination: WebDestination, *, timeout_s: float) -> None:
     Raises
     ------
     PeerUnavailable
-        There was no answer, or one that says that nothing could be stored.
+        There was no answer, or one that says that nothing could be stored, or 200 with a body that is none of STOW-RS.
     Misconfigured
         A file with a secret or certificate cannot be used.
     """
     with _client(destination, timeout_s, timeout_s) as client:
-        status = _post(client, []).status_code
+        response = _post(client, [])
+    status = response.status_code
     if status in _UNANSWERED or status == 415:
         raise PeerUnavailable(f"{destination.url}/studies answers HTTP {status} {_meaning(status)}")
+    if status in (200, 202):
+        try:
+            _read_answer(response.headers.get("Content-Type", ""), response.content)
+        except _BadAnswer as error:
+            raise PeerUnavailable(f"{destination.url}/studies answers HTTP {status}, but {error}") from error
 
 
 class _Client(DICOMwebClient):
@@ -156,45 +167,94 @@ class _Client(DICOMwebClient):
 
 
 class _Session(requests.Session):
-    """A session that follows no redirection, and reads answers of bounded length in bounded time."""
+    """A session that follows no redirection, and reads answers of bounded length in bounded time.
 
-    def __init__(self, answer_s: float) -> None:
+    Timeouts of a socket are those of one read, and a service may send a byte for each, of the headers too. So the
+    connection is shut down after `exchange_s`, and whoever reads from it finds its end.
+    """
+
+    def __init__(self, exchange_s: float, context: ssl.SSLContext) -> None:
         super().__init__()
         self.trust_env = False  # else proxies, certificates and passwords come from environment and home folder
-        self._answer_s = answer_s
+        self._exchange_s = exchange_s
+        self._opened: list[socket.socket] = []
+        self._expired = threading.Event()
+        self.mount("https://", _Adapter(self._note_opened, ssl_context=context))
+        self.mount("http://", _Adapter(self._note_opened))
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send a request and read its answer."""
-        response = super().send(request, **options | {"stream": True, "allow_redirects": False})
-        deadline, content = time.monotonic() + self._answer_s, b""
-        for chunk in response.iter_content(1 << 16):
-            content += chunk
-            if len(content) > MAXIMUM_ANSWER_BYTES or time.monotonic() > deadline:
-                response.close()
-                raise requests.exceptions.ContentDecodingError("the answer is too long or too slow")
+        self._expired.clear()
+        watchdog = threading.Timer(self._exchange_s, self._expire)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            response = super().send(request, **options | {"stream": True, "allow_redirects": False})
+            content = b""
+            for chunk in response.iter_content(1 << 16):
+                content += chunk
+                if len(content) > MAXIMUM_ANSWER_BYTES:
+                    response.close()
+                    raise requests.exceptions.ContentDecodingError("the answer is too long")
+        finally:
+            watchdog.cancel()
+        if self._expired.is_set():  # headers that are cut off look complete
+            raise requests.exceptions.ReadTimeout("the answer is too slow")
         response._content = content
         return response
 
+    def _note_opened(self, connection: socket.socket) -> None:
+        self._opened.append(connection)
+        if self._expired.is_set():
+            _shut_down(connection)
 
-class _TLSAdapter(HTTPAdapter):
-    """Connections of the BCP 195 profile, with this node's certificate where there is one."""
+    def _expire(self) -> None:
+        self._expired.set()
+        for connection in self._opened:
+            _shut_down(connection)
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
+
+class _Adapter(HTTPAdapter):
+    """Connections whose sockets are told to `note_opened`; those by TLS have the context that is given."""
+
+    def __init__(self, note_opened: Callable[[socket.socket], None], **options: Any) -> None:
+        self._note_opened, self._options = note_opened, options
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Make connections with our context."""
-        super().init_poolmanager(*arguments, **options, ssl_context=self._context)
+        """Make connections with our options."""
+        super().init_poolmanager(*arguments, **options | self._options)
+
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> HTTPConnectionPool:
+        """Get connections that tell their sockets: one whose answer is to be its last gives its socket away."""
+        pool = super().get_connection_with_tls_context(*arguments, **options)
+        pool.ConnectionCls = _telling(type(pool).ConnectionCls, self._note_opened)
+        return pool
+
+
+def _telling(kind: Any, note_opened: Callable[[socket.socket], None]) -> Any:
+    """Make a class of connections, plain or TLS as `kind` is, that tell which socket they have opened."""
+
+    class Telling(kind):  # type: ignore[misc]  # urllib3 has one class for each, without a common one for both
+        def connect(self) -> None:
+            super().connect()
+            note_opened(self.sock)
+
+    return Telling
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with suppress(OSError):  # closed meanwhile
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # of TLS too, which the other thread still reads
 
 
 @contextmanager
 def _client(destination: WebDestination, connect_timeout_s: float, response_timeout_s: float) -> Iterator[_Client]:
     """Open a client for one destination."""
     logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL)  # our outcomes say the same, once
-    session = _Session(response_timeout_s)
+    # A connection and the sending of one file may take `connect_timeout_s` each.
+    session = _Session(2 * connect_timeout_s + response_timeout_s, _tls_context(destination.tls))
     try:
-        session.mount("https://", _TLSAdapter(_tls_context(destination.tls)))
         if destination.tls.ca is not None:
             session.verify = str(destination.tls.ca)
         session.headers["User-Agent"] = "hilum"
@@ -241,8 +301,6 @@ def _outcome(file: OutgoingFile, status: int, content_type: str, body: bytes) ->
         return SendOutcome(uid, failed[uid], disposition, f"HTTP {status}, {meaning}")
     if uid in stored and status in (200, 202):
         return SendOutcome(uid, None, Disposition.ACCEPTED, f"HTTP {status}")
-    if status == 200 and (stored or failed):
-        return SendOutcome(uid, None, Disposition.RETRY, "HTTP 200, which does not name the instance")
     disposition, meaning = disposition_of(status, HTTP_STATUSES)
     return SendOutcome(uid, None, disposition, f"HTTP {status} {meaning}{unread}")
 

@@ -8,16 +8,19 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from pydicom import dcmread
 from typer.testing import CliRunner
 
 from node import dicomweb
@@ -26,6 +29,7 @@ from node.db.engine import Database
 from node.db.states import DeliveryState, JobState
 from node.destinations import WebDestination
 from node.dicomweb import HTTP_STATUSES
+from node.dimse.scu import OutgoingFile
 from node.dimse.status import Disposition
 from node.errors import Misconfigured, PeerUnavailable
 from node.settings import Settings
@@ -47,8 +51,8 @@ class FakeService:
     status: int = 200
     failed: dict[str, int | None] = field(default_factory=dict)
     """Failure Reason by SOP Instance UID."""
-    stored: tuple[str, ...] = ()
-    """SOP Instance UIDs that the answer names as stored."""
+    stored: tuple[str, ...] | None = None
+    """SOP Instance UIDs that the answer names as stored; None: of the last request, where the status is 200."""
     body: bytes | None = None
     """Instead of an answer made of the two above."""
     content_type: str = "application/dicom+json"
@@ -56,6 +60,9 @@ class FakeService:
     paths: list[str] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
     """Content of the one part of each request."""
+    dribble: tuple[int, float] | None = None
+    """Bytes of the whole answer, headers included, that are sent at once, and seconds for each of the others."""
+    leave: threading.Event = field(default_factory=threading.Event)
     asked_with: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
 
@@ -68,8 +75,12 @@ class FakeService:
         if self.body is not None:
             return self.body
         values: dict[str, Any] = {}
-        if self.stored:
-            values["00081199"] = {"vr": "SQ", "Value": [_reference(uid) for uid in self.stored]}
+        stored = self.stored
+        if stored is None and self.status == 200 and self.received:
+            last = str(dcmread(BytesIO(self.received[-1])).SOPInstanceUID)
+            stored = () if last in self.failed else (last,)
+        if stored:
+            values["00081199"] = {"vr": "SQ", "Value": [_reference(uid) for uid in stored]}
         if self.failed:
             values["00081198"] = {"vr": "SQ", "Value": [_reference(*item) for item in self.failed.items()]}
         return json.dumps(values).encode() if values else b""
@@ -104,6 +115,8 @@ def service(tls: ssl.SSLContext | None = None) -> Iterator[FakeService]:
         def reply(self, body: bytes) -> None:
             fake.paths.append(self.path)
             fake.asked_with.append(dict(self.headers.items()))
+            if fake.dribble is not None:
+                return self.dribble(body, *fake.dribble)
             self.send_response(fake.status)
             for name, value in fake.headers.items():
                 self.send_header(name, value)
@@ -111,6 +124,15 @@ def service(tls: ssl.SSLContext | None = None) -> Iterator[FakeService]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def dribble(self, body: bytes, at_once: int, every_s: float) -> None:
+            answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+            self.wfile.write(answer[:at_once])
+            with suppress(OSError):
+                for value in answer[at_once:]:
+                    self.wfile.write(bytes([value]))
+                    if fake.leave.wait(every_s):
+                        return
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
@@ -125,6 +147,7 @@ def service(tls: ssl.SSLContext | None = None) -> Iterator[FakeService]:
     try:
         yield fake
     finally:
+        fake.leave.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -249,9 +272,37 @@ def test_an_answer_that_cannot_be_read_harms_nothing(runtime: Runtime, fake: Fak
     assert line.state is DeliveryState.PENDING
 
 
-def test_an_answer_that_is_no_json_counts_by_its_status(runtime: Runtime, fake: FakeService):
-    fake.body, fake.content_type = b"<html>thank you</html>", "text/html"
-    assert deliver(runtime)[2] is JobState.DONE
+@pytest.mark.parametrize(
+    ("content_type", "body", "why"),
+    [
+        ("text/html", b"<html>Please log in</html>", "the answer is no JSON"),
+        ("application/dicom+json", b'{"00081199":{"Value":[[[[1]]]}}', "cannot be read"),
+        ("application/dicom+json", b"", "does not name the instance"),
+        ("application/dicom+json", b"{}", "does not name the instance"),
+    ],
+)
+def test_a_200_that_does_not_say_what_was_stored_is_no_success(
+    runtime: Runtime, fake: FakeService, content_type: str, body: bytes, why: str
+):
+    fake.body, fake.content_type = body, content_type
+    _, (line,), _ = deliver(runtime)
+    assert line.state is DeliveryState.PENDING
+    assert why in (line.last_error or "")
+
+
+@pytest.mark.parametrize("at_once", [40, 100], ids=["headers", "body"])
+def test_a_service_that_dribbles_its_answer_is_left_after_the_timeouts(fake: FakeService, tmp_path: Path, at_once: int):
+    fake.body, fake.dribble = b" " * 60000, (at_once, 0.05)
+    radiograph = phantom_file(tmp_path, 42)
+    begun = time.monotonic()
+    with pytest.raises(PeerUnavailable):
+        dicomweb.store(
+            WebDestination(url=fake.url),
+            [OutgoingFile("", "2.25.1", radiograph)],
+            connect_timeout_s=0.5,
+            response_timeout_s=0.5,
+        )
+    assert time.monotonic() - begun < 2 * 0.5 + 0.5 + 2
 
 
 def test_an_endless_answer_is_not_read_to_its_end(runtime: Runtime, fake: FakeService):
@@ -384,8 +435,14 @@ def test_echo_tells_whether_a_service_could_take_results(
     assert fake.url in outcome.output.replace("\n", "")
 
 
+def test_echo_takes_no_login_page_for_a_service(fake: FakeService):
+    fake.body, fake.content_type = b"<html>Please log in</html>", "text/html"
+    with pytest.raises(PeerUnavailable, match="no JSON"):
+        dicomweb.echo(WebDestination(url=fake.url), timeout_s=5)
+
+
 def test_every_http_status_has_one_meaning():
-    assert {row.disposition for row in HTTP_STATUSES} == set(Disposition)
+    assert {row.disposition for row in HTTP_STATUSES} == {Disposition.RETRY, Disposition.REFUSED}
     for row in HTTP_STATUSES:
         assert row.first <= row.last
 
@@ -410,8 +467,6 @@ def test_orthanc_takes_the_results_of_a_whole_node_by_stow_and_the_same_ones_aga
                 fetched.write_bytes(held_file.read())
             assert dataset_bytes(fetched) == dataset_bytes(result.path)
             assert fetched.read_bytes() == result.path.read_bytes()
-        from node.dimse.scu import OutgoingFile
-
         again = [OutgoingFile("", result.sop_instance_uid, result.path) for result in results]
         outcomes = dicomweb.store(WebDestination(url=url), again, connect_timeout_s=5, response_timeout_s=20)
         assert {outcome.disposition for outcome in outcomes} == {Disposition.ACCEPTED}
