@@ -7,6 +7,7 @@ report of an earlier request commits it too: the bytes were the same.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -87,13 +88,23 @@ def request(
     if circuit is not None and circuit.open_until is not None and circuit.open_until > now:
         return None
     job = tx.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
-    asked = []
-    for row in _stored(tx, job_id, destination, due=now):
+    due = _stored(tx, job_id, destination, due=now)
+    asked = [row for row in due if row.requests < maximum_requests]
+    unreported = Counter(row.transaction_uid for row in due if row.requests >= maximum_requests)
+    for unreported_uid, instances in unreported.items():
+        _audit(
+            tx,
+            job,
+            "commitment.unreported",
+            actor=actor,
+            now=now,
+            destination=destination,
+            transaction_uid=unreported_uid,
+            instances=instances,
+        )
+    for row in due:
         if row.requests >= maximum_requests:
             row.state, row.due_at, row.requests = DeliveryState.PENDING, now, 0
-            _audit(tx, job, "commitment.unreported", actor=actor, now=now, transaction_uid=row.transaction_uid)
-        else:
-            asked.append(row)
     if not asked:
         return None
     transaction_uid = f"{UID_ROOT}{uuid.uuid4().int}"  # also the archive's proof that it was asked: not to be guessed
@@ -196,6 +207,9 @@ def record(
 ) -> Recorded:
     """Record a report. May be repeated; what was not asked about is passed over.
 
+    An archive may report in parts. The transaction is closed when none of its instances waits for a report any more;
+    a report that names none of them closes nothing.
+
     Parameters
     ----------
     outcomes
@@ -208,14 +222,15 @@ def record(
         return Recorded(None)
     if commitment.reported_at is not None:
         return Recorded(commitment.job_id, repeated=True)
-    commitment.reported_at = now
     job = tx.scalars(select(JobRow).where(JobRow.id == commitment.job_id).with_for_update()).one()
-    committed = failed = 0
+    committed = failed = outstanding = 0
     for row in _stored(tx, job.id, commitment.destination):
         result = tx.get_one(ResultRow, row.result_id)
+        if result.sop_instance_uid not in commitment.instances:
+            continue
         outcome = outcomes.get(result.sop_instance_uid)
-        asked = outcome is not None and result.sop_instance_uid in commitment.instances
-        if not asked or outcome is None or outcome.sop_class_uid != result.sop_class_uid:
+        if outcome is None or outcome.sop_class_uid != result.sop_class_uid:
+            outstanding += 1
             continue
         if outcome.verdict is Verdict.ACCEPTED:
             row.state, row.accepted_at, row.last_error = DeliveryState.ACCEPTED, now, None
@@ -224,20 +239,24 @@ def record(
             _fail(row, outcome, retry_at(row.id, row.attempts))
             failed += 1
         else:
-            continue  # asked again meanwhile; that report decides
+            outstanding += 1  # asked again meanwhile; that report decides, or a later one of this transaction commits
+            continue
         why = None if row.state is DeliveryState.ACCEPTED else row.last_error
         record_outcome(tx, job, row, status=outcome.status, why=why, actor=actor, now=now)
+    if outstanding == 0:
+        commitment.reported_at = now
     passed_over = len(set(outcomes) - set(commitment.instances))
     _audit(
         tx,
         job,
-        "commitment.failed" if failed else "commitment.succeeded",
+        "commitment.failed" if failed else "commitment.succeeded" if committed else "commitment.without_effect",
         actor=actor,
         now=now,
         destination=commitment.destination,
         transaction_uid=transaction_uid,
         committed=committed,
         failed=failed,
+        outstanding=outstanding,
         passed_over=passed_over,
     )
     conclude(tx, job, actor=actor, now=now)
@@ -245,7 +264,7 @@ def record(
 
 
 def is_reported(tx: Transaction, transaction_uid: str) -> bool:
-    """Say whether the report of a transaction was recorded."""
+    """Say whether every instance of a transaction was reported on."""
     row = tx.get(CommitmentRow, transaction_uid)
     return row is not None and row.reported_at is not None
 

@@ -102,19 +102,24 @@ def request(
         The destination's TLS files cannot be used.
     """
     reported = threading.Event()
+    outstanding = set(references)
     takers: list[threading.Thread] = []
 
     def take(event: Any) -> tuple[int, None]:
+        content = event.request.EventInformation.getvalue() if event.request.EventInformation else b""
+        transfer_syntax = str(event.context.transfer_syntax)
         status, why = take_report(
             mailbox,
-            event.request.EventInformation.getvalue() if event.request.EventInformation else b"",
+            content,
             event_type=event.event_type,
-            transfer_syntax=str(event.context.transfer_syntax),
+            transfer_syntax=transfer_syntax,
             may_answer=lambda asked: asked.transaction_uid == transaction_uid,
         )
         if status is Status.SUCCESS:
             takers.append(threading.current_thread())
-            reported.set()
+            outstanding.difference_update(_named(read_report(content, transfer_syntax)))
+            if not outstanding:  # else the report came in parts
+                reported.set()
         else:
             log.warning("commitment.report_refused", peer=destination.ae_title, status=f"{status:#06x}", why=why)
         return int(status), None
@@ -170,6 +175,8 @@ def take_report(
     """
     if event_type not in EVENT_TYPES:
         return Status.NO_SUCH_EVENT_TYPE, f"event type {event_type}"
+    if len(content) > MAXIMUM_REPORT_BYTES:
+        return Status.RESOURCE_LIMITATION, f"a report of more than {MAXIMUM_REPORT_BYTES} bytes"
     try:
         report = read_report(content, transfer_syntax)
     except UnreadableReport as error:
@@ -282,6 +289,11 @@ class ReportReception:
             return False
         networks = [ip_network(text) for text in asked.networks]
         return not networks or is_allowed(self._info.peer_address, networks)
+
+
+def _named(report: Report) -> set[Reference]:
+    """Return what a report says anything about."""
+    return {*report.committed, *(Reference(f.sop_class_uid, f.sop_instance_uid) for f in report.failed)}
 
 
 def _action_information(transaction_uid: str, references: Sequence[Reference]) -> Dataset:

@@ -127,3 +127,44 @@ def test_nothing_is_asked_while_the_circuit_is_open(any_database):
         deliveries.note_failure(tx, "pacs", threshold=1, open_s=30, actor="w", now=NOW)
     assert ask(any_database, job_id, seconds=29) is None
     assert ask(any_database, job_id, seconds=31) is not None
+
+
+def audited(database, action):
+    with database.read() as tx:
+        return [event.detail for event in audit.events(tx) if event.action == action]
+
+
+def test_a_report_that_names_none_of_ours_closes_nothing_and_is_no_success(any_database):
+    job_id = stored_job(any_database)
+    request = ask(any_database, job_id)
+    others = {"2.25.99": COMMITTED, "2.25.1": replace(COMMITTED, sop_class_uid="1.2.9")}
+    assert record(any_database, request, others).committed == 0
+    assert audited(any_database, "commitment.succeeded") == []
+    assert [detail["outstanding"] for detail in audited(any_database, "commitment.without_effect")] == [2]
+    assert record(any_database, request, {"2.25.1": COMMITTED, "2.25.3": COMMITTED}).committed == 2
+    assert state_of(any_database, job_id) is JobState.DONE
+
+
+def test_a_report_may_come_in_parts(any_database):
+    job_id = stored_job(any_database)
+    request = ask(any_database, job_id)
+
+    def reported() -> bool:
+        with any_database.read() as tx:
+            return commitments.is_reported(tx, request.transaction_uid)
+
+    assert record(any_database, request, {"2.25.1": COMMITTED}).committed == 1
+    assert states(any_database, job_id) == [DeliveryState.ACCEPTED, DeliveryState.STORED]
+    assert not reported()
+    assert record(any_database, request, {"2.25.3": LOST}).failed == 1
+    assert states(any_database, job_id) == [DeliveryState.ACCEPTED, DeliveryState.PENDING]
+    assert reported()
+    assert record(any_database, request, {"2.25.3": COMMITTED}).repeated
+
+
+def test_the_audit_names_who_did_not_report_and_on_how_many(any_database):
+    job_id = stored_job(any_database)
+    first = ask(any_database, job_id, maximum=1)
+    assert ask(any_database, job_id, seconds=51, maximum=1) is None
+    (detail,) = audited(any_database, "commitment.unreported")
+    assert detail == {"destination": "pacs", "transaction_uid": first.transaction_uid, "instances": 2}
