@@ -41,6 +41,11 @@ def deliver_job(runtime: Runtime, job_id: str) -> int:
 
     Each destination is claimed when its turn comes, those that answered last time first, so that a dead one holds up
     nobody's rows but its own.
+
+    No destination can keep the worker from the others: by DICOM an attempt ends within four times `connect_timeout_s`
+    (TCP, TLS, A-ASSOCIATE, release), `response_timeout_s` for each result and a second for the abort; by STOW-RS within
+    2 * `connect_timeout_s` + `response_timeout_s` for each result. After the first one without an answer the rest is
+    not tried. Resolving the name is left to the system's own timeouts.
     """
     with runtime.database.read() as tx:
         destinations = deliveries.waiting_destinations(tx, job_id, now=runtime.clock())
