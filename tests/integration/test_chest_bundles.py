@@ -185,9 +185,13 @@ def test_the_stored_objects_pass_the_validators_of_others(run: Run) -> None:
         pytest.skip("dciodvfy or dsrdump is not installed")
     done = run()
     for path in done.paths:
-        said = subprocess.run([dciodvfy, "-new", path], capture_output=True, text=True, check=False, timeout=60).stderr
+        said = subprocess.run(
+            [dciodvfy, "-new", path], capture_output=True, text=True, errors="replace", check=False, timeout=60
+        ).stderr
         assert [line for line in said.splitlines() if line.startswith("Error")] == []
-    read = subprocess.run([dsrdump, "+Pl", done.paths[-1]], capture_output=True, text=True, check=False, timeout=60)
+    read = subprocess.run(
+        [dsrdump, "+Pl", done.paths[-1]], capture_output=True, text=True, errors="replace", check=False, timeout=60
+    )
     assert (read.returncode, read.stderr) == (0, "")
     assert "Opacity" in read.stdout
     assert "Pneumothorax: present on both sides" in read.stdout

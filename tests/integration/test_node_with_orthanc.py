@@ -76,7 +76,7 @@ def send(node: RunningNode, *files: Path) -> None:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, check=False, capture_output=True, text=True, errors="replace", timeout=60)
 
 
 def reasons_of(report: Path) -> set[str]:
