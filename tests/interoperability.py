@@ -165,7 +165,7 @@ LIMITS = """## What to know
   JPEG 2000 does not come through Orthanc 1.10.1 into it. Both were seen once, by hand; the table has no line of them.
 - Of two images in one series OHIF 3.13.2 may draw the overlay of the one over the other, by which metadata comes
   first; images in a series each, as they are tried here, were right.
-- dciodvfy 2022 does not know Label Map Segmentation, and inflates nothing: deflated objects were inflated by DCMTK first.
+- dciodvfy 2022 does not know Label Map Segmentation, and inflates nothing: DCMTK inflated deflated objects for it.
 - dcmqi's `segimage2itkimage` reads slices of a volume. It refuses the SEG of a radiograph, which has no position, and
   reads the same bits where each frame of a copy is given one.
 """
