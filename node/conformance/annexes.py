@@ -95,8 +95,8 @@ def _extensions() -> str:
         ),
         prose(
             f"By profiles with `whole_words` ({whole}), a BINARY Segmentation holds one segment each where rows × "
-            "columns is no multiple of 16; otherwise one object holds all segments of a bundle. No attribute is changed by "
-            "it."
+            "columns is no multiple of 16; otherwise one object holds all segments of a bundle. No attribute "
+            "changes."
         ),
         prose(
             f"Comprehensive 3D SR, by profiles with `text_report` ({worded}): the document title is (18748-4, LN, "
