@@ -66,14 +66,14 @@ class Answered:
         return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[peers.Orthanc]:
     """An Orthanc with DICOMweb."""
     with peers.orthanc(tmp_path_factory.mktemp("orthanc"), configuration=peers.dicomweb()) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> Iterator[RunningNode]:
     """A node that sends its results to the archive."""
     destination = {"ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.port, "profile": PROFILE}
@@ -81,7 +81,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> It
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def answer(
     node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Answered]:
@@ -107,7 +107,7 @@ def answered(request: pytest.FixtureRequest, *, whole: bool, answer: Callable[[s
     return answer(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def grown(node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Answered:
     """A study whose second image came late, so that the first is answered twice."""
     folder, study, images = tmp_path_factory.mktemp("grown"), generate_uid(), {}

@@ -30,7 +30,7 @@ SENTENCES = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def viewer(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> Iterator[Viewer]:
     files, root = package.dist(), f"http://127.0.0.1:{archive.http_port}"
     with site.serving(files, archive=root) as url, browser.page(tmp_path_factory.mktemp("browser")) as page:
