@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -213,21 +214,7 @@ def publish(
         Another worker holds the job now: nothing is written.
     """
     job = _held(tx, claimed)
-    rows = [
-        ResultRow(
-            job_id=job.id,
-            kind=result.kind,
-            profile=result.profile,
-            sop_class_uid=result.sop_class_uid,
-            sop_instance_uid=result.sop_instance_uid,
-            series_instance_uid=result.series_instance_uid,
-            sha256=result.sha256,
-            path=str(result.path),
-            size_bytes=result.size_bytes,
-            created_at=now,
-        )
-        for result in results
-    ]
+    rows = [_row(job.id, result, now) for result in results]
     tx.add_all(rows)
     tx.flush()
     tx.add_all(
@@ -251,13 +238,9 @@ def publish(
     job.timings = {**job.timings, **timings}
     job.summary = summary
     _release(job)
-    audit.append(
-        tx,
-        at=now,
-        actor=owner,
+    note = partial(audit.append, tx, at=now, actor=owner, study_id=job.study_id, job_id=job.id)
+    note(
         action="job.analysed",
-        study_id=job.study_id,
-        job_id=job.id,
         bundles=bundle_digests,
         configuration_digest=configuration_digest,
         results=[
@@ -266,13 +249,8 @@ def publish(
         ],
     )
     for item in withheld:
-        audit.append(
-            tx,
-            at=now,
-            actor=owner,
+        note(
             action=RESULT_WITHHELD,
-            study_id=job.study_id,
-            job_id=job.id,
             kind=item.kind,
             profile=item.profile,
             sop_instance_uid=item.sop_instance_uid,
@@ -280,15 +258,7 @@ def publish(
             why="; ".join(item.faults),
         )
     if not profiles:
-        audit.append(
-            tx,
-            at=now,
-            actor=owner,
-            action="job.done",
-            study_id=job.study_id,
-            job_id=job.id,
-            why="no destination is configured; the results are kept in the node",
-        )
+        note(action="job.done", why="no destination is configured; the results are kept in the node")
 
 
 def retry_or_answer(
@@ -345,6 +315,21 @@ def revive(tx: Transaction, *, actor: str, now: datetime, study_instance_uid: st
         audit.append(tx, at=now, actor=actor, action="job.revived", study_id=job.study_id, job_id=job.id)
         revived.append(job.id)
     return revived
+
+
+def _row(job_id: str, result: NewResult, now: datetime) -> ResultRow:
+    return ResultRow(
+        job_id=job_id,
+        kind=result.kind,
+        profile=result.profile,
+        sop_class_uid=result.sop_class_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        series_instance_uid=result.series_instance_uid,
+        sha256=result.sha256,
+        path=str(result.path),
+        size_bytes=result.size_bytes,
+        created_at=now,
+    )
 
 
 def _give_back(
