@@ -122,8 +122,9 @@ class Profile(BaseModel):
     """A SEG for each segment where rows × columns is no multiple of 16: OHIF 3.13.2 shears the frames after the first
     of a BINARY SEG where they do not begin at a byte, and does not load one whose pixel data had to be padded."""
     text_report: bool = False
-    """An SR that OHIF shows as text: titled Diagnostic Imaging Report, its Instance Number falling with each revision.
-    Otherwise titled Imaging Measurement Report, the number being the revision."""
+    """An SR that OHIF shows as text: titled Diagnostic Imaging Report, the result in sentences at its beginning, its
+    Instance Number falling with each revision. Otherwise titled Imaging Measurement Report, these sentences among the
+    Qualitative Evaluations at the end, the number being the revision."""
     language: Literal["en", "de", "fr"] = "en"
     """Language of the texts of report and pictures (RFC 5646): English, German or French; codes and numbers stay."""
 

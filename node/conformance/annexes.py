@@ -102,7 +102,9 @@ def _extensions() -> str:
             f"Comprehensive 3D SR, by profiles with `text_report` ({worded}): the document title is (18748-4, LN, "
             '"Diagnostic Imaging Report"), an extension of CID 7021, and the Instance Number (0020,0013) falls with '
             "each revision: OHIF shows the first report of a series, and shows it as text only where the title is not "
-            '(126000, DCM, "Imaging Measurement Report"). The other profiles have that title, and the revision as '
-            "number."
+            '(126000, DCM, "Imaging Measurement Report"). The result in sentences (121111, DCM, "Summary") and its '
+            "limits are TEXT items of the root, behind the language and before the observation context, where a reader "
+            "sees them first. The other profiles have that title, the revision as number, and the sentences among the "
+            "Qualitative Evaluations."
         ),
     )

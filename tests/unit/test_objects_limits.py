@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,31 @@ def test_every_report_says_that_it_is_not_for_clinical_use_and_names_its_algorit
     limits = [i.TextValue for i in named(report_of(encode(one_image(tmp_path), profile=profile)), "LIMITS")]
     assert limits[-1].startswith("Research use only - not for clinical use. Preliminary, made by software")
     assert "(lungs-heart 2.0.1, pneumonia 1.2.0)" in limits[-1]
-    assert limits[0].startswith("The probability is calibrated")
+    assert limits[-2].startswith("The probability is calibrated")
 
 
 def test_a_report_without_findings_says_nothing_of_probabilities(tmp_path: Path) -> None:
     request = made.request((sources.source(tmp_path),), (made.refused(sources.uid()),))
-    assert len(named(report_of(encode(request, profile=OHIF)), "LIMITS")) == 1
+    assert len(named(report_of(encode(request, profile=STRICT)), "LIMITS")) == 1
+
+
+def test_a_report_that_is_read_as_text_begins_with_the_result_and_what_it_is_not_for(tmp_path: Path) -> None:
+    report = report_of(encode(one_image(tmp_path), profile=OHIF))
+    language, *items = report.ContentSequence
+    assert language.ConceptNameCodeSequence[0].CodeValue == "121049"
+    first = list(takewhile(lambda i: i.ValueType == "TEXT", items))
+    assert [i.ConceptNameCodeSequence[0].CodeMeaning for i in first[:-1]] == ["Summary"] * (len(first) - 1)
+    assert first[0].TextValue.startswith("Pneumonia: present")
+    assert first[-1].TextValue.startswith("Research use only - not for clinical use.")
+    summary_lines = named(report, vocabulary.SUMMARY.value)
+    assert [i.TextValue for i in summary_lines] == [i.TextValue for i in first[:-1]]
+
+
+def test_another_report_has_the_result_among_its_evaluations(tmp_path: Path) -> None:
+    report = report_of(encode(one_image(tmp_path), profile=STRICT))
+    said = vocabulary.SUMMARY.value
+    assert said not in [i.ConceptNameCodeSequence[0].CodeValue for i in report.ContentSequence]
+    assert named(report.ContentSequence[-1], said)
 
 
 @pytest.mark.parametrize(

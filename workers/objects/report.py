@@ -154,7 +154,11 @@ def _content(
     referenced = [source for source in sources if source.can_be_referenced]
     if referenced:
         root.insert(len(root) - 1, image_library(referenced))
-    root.append(_evaluations(request, sources, words))
+    summary = [_text(vocabulary.SUMMARY, line) for line in study_lines(request, sources, words)]
+    root.append(_evaluations(request, () if profile.text_report else summary, words))
+    if profile.text_report:
+        # Behind the language, which the Standard wants first: a reader sees the result without scrolling.
+        root[1:1] = [*summary, _text(vocabulary.LIMITS, limits(request, words))]
     _separate(content)
     return content
 
@@ -167,14 +171,14 @@ def _separate(items: Sequence[Dataset]) -> None:
             _separate(item.ContentSequence)
 
 
-def _evaluations(request: ResultRequest, sources: Sequence[Source], words: Language) -> ContainerContentItem:
+def _evaluations(request: ResultRequest, summary: Sequence[TextContentItem], words: Language) -> ContainerContentItem:
     """Return what holds for the whole study (TID 1500 rows 12 to 14)."""
     container = ContainerContentItem(concept(vocabulary.QUALITATIVE_EVALUATIONS), relationship_type=_CONTAINS)
     found = any(image.findings for image in request.images)
     container.ContentSequence = ContentSequence(
         [
             code_item(vocabulary.SUMMARY_OF_ANALYSES, study_status(request)),
-            *(_text(vocabulary.SUMMARY, line) for line in study_lines(request, sources, words)),
+            *summary,
             *(_text(vocabulary.INTENDED_USE, intended_use_sentence(use, words)) for use in request.intended_use),
             *([_text(vocabulary.LIMITS, sentence(words.say(Sentence.CALIBRATED)))] if found else []),
             _text(vocabulary.LIMITS, limits(request, words)),
