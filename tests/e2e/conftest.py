@@ -1,8 +1,8 @@
-"""One archive and one node for all end-to-end tests of results, and the studies that went through them."""
+"""One archive, node and viewer for all end-to-end tests of results, and the studies that went through them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,13 @@ from models import phantom
 from models.phantom import Phantom, Photometric, SopClass
 from tests import peers
 from tests.system import RunningNode, running_node, study_uid
+from tests.viewer import browser, ohif, package, site
+from tests.viewer.ohif import Viewer
+from tests.viewer.site import Site
 
 PROFILE = "ohif"
+OTHER_PROFILES = ("strict", "compressed", "labelmap", "complete")
+ROUTER, ROUTER_OF_OTHERS = "ROUTER", "OTHERS"
 SOURCES = {"CR", "DX", "OT"}
 
 
@@ -68,17 +73,39 @@ class Answered:
 
 @pytest.fixture(scope="package")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[peers.Orthanc]:
-    """An Orthanc with DICOMweb."""
-    with peers.orthanc(tmp_path_factory.mktemp("orthanc"), configuration=peers.dicomweb()) as running:
+    """An Orthanc with DICOMweb; 1.10.1 takes Label Map Segmentations only where it is told to take what is unknown."""
+    configuration = {**peers.dicomweb(), "UnknownSopClassAccepted": True}
+    with peers.orthanc(tmp_path_factory.mktemp("orthanc"), configuration=configuration) as running:
         yield running
 
 
 @pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> Iterator[RunningNode]:
-    """A node that sends its results to the archive."""
-    destination = {"ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.port, "profile": PROFILE}
-    with running_node(tmp_path_factory.mktemp("node"), destinations={"archive": destination}) as running:
+    """A node that sends its results to the archive: by one profile, or by all others where the router asks for it."""
+    to_archive = {"ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.port}
+    with running_node(
+        tmp_path_factory.mktemp("node"),
+        destinations={name: {**to_archive, "profile": name} for name in (PROFILE, *OTHER_PROFILES)},
+        rules=[
+            {"name": "others", "calling_ae_title": [ROUTER_OF_OTHERS], "destinations": list(OTHER_PROFILES)},
+            {"name": "chest", "destinations": [PROFILE]},
+        ],
+    ) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def viewer_site(archive: peers.Orthanc) -> Iterator[Site]:
+    """The viewer's files and the archive on one origin; skips where the viewer cannot be fetched."""
+    with site.serving(package.dist(), archive=f"http://127.0.0.1:{archive.http_port}") as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def viewer(tmp_path_factory: pytest.TempPathFactory, viewer_site: Site) -> Iterator[Viewer]:
+    """The viewer in a browser; skips where that is not installed."""
+    with browser.page(tmp_path_factory.mktemp("browser")) as page:
+        yield ohif.viewer(page, viewer_site.url)
 
 
 @pytest.fixture(scope="package")
@@ -93,7 +120,7 @@ def answer(
         made = phantom.generate(case.seed, rows=case.rows, columns=case.columns)
         path = folder / "source.dcm"
         ds = phantom.write(path, made, patient_id=f"PHANTOM-{case.seed}", **case.options)
-        send(node, archive, path, revision=1)
+        send(node, archive, [path])
         return Answered(name, study_uid(path), {str(ds.SOPInstanceUID): made}, fetch(archive, study_uid(path), folder))
 
     return once
@@ -112,22 +139,58 @@ def grown(node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.Te
     """A study whose second image came late, so that the first is answered twice."""
     folder, study, images = tmp_path_factory.mktemp("grown"), generate_uid(), {}
     for number in (1, 2):
-        made = phantom.generate(20 + number, rows=640, columns=528)
-        path = folder / f"{number}.dcm"
-        # A series each: of two images in one series OHIF 3.13.2 may draw the overlay of the one over the other.
-        series = generate_uid()
-        ds = phantom.dataset(made, study_instance_uid=study, series_instance_uid=series, patient_id="PHANTOM-20")
-        ds.save_as(path, enforce_file_format=True)
-        send(node, archive, path, revision=number)
-        images[str(ds.SOPInstanceUID)] = made
+        path, made = write_small(folder, number, study=study, series=generate_uid())
+        send(node, archive, [path], revision=number)
+        images |= made
     return Answered("DX 640×528, two images, revision 2", str(study), images, fetch(archive, str(study), folder))
 
 
-def send(node: RunningNode, archive: peers.Orthanc, path: Path, *, revision: int) -> None:
-    """Send an image to the archive and to the node, and wait until its study is answered."""
-    peers.storescu(archive.port, [path], called_ae_title=archive.ae_title)
-    assert node.send([path]) == [0x0000]
-    assert node.wait_until_ended(study_uid(path), revision=revision).job_state == "done"
+@pytest.fixture(scope="package")
+def paired(node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Answered:
+    """A study with two images in one series."""
+    folder, study, series = tmp_path_factory.mktemp("paired"), generate_uid(), generate_uid()
+    written = [write_small(folder, number, study=study, series=series) for number in (1, 2)]
+    send(node, archive, [path for path, _ in written])
+    images = {uid: made for _, images in written for uid, made in images.items()}
+    return Answered("DX 640×528, two images in one series", str(study), images, fetch(archive, str(study), folder))
+
+
+def write_small(folder: Path, number: int, *, study: str, series: str) -> tuple[Path, dict[str, Phantom]]:
+    """Write a small image of a study of several."""
+    made = phantom.generate(20 + number, rows=640, columns=528)
+    ds = phantom.dataset(made, study_instance_uid=study, series_instance_uid=series, patient_id="PHANTOM-20")
+    ds.InstanceNumber = number
+    path = folder / f"{number}.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    return path, {str(ds.SOPInstanceUID): made}
+
+
+@pytest.fixture(scope="package")
+def of_other_profiles(
+    node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], Path]:
+    """The results of one image by profile and kind, as the node stored them; the archive has them all."""
+    folder = tmp_path_factory.mktemp("others")
+    path = folder / "source.dcm"
+    phantom.write(path, phantom.generate(7, rows=1200, columns=1004), patient_id="PHANTOM-7B")
+    send(node, archive, [path], calling_ae_title=ROUTER_OF_OTHERS)
+    line = node.study(study_uid(path))
+    assert line is not None
+    return {(result.profile, result.kind): Path(result.path) for result in node.results(line)}
+
+
+def send(
+    node: RunningNode,
+    archive: peers.Orthanc,
+    paths: Sequence[Path],
+    *,
+    revision: int = 1,
+    calling_ae_title: str = ROUTER,
+) -> None:
+    """Send images of a study to the archive and to the node, and wait until the study is answered."""
+    peers.storescu(archive.port, paths, called_ae_title=archive.ae_title)
+    assert node.send(paths, calling_ae_title=calling_ae_title) == [0x0000] * len(paths)
+    assert node.wait_until_ended(study_uid(paths[0]), revision=revision).job_state == "done"
 
 
 def fetch(archive: peers.Orthanc, uid: str, folder: Path) -> list[Path]:

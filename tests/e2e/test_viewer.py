@@ -12,29 +12,15 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from models.phantom import Phantom
-from tests import peers
 from tests.e2e.conftest import PROFILE, Answered
 from tests.interoperability import record
 from tests.readers import highdicom_masks
-from tests.viewer import browser, ohif, overlay, package, site
+from tests.viewer import overlay
 from tests.viewer.ohif import Viewer
+from tests.viewer.site import Site
 
 pytestmark = pytest.mark.interoperability
 ANATOMY = {"Right lung", "Left lung", "Heart"}
-SENTENCES = (
-    "Cardiothoracic ratio: 0.",
-    "Pneumothorax: ",
-    "(probability 0.",
-    "the threshold 0.",
-    "not for clinical use",
-)
-
-
-@pytest.fixture(scope="module")
-def viewer(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> Iterator[Viewer]:
-    files, root = package.dist(), f"http://127.0.0.1:{archive.http_port}"
-    with site.serving(files, archive=root) as url, browser.page(tmp_path_factory.mktemp("browser")) as page:
-        yield ohif.viewer(page, url)
 
 
 def test_the_overlay_lies_where_the_segmentation_and_the_anatomy_are(viewer: Viewer, answered: Answered) -> None:
@@ -72,6 +58,30 @@ def test_of_two_reports_the_newer_is_shown(viewer: Viewer, grown: Answered) -> N
     record(source=grown.name, object="SR", profile=PROFILE, reader="OHIF report")
 
 
+def test_of_two_images_in_one_series_each_has_its_own_overlay_or_none(
+    viewer: Viewer, viewer_site: Site, paired: Answered
+) -> None:
+    """OHIF takes the first image of the series for a SEG whose metadata it had before the images'."""
+    segs = {referenced_image(dcmread(path)): path for path in anatomy(paired.of("SEG"))}
+    series = {path: str(dcmread(path, stop_before_pixels=True).SeriesInstanceUID) for path in paired.results}
+    images = next(str(dcmread(path).ReferencedSeriesSequence[0].SeriesInstanceUID) for path in segs.values())
+    assert len(segs) == 2
+    for path in segs.values():
+        viewer_site.hold_back(series[path], until=frozenset([images]))
+        assert_shown(viewer, paired, path)
+    drawn_on = []
+    for image, path in segs.items():
+        viewer_site.hold_back(images, until=frozenset(series.values()))
+        viewer.open(paired.uid, derived=3)
+        viewer.load_segmentation(series[path])
+        drawn_on.append(viewer.image())
+        if drawn_on[-1] != image:
+            assert overlay.is_grey(viewer.pixels(viewer.placement()))
+    assert len(set(drawn_on)) == 1
+    outcome = "held where OHIF has the images' metadata before the SEG's; otherwise one of the two draws nothing"
+    record(source=paired.name, object="SEG", profile=PROFILE, reader="OHIF overlay", outcome=outcome)
+
+
 def anatomy(paths: Sequence[Path]) -> list[Path]:
     """Return the segmentations of lungs and heart."""
     return [path for path in paths if set(labels(dcmread(path)).values()) <= ANATOMY]
@@ -87,7 +97,7 @@ def assert_shown(viewer: Viewer, answered: Answered, path: Path) -> None:
     seg = dcmread(path)
     viewer.open(answered.uid, derived=2)
     assert viewer.load_segmentation(str(seg.SeriesInstanceUID)) == seg.SOPInstanceUID
-    image = str(seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID)
+    image = referenced_image(seg)
     viewer.show_image(image)
     placement, masks = viewer.placement(), highdicom_masks(path)
     seen = overlay.look(viewer.pixels(placement), placement, masks, viewer.colours())
@@ -97,6 +107,11 @@ def assert_shown(viewer: Viewer, answered: Answered, path: Path) -> None:
         assert seen[number].outside == 0, label
         assert dice(seen[number].mask, overlay.on_screen(truth[label], placement)) > 0.85, label
     assert viewer.page.errors == []
+
+
+def referenced_image(seg: Dataset) -> str:
+    """Return the SOP Instance UID of the image that a segmentation belongs to."""
+    return str(seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID)
 
 
 def truths(made: Phantom) -> dict[str, overlay.Mask]:
@@ -118,6 +133,8 @@ def assert_report(viewer: Viewer, answered: Answered, path: Path) -> None:
     assert any(words.startswith("Pneumothorax: ") for words in said)
     assert any(words.startswith("Cardiothoracic ratio: 0.") for words in said)
     assert [words for words in said if words not in shown] == []
+    assert viewer.is_in_sight("Pneumothorax: ")
+    assert viewer.is_in_sight("Cardiothoracic ratio: 0.")
     assert viewer.page.errors == []
 
 

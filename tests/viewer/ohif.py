@@ -78,6 +78,15 @@ class Viewer:
         self._settle()
         return self._instance_of(f"{DRAWN}.map(r => r.segmentationId)")
 
+    def load(self, series_uid: str) -> None:
+        """Double-click a series of any kind in the study's list, and wait until the page is at rest."""
+        self._double_click(series_uid)
+        self._settle()
+
+    def is_known(self, series_uid: str) -> bool:
+        """Whether the viewer has a place where it shows this kind of object."""
+        return bool(self.page.ask(f"!{_display_set(series_uid)}.unsupported"))
+
     def load_report(self, series_uid: str) -> None:
         """Double-click an SR series in the study's list; which of its instances is shown, only the text tells."""
         self._double_click(series_uid)
@@ -87,6 +96,12 @@ class Viewer:
     def text(self) -> str:
         """Return the text of the viewports."""
         return str(self.page.ask("document.querySelector('[data-cy=viewport-grid]').innerText"))
+
+    def is_in_sight(self, words: str) -> bool:
+        """Whether the first element that holds these words and no other element is on the screen, whole."""
+        found = "[...document.querySelectorAll('[data-cy=viewport-grid] *')].find"
+        box = f"{found}(e => !e.childElementCount && e.innerText.includes({json.dumps(words)})).getBoundingClientRect()"
+        return bool(self.page.ask(f"{box}.top >= 0 && {box}.bottom <= window.innerHeight"))
 
     def scroll_to_text(self, words: str) -> None:
         """Scroll a report until the last element that holds these words is at the top."""
@@ -107,6 +122,10 @@ class Viewer:
         self.page.wait(f"{found} >= 0", timeout_s=LOADING_S)
         self.page.ask(f"{FIRST_VIEWPORT}.setImageIdIndex({found}).then(() => true)")
         self._settle()
+
+    def image(self) -> str:
+        """Return the SOP Instance UID of the shown image."""
+        return str(self.page.ask(f"{FIRST_VIEWPORT}.getCurrentImageId().match('/instances/([0-9.]+)/')[1]"))
 
     def placement(self) -> Placement:
         """Return where the shown image lies on the screen."""
@@ -149,10 +168,7 @@ class Viewer:
             self.page.ask("document.getElementById('only-pixels').remove()")
 
     def _double_click(self, series_uid: str) -> None:
-        listed = (
-            f"services.displaySetService.getDisplaySetsForSeries({json.dumps(series_uid)})[0].displaySetInstanceUID"
-        )
-        item = f"document.getElementById('thumbnail-' + {listed})"
+        item = f"document.getElementById('thumbnail-' + {_display_set(series_uid)}.displaySetInstanceUID)"
         self.page.wait(f"{item} && ({item}.scrollIntoView() || true)")
         box = self.page.ask(f"{item}.getBoundingClientRect().toJSON()")
         self.page.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, times=2)
@@ -176,6 +192,10 @@ class Viewer:
             before = now
             if time.monotonic() > deadline:
                 raise PageFailed(f"the page does not come to rest within {LOADING_S} s")
+
+
+def _display_set(series_uid: str) -> str:
+    return f"services.displaySetService.getDisplaySetsForSeries({json.dumps(series_uid)})[0]"
 
 
 def _pair(values: Iterable[float]) -> tuple[float, float]:

@@ -67,6 +67,11 @@ def look(
     return seen
 
 
+def is_grey(picture: Picture) -> bool:
+    """Whether no pixel (height, width, 3) has a colour: nothing is drawn over the image."""
+    return not np.ptp(picture, axis=-1).any()
+
+
 def _by_colour(picture: Picture, colours: Sequence[tuple[int, int, int]]) -> list[Mask]:
     """Return, for each colour, the pixels that have its chroma.
 

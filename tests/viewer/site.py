@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,51 @@ from urllib.request import Request, urlopen
 
 CONFIGURATION = Path(__file__).with_name("app-config.js")
 PASSED_ON = ("Accept", "Content-Type")
+HELD_BACK_S = 30.0
+_METADATA = re.compile(r"/series/([0-9.]+)/metadata$")
+
+
+@dataclass
+class Site:
+    """A running server, and the order in which it gives the metadata of series."""
+
+    url: str = ""
+    _first: dict[str, frozenset[str]] = field(default_factory=dict)
+    _given: set[str] = field(default_factory=set)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def hold_back(self, series_uid: str, *, until: frozenset[str]) -> None:
+        """Give the metadata of a series only after those of others, as a slow archive may."""
+        with self._changed:
+            self._first = {series_uid: until}
+            self._given.clear()
+
+    def wait(self, series_uid: str) -> None:
+        """Wait until it is the turn of a series."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._first.get(series_uid, frozenset()) <= self._given, HELD_BACK_S)
+
+    def given(self, series_uid: str) -> None:
+        """Note that the metadata of a series was given."""
+        with self._changed:
+            self._given.add(series_uid)
+            self._changed.notify_all()
 
 
 class _Handler(SimpleHTTPRequestHandler):
     """Files of the viewer; a path that is no file is a page of the application; `/dicom-web` is the archive."""
 
     archive: str
+    site: Site
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        if path.startswith("/dicom-web"):
+        metadata = _METADATA.search(path)
+        if metadata:
+            self.site.wait(metadata[1])
+            self._pass_on()
+            self.site.given(metadata[1])
+        elif path.startswith("/dicom-web"):
             self._pass_on()
         elif path == "/app-config.js":
             self._answer(200, "text/javascript", CONFIGURATION.read_bytes())
@@ -60,20 +97,21 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(files: Path, *, archive: str) -> Iterator[str]:
-    """Serve the viewer's `files` over the DICOMweb of `archive` (its root URL); yield the URL."""
+def serving(files: Path, *, archive: str) -> Iterator[Site]:
+    """Serve the viewer's `files` over the DICOMweb of `archive` (its root URL)."""
 
     class Handler(_Handler):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments, directory=str(files))
 
-    Handler.archive = archive
+    Handler.archive, Handler.site = archive, Site()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="viewer")
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        Handler.site.url = f"http://127.0.0.1:{server.server_port}"
+        yield Handler.site
     finally:
         server.shutdown()
         server.server_close()
