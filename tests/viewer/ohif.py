@@ -84,7 +84,8 @@ class Viewer:
         self._settle()
 
     def is_known(self, series_uid: str) -> bool:
-        """Whether the viewer has a place where it shows this kind of object."""
+        """Whether the viewer can show a series of the study; one that it cannot is listed with a mark."""
+        self.page.wait(_display_set(series_uid))
         return bool(self.page.ask(f"!{_display_set(series_uid)}.unsupported"))
 
     def load_report(self, series_uid: str) -> None:

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 CONFIGURATION = Path(__file__).with_name("app-config.js")
-PASSED_ON = ("Accept", "Content-Type")
+PASSED_ON = ("Accept", "Content-Type", "Host")
+"""With the host, the archive names its bulk data under the address of this server."""
 HELD_BACK_S = 30.0
 _METADATA = re.compile(r"/series/([0-9.]+)/metadata$")
 
