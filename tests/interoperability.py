@@ -171,8 +171,6 @@ LIMITS = """## What to know
 - OHIF 3.13.2 draws each segment of a LABELMAP in the colour of the one before it, as it counts the background.
 - OHIF's loader reads a SEG in JPEG 2000 that has Plane Orientation, in any size, and inflates no deflated one. Through
   Orthanc 1.10.1 JPEG 2000 does not come into OHIF, which was seen once, by hand; the table has no line of that.
-- OHIF's loader compares the orientation of a SEG with that of the image. Where an image has an orientation but not all
-  that makes a position, the SEG of profile `ohif` has another, and is refused.
 - Of two images in one series OHIF 3.13.2 may draw the overlay of the one over the other, by which metadata comes
   first; images in a series each, as they are tried here, were right.
 - dciodvfy 2022 does not know Label Map Segmentation, and inflates nothing: DCMTK inflated deflated objects for it.

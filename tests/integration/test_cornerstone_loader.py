@@ -83,6 +83,7 @@ SOURCES: dict[str, Requests] = {
     "position": _image(**POSITION),
     "position 97×83": _image(rows=97, columns=83, **POSITION),
     "position, no-spacing": _image(drop=SPACING, **POSITION),
+    "orientation": _image(ImageOrientationPatient=POSITION["ImageOrientationPatient"]),
     "two-images": _two_images(),
     "two-images 97×83": _two_images(97, 83),
     "two-images, one-series": _two_images(SeriesInstanceUID=f"{sources.STUDY}.2.9"),
@@ -91,9 +92,6 @@ SOURCES: dict[str, Requests] = {
 }
 
 NO_ORIENTATION = "refused: TypeError: Cannot read properties of undefined (reading 'ImageOrientationPatient')"
-ORTHOGONAL = (
-    "refused: Error: Segmentations orthogonal to the acquisition plane of the source data are not yet supported."
-)
 SHEARED = "wrong pixels: Left lung, Heart"
 """Frames of a BINARY Segmentation that begin within a byte are read from the beginning of a byte."""
 PADDED = "refused: Error: Invalid frame length: n for n frames"
@@ -124,10 +122,10 @@ ODD_BYTES = [name for name in SOURCES if re.search("100×82|97×83|83×97|61×83
 """Sources of which a segment fills an odd number of bytes."""
 PLAIN, POSITIONED = ["DX 96×80", "DX 97×83", "DX 90×81"], ["position", "position 97×83"]
 TRIALS = [
-    *_trials(OHIF, {**dict.fromkeys(SOURCES, HELD), "position, no-spacing": ORTHOGONAL}),
+    *_trials(OHIF, dict.fromkeys(SOURCES, HELD)),
     *_trials(
         OHIF,
-        {**dict.fromkeys(SOURCES, HELD), **dict.fromkeys(ODD_BYTES, PADDED_BUFFER), "position, no-spacing": ORTHOGONAL},
+        {**dict.fromkeys(SOURCES, HELD), **dict.fromkeys(ODD_BYTES, PADDED_BUFFER)},
         loader.BUFFER,
     ),
     *_trials(

@@ -64,7 +64,7 @@ function written({ labelMapImages, segMetadata }, name) {
     }),
   );
   // OHIF takes name and colour of a segment from the place in this list, not from its number.
-  const labels = Object.fromEntries(segMetadata.data.map((segment, place) => [place, segment?.SegmentLabel]));
+  const labels = Object.fromEntries(Array.from(segMetadata.data, (segment, place) => [place, segment?.SegmentLabel]));
   return { labelMaps, labels };
 }
 
