@@ -168,7 +168,8 @@ LIMITS = """## What to know
   pixel data of odd length that was padded as PS3.5 asks. Profile `ohif` therefore gives each segment a SEG of its own
   where rows × columns is no multiple of 16; they are loaded one after the other.
 - Orthanc 1.10.1 serves no single frames of BINARY pixel data over DICOMweb; OHIF then takes the whole instance.
-- OHIF 3.13.2 draws each segment of a LABELMAP in the colour of the one before it, as it counts the background.
+- OHIF 3.13.2 draws each segment of a LABELMAP in the colour of the one before it, as it counts the background. The
+  adapters 5.14.0, tried by hand, name them right and do all else alike.
 - OHIF's loader reads a SEG in JPEG 2000 that has Plane Orientation, in any size, and inflates no deflated one. Through
   Orthanc 1.10.1 JPEG 2000 does not come into OHIF, which was seen once, by hand; the table has no line of that.
 - Of two images in one series OHIF 3.13.2 may draw the overlay of the one over the other, by which metadata comes
