@@ -27,6 +27,7 @@ HEADER = "| source | object | profile | reader | outcome |"
 
 PROGRAMS = {
     "Chromium": (["chromium", "--version"], r"Chromium ([\d.]+)"),
+    "Node": (["node", "--version"], r"v(.+)"),
     "Orthanc": (["Orthanc", "--version"], r"Orthanc ([\d.]+)"),
     "DCMTK": (["dsrdump", "--version"], r"v([\d.]+)"),
     "dciodvfy (dicom3tools)": (["dpkg-query", "-W", "-f", "${Version}", "dicom3tools"], r"(.+)"),
@@ -124,7 +125,7 @@ def versions() -> dict[str, str]:
             version = re.search(pattern, done.stdout + done.stderr)
             found[program] = version.group(1) if version else "unknown"
     found |= {package: metadata.version(package) for package in PACKAGES}
-    return {"OHIF": package.VERSION, **found}
+    return {"OHIF": package.VERSION, "cornerstone adapters": package.adapters_version(), **found}
 
 
 def page(found: Iterable[Row], versions: Mapping[str, str]) -> str:
@@ -144,13 +145,19 @@ stands for assertions that ran, none is typed in.
 four screen pixels at the borders, and this on the anatomy that was drawn into the image; a reader of masks gave every
 pixel as it was computed; a reader of reports gave the findings; a validator found no error.
 
+*cornerstone adapters loader* is what OHIF 3.13.2 loads a Segmentation with: npm's @cornerstonejs/adapters and its image
+loader, of the versions that OHIF was built of, called as OHIF calls them, in Node and without a browser. *held* means
+there: every pixel of every segment as it was computed, under its own name. `createFromDICOMSegBuffer` is another way
+into the adapters, with a decoder of its own, which OHIF does not use and other viewers may.
+
 ![OHIF with the overlay of a generated radiograph: right lung blue, left lung green, heart red](images/viewer.png)
 
 ![The report in OHIF: findings with probability and threshold, measurements, limits](images/viewer-report.png)
 
 The images are generated phantoms, sent through a running node ([the phantom](phantom.md)); no patient is shown. Where a
 source is named by a word, or has fewer than 200 rows, it is a small image made for what a header may hold or lack; its
-results were encoded without a node. Profiles `deflated`, `plain-labelmap` and `labelmap-j2k` are a site's own.
+results were encoded without a node. Profiles `deflated`, `plain-labelmap` and `labelmap-j2k` are a site's own, and so
+are `unsplit` (`ohif` without `whole_words`), `oriented-j2k` and `oriented-labelmap` (with `plane_orientation`).
 """
 
 LIMITS = """## What to know
@@ -161,10 +168,13 @@ LIMITS = """## What to know
   pixel data of odd length that was padded as PS3.5 asks. Profile `ohif` therefore gives each segment a SEG of its own
   where rows × columns is no multiple of 16; they are loaded one after the other.
 - Orthanc 1.10.1 serves no single frames of BINARY pixel data over DICOMweb; OHIF then takes the whole instance.
-- OHIF 3.13.2 draws each segment of a LABELMAP in the colour of the one before it, as it counts the background. A SEG in
-  JPEG 2000 does not come through Orthanc 1.10.1 into it. Both were seen once, by hand; the table has no line of them.
-- Of two images in one series OHIF 3.13.2 may draw the overlay of the one over the other, by which metadata comes
-  first; images in a series each, as they are tried here, were right.
+- OHIF 3.13.2 draws each segment of a LABELMAP in the colour of the one before it, as it counts the background. The
+  adapters 5.14.0, tried by hand, name them right and do all else alike.
+- OHIF's loader reads a SEG in JPEG 2000 that has Plane Orientation, in any size, and inflates no deflated one. Through
+  Orthanc 1.10.1 JPEG 2000 does not come into OHIF, which was seen once, by hand; the table has no line of that.
+- Of two images in one series OHIF 3.13.2 takes the first for every SEG whose metadata it has before the images'. It then
+  draws nothing over that image, as the SEG names the other one; opening the study again helps. Images in a series each
+  are not affected.
 - dciodvfy 2022 does not know Label Map Segmentation, and inflates nothing: DCMTK inflated deflated objects for it.
 - dcmqi's `segimage2itkimage` reads slices of a volume. It refuses the SEG of a radiograph, which has no position, and
   reads the same bits where each frame of a copy is given one.

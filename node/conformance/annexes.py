@@ -83,10 +83,11 @@ def _extensions() -> str:
         prose(
             "Segmentation Storage and Label Map Segmentation Storage, by profiles with `plane_orientation` "
             f"({placed}): where the source image has no Frame of Reference (CR, DX), the shared functional groups hold "
-            "a Plane Orientation Sequence (0020,9116) with the orientation 1\\0\\0\\0\\1\\0, and there is no Frame of "
-            "Reference UID. PS3.3 section A.51 asks for it only where there is a Frame of Reference; OHIF does not "
-            "load the object without it. It makes no claim about the patient. Where the image has no Pixel Spacing, "
-            "Pixel Measures hold the Imager Pixel Spacing, or 1 mm where that is unknown too."
+            "a Plane Orientation Sequence (0020,9116), and there is no Frame of Reference UID. Its orientation is that "
+            "of the image, or 1\\0\\0\\0\\1\\0 where it has none, which makes no claim about the patient. PS3.3 "
+            "section A.51 asks for it only where there is a Frame of Reference; OHIF does not load the object without "
+            "it, or with another orientation than the image's. Where the image has no Pixel Spacing, Pixel Measures "
+            "hold the Imager Pixel Spacing, or 1 mm where that is unknown too."
         ),
         prose(
             "Segmentation Storage, Label Map Segmentation Storage and Parametric Map Storage: Slice Thickness "

@@ -73,6 +73,21 @@ def test_the_position_of_a_source_in_the_patient_is_copied(tmp_path: Path) -> No
     assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 0, -1]
 
 
+def test_the_orientation_of_a_source_is_copied_for_ohif_where_its_position_is_not_whole(tmp_path: Path) -> None:
+    coronal = [1, 0, 0, 0, 0, -1]
+    seg = read(encode(one_image(tmp_path, ImageOrientationPatient=coronal), profile=OHIF)[0])
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == coronal
+    assert "FrameOfReferenceUID" not in seg
+
+
+@pytest.mark.parametrize("orientation", [[0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0], [2, 0, 0, 0, 2, 0]])
+def test_an_orientation_that_is_none_is_not_copied(tmp_path: Path, orientation: list[float]) -> None:
+    seg = read(encode(one_image(tmp_path, ImageOrientationPatient=orientation), profile=OHIF)[0])
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_encoding_twice_gives_the_same_bytes(tmp_path: Path, profile: Profile) -> None:
     assert encode(one_image(tmp_path), profile=profile) == encode(one_image(tmp_path), profile=profile)

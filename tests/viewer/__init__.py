@@ -1,1 +1,1 @@
-"""OHIF in headless Chromium: the viewer's files, a server for them, the browser, and what is seen on its screen."""
+"""OHIF in headless Chromium, and its loader of Segmentations in Node: their files, what runs them, and what is seen."""

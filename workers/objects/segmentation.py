@@ -43,7 +43,8 @@ _LONG_STRING = 64
 """Characters of an LO value (PS3.5 section 6.2)."""
 
 _AXIAL_OF_THE_IMAGE = ["1", "0", "0", "0", "1", "0"]
-"""Image Orientation (Patient) of profile `ohif`: rows and columns of the image itself, no claim about the patient."""
+"""Image Orientation (Patient) by profile `ohif` for an image without: its own rows and columns, no claim about the
+patient."""
 _UNKNOWN_SPACING = ["1", "1"]
 """What OHIF itself takes for an image without any spacing: lengths in pixels."""
 
@@ -190,7 +191,8 @@ def _complete(ds: Segmentation, source: Source, profile: Profile) -> None:
     shared: Dataset = ds.SharedFunctionalGroupsSequence[0]
     if profile.plane_orientation and "PlaneOrientationSequence" not in shared:
         plane = Dataset()
-        plane.ImageOrientationPatient = _AXIAL_OF_THE_IMAGE
+        # OHIF compares it with the image's, and does not load an overlay that lies otherwise.
+        plane.ImageOrientationPatient = list(source.orientation) or _AXIAL_OF_THE_IMAGE
         shared.PlaneOrientationSequence = [plane]
     if profile.plane_orientation and "PixelMeasuresSequence" not in shared:
         # OHIF 3.13.2 fails without this item, Orthanc's JSON leaves out an empty one, and highdicom wants both values.

@@ -6,6 +6,7 @@ A clean header holds only attributes that a result repeats, decoded to Unicode, 
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import zlib
@@ -90,6 +91,7 @@ _UID_FORM = re.compile(r"[0-9.]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _YEARS_IN = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 """Units of an Age String (PS3.5 section 6.2)."""
+_DIRECTION_TOLERANCE = 1e-3
 _ADULT_YEARS = 18
 _SHORTEST_ENDING = 8
 
@@ -106,6 +108,10 @@ class Source:
         How people find the image in a viewer, its series and instance number; no other image of the study has it.
     position
         1 for the first image of the study, in the order of series and instance number; 0 for a stand-in.
+    orientation
+        Image Orientation (Patient) as six decimal strings, also where the rest of the position in the patient is not
+        whole and the header therefore has none of it; () where the source has none, or no two directions at a right
+        angle.
     """
 
     header: Dataset
@@ -115,6 +121,7 @@ class Source:
     position: int = 0
     path: Path | None = None
     """The Part 10 file; None for a stand-in."""
+    orientation: tuple[str, ...] = ()
 
     @property
     def uid(self) -> str:
@@ -277,7 +284,7 @@ def _source(ds: Dataset) -> Source | None:
     _copy_geometry(ds, header)
     name = _text(ds, "PatientName")
     requests = tuple(_request(item) for item in _items(ds, "RequestAttributesSequence"))
-    return Source(header, name, requests)
+    return Source(header, name, requests, orientation=_orientation(ds))
 
 
 def _clean(ds: Dataset, header: Dataset) -> Dataset:
@@ -323,6 +330,18 @@ def _copy_geometry(ds: Dataset, header: Dataset) -> None:
     if whole and "PixelSpacing" in header:
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
             _put(header, keyword, _values(ds, keyword))
+
+
+def _orientation(ds: Dataset) -> tuple[str, ...]:
+    """Return Image Orientation (Patient) where it is two directions at a right angle (PS3.3 section C.7.6.2.1.1)."""
+    numbers = _numbers(ds, "ImageOrientationPatient", 6)
+    if not numbers:
+        return ()
+    row, column = numbers[:3], numbers[3:]
+    lengths = (math.hypot(*row), math.hypot(*column))
+    cosine = sum(a * b for a, b in zip(row, column, strict=True))
+    off = max(*(abs(length - 1) for length in lengths), abs(cosine))
+    return tuple(_values(ds, "ImageOrientationPatient")) if off < _DIRECTION_TOLERANCE else ()
 
 
 def _request(item: Dataset) -> Dataset:
