@@ -143,7 +143,8 @@ stands for assertions that ran, none is typed in.
 
 *held* means: OHIF drew each segment's colour on every pixel inside its mask and on none outside, apart from a margin of
 four screen pixels at the borders, and this on the anatomy that was drawn into the image; a reader of masks gave every
-pixel as it was computed; a reader of reports gave the findings; a validator found no error.
+pixel as it was computed, or where the image went through a node, as the node had stored it; a reader of reports gave
+the findings; a validator found no error.
 
 *cornerstone adapters loader* is what OHIF 3.13.2 loads a Segmentation with: npm's @cornerstonejs/adapters and its image
 loader, of the versions that OHIF was built of, called as OHIF calls them, in Node and without a browser. *held* means
@@ -164,16 +165,17 @@ LIMITS = """## What to know
 
 - OHIF 3.13.2 wants Plane Orientation and Pixel Measures in the SEG of a radiograph; profile `ohif` gives both, which is
   Standard Extended.
-- OHIF 3.13.2 takes the bits of a byte from the wrong end where frames of a BINARY SEG begin within a byte, and refuses
+- OHIF 3.13.2 reads frames of a BINARY SEG wrongly where they begin within a byte, and refuses
   pixel data of odd length that was padded as PS3.5 asks. Profile `ohif` therefore gives each segment a SEG of its own
   where rows × columns is no multiple of 16; they are loaded one after the other.
 - Orthanc 1.10.1 serves no single frames of BINARY pixel data over DICOMweb; OHIF then takes the whole instance.
 - OHIF 3.13.2 draws each segment of a LABELMAP in the colour of the one before it, as it counts the background. The
   adapters 5.14.0, tried by hand, name them right and do all else alike.
 - OHIF's loader reads a SEG in JPEG 2000 that has Plane Orientation, in any size, and inflates no deflated one. Through
-  Orthanc 1.10.1 JPEG 2000 does not come into OHIF, which was seen once, by hand; the table has no line of that.
-- Of two images in one series OHIF 3.13.2 takes the first for every SEG whose metadata it has before the images'. It then
-  draws nothing over that image, as the SEG names the other one; opening the study again helps. Images in a series each
+  Orthanc 1.10.1 JPEG 2000 does not come into OHIF: it serves no single frame of one-bit pixels.
+- OHIF 3.13.2 shows no Key Object Selection and no Presentation State of an image; it lists them with a mark.
+- Of two images in one series OHIF 3.13.2 takes the first for every SEG whose metadata it has before the images'. Over
+  that image it draws nothing, as the SEG names the other one; opening the study again helps. Images in a series each
   are not affected.
 - dciodvfy 2022 does not know Label Map Segmentation, and inflates nothing: DCMTK inflated deflated objects for it.
 - dcmqi's `segimage2itkimage` reads slices of a volume. It refuses the SEG of a radiograph, which has no position, and

@@ -73,11 +73,13 @@ def dcmdump_masks(path: Path, folder: Path) -> Masks:
         raise Refused(_cause(done))
     (raw,) = folder.glob("*.raw")
     ds = dcmread(path, stop_before_pixels=True)
-    (shared,) = ds.SharedFunctionalGroupsSequence
-    # What all frames have in common stands in the shared groups: where there is one frame, its segment too.
-    groups = [shared if "SegmentIdentificationSequence" in shared else g for g in ds.PerFrameFunctionalGroupsSequence]
-    numbers = [int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber) for group in groups]
-    return _unpacked(raw.read_bytes(), numbers, int(ds.Rows), int(ds.Columns))
+    return _unpacked(raw.read_bytes(), _segments_of_frames(ds), int(ds.Rows), int(ds.Columns))
+
+
+def stored_masks(path: Path) -> Masks:
+    """Return the masks of a BINARY SEG by counting the bits in its file: what readers are compared with."""
+    ds = dcmread(path)
+    return _unpacked(ds.PixelData, _segments_of_frames(ds), int(ds.Rows), int(ds.Columns))
 
 
 def dcmqi_masks(path: Path, folder: Path) -> Masks:
@@ -102,6 +104,14 @@ def with_positions(path: Path) -> Dataset:
         position.ImagePositionPatient = [0, 0, 0]
         frame.PlanePositionSequence = [position]
     return ds
+
+
+def _segments_of_frames(seg: Dataset) -> list[int]:
+    """Return the Segment Number of each frame."""
+    (shared,) = seg.SharedFunctionalGroupsSequence
+    # What all frames have in common stands in the shared groups: where there is one frame, its segment too.
+    groups = [shared if "SegmentIdentificationSequence" in shared else g for g in seg.PerFrameFunctionalGroupsSequence]
+    return [int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber) for group in groups]
 
 
 def _cause(done: subprocess.CompletedProcess[str]) -> str:

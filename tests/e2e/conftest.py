@@ -21,7 +21,12 @@ from tests.viewer.ohif import Viewer
 from tests.viewer.site import Site
 
 PROFILE = "ohif"
-OTHER_PROFILES = ("strict", "compressed", "labelmap", "complete")
+ORIENTED = {"plane_orientation": True, "text_report": True}
+OF_A_SITE = (
+    {"name": "oriented-j2k", "compression": "jpeg-2000", **ORIENTED},
+    {"name": "oriented-labelmap", "segmentation": "LABELMAP", **ORIENTED},
+)
+OTHER_PROFILES = ("strict", "compressed", "labelmap", "complete", *(str(profile["name"]) for profile in OF_A_SITE))
 ROUTER, ROUTER_OF_OTHERS = "ROUTER", "OTHERS"
 SOURCES = {"CR", "DX", "OT"}
 
@@ -86,6 +91,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> It
     with running_node(
         tmp_path_factory.mktemp("node"),
         destinations={name: {**to_archive, "profile": name} for name in (PROFILE, *OTHER_PROFILES)},
+        profiles=list(OF_A_SITE),
         rules=[
             {"name": "others", "calling_ae_title": [ROUTER_OF_OTHERS], "destinations": list(OTHER_PROFILES)},
             {"name": "chest", "destinations": [PROFILE]},

@@ -22,10 +22,10 @@ from tests.readers import (
     highdicom_masks,
     program,
     run,
+    stored_masks,
     with_positions,
 )
 from tests.system import RunningNode
-from workers.objects.read import findings_of_segs
 
 pytestmark = pytest.mark.interoperability
 Read = Callable[[Path, Path], Masks]
@@ -69,12 +69,12 @@ def test_masks_are_read_as_they_were_stored(node: RunningNode, answered: Answere
 
 
 def original(node: RunningNode, answered: Answered, fetched: Path) -> Masks:
-    """Return the masks of the object that the node stored, which the archive's is a copy of."""
+    """Return the masks in the file that the node stored, which the archive's is a copy of."""
     uid = dcmread(fetched, stop_before_pixels=True).SOPInstanceUID
     line = node.study(answered.uid)
     assert line is not None
     (path,) = [Path(r.path) for r in node.results(line) if dcmread(r.path).SOPInstanceUID == uid]
-    return {number: s.mask for number, s in enumerate(findings_of_segs([path]).segments, start=1)}
+    return stored_masks(path)
 
 
 def test_highdicom_reads_the_report(answered: Answered) -> None:

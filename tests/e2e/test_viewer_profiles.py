@@ -20,6 +20,7 @@ NO_SHARED_GROUP = (
     "TypeError: Cannot destructure property 'PixelMeasuresSequence' of 'SharedFunctionalGroup' as it is undefined."
 )
 """What OHIF 3.13.2 says of a SEG without any shared functional group, as the Standard has it for a radiograph."""
+BLACK = (0, 0, 0)
 Results = dict[tuple[str, str], Path]
 
 
@@ -79,6 +80,28 @@ def test_a_segmentation_without_shared_functional_groups_is_refused(
     assert viewer.page.ask("document.querySelectorAll('[data-cy=viewport-pane]').length") == 0
     outcome = f"refused, the viewer stops: {NO_SHARED_GROUP}"
     record(source=SOURCE, object="SEG", profile=profile, reader="OHIF overlay", outcome=outcome)
+
+
+def test_a_label_map_is_drawn_in_the_colours_of_the_segments_before(viewer: Viewer, of_other_profiles: Results) -> None:
+    seg = dcmread(of_other_profiles["oriented-labelmap", "SEG"])
+    background, first, *_ = seg.SegmentSequence
+    assert (background.SegmentLabel, background.SegmentNumber, first.SegmentNumber) == ("Background", 0, 1)
+    viewer.open(str(seg.StudyInstanceUID), derived=2)
+    assert viewer.load_segmentation(str(seg.SeriesInstanceUID)) == seg.SOPInstanceUID
+    assert viewer.colours()[1] == BLACK
+    outcome = "each segment in the colour of the one before it, the first in black"
+    record(source=SOURCE, object="SEG LABELMAP", profile="oriented-labelmap", reader="OHIF overlay", outcome=outcome)
+
+
+def test_a_binary_segmentation_in_jpeg_2000_does_not_come_through_the_archive(
+    viewer: Viewer, of_other_profiles: Results
+) -> None:
+    seg = dcmread(of_other_profiles["oriented-j2k", "SEG"])
+    viewer.open(str(seg.StudyInstanceUID), derived=2)
+    viewer.begin_to_load(str(seg.SeriesInstanceUID))
+    assert "request failed" in viewer.page.wait_for_error()
+    outcome = "refused: Orthanc serves no frame of it"
+    record(source=SOURCE, object="SEG BINARY", profile="oriented-j2k", reader="OHIF overlay", outcome=outcome)
 
 
 def loaded(viewer: Viewer, path: Path) -> Dataset:

@@ -109,6 +109,22 @@ class Page:
             time.sleep(0.1)
         raise PageFailed(f"not within {timeout_s} s: {expression} (last: {said}; errors of the page: {self.errors})")
 
+    def wait_for_error(self, *, timeout_s: float = 60.0) -> str:
+        """Wait until one of the page's programs fails, and return what it threw.
+
+        Raises
+        ------
+        PageFailed
+            None did within the time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.errors:
+            if time.monotonic() > deadline:
+                raise PageFailed(f"no error within {timeout_s} s")
+            self.ask("0")  # what the page reports is read with the answer
+            time.sleep(0.1)
+        return self.errors[0]
+
     def click(self, x: float, y: float, *, times: int = 1) -> None:
         """Click at a point of the page, in CSS pixels."""
         for count in range(1, times + 1):

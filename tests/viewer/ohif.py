@@ -73,14 +73,21 @@ class Viewer:
 
     def load_segmentation(self, series_uid: str) -> str:
         """Double-click a SEG series in the study's list; return the SOP Instance UID of what is drawn."""
-        self._double_click(series_uid)
+        self.begin_to_load(series_uid)
         self.page.wait(f"{DRAWN}.length > 0", timeout_s=LOADING_S)
         self._settle()
         return self._instance_of(f"{DRAWN}.map(r => r.segmentationId)")
 
+    def begin_to_load(self, series_uid: str) -> None:
+        """Double-click a series in the study's list."""
+        item = f"document.getElementById('thumbnail-' + {_display_set(series_uid)}.displaySetInstanceUID)"
+        self.page.wait(f"{item} && ({item}.scrollIntoView() || true)")
+        box = self.page.ask(f"{item}.getBoundingClientRect().toJSON()")
+        self.page.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, times=2)
+
     def load(self, series_uid: str) -> None:
         """Double-click a series of any kind in the study's list, and wait until the page is at rest."""
-        self._double_click(series_uid)
+        self.begin_to_load(series_uid)
         self._settle()
 
     def is_known(self, series_uid: str) -> bool:
@@ -90,7 +97,7 @@ class Viewer:
 
     def load_report(self, series_uid: str) -> None:
         """Double-click an SR series in the study's list; which of its instances is shown, only the text tells."""
-        self._double_click(series_uid)
+        self.begin_to_load(series_uid)
         self.page.wait(f"{SHOWN}.some(i => services.displaySetService.getDisplaySetByUID(i).Modality == 'SR')")
         self._settle()
 
@@ -167,12 +174,6 @@ class Viewer:
             yield
         finally:
             self.page.ask("document.getElementById('only-pixels').remove()")
-
-    def _double_click(self, series_uid: str) -> None:
-        item = f"document.getElementById('thumbnail-' + {_display_set(series_uid)}.displaySetInstanceUID)"
-        self.page.wait(f"{item} && ({item}.scrollIntoView() || true)")
-        box = self.page.ask(f"{item}.getBoundingClientRect().toJSON()")
-        self.page.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, times=2)
 
     def _instance_of(self, display_sets: str) -> str:
         """Return the SOP Instance UID of the one display set whose identifiers an expression gives."""
