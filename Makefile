@@ -10,6 +10,9 @@ PYTHON := $(VENV)/bin/python
 HILUM := $(VENV)/bin/hilum
 STUDY ?=
 OUT ?= demo-output
+# Tests run in as many processes as there are cores, so each takes one thread; torch's would wait for another by spinning.
+JOBS ?= auto
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup
 
 .PHONY: demo up test check lint interoperability bench venv packages other-python docs clean
 
@@ -20,7 +23,7 @@ up: $(VENV)/.run
 	$(HILUM) up
 
 test: $(VENV)/.dev packages other-python
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
@@ -31,7 +34,7 @@ lint: $(VENV)/.dev
 check: lint test
 
 interoperability: $(VENV)/.dev packages
-	$(PYTHON) -m pytest -m interoperability --whole --interoperability $(ARGS)
+	$(PYTEST) -m interoperability --whole --interoperability $(ARGS)
 
 bench: $(VENV)/.dev packages
 	$(PYTHON) -m tests.bench $(ARGS)

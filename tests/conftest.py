@@ -32,6 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: (os.environ.pop(interoperability.FOLDER, None), folder.cleanup()))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file in one process (pytest-xdist), and together those that share the fixtures of their package."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "e2e" else f"{folder}/{item.path.stem}"))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the page where it is asked for, or fail a run that found something else than the committed page says."""
     if hasattr(session.config, "workerinput"):  # a process of pytest-xdist: the first one has everything at the end
