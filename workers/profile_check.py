@@ -47,6 +47,7 @@ class Outcome(StrEnum):
     NO_SYNTAX = "transfer syntax not accepted"
     REFUSED = "refused"
     BUSY = "not now"
+    UNANSWERED = "no answer about it"
 
 
 GOOD = frozenset({Outcome.TAKEN, Outcome.WOULD_BE_TAKEN})
@@ -85,6 +86,8 @@ class Report:
     lines: tuple[Line, ...]
     commitment: bool | None
     """Whether it accepts the Storage Commitment Push Model; None: there is none over DICOMweb."""
+    commitment_wanted: bool = False
+    """Whether the destination is configured to ask for it."""
     study_instance_uid: str | None = None
     """The study that was sent; None: nothing was."""
     image_refused: str = ""
@@ -101,9 +104,14 @@ class Report:
         return tuple(name for name in names if all(line.outcome in GOOD for line in self.of(name)))
 
     @property
+    def lacks_commitment(self) -> bool:
+        """Whether storage commitment is configured and not offered: every delivery would end as a dead letter."""
+        return self.commitment_wanted and not self.commitment
+
+    @property
     def passed(self) -> bool:
-        """Whether the configured profile fits."""
-        return self.configured in self.whole
+        """Whether destination and configuration fit."""
+        return self.configured in self.whole and not self.lacks_commitment
 
 
 def check(
@@ -133,8 +141,9 @@ def check(
     """
     profiles = settings.object_profiles
     progress("asking")
-    accepted, commitment, lines = None, None, []
+    accepted, commitment, wanted, lines = None, None, False, []
     if isinstance(destination, Destination):
+        wanted = destination.commitment.ask
         accepted, commitment = _ask(settings, destination, tuple(profiles.values()))
         lines = [
             Line(profile.name, cls, syntax, accepted.of(cls, syntax))
@@ -142,7 +151,7 @@ def check(
             for cls, syntax in _objects(profile)
         ]
     if networks is None:
-        return Report(destination.profile, tuple(lines), commitment)
+        return Report(destination.profile, tuple(lines), commitment, wanted)
     sent = [p for p in profiles.values() if every or p.name == destination.profile]
     with tempfile.TemporaryDirectory(prefix="hilum-profile-check-") as folder:
         parcel = _packed(networks, sent, Path(folder), progress)
@@ -151,7 +160,7 @@ def check(
     # Not every object of a profile comes of this phantom: a key object selection needs a finding, say.
     answered = {(line.profile, line.result_class, line.transfer_syntax_uid) for line in report.lines}
     asked = [x for x in lines if (x.profile, x.result_class, x.transfer_syntax_uid) not in answered]
-    return replace(report, lines=(*report.lines, *asked), commitment=commitment)
+    return replace(report, lines=(*report.lines, *asked), commitment=commitment, commitment_wanted=wanted)
 
 
 def print_report(report: Report, name: str, settings: Settings, console: Console) -> None:
@@ -163,8 +172,7 @@ def print_report(report: Report, name: str, settings: Settings, console: Console
     if others:
         console.print(_table("profile", "for", "Other profiles", [_other(report, other, settings) for other in others]))
     if report.commitment is not None:
-        offered = "offered" if report.commitment else "not offered (leave `commitment` off)"
-        console.print(f"Storage commitment: {offered}")
+        console.print(f"Storage commitment: {'offered' if report.commitment else 'not offered'}")
     if report.study_instance_uid is not None:
         console.print(
             f"A phantom was sent as patient {PATIENT_ID}, study {report.study_instance_uid}: delete it there.",
@@ -199,12 +207,17 @@ def _other(report: Report, profile: str, settings: Settings) -> tuple[str, str, 
 def advice(report: Report, name: str, settings: Settings) -> list[str]:
     """Say what to configure, and where; nothing where the configured profile fits."""
     if report.passed:
-        return [f"Profile {report.configured} fits {name}. It takes whole: {', '.join(report.whole)}."]
+        return [f"Profile {report.configured} fits {name}. It accepts every object of: {', '.join(report.whole)}."]
     calling = settings.receiver.ae_title
     said = []
     if report.image_refused:
         said.append(
-            f"{name} took no radiograph from {calling} ({report.image_refused}); it needs those from elsewhere."
+            f"{name} took no radiograph from {calling} ({report.image_refused}); it must hold the radiographs already."
+        )
+    if report.lacks_commitment:
+        said.append(
+            f"{name} offers no storage commitment, and destinations.{name}.commitment.ask is on: let it offer the "
+            f"Storage Commitment Push Model ({STORAGE_COMMITMENT}) to {calling}, or set that to false."
         )
     for line in report.of(report.configured):
         cls = line.result_class
@@ -222,11 +235,23 @@ def advice(report: Report, name: str, settings: Settings) -> list[str]:
             case Outcome.REFUSED:
                 said.append(f"{name} refused {cls.kind} ({line.detail}): look into its log for the reason.")
             case Outcome.BUSY:
-                said.append(f"{name} could not take {cls.kind} now ({line.detail}): free its disk, then check again.")
+                said.append(
+                    f"{name} could not take {cls.kind} now ({line.detail}): see to what it lacks, such as room on its "
+                    "disk, then check again."
+                )
+            case Outcome.UNANSWERED:
+                said.append(
+                    f"{name} gave no answer about {cls.kind} ({line.detail}): look at its address, at the credentials "
+                    "and at the connection, then check again."
+                )
+    if report.configured in report.whole:
+        return said
     if report.whole:
-        said.append(f"Or set destinations.{name}.profile to one that it takes whole: {', '.join(report.whole)}.")
+        said.append(
+            f"Or set destinations.{name}.profile to one of which it accepts everything: {', '.join(report.whole)}."
+        )
     else:
-        said.append("No profile is taken whole: the SR, at least, must be accepted.")
+        said.append("It accepts no profile as a whole; the SR, at least, must be accepted.")
     return said
 
 
@@ -309,6 +334,8 @@ def _line(profile: Profile, file: OutgoingFile, outcome: SendOutcome, accepted: 
     asked = Outcome.WOULD_BE_TAKEN if accepted is None else accepted.of(result_class, syntax)
     if outcome.status is None and asked is not Outcome.WOULD_BE_TAKEN:
         return Line(profile.name, result_class, syntax, asked)
+    if not outcome.answered:
+        return Line(profile.name, result_class, syntax, Outcome.UNANSWERED, outcome.detail)
     verdict = {
         Disposition.ACCEPTED: Outcome.TAKEN,
         Disposition.RETRY: Outcome.BUSY,

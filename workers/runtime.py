@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node import __version__
 from node.clock import Clock, utc_now
 from node.db.engine import Database
 from node.errors import Misconfigured
@@ -29,11 +30,11 @@ def actor(component: str) -> str:
 
 
 def configuration_digest(settings: AnalysisSettings, chosen: Sequence[Bundle]) -> str:
-    """Return the SHA-256 of everything that can change a result besides the image: bundles and arithmetic.
+    """Return the SHA-256 of everything that can change a result besides the image: bundles, arithmetic, our version.
 
     The digest of a bundle stands for the thresholds that the site has set for it, too (models/site.py).
     """
-    values = {"bundles": [bundle.digest for bundle in chosen], "dtype": settings.dtype}
+    values = {"bundles": [bundle.digest for bundle in chosen], "dtype": settings.dtype, "software": __version__}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -67,12 +67,18 @@ def test_of_two_images_in_one_series_each_has_its_own_overlay_or_none(
     images = next(str(dcmread(path).ReferencedSeriesSequence[0].SeriesInstanceUID) for path in segs.values())
     assert len(segs) == 2
     for path in segs.values():
-        viewer_site.hold_back(series[path], until=frozenset([images]))
-        assert_shown(viewer, paired, path)
+        viewer_site.hold_back(series[path])
+        viewer.begin_to_open(paired.uid)
+        viewer.wait_until_known(images, images=2)
+        viewer_site.release()
+        assert_drawn(viewer, paired, path)
     drawn_on = []
     for image, path in segs.items():
-        viewer_site.hold_back(images, until=frozenset(series.values()))
-        viewer.open(paired.uid, derived=3)
+        viewer_site.hold_back(images)
+        viewer.begin_to_open(paired.uid)
+        viewer.wait_until_known(series[path])
+        viewer_site.release()
+        viewer.wait_until_open(derived=3)
         viewer.load_segmentation(series[path])
         drawn_on.append(viewer.image())
         if drawn_on[-1] != image:
@@ -94,8 +100,14 @@ def labels(seg: Dataset) -> dict[int, str]:
 
 def assert_shown(viewer: Viewer, answered: Answered, path: Path) -> None:
     """Open the study, load a segmentation, and compare the screen with its masks and with the anatomy in the image."""
+    viewer.begin_to_open(answered.uid)
+    assert_drawn(viewer, answered, path)
+
+
+def assert_drawn(viewer: Viewer, answered: Answered, path: Path) -> None:
+    """Load a segmentation of the study that is being opened, and compare."""
     seg = dcmread(path)
-    viewer.open(answered.uid, derived=2)
+    viewer.wait_until_open(derived=2)
     assert viewer.load_segmentation(str(seg.SeriesInstanceUID)) == seg.SOPInstanceUID
     image = referenced_image(seg)
     viewer.show_image(image)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,7 @@ def test_every_profile_is_sent_on_demand_and_a_class_that_is_unknown_is_named(or
     assert outcome.exit_code == 1
     assert "SOP class not accepted" in outcome.output
     assert "Let pacs accept Label Map Segmentation Storage (1.2.840.10008.5.1.4.1.1.66.7)" in outcome.output
-    assert "one that it takes whole: ohif, strict" in outcome.output
+    assert "one of which it accepts everything: ohif, strict" in outcome.output
 
 
 def test_asking_stores_nothing(tmp_path):
@@ -71,6 +74,51 @@ def test_a_status_of_the_peer_is_reported_as_it_came(tmp_path):
     assert outcome.exit_code == 1
     assert "pacs refused SEG (0xa900" in outcome.output
     assert "could not take SR now (0xa700" in outcome.output
+
+
+def test_a_commitment_that_is_configured_and_not_offered_does_not_fit(tmp_path):
+    for offered in (False, True):
+        with FakePACS(commits="when told" if offered else "no") as pacs:
+            outcome = checked(tmp_path, {**pacs.destination, "commitment": {"ask": True}}, "--ask-only")
+        assert outcome.exit_code == (0 if offered else 1), outcome.output
+        advice = "destinations.pacs.commitment.ask is on: let it offer the Storage Commitment Push Model"
+        assert (advice in outcome.output) is not offered
+        assert "one of which it accepts everything" not in outcome.output
+
+
+def test_a_service_that_knows_us_not_is_no_question_of_its_disk(tmp_path):
+    with service(401) as url:
+        outcome = checked(tmp_path, {"url": url})
+    assert outcome.exit_code == 1
+    assert "took no radiograph from HILUM (HTTP 401 Unauthorized" in outcome.output
+    assert "gave no answer about SR" in outcome.output
+    assert "look at its address, at the credentials" in outcome.output
+    assert "disk" not in outcome.output
+
+
+@contextmanager
+def service(status: int) -> Iterator[str]:
+    """Serve one answer to every request."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Stay silent."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/dicom-web"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_a_site_may_check_a_profile_of_its_own(tmp_path):

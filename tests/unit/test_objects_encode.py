@@ -180,6 +180,15 @@ def test_the_order_of_the_files_does_not_matter(tmp_path: Path) -> None:
     assert encode(request, profile=OHIF) == encode(replace(request, sources=paths[::-1]), profile=OHIF)
 
 
+def test_another_time_gives_other_uids_because_it_stands_in_the_bytes(tmp_path: Path) -> None:
+    request = one_image(tmp_path)
+    later = replace(request, created_at=request.created_at + timedelta(seconds=1))
+    elsewhere = replace(request, created_at=request.created_at.astimezone(timezone(timedelta(hours=9))))
+    uids = [[r.sop_instance_uid for r in encode(each, profile=OHIF)] for each in (request, later, elsewhere)]
+    assert set(uids[0]).isdisjoint(uids[1])
+    assert uids[0] == uids[2]
+
+
 def test_findings_are_plain_items_with_text(tmp_path: Path) -> None:
     sr = report_of(encode(one_image(tmp_path), profile=OHIF))
     groups = {named(g, "112039")[0].TextValue: g for g in measurement_groups(sr)}

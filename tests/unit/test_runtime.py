@@ -55,6 +55,12 @@ def test_the_configuration_digest_follows_bundles_and_arithmetic(networks):
     assert configuration_digest(networks.settings, chosen) == configuration_digest(networks.settings, chosen)
 
 
+def test_another_version_of_the_software_is_another_configuration(networks, monkeypatch):
+    before = configuration_digest(networks.settings, networks.choose(None))
+    monkeypatch.setattr("workers.runtime.__version__", "9.9.9")
+    assert configuration_digest(networks.settings, networks.choose(None)) != before
+
+
 def with_thresholds(networks, thresholds):
     """The same bundles under other settings."""
     return Networks(AnalysisSettings(bundles=networks.root, operating_points=thresholds), "cpu")

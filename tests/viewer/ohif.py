@@ -61,7 +61,20 @@ class Viewer:
 
     def open(self, study_uid: str, *, derived: int) -> None:
         """Open a study and wait until its image is drawn and its `derived` series are listed."""
+        self.begin_to_open(study_uid)
+        self.wait_until_open(derived=derived)
+
+    def begin_to_open(self, study_uid: str) -> None:
+        """Go to a study."""
         self.page.open(f"{self.url}/viewer?StudyInstanceUIDs={study_uid}")
+
+    def wait_until_known(self, series_uid: str, *, images: int = 1) -> None:
+        """Wait until the viewer has made what it shows of a series: one for each image of it, or one object."""
+        made = f"services.displaySetService.getDisplaySetsForSeries({json.dumps(series_uid)}).length"
+        self.page.wait(f"{made} >= {images}", timeout_s=LOADING_S)
+
+    def wait_until_open(self, *, derived: int) -> None:
+        """Wait until the image is drawn and `derived` series are listed."""
         self.page.wait(f"window.cornerstone && {FIRST_VIEWPORT}.getCurrentImageId()", timeout_s=LOADING_S)
         self.page.wait(f"{DERIVED}.length >= {derived}")
         self._settle()

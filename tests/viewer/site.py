@@ -17,35 +17,31 @@ from urllib.request import Request, urlopen
 CONFIGURATION = Path(__file__).with_name("app-config.js")
 PASSED_ON = ("Accept", "Content-Type", "Host")
 """With the host, the archive names its bulk data under the address of this server."""
-HELD_BACK_S = 30.0
+HELD_BACK_S = 60.0
 _METADATA = re.compile(r"/series/([0-9.]+)/metadata$")
 
 
 @dataclass
 class Site:
-    """A running server, and the order in which it gives the metadata of series."""
+    """A running server; it can keep the metadata of one series back, as a slow archive may."""
 
     url: str = ""
-    _first: dict[str, frozenset[str]] = field(default_factory=dict)
-    _given: set[str] = field(default_factory=set)
-    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _kept_back: str = ""
+    _released: threading.Event = field(default_factory=threading.Event)
 
-    def hold_back(self, series_uid: str, *, until: frozenset[str]) -> None:
-        """Give the metadata of a series only after those of others, as a slow archive may."""
-        with self._changed:
-            self._first = {series_uid: until}
-            self._given.clear()
+    def hold_back(self, series_uid: str) -> None:
+        """Keep the metadata of a series back until `release`."""
+        self._kept_back = series_uid
+        self._released.clear()
 
-    def wait(self, series_uid: str) -> None:
+    def release(self) -> None:
+        """Give the metadata that was kept back."""
+        self._released.set()
+
+    def wait_for(self, series_uid: str) -> None:
         """Wait until it is the turn of a series."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._first.get(series_uid, frozenset()) <= self._given, HELD_BACK_S)
-
-    def given(self, series_uid: str) -> None:
-        """Note that the metadata of a series was given."""
-        with self._changed:
-            self._given.add(series_uid)
-            self._changed.notify_all()
+        if series_uid == self._kept_back:
+            self._released.wait(HELD_BACK_S)
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -58,10 +54,8 @@ class _Handler(SimpleHTTPRequestHandler):
         path = urlsplit(self.path).path
         metadata = _METADATA.search(path)
         if metadata:
-            self.site.wait(metadata[1])
-            self._pass_on()
-            self.site.given(metadata[1])
-        elif path.startswith("/dicom-web"):
+            self.site.wait_for(metadata[1])
+        if path.startswith("/dicom-web"):
             self._pass_on()
         elif path == "/app-config.js":
             self._answer(200, "text/javascript", CONFIGURATION.read_bytes())

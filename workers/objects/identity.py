@@ -5,6 +5,7 @@ PS3.5 section B.2: a UUID, written as one decimal number under the root 2.25, is
 
 from __future__ import annotations
 
+from datetime import UTC
 from uuid import UUID, uuid5
 
 from models.findings import BundleIdentity
@@ -35,7 +36,8 @@ def result_uid(request: ResultRequest, kind: ResultKind, profile: Profile, image
     Notes
     -----
     The same request yields the same UID on every machine, so that a task that runs twice sends one object. A new
-    revision, another set of images, other weights, another configuration or another profile yield another.
+    revision, another set of images, other weights, another configuration or another profile yield another. So does
+    another time of the request, because that stands in the object: one UID never names two different objects.
     """
     return derived_uid(
         request.study_instance_uid,
@@ -44,6 +46,7 @@ def result_uid(request: ResultRequest, kind: ResultKind, profile: Profile, image
         request.configuration_digest,
         f"{kind.value}/{profile.identity}/{image_uid}/{part}",
         str(request.revision),
+        request.created_at.astimezone(UTC).isoformat(),
     )
 
 
