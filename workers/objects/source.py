@@ -132,6 +132,12 @@ class Source:
         return str(self.header.SeriesInstanceUID)
 
     @property
+    def patient_id(self) -> str:
+        """Patient ID (0010,0020) as it stands in the file, but for padding; empty where the image names no patient."""
+        value = self.header.PatientID
+        return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else value or ""
+
+    @property
     def can_be_referenced(self) -> bool:
         """Whether a result may refer to the image: one that repeats an invalid UID (PS3.5 section 9) cannot be read.
 

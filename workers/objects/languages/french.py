@@ -143,6 +143,7 @@ _TERMS = {
     "Colour image": "image en couleur",
     "Image is too small": "image trop petite",
     "No routing rule selects this image": "aucune règle ne retient cette image",
+    "Images of the study name different patients": "les images de l'examen nomment des patients différents",
     "Result of this node": "résultat de ce nœud",
     "Not an image": "pas une image",
     "Malformed object": "objet mal formé",
@@ -182,7 +183,10 @@ _TERMS = {
         "Il n'y a pas la place pour plus ici : le compte rendu structuré contient tout."
     ),
     "STAT study, nothing found above a threshold": "Examen urgent (STAT), rien trouvé au-dessus d'un seuil",
-    # What the gate and the decoder say without numbers
+    # What the gate, the decoder and the check of the patient say without numbers
+    "this report is filed with the patient of the image that came first, and speaks of no image of another": (
+        "ce compte rendu est classé chez le patient de la première image reçue et ne parle d'aucune image d'un autre"
+    ),
     "no lung was found": "aucun poumon n'a été trouvé",
     "no right lung was found": "le poumon droit n'a pas été trouvé",
     "no left lung was found": "le poumon gauche n'a pas été trouvé",

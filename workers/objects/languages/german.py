@@ -149,6 +149,7 @@ _TERMS = {
     "Colour image": "Farbbild",
     "Image is too small": "Bild ist zu klein",
     "No routing rule selects this image": "keine Regel wählt dieses Bild aus",
+    "Images of the study name different patients": "Bilder der Studie nennen verschiedene Patienten",
     "Result of this node": "Ergebnis dieses Knotens",
     "Not an image": "kein Bild",
     "Malformed object": "fehlerhaftes Objekt",
@@ -188,7 +189,11 @@ _TERMS = {
         "Für mehr ist hier kein Platz: Der strukturierte Bericht enthält alles."
     ),
     "STAT study, nothing found above a threshold": "STAT-Untersuchung, nichts über einem Schwellenwert gefunden",
-    # What the gate and the decoder say without numbers
+    # What the gate, the decoder and the check of the patient say without numbers
+    "this report is filed with the patient of the image that came first, and speaks of no image of another": (
+        "dieser Bericht ist beim Patienten des zuerst empfangenen Bildes abgelegt und spricht von keinem Bild eines "
+        "anderen"
+    ),
     "no lung was found": "keine Lunge gefunden",
     "no right lung was found": "keine rechte Lunge gefunden",
     "no left lung was found": "keine linke Lunge gefunden",
