@@ -16,6 +16,7 @@ from node import commitments
 from node.db import audit, report
 from node.db.engine import Database
 from node.db.states import DeliveryState, JobState
+from node.destinations import TLSFiles
 from node.settings import Settings
 from node.spool import Spool
 from tests import peers
@@ -66,15 +67,16 @@ class Setup:
 
 
 @contextmanager
-def joined(folder: Path) -> Iterator[Setup]:
-    """Run the receiver and the archive, with everything of the node's in `folder`."""
-    with FakePACS(commits="when told") as pacs:
+def joined(folder: Path, authority: peers.Authority | None = None) -> Iterator[Setup]:
+    """Run the receiver and the archive, with everything of the node's in `folder`; with an authority over TLS."""
+    mine, theirs = (TLSFiles(), TLSFiles()) if authority is None else map(authority.issue, ("node", "pacs"))
+    with FakePACS(commits="when told", tls=theirs) as pacs:
         commitment = {"ask": True, "wait_s": 5.0, "report_within_s": 60.0, "requests": 2}
         settings = Settings(
             home=folder / "home",
-            receiver={"port": 0, "processes": 1},
+            receiver={"port": 0, "processes": 1, "tls": mine},
             spool={"minimum_free_bytes": 0},
-            destinations={"pacs": pacs.destination | {"commitment": commitment}},
+            destinations={"pacs": pacs.destination | {"commitment": commitment, "tls": mine}},
             delivery={"connect_timeout_s": 2, "response_timeout_s": 5},
         )
         with Database(settings.resolved_database_url) as database, peers.hilum(settings) as port:
