@@ -21,8 +21,9 @@ from structlog.testing import capture_logs
 from node.destinations import Destination
 from node.dimse import receiver, scu
 from node.errors import Misconfigured
+from node.incoming import IncomingFolder, Outcome
 from node.settings import Settings
-from node.spool import IncomingFolder, Outcome, Spool
+from node.spool import Spool
 from tests import peers, wire
 from tests.radiographs import radiograph, write
 
@@ -36,7 +37,7 @@ def settings_with(tmp_path: Path, *, spool: dict[str, Any] | None = None, **rece
 
 
 def arrivals(settings: Settings) -> list[IncomingFolder]:
-    return list(Spool(settings.home / "spool").arrivals())
+    return list(Spool(settings.home / "spool").incoming.arrivals())
 
 
 def closed_arrivals(settings: Settings) -> list[IncomingFolder]:

@@ -57,7 +57,7 @@ def settings(tmp_path: Path) -> Settings:
 def received(settings: Settings) -> Path:
     """The one file that has arrived."""
     spool = Spool(settings.home / "spool")
-    (folder,) = peers.wait_for(lambda: [f for f in spool.arrivals() if f.outcome], what="arrival")
+    (folder,) = peers.wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     (file,) = folder.files
     return file
 

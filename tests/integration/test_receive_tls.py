@@ -72,7 +72,7 @@ def test_both_sides_show_certificates(settings: Settings, authority: peers.Autho
     with peers.hilum(settings) as port:
         assert send(destination(port, authority.issue("router")), tmp_path / "x.dcm") == 0x0000
     spool = Spool(settings.home / "spool")
-    (folder,) = peers.wait_for(lambda: [f for f in spool.arrivals() if f.outcome], what="arrival")
+    (folder,) = peers.wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     assert folder.info.tls_subject == "commonName=router"
     assert len(folder.files) == 1
 
@@ -89,7 +89,7 @@ def test_a_stranger_s_certificate_is_refused(settings: Settings, authority: peer
     mixed = TLSFiles(certificate=foreign.certificate, key=foreign.key, ca=authority.path)
     with peers.hilum(settings) as port, pytest.raises(PeerUnavailable):
         send(destination(port, mixed), tmp_path / "x.dcm")
-    assert list(Spool(settings.home / "spool").arrivals()) == []
+    assert list(Spool(settings.home / "spool").incoming.arrivals()) == []
 
 
 def client(authority: peers.Authority) -> ssl.SSLContext:
