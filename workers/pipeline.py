@@ -218,7 +218,9 @@ def _encoded(
 
 def _intended_use(bundle: Bundle) -> IntendedUse:
     use = bundle.manifest.intended_use
-    return IntendedUse(bundle.manifest.name, use.statement, use.age_years_from, use.age_years_below, use.views)
+    return IntendedUse(
+        bundle.manifest.name, use.statement, use.age_years_from, use.age_years_below, use.views, use.translations
+    )
 
 
 def _read(path: Path) -> tuple[Header, pixels.Radiograph]:

@@ -23,6 +23,34 @@ _SENTENCES: dict[str, str] = {
         "La probabilité est calibrée : parmi des images semblables à celles de la validation, elle est la part de "
         "celles qui présentent le signe"
     ),
+    Sentence.RULE_CHOSEN: ("{how}, déterminé sur {images} : sensibilité {sensitivity}, spécificité {specificity}"),
+    Sentence.RULE_FIXED: (
+        "fixé à {threshold}, non déterminé par des données ; sur {images}, il atteint une sensibilité de {sensitivity} "
+        "et une spécificité de {specificity}"
+    ),
+    Sentence.RULE_SITE: "défini par la configuration de ce site (manifeste : {threshold}, règle : {rule})",
+    Sentence.RULE_SITE_POINT: (
+        "défini par la configuration de ce site au point de fonctionnement {name}, règle : {other} "
+        "(manifeste : {threshold}, règle : {rule})"
+    ),
+    Sentence.RULE_SENSITIVITY: "seuil le plus élevé ayant une sensibilité d'au moins {least}",
+    Sentence.RULE_SPECIFICITY: "seuil le plus bas ayant une spécificité d'au moins {least}",
+    Sentence.RULE_YOUDEN: "indice de Youden le plus élevé",
+    Sentence.RULE_YOUDEN_FLOOR: (
+        "indice de Youden le plus élevé parmi les seuils ayant une sensibilité d'au moins {least}"
+    ),
+    Sentence.RULE_COST: (
+        "coût le plus faible, un cas positif manqué comptant pour {ratio} fausses alertes, à la prévalence de ces "
+        "images"
+    ),
+    Sentence.RULE_COST_AT: (
+        "coût le plus faible, un cas positif manqué comptant pour {ratio} fausses alertes, à une prévalence de "
+        "{prevalence}"
+    ),
+    Sentence.RULE_IMAGES: "{count} images de validation ({positive} positives)",
+    Sentence.RULE_IMAGES_FOLDS: (
+        "{count} images d'entraînement et de validation ({positive} positives ; validation croisée en {folds} parties)"
+    ),
     Sentence.ON_THE_RIGHT: "à droite",
     Sentence.ON_THE_LEFT: "à gauche",
     Sentence.ON_BOTH_SIDES: "des deux côtés",

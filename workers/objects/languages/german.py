@@ -26,6 +26,34 @@ _SENTENCES: dict[str, str] = {
         "Die Wahrscheinlichkeit ist kalibriert: Unter Bildern wie denen der Validierung ist sie der Anteil derer mit "
         "diesem Befund"
     ),
+    Sentence.RULE_CHOSEN: "{how}, bestimmt an {images}: Sensitivität {sensitivity}, Spezifität {specificity}",
+    Sentence.RULE_FIXED: (
+        "fest auf {threshold} gesetzt, nicht aus Daten bestimmt; an {images} erreicht er die Sensitivität "
+        "{sensitivity} und die Spezifität {specificity}"
+    ),
+    Sentence.RULE_SITE: "durch die Konfiguration dieses Standorts gesetzt (Manifest: {threshold}, Regel: {rule})",
+    Sentence.RULE_SITE_POINT: (
+        "durch die Konfiguration dieses Standorts auf den Arbeitspunkt {name} gesetzt, Regel: {other} "
+        "(Manifest: {threshold}, Regel: {rule})"
+    ),
+    Sentence.RULE_SENSITIVITY: "höchster Schwellenwert mit einer Sensitivität von mindestens {least}",
+    Sentence.RULE_SPECIFICITY: "niedrigster Schwellenwert mit einer Spezifität von mindestens {least}",
+    Sentence.RULE_YOUDEN: "höchster Youden-Index",
+    Sentence.RULE_YOUDEN_FLOOR: (
+        "höchster Youden-Index unter den Schwellenwerten mit einer Sensitivität von mindestens {least}"
+    ),
+    Sentence.RULE_COST: (
+        "geringste Kosten, wobei ein übersehener positiver Fall wie {ratio} Fehlalarme zählt, bei der Prävalenz dieser "
+        "Bilder"
+    ),
+    Sentence.RULE_COST_AT: (
+        "geringste Kosten, wobei ein übersehener positiver Fall wie {ratio} Fehlalarme zählt, bei einer Prävalenz von "
+        "{prevalence}"
+    ),
+    Sentence.RULE_IMAGES: "{count} Validierungsbildern ({positive} positiv)",
+    Sentence.RULE_IMAGES_FOLDS: (
+        "{count} Trainings- und Validierungsbildern ({positive} positiv; Kreuzvalidierung in {folds} Teilen)"
+    ),
     Sentence.ON_THE_RIGHT: "rechts",
     Sentence.ON_THE_LEFT: "links",
     Sentence.ON_BOTH_SIDES: "beidseits",
