@@ -146,6 +146,9 @@ class IntendedUse(Part):
     views: tuple[str, ...]
     """Values of View Position that are accepted; an unknown view is judged by the gate."""
     research_use_only: Literal[True] = True
+    translations: dict[str, str] = {}
+    """The statement in other languages, by their tag (RFC 5646): `de`, `fr`. Results in a language that is not among
+    them have the statement itself."""
 
 
 class GateSettings(Part):

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from node.defined_terms import BODY_PARTS, MODALITIES, PHOTOMETRIC_INTERPRETATIONS, STANDARD_SCHEMES
-from node.dimse.contexts import CLASS_BY_UID, Use
+from node.dimse.contexts import CLASS_BY_UID, DEFLATED, Use
 from node.header import Code, Header
 from node.identity import OWN_MANUFACTURER
 from node.reasons import Reason
@@ -94,6 +94,8 @@ def judge(header: Header) -> Verdict:
     """Decide whether an object is analysed. The first rule that holds is the reason."""
     if _is_own(header):
         return Verdict(Disposition.IGNORE, Reason.OWN_RESULT, "made by this node, or by another of its kind")
+    if header.transfer_syntax_uid == DEFLATED.uid and _use(header) is not Use.IGNORED:
+        return Verdict(Disposition.DECLINE, Reason.TRANSFER_SYNTAX, "deflated: taken for results of the node only")
     if _use(header) is Use.IGNORED or header.rows is None:
         return Verdict(Disposition.IGNORE, Reason.NOT_AN_IMAGE, f"SOP class {header.sop_class_uid}")
     for reason, detail in (

@@ -10,14 +10,15 @@ import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from pydicom.charset import python_encoding
 
-from node.dimse.contexts import BY_UID, CLASS_BY_UID, Syntax, Use
+from node.deflated import MAXIMUM_HEAD_BYTES, inflated_head
+from node.dimse.contexts import BY_UID, CLASS_BY_UID, DEFLATED, Syntax, Use
 from node.elements import PIXEL_DATA, UNDEFINED, Buffer, Element, Walker
 from node.errors import Quarantined
 from node.identity import IMPLEMENTATION_CLASS_UID
@@ -29,6 +30,9 @@ MAXIMUM_SIDE: Final = 65500
 
 MAXIMUM_PIXELS: Final = 100_000_000
 """Most pixels of one frame; the largest flat panels have 25 million."""
+
+_DEFLATED_ATTRIBUTES: Final = 0x0020000E
+"""Last attribute that is read of a deflated object: Series Instance UID. Elements stand in the order of their tags."""
 
 MAXIMUM_TEXT: Final = 1024
 """Bytes of a text value that are read; LO has 64 characters."""
@@ -145,7 +149,7 @@ def read_header(path: Path) -> Header:
 
     Checked are: the file format, that every element fits, the four UIDs, that the object is the one announced in the
     C-STORE request, and of images: rows, columns, and that the pixel data is there, whole, and as the transfer syntax
-    says. Pixels are not decoded.
+    says. Pixels are not decoded. Of a deflated object only the attributes to its Series Instance UID are read.
 
     Raises
     ------
@@ -156,6 +160,8 @@ def read_header(path: Path) -> Header:
     """
     with path.open("rb") as file:
         meta = read_meta(file)
+        if meta.transfer_syntax_uid == DEFLATED.uid:
+            return _Reading(inflated_head(file.read(MAXIMUM_HEAD_BYTES)), replace(meta, dataset_offset=0)).header()
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _Reading(data, meta).header()
 
@@ -182,7 +188,7 @@ class _Reading:
             header = self._header()
             self._check_announced(header)
             storage_class = CLASS_BY_UID.get(header.sop_class_uid)
-            if storage_class is None or storage_class.use is not Use.IGNORED:
+            if self._syntax is not DEFLATED and (storage_class is None or storage_class.use is not Use.IGNORED):
                 self._check_image(header)
         except Quarantined as error:
             raise self._with_uids(error) from error
@@ -210,6 +216,8 @@ class _Reading:
                 if element.tag in self._found:
                     raise Quarantined(Reason.MALFORMED, f"({element.tag:08X}) stands there twice")
                 self._found[element.tag] = element
+            if self._syntax is DEFLATED and element.tag >= _DEFLATED_ATTRIBUTES:
+                return  # what follows may go on behind the part that was inflated
 
     def _header(self) -> Header:
         return Header(

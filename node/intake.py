@@ -17,8 +17,9 @@ from node.db.states import InstanceState
 from node.eligibility import Disposition, judge
 from node.errors import Quarantined
 from node.header import Header, read_header
+from node.incoming import IncomingFolder
 from node.reasons import Reason
-from node.spool import IncomingFolder, KeptObject, Spool
+from node.spool import KeptObject, Spool
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ _STATES = {
 def take_in(spool: Spool, database: Database, *, maximum_bytes: int, actor: str, clock: Clock) -> int:
     """Record everything that has arrived; return the number of files."""
     count = 0
-    for folder in spool.arrivals():
+    for folder in spool.incoming.arrivals():
         files = list(folder.files)
         for start in range(0, max(1, len(files)), BATCH):
             last = start + BATCH >= len(files)

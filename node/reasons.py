@@ -19,6 +19,9 @@ class Reason(StrEnum):
     TOO_SMALL = "image-too-small"
     NO_RULE = "no-routing-rule"
 
+    # Found when the study was complete: nothing of it is analysed.
+    DIFFERENT_PATIENTS = "images-name-different-patients"
+
     # Ignored: recorded, never answered.
     OWN_RESULT = "own-result"
     NOT_AN_IMAGE = "not-an-image"

@@ -21,6 +21,8 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from node.destinations import TLSFiles
+from node.dimse import tls
 from node.dimse.archive import free_port
 
 COMMITMENT, COMMITMENT_INSTANCE = str(StorageCommitmentPushModel), "1.2.840.10008.1.20.1.1"
@@ -66,8 +68,16 @@ class FakePACS:
     """Status of the N-ACTION response."""
     uncommitted: dict[str, int] = field(default_factory=dict)
     """Failure Reason by SOP Class UID; all others that it holds are committed."""
+    lost: set[str] = field(default_factory=set)
+    """SOP Instance UIDs that it answers with Success and does not keep."""
+    instances_per_report: int | None = None
+    """How many instances one report speaks of; None: of all. Further reports follow on the same association."""
+    maximum_reports: int | None = None
+    """After how many parts it falls silent; None: it sends them all."""
     node_port: int = 0
     """Where it opens its own associations to."""
+    tls: TLSFiles = field(default_factory=TLSFiles)
+    """Its certificate, for both directions; without one it speaks no TLS."""
     requests: list[CommitmentRequest] = field(default_factory=list)
     report_statuses: list[int | None] = field(default_factory=list)
     """What its reports were answered with; None: there was no association or no answer."""
@@ -83,7 +93,9 @@ class FakePACS:
         if self.commits != "no":
             ae.add_supported_context(StorageCommitmentPushModel)
             handlers += [(evt.EVT_N_ACTION, self._asked), (evt.EVT_DIMSE_SENT, self._answered)]
-        self._server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        self._server = ae.start_server(
+            ("127.0.0.1", self.port), block=False, evt_handlers=handlers, ssl_context=tls.server_context(self.tls)
+        )
         return self
 
     def stop(self) -> None:
@@ -124,23 +136,37 @@ class FakePACS:
         instances: tuple[tuple[str, str], ...] | None = None,
         association: Any = None,
     ) -> int | None:
-        """Report on a request as it is, or with something changed; the status that it was answered with."""
-        ds = self._event_information(request.instances if instances is None else instances)
-        ds.TransactionUID = transaction_uid or request.transaction_uid
+        """Report on a request as it is, or with something changed; the status that the last part was answered with."""
+        instances = request.instances if instances is None else instances
+        size = self.instances_per_report or len(instances)
         own = association is None
         if own:
             ae = AE(ae_title=calling_ae_title or self.ae_title)
             ae.add_requested_context(StorageCommitmentPushModel)
             role = build_role(StorageCommitmentPushModel, scp_role=True)
-            association = ae.associate("127.0.0.1", self.node_port, ae_title="HILUM", ext_neg=[role])
-        status = None
-        if association.is_established:
-            event_type = 2 if "FailedSOPSequence" in ds else 1
-            answer, _ = association.send_n_event_report(ds, event_type, COMMITMENT, COMMITMENT_INSTANCE)
-            status = answer.get("Status")
-            if own:
-                association.release()
-        self.report_statuses.append(status)
+            context = tls.client_context(self.tls)
+            association = ae.associate(
+                "127.0.0.1",
+                self.node_port,
+                ae_title="HILUM",
+                ext_neg=[role],
+                tls_args=None if context is None else (context, "127.0.0.1"),
+            )
+        for start in range(0, len(instances), size)[: self.maximum_reports]:
+            ds = self._event_information(instances[start : start + size])
+            ds.TransactionUID = transaction_uid or request.transaction_uid
+            self.report_statuses.append(self._say(ds, association))
+        if own and association.is_established:
+            association.release()
+        return self.report_statuses[-1]
+
+    def _say(self, information: Dataset, association: Any) -> int | None:
+        """Send one N-EVENT-REPORT request, where there is an association for it."""
+        if not association.is_established:
+            return None
+        event_type = 2 if "FailedSOPSequence" in information else 1
+        answer, _ = association.send_n_event_report(information, event_type, COMMITMENT, COMMITMENT_INSTANCE)
+        status: int | None = answer.get("Status")
         return status
 
     def _event_information(self, instances: tuple[tuple[str, str], ...]) -> Dataset:
@@ -176,7 +202,7 @@ class FakePACS:
 
     def _store(self, event: Any) -> int:
         status = self.statuses.get(str(event.request.AffectedSOPClassUID), 0x0000)
-        if status in (0x0000, 0xB000):
+        if status in (0x0000, 0xB000) and str(event.request.AffectedSOPInstanceUID) not in self.lost:
             self.received.append(
                 Received(
                     str(event.request.AffectedSOPClassUID),

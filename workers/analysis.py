@@ -128,6 +128,7 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
             stored,
             profiles={name: profile.name for name, profile in _profiles(runtime, claimed).items()},
             withheld=withheld,
+            left_out=analysis.left_out,
             configuration_digest=analysis.request.configuration_digest,
             bundle_digests={bundle.name: bundle.digest for bundle in analysis.request.bundles},
             timings=analysis.timings_s,
@@ -136,6 +137,8 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
             owner=runtime.actor,
             now=runtime.clock(),
         )
+    if analysis.left_out:
+        log.error(jobs.DIFFERENT_PATIENTS, images_left_out=len(analysis.left_out))
     log.info("job.analysed", results=len(stored), **{k: round(v, 3) for k, v in analysis.timings_s.items()})
 
 

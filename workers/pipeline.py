@@ -22,6 +22,7 @@ from node.header import Header, read_header
 from node.profiles import Profile, ResultKind
 from node.reasons import Reason
 from workers.objects.encode import encode
+from workers.objects.patients import SEPARATED, of_first_patient
 from workers.objects.preflight import PreflightFailed
 from workers.objects.request import DeclinedImage, EncodedResult, IntendedUse, Predecessor, ResultRequest
 from workers.objects.summary import summary
@@ -49,7 +50,15 @@ class Withheld:
 
 @dataclass(frozen=True)
 class Analysis:
-    """All that one run yields. `results` has one set for each profile asked for."""
+    """All that one run yields.
+
+    Attributes
+    ----------
+    results
+        One set for each profile asked for.
+    left_out
+        SOP Instance UIDs of images that no result speaks of, because images of the study name different patients.
+    """
 
     request: ResultRequest
     results: tuple[tuple[Profile, EncodedResult], ...]
@@ -57,6 +66,7 @@ class Analysis:
     undecodable: tuple[DeclinedImage, ...]
     timings_s: dict[str, float]
     summary: dict[str, Any]
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass
@@ -92,8 +102,13 @@ def run(
 ) -> Analysis:
     """Analyse a study and encode its results.
 
+    Where two images name different patients nothing is computed: only the images of the first one's patient are
+    answered, so that no result is filed with a patient whose image it does not speak of.
+
     Parameters
     ----------
+    images
+        In the order in which they came.
     predecessors
         Results of the revision before, by name of the profile.
     answer_only
@@ -114,6 +129,7 @@ def run(
     """
     heat_maps = heat_maps or any(profile.makes(ResultKind.PM) for profile in profiles)
     watch = Stopwatch()
+    images, left_out = _of_one_patient(images)
     declined = [DeclinedImage(i.sop_instance_uid, i.declined, i.detail) for i in images if i.declined]
     candidates = [image for image in images if image.declined is None]
     findings: list[ImageFindings] = []
@@ -166,7 +182,20 @@ def run(
             encoded, faulty = _encoded(request, profile, (predecessors or {}).get(profile.name, ()))
         results += [(profile, result) for result in encoded]
         withheld += faulty
-    return Analysis(request, tuple(results), tuple(withheld), tuple(undecodable), watch.seconds, summary(request))
+    return Analysis(
+        request, tuple(results), tuple(withheld), tuple(undecodable), watch.seconds, summary(request), left_out
+    )
+
+
+def _of_one_patient(images: Sequence[SourceImage]) -> tuple[Sequence[SourceImage], tuple[str, ...]]:
+    """Return the images to speak of, and the UIDs of the others; where there are others, none is to be analysed."""
+    own = of_first_patient([image.path for image in images])
+    others = tuple(image.sop_instance_uid for image in images if image.path not in own)
+    if not others:
+        return images, ()
+    return [
+        replace(image, declined=Reason.DIFFERENT_PATIENTS, detail=SEPARATED) for image in images if image.path in own
+    ], others
 
 
 def _encoded(
@@ -189,7 +218,9 @@ def _encoded(
 
 def _intended_use(bundle: Bundle) -> IntendedUse:
     use = bundle.manifest.intended_use
-    return IntendedUse(bundle.manifest.name, use.statement, use.age_years_from, use.age_years_below, use.views)
+    return IntendedUse(
+        bundle.manifest.name, use.statement, use.age_years_from, use.age_years_below, use.views, use.translations
+    )
 
 
 def _read(path: Path) -> tuple[Header, pixels.Radiograph]:

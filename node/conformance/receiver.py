@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from node.conformance.markdown import prose, section, table, yes
+from node.deflated import MAXIMUM_HEAD_BYTES
 from node.dimse.admission import APPLICATION_CONTEXT, Rejection
 from node.dimse.commitment import EVENT_TYPES, INSTANCE, MAXIMUM_REPORT_BYTES
 from node.dimse.connection import LINGER_S, MAXIMUM_ASSOCIATE_BYTES
 from node.dimse.contexts import (
+    DEFLATED,
     PROVIDERS,
     STORAGE_CLASSES,
     STORAGE_COMMITMENT,
@@ -25,8 +27,8 @@ from node.header import MAXIMUM_PIXELS, MAXIMUM_SIDE
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.settings import ReceiverSettings
 
-ALL, UNCOMPRESSED = "all", "uncompressed"
-"""Names of the two sets of transfer syntaxes in the table of presentation contexts."""
+ALL, UNCOMPRESSED, AND_DEFLATED = "all", "uncompressed", ", deflated"
+"""Names of the sets of transfer syntaxes in the table of presentation contexts."""
 
 STORE, REPORT, ANY = "C-STORE", "N-EVENT-REPORT", "C-STORE, N-EVENT-REPORT"
 
@@ -120,7 +122,8 @@ def _presentation_contexts() -> str:
         (
             names[uid],
             uid,
-            UNCOMPRESSED if set(syntaxes) == uncompressed else ALL,
+            (UNCOMPRESSED if set(syntaxes) - {DEFLATED.uid} == uncompressed else ALL)
+            + (AND_DEFLATED if DEFLATED.uid in syntaxes else ""),
             "SCP" if uid in PROVIDERS else "SCU",
             "required" if uid in PROVIDERS else "optional",
         )
@@ -150,8 +153,11 @@ def _presentation_contexts() -> str:
         prose(
             "A syntax is negotiated where one of its decoders is declared (setting `receiver.decoders`; by default "
             "those of the `worker` extra). Of several syntaxes in one presentation context the first of the peer's "
-            "that is accepted is chosen. Explicit VR Big Endian and Deflated Explicit VR Little Endian are not "
-            "accepted: results that were sent deflated come back in another syntax, or not at all."
+            "that is accepted is chosen. Explicit VR Big Endian is not accepted. *deflated* is "
+            f"{DEFLATED.name} ({DEFLATED.uid}): it is accepted for the SOP classes of results, so that those which "
+            "were sent deflated may come back, and chosen only where no other syntax can be. Of such an object at "
+            f"most {MAXIMUM_HEAD_BYTES} bytes are inflated, to tell whose it is; an image by another system is not "
+            "analysed, and answered with the reason."
         ),
     )
 

@@ -25,6 +25,9 @@ CLOCK_SKEW_S = 2.0
 RESULT_WITHHELD = "result.withheld"
 """Audit action: a result failed its preflight and was put aside."""
 
+DIFFERENT_PATIENTS = "study.different_patients"
+"""Audit action: images of the study name different patients, and nothing of it was analysed."""
+
 STAT = "STAT"
 ROUTINE = "routine"
 _URGENT_FIRST = case((JobRow.priority == STAT, 0), else_=1)
@@ -191,6 +194,7 @@ def publish(
     *,
     profiles: dict[str, str],
     withheld: Sequence[WithheldResult] = (),
+    left_out: Sequence[str] = (),
     configuration_digest: str,
     bundle_digests: dict[str, str],
     timings: dict[str, float],
@@ -207,6 +211,8 @@ def publish(
         Object profile of each destination; it gets the results of that profile.
     withheld
         Results that must not be sent, for the audit log.
+    left_out
+        SOP Instance UIDs of images of another patient than the one that the results are filed with, for the audit log.
 
     Raises
     ------
@@ -248,6 +254,8 @@ def publish(
             for row in rows
         ],
     )
+    if left_out:
+        note(action=DIFFERENT_PATIENTS, reason=Reason.DIFFERENT_PATIENTS, left_out=list(left_out))
     for item in withheld:
         note(
             action=RESULT_WITHHELD,

@@ -25,8 +25,8 @@ from node.dimse.scu import UNCOMPRESSED, associated
 from node.dimse.status import ACTION_STATUSES, Disposition, Status, disposition_of
 from node.elements import Element, Walker
 from node.errors import HilumError, Quarantined, SpoolFull
+from node.incoming import AssociationInfo
 from node.mailbox import Asked, FailedReference, Mailbox, Reference, Report
-from node.spool import AssociationInfo
 
 log = structlog.get_logger(__name__)
 

@@ -27,8 +27,9 @@ from node.dimse.pdu import AbortReason, PDUType, ProtocolError
 from node.dimse.storage import StorageService
 from node.dimse.stream import ConnectionLost, Stopping, Stream, TooSlow, wait_readable
 from node.errors import SpoolFull
+from node.incoming import AssociationInfo, Outcome, new_association_id
 from node.settings import ReceiverSettings
-from node.spool import AssociationInfo, Outcome, Spool, new_association_id
+from node.spool import Spool
 
 log = structlog.get_logger(__name__)
 
@@ -202,7 +203,7 @@ class Connection:
             opened_at=opened_at,
             tls_subject=tls.peer_subject(self._socket) if isinstance(self._socket, ssl.SSLSocket) else None,
         )
-        incoming = self._shared.spool.open_association(info)
+        incoming = self._shared.spool.incoming.open(info)
         service = StorageService(
             self._shared.spool, incoming, minimum_free_bytes=self._shared.policy.minimum_free_bytes
         )

@@ -13,7 +13,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import Final
 
-from node.profiles import RESULT_CLASSES, ResultKind
+from node.profiles import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES, ResultKind
 
 VERIFICATION_SOP_CLASS: Final = "1.2.840.10008.1.1"
 
@@ -89,9 +89,8 @@ _J2K: Final = ("openjpeg", "gdcm")
 _JPEG_LOSSLESS: Final = ("gdcm", "libjpeg")
 _JPEG_LS: Final = ("jpeg_ls", "gdcm")
 
-# Explicit VR Big Endian is retired (PS3.5 section A.3, 2006) and left out; so is Deflated: its header cannot be read
-# without inflating bytes of unknown origin, and whoever has it can send Explicit VR Little Endian. JPEG Extended with
-# 12 bits is decoded by pylibjpeg-libjpeg only (GPL-3, optional): gdcm claims it and fails (measured).
+# Explicit VR Big Endian is retired (PS3.5 section A.3, 2006) and left out. JPEG Extended with 12 bits is decoded by
+# pylibjpeg-libjpeg only (GPL-3, optional): gdcm claims it and fails (measured).
 TRANSFER_SYNTAXES: Final = (
     Syntax("1.2.840.10008.1.2.1", "Explicit VR Little Endian", encapsulated=False),
     Syntax("1.2.840.10008.1.2", "Implicit VR Little Endian", encapsulated=False, explicit_vr=False),
@@ -109,10 +108,14 @@ TRANSFER_SYNTAXES: Final = (
     Syntax("1.2.840.10008.1.2.4.51", "JPEG Extended (Process 2 and 4)", ("libjpeg",)),
 )
 
+DEFLATED: Final = Syntax(DEFLATED_LITTLE_ENDIAN, "Deflated Explicit VR Little Endian", encapsulated=False)
+"""For the SOP classes of results only, which come back in the encoding that they were sent in. Its pixels are not
+decoded: that would inflate bytes of unknown origin, and whoever has it can send Explicit VR Little Endian."""
+
 WORKER_DECODERS: Final = frozenset({"PIL", "gdcm", "jpeg_ls", "openjpeg"})
 """Decoder modules that the `worker` extra installs: what the receiver assumes where settings declare nothing."""
 
-BY_UID: Final = {row.uid: row for row in TRANSFER_SYNTAXES}
+BY_UID: Final = {row.uid: row for row in (*TRANSFER_SYNTAXES, DEFLATED)}
 CLASS_BY_UID: Final = {row.uid: row for row in STORAGE_CLASSES}
 
 
@@ -138,14 +141,17 @@ def accepted_contexts(decoders: Collection[str] = WORKER_DECODERS) -> dict[str, 
     syntaxes = accepted_syntaxes(decoders)
     uncompressed = tuple(row.uid for row in syntaxes if not row.encapsulated)
     contexts = {VERIFICATION_SOP_CLASS: uncompressed[:2], STORAGE_COMMITMENT: uncompressed[:2]}
+    results = {row.sop_class_uid for row in RESULT_CLASSES}
     for row in STORAGE_CLASSES:
         contexts[row.uid] = tuple(s.uid for s in syntaxes) if row.compressed else uncompressed
+        contexts[row.uid] += (DEFLATED.uid,) if row.uid in results else ()
     return contexts
 
 
 def choose_syntax(proposed: Iterable[str], accepted: Collection[str]) -> str | None:
-    """Choose the transfer syntax of one context: the first of the sender's that we accept.
+    """Choose the transfer syntax of one context: the first of the sender's that we accept, Deflated only if no other.
 
     The sender's order is its preference; taking the first saves it a transcoding. None: there is no such syntax.
     """
-    return next((uid for uid in proposed if uid in accepted), None)
+    both = [uid for uid in proposed if uid in accepted]
+    return next((uid for uid in both if uid != DEFLATED.uid), both[0] if both else None)

@@ -12,8 +12,9 @@ from node.dimse.commands import Command
 from node.dimse.negotiation import Context
 from node.dimse.status import Status
 from node.errors import SpoolFull
+from node.incoming import IncomingAssociation
 from node.part10 import encode_meta
-from node.spool import IncomingAssociation, Spool
+from node.spool import Spool
 
 log = structlog.get_logger(__name__)
 

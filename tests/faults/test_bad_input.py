@@ -18,6 +18,7 @@ from node.dimse import scu
 from node.dimse.scu import OutgoingFile
 from node.part10 import encode_meta, read_meta
 from node.reasons import Reason
+from tests.encoded import answers
 from tests.pacs import SEG, SR, FakePACS
 from tests.system import RunningNode, phantom_file, running_node, study_uid, wait_for
 
@@ -221,6 +222,22 @@ def test_patients_without_a_name_and_with_any_letters_are_answered(character_set
         answer = dcmread(result.path)
         assert str(answer.PatientName) == str(dcmread(path).PatientName)
         assert answer.PatientID == ds.PatientID
+
+
+def test_a_study_that_names_two_patients_is_answered_to_the_first_and_to_nobody_else(node, pacs, tmp_path):
+    own, other = phantom_file(tmp_path, 325), phantom_file(tmp_path, 326)
+    ds = dcmread(other)
+    ds.StudyInstanceUID, ds.PatientID = study_uid(own), "SOMEBODY-ELSE"
+    ds.save_as(other)
+    node.send([own, other])
+    line = node.wait_until_ended(study_uid(own))
+    assert line.job_state == "done"
+    (result,) = node.results(line)
+    sr = dcmread(result.path)
+    assert (sr.Modality, sr.PatientID) == ("SR", dcmread(own).PatientID)
+    assert len(pacs.distinct(study_uid(own), SR)) == 1
+    assert str(Reason.DIFFERENT_PATIENTS) in answers(sr, "REASON")
+    assert "SOMEBODY-ELSE" not in node.log_text()
 
 
 def test_nothing_of_a_patient_is_in_logs_or_in_the_broker(node, pacs, tmp_path):

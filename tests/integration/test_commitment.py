@@ -1,121 +1,34 @@
-"""Storage commitment: a result is delivered when the archive has committed itself, however and whenever it reports."""
+"""Storage commitment: a result is delivered when the archive has committed itself, however and whenever it reports.
+
+What a hostile archive may report is in `test_commitment_reports`, the whole node in `test_commitment_node`.
+"""
 
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
 from typer.testing import CliRunner
 
-from node import commitments
-from node.db import audit, report
-from node.db.engine import Database
+from node.db import report
 from node.db.states import DeliveryState, JobState
-from node.dimse.commitment import MAXIMUM_REPORT_BYTES, UnreadableReport, read_report
 from node.mailbox import Asked
 from node.settings import Settings
-from node.spool import Spool
-from tests import peers, wire
-from tests.pacs import COMMITMENT, COMMITMENT_INSTANCE, SEG, SR, FakePACS
-from tests.system import phantom_file, running_node, study_uid, wait_for
-from tests.unit.test_delivery import Clock, NoBroker, published
+from tests.commitment import Setup, joined, no_wait, restart
+from tests.pacs import SEG, SR
+from tests.system import wait_for
+from tests.unit.test_delivery import published
 from workers.cli import app
 from workers.delivery import deliver_job
-from workers.runtime import Networks, Runtime
-
-
-@dataclass
-class Setup:
-    """A worker, the dispatcher's part, a receiver and an archive, joined by hand so that each step can be looked at."""
-
-    runtime: Runtime
-    pacs: FakePACS
-    port: int
-
-    def record(self) -> int:
-        """Do what the dispatcher does with reports."""
-        runtime = self.runtime
-        return commitments.take_in(
-            runtime.spool.mailbox,
-            runtime.database,
-            runtime.settings.delivery,
-            actor="dispatch",
-            clock=runtime.clock,
-        )
-
-    def lines(self, job_id: str) -> tuple[list[DeliveryState | None], JobState]:
-        with self.runtime.database.read() as tx:
-            return [line.state for line in report.result_lines(tx, job_id)], report.job(tx, job_id).state
-
-    def errors(self, job_id: str) -> list[str | None]:
-        with self.runtime.database.read() as tx:
-            return [line.last_error for line in report.result_lines(tx, job_id)]
-
-    def actions(self) -> list[str]:
-        with self.runtime.database.read() as tx:
-            return [event.action for event in audit.events(tx) if event.action.startswith("commitment.")]
-
-    def wait(self, seconds: float) -> None:
-        self.runtime.clock.now += timedelta(seconds=seconds)
-
-    def reopen(self) -> None:
-        """Forget everything that is not in the database and the spool, as a restart does."""
-        self.runtime.database.close()
-        self.runtime.database = Database(self.runtime.settings.resolved_database_url)
-        self.runtime.spool = Spool.create(self.runtime.settings.home / "spool")
 
 
 @pytest.fixture
 def setup(tmp_path: Path) -> Iterator[Setup]:
-    with FakePACS(commits="when told") as pacs:
-        commitment = {"ask": True, "wait_s": 5.0, "report_within_s": 60.0, "requests": 2}
-        settings = Settings(
-            home=tmp_path / "home",
-            receiver={"port": 0, "processes": 1},
-            spool={"minimum_free_bytes": 0},
-            destinations={"pacs": pacs.destination | {"commitment": commitment}},
-            delivery={"connect_timeout_s": 2, "response_timeout_s": 5},
-        )
-        with Database(settings.resolved_database_url) as database, peers.hilum(settings) as port:
-            database.migrate()
-            pacs.node_port = port
-            runtime = Runtime(
-                settings=settings,
-                database=database,
-                spool=Spool.create(settings.home / "spool"),
-                sender=NoBroker(),
-                networks=Networks(settings.analysis, "cpu"),
-                actor="test",
-                clock=Clock(),
-            )
-            made = Setup(runtime, pacs, port)
-            yield made
-            made.runtime.database.close()
-            made.runtime.spool.close()
-
-
-def restart(setup: Setup, way: str) -> None:
-    """Let the archive report in another way from now on."""
-    setup.pacs.stop()
-    setup.pacs.commits = way  # type: ignore[assignment]
-    setup.pacs.start()
-
-
-def no_wait(setup: Setup) -> None:
-    """Release the association of a request at once."""
-    pacs = setup.runtime.settings.destinations["pacs"]
-    quick = pacs.commitment.model_copy(update={"wait_s": 0.0})
-    setup.runtime.settings.destinations["pacs"] = pacs.model_copy(update={"commitment": quick})
+    with joined(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize("way", ["same association", "own association"])
@@ -387,188 +300,3 @@ def test_notes_of_old_requests_are_forgotten(setup: Setup):
     assert box.asked("2.25.5") is not None
     box.forget_asked_before(utc_now() + timedelta(seconds=60))
     assert box.asked("2.25.5") is None
-
-
-# What a hostile or broken archive may send to the receiver
-
-
-def encoded(ds: Dataset) -> bytes:
-    buffer = DicomBytesIO()
-    buffer.is_little_endian, buffer.is_implicit_VR = True, False
-    write_dataset(buffer, ds)
-    return buffer.getvalue()
-
-
-def information(transaction_uid: str = "2.25.5", instance: str = "2.25.1") -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = SR, instance
-    ds = Dataset()
-    ds.TransactionUID, ds.ReferencedSOPSequence = transaction_uid, [item]
-    return ds
-
-
-def nested(depth: int) -> bytes:
-    """Encode Referenced SOP Sequences within each other, of undefined length."""
-    head = struct.pack("<HH2sHL", 0x0008, 0x1199, b"SQ", 0, 0xFFFFFFFF) + struct.pack(
-        "<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF
-    )
-    return head * depth
-
-
-def associate(peer: wire.Wire, *, roles: dict[str, tuple[bool, bool]] | None = None, **options: str) -> bytes:
-    """Ask for storage commitment as its provider does; the result of the presentation context."""
-    peer.send(
-        wire.request_pdu(
-            (COMMITMENT, [wire.EXPLICIT]),
-            calling="PACS",
-            roles={COMMITMENT: (False, True)} if roles is None else roles,
-            **options,
-        )
-    )
-    return peer.pdu()
-
-
-def say(peer: wire.Wire, content: bytes, **changes: object) -> int:
-    """Send an N-EVENT-REPORT request; the status of the response."""
-    options: dict[str, object] = {"sop_class": COMMITMENT, "instance": COMMITMENT_INSTANCE, "event_type": 1} | changes
-    peer.send(wire.p_data(wire.command_set(0x0100, **options), command=True))  # type: ignore[arg-type]
-    for start in range(0, len(content), 8192):
-        last = start + 8192 >= len(content)
-        peer.send(wire.p_data(content[start : start + 8192], last=last))
-    return peer.status()
-
-
-def test_what_is_no_report_is_refused_in_the_words_of_the_standard(setup: Setup):
-    setup.runtime.spool.mailbox.note(Asked("2.25.5", "PACS", ()))
-    good = encoded(information())
-    both = information()
-    both.FailedSOPSequence = both.ReferencedSOPSequence
-    cases = [
-        ({}, encoded(information("2.25.6")), 0x0115),
-        ({}, good.replace(b"2.25.5", b"../../"), 0x0115),
-        ({}, good.replace(b"2.25.1", b"../../"), 0x0115),
-        ({}, b"\0\0", 0x0115),
-        ({}, good[:-5], 0x0115),
-        ({}, b"\xff" * 5000, 0x0115),
-        ({}, nested(2000), 0x0115),
-        ({}, encoded(Dataset()) or b"\0\0", 0x0115),
-        ({"event_type": 3}, good, 0x0113),
-        ({"event_type": None}, good, 0x0113),
-        ({"instance": "1.2.3"}, good, 0x0112),
-        ({"sop_class": wire.CR}, good, 0x0122),
-        ({}, good + b"\0" * MAXIMUM_REPORT_BYTES, 0x0213),
-        ({}, good, 0x0000),
-    ]
-    for changes, content, status in cases:
-        with wire.connect(setup.port) as peer:
-            associate(peer)
-            assert say(peer, content, **changes) == status, (changes, content[:40])
-            assert peer.release()
-    assert [path.name for path, _ in setup.runtime.spool.mailbox.reports()] != []
-    assert setup.record() == 1, "only the good one was kept"
-    setup.runtime.spool.mailbox.note(Asked("2.25.5", "PACS", ()))
-    assert peers.reachable(peers.Destination(ae_title="HILUM", host="127.0.0.1", port=setup.port))
-
-
-@pytest.mark.parametrize(
-    ("roles", "accepted"),
-    [
-        ({COMMITMENT: (False, True)}, True),
-        ({COMMITMENT: (True, True)}, True),
-        ({}, False),
-        ({COMMITMENT: (True, False)}, False),
-    ],
-)
-def test_only_a_provider_may_open_an_association_for_commitment(setup: Setup, roles, accepted: bool):
-    from pynetdicom.pdu import A_ASSOCIATE_AC
-
-    with wire.connect(setup.port) as peer:
-        pdu = A_ASSOCIATE_AC()
-        pdu.decode(associate(peer, roles=roles))
-        (context,) = pdu.presentation_context
-        assert (context.result == 0) is accepted
-        granted = [(item.scu_role, item.scp_role) for item in pdu.user_information.role_selection.values()]
-        assert granted == ([(0, 1)] if accepted else [])
-
-
-def test_nothing_else_goes_over_a_context_for_commitment(setup: Setup):
-    with wire.connect(setup.port) as peer:
-        associate(peer)
-        for operation, status in ((0x0130, 0x0211), (0x0030, 0x0122), (0x0001, 0x0122)):
-            command = wire.command_set(operation, sop_class=COMMITMENT, instance=COMMITMENT_INSTANCE, data=False)
-            peer.send(wire.p_data(command, command=True))
-            assert peer.status() == status
-        assert peer.release()
-
-
-@given(st.binary(max_size=300), st.sampled_from([wire.EXPLICIT, wire.IMPLICIT]))
-def test_hostile_reports_raise_nothing_but_unreadable(content: bytes, syntax: str):
-    try:
-        found = read_report(content, syntax)
-    except UnreadableReport:
-        return
-    assert found.committed or found.failed
-
-
-@given(st.integers(0, 200), st.integers(0, 255))
-def test_mutated_reports_hold_nothing_but_uids(position: int, value: int):
-    content = bytearray(encoded(information()))
-    content[position % len(content)] = value
-    try:
-        found = read_report(bytes(content), wire.EXPLICIT)
-    except UnreadableReport:
-        return
-    assert set(found.transaction_uid) <= set("0123456789.")
-
-
-# The whole node
-
-
-COMMITTING = {"ask": True, "wait_s": 0.2, "report_within_s": 20.0, "requests": 3}
-
-
-def test_a_study_is_done_only_when_committed_and_every_process_may_be_killed_meanwhile(tmp_path: Path):
-    source = phantom_file(tmp_path, 31)
-    uid = study_uid(source)
-    with FakePACS(commits="when told") as pacs:
-        destination = pacs.destination | {"commitment": COMMITTING}
-        with running_node(tmp_path / "node", destinations={"pacs": destination}) as node:
-            pacs.node_port = node.settings.receiver.port
-            assert node.send([source]) == [0]
-            wait_for(lambda: pacs.requests, timeout_s=120, what=f"a request; log:\n{node.log_text()[-3000:]}")
-            line = node.study(uid)
-            assert line is not None and line.job_state == "delivering"
-            assert {r.state for r in node.results(line)} == {DeliveryState.STORED}
-            for name in ("receive", "dispatch", "work-delivery"):
-                node.kill(name)
-            wait_for(lambda: pacs.report(pacs.requests[-1]) == 0x0000, timeout_s=60, what="the report taken")
-            line = node.wait_until_ended(uid)
-            assert line.job_state == "done", node.log_text()[-3000:]
-            assert len(pacs.distinct(uid, SR)) == len(pacs.distinct(uid, SEG)) == 1
-            with node.database.read() as tx:
-                actions = [event.action for event in audit.events(tx)]
-                assert audit.verify(tx).problem is None
-            assert "commitment.requested" in actions
-            assert "commitment.succeeded" in actions
-
-
-def test_orthanc_commits_itself(tmp_path: Path):
-    """Orthanc reports on an association of its own, to the port that it has been told."""
-    source, port = phantom_file(tmp_path, 32), peers.free_port()
-    modalities = {"hilum": {"AET": "HILUM", "Host": "127.0.0.1", "Port": port}}
-    with peers.orthanc(tmp_path / "orthanc", configuration={"DicomModalities": modalities}) as orthanc:
-        destination = {
-            "ae_title": orthanc.ae_title,
-            "host": "127.0.0.1",
-            "port": orthanc.port,
-            "commitment": COMMITTING,
-        }
-        with running_node(tmp_path / "node", destinations={"orthanc": destination}, receiver={"port": port}) as node:
-            assert node.send([source]) == [0]
-            line = node.wait_until_ended(study_uid(source), timeout_s=120)
-            assert line.job_state == "done", node.log_text()[-3000:]
-            with node.database.read() as tx:
-                found = [e for e in audit.events(tx) if e.action.startswith("commitment.")]
-            assert [event.action for event in found] == ["commitment.requested", "commitment.succeeded"]
-            assert found[1].detail["committed"] == 2
-            assert len(orthanc.instances()) == 2

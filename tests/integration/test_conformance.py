@@ -34,7 +34,7 @@ from node.db import audit
 from node.db.report import StudyLine
 from node.dimse import scu
 from node.part10 import read_meta
-from node.profiles import RESULT_CLASSES
+from node.profiles import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES, ResultKind, transfer_syntaxes
 from node.reasons import Reason
 from tests.pacs import COMMITMENT
 from tests.system import RunningNode, phantom_file, running_node, study_uid, wait_for
@@ -65,8 +65,10 @@ SERVICES = table("SOP class", "UID", "User (SCU)", "Provider (SCP)")
 
 def syntaxes_of(row: dict[str, str]) -> set[str]:
     """Return the transfer syntaxes that the statement promises for a SOP class, with default settings."""
-    wanted = "Uncompressed" if row["Transfer syntaxes"] == "uncompressed" else "By default"
-    return {syntax["UID"] for syntax in SYNTAXES if syntax[wanted] == "yes"}
+    base, _, deflated = row["Transfer syntaxes"].partition(", ")
+    wanted = {"uncompressed": "Uncompressed", "all": "By default"}[base]
+    found = {syntax["UID"] for syntax in SYNTAXES if syntax[wanted] == "yes"}
+    return found | ({DEFLATED_LITTLE_ENDIAN} if deflated == "deflated" else set())
 
 
 @dataclass
@@ -124,7 +126,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, peer: Recorder) -> Iterator[R
     profiles = ["complete", "labelmap", "compressed", "presentation-state", "small"]
     destinations = {name: address | {"profile": name} for name in profiles}
     destinations["complete"] = destinations["complete"] | {"commitment": {"ask": True, "wait_s": 0.0}}
-    site = [{"name": "small", "objects": ["SEG", "SR", "SC"], "compression": "deflated"}]
+    site = [{"name": "small", "objects": [str(kind) for kind in ResultKind], "compression": "deflated"}]
     with running_node(
         tmp_path_factory.mktemp("node"),
         destinations=destinations,
@@ -268,14 +270,14 @@ def test_the_node_proposes_nothing_that_is_not_listed(node: RunningNode, peer: R
 
 
 def test_results_that_are_routed_back_are_taken_and_change_nothing(node: RunningNode, delivered: StudyLine):
-    by_class: dict[str, Path] = {}
+    found: dict[tuple[str, str], Path] = {}
     for result in node.results(delivered):
         with result.path.open("rb") as stored:
             meta = read_meta(stored)
-        if meta.transfer_syntax_uid in {row["UID"] for row in SYNTAXES}:  # what went out deflated is not taken
-            by_class.setdefault(str(meta.sop_class_uid), result.path)
-    assert len(by_class) >= 4
-    assert set(node.send(list(by_class.values()))) == {0x0000}
+        found.setdefault((str(meta.sop_class_uid), meta.transfer_syntax_uid), result.path)
+    assert len({uid for uid, _ in found}) >= 4
+    assert {syntax for _, syntax in found} == set(transfer_syntaxes())
+    assert set(node.send(list(found.values()))) == {0x0000}
 
     def recorded() -> list[str]:
         with node.database.read() as tx:
@@ -285,7 +287,7 @@ def test_results_that_are_routed_back_are_taken_and_change_nothing(node: Running
                 if event.action.startswith("instance.") and event.detail.get("reason")
             ]
 
-    wait_for(lambda: len(recorded()) == len(by_class), what="the results recorded")
+    wait_for(lambda: len(recorded()) == len(found), what="the results recorded")
     assert set(recorded()) == {Reason.OWN_RESULT}
     line = node.study(delivered.study_instance_uid)
     assert line is not None

@@ -69,7 +69,7 @@ def test_our_own_results_are_taken_and_ignored(settings: Settings, tmp_path: Pat
     with peers.hilum(settings) as port:
         peers.storescu(port, paths)
     spool = Spool(settings.home / "spool")
-    (folder,) = peers.wait_for(lambda: [f for f in spool.arrivals() if f.outcome], what="arrival")
+    (folder,) = peers.wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     for file in folder.files:
         verdict = judge(read_header(file))
         assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, Reason.OWN_RESULT)

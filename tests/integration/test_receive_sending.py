@@ -18,8 +18,8 @@ from pydicom.uid import JPEG2000Lossless
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation  # type: ignore[attr-defined]
 
-from node.destinations import Destination
-from node.dimse import contexts, scu
+from node.destinations import Destination, TLSFiles
+from node.dimse import contexts, scu, tls
 from node.dimse.negotiation import negotiate, read_proposal
 from node.dimse.status import Disposition
 from node.errors import PeerUnavailable
@@ -132,8 +132,15 @@ def test_a_peer_that_does_not_answer_in_time_is_for_later(tmp_path: Path) -> Non
 
 
 @contextmanager
-def accepting(then: Callable[[socket.socket], None], **options: int) -> Iterator[Destination]:
-    """A peer that accepts DX in Explicit VR Little Endian, and then does what it is told to with the connection."""
+def accepting(
+    then: Callable[[socket.socket], None], authority: peers.Authority | None = None, **options: int
+) -> Iterator[Destination]:
+    """A peer that accepts DX in Explicit VR Little Endian, and then does what it is told to with the connection.
+
+    With an `authority` it speaks TLS.
+    """
+    mine, theirs = (TLSFiles(), TLSFiles()) if authority is None else map(authority.issue, ("node", "peer"))
+    context = tls.server_context(theirs)
     accepted, request = contexts.accepted_contexts(), wire.request_pdu((DX, [wire.EXPLICIT]))
     _, answer = negotiate(read_proposal(request, "127.0.0.1"), accepted, maximum_pdu_bytes=131072)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -143,7 +150,7 @@ def accepting(then: Callable[[socket.socket], None], **options: int) -> Iterator
     def serve() -> None:
         with contextlib.suppress(OSError):
             connection, _ = listener.accept()
-            with connection:
+            with connection if context is None else context.wrap_socket(connection, server_side=True) as connection:
                 wire.Wire(connection).pdu()
                 connection.sendall(answer)
                 then(connection)
@@ -151,16 +158,24 @@ def accepting(then: Callable[[socket.socket], None], **options: int) -> Iterator
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield Destination(ae_title="PEER", host="127.0.0.1", port=listener.getsockname()[1])
+        yield Destination(ae_title="PEER", host="127.0.0.1", port=listener.getsockname()[1], tls=mine)
     finally:
         listener.close()
         thread.join(20)
 
 
-def test_after_a_silence_the_rest_is_for_later_without_another_wait(tmp_path: Path) -> None:
+@pytest.fixture(params=["plain", "tls"])
+def authority(request: pytest.FixtureRequest, tmp_path: Path) -> peers.Authority | None:
+    """The authority of both sides' certificates; None: no TLS."""
+    return peers.authority(tmp_path / "pki") if request.param == "tls" else None
+
+
+def test_after_a_silence_the_rest_is_for_later_without_another_wait(
+    tmp_path: Path, authority: peers.Authority | None
+) -> None:
     leave = threading.Event()
     files = [outgoing(tmp_path / f"{n}.dcm") for n in range(4)]
-    with accepting(lambda _: leave.wait(60)) as to:  # type: ignore[arg-type, return-value]
+    with accepting(lambda _: leave.wait(60), authority) as to:  # type: ignore[arg-type, return-value]
         begun = time.monotonic()
         outcomes = scu.send(to, files, calling_ae_title="HILUM", connect_timeout_s=30, response_timeout_s=0.5)
         took_s = time.monotonic() - begun
@@ -169,10 +184,10 @@ def test_after_a_silence_the_rest_is_for_later_without_another_wait(tmp_path: Pa
     assert took_s < 0.5 + scu.ABORT_LINGER_S + 2
 
 
-def test_a_peer_that_stops_taking_data_is_for_later(tmp_path: Path) -> None:
+def test_a_peer_that_stops_taking_data_is_for_later(tmp_path: Path, authority: peers.Authority | None) -> None:
     leave = threading.Event()
     large = outgoing(tmp_path / "large.dcm", PixelData=bytes(1 << 25))
-    with accepting(lambda _: leave.wait(60), SO_RCVBUF=4096) as to:  # type: ignore[arg-type, return-value]
+    with accepting(lambda _: leave.wait(60), authority, SO_RCVBUF=4096) as to:  # type: ignore[arg-type, return-value]
         begun = time.monotonic()
         outcomes = send(to, large, outgoing(tmp_path / "x.dcm"), timeout_s=1)
         took_s = time.monotonic() - begun
@@ -182,7 +197,9 @@ def test_a_peer_that_stops_taking_data_is_for_later(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("every_s", [None, 0.05])
-def test_a_peer_that_stops_or_dribbles_within_a_pdu_is_for_later(tmp_path: Path, every_s: float | None) -> None:
+def test_a_peer_that_stops_or_dribbles_within_a_pdu_is_for_later(
+    tmp_path: Path, authority: peers.Authority | None, every_s: float | None
+) -> None:
     leave = threading.Event()
     answer = wire.p_data(wire.command_set(0x8001, data=False), command=True)
 
@@ -194,7 +211,7 @@ def test_a_peer_that_stops_or_dribbles_within_a_pdu_is_for_later(tmp_path: Path,
                 return
 
     files = [outgoing(tmp_path / f"{n}.dcm") for n in range(2)]
-    with accepting(answer_slowly) as to:
+    with accepting(answer_slowly, authority) as to:
         begun = time.monotonic()
         outcomes = scu.send(to, files, calling_ae_title="HILUM", connect_timeout_s=30, response_timeout_s=0.5)
         took_s = time.monotonic() - begun
@@ -227,8 +244,35 @@ def test_a_peer_that_dribbles_its_answer_to_the_association_is_unavailable(tmp_p
     assert took_s < 0.5 + scu.ABORT_LINGER_S + 2
 
 
+@pytest.mark.parametrize("answer", [b"", b"\x16\x03\x03\x40\x00"], ids=["silent", "dribbling"])
+def test_a_peer_that_stops_or_dribbles_within_the_tls_handshake_is_unavailable(tmp_path: Path, answer: bytes) -> None:
+    leave = threading.Event()
+
+    def shake() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(answer)
+            while not leave.wait(0.05):
+                connection.sendall(answer and b"\0")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=shake)
+        thread.start()
+        files = peers.authority(tmp_path / "pki").issue("node")
+        to = Destination(ae_title="PEER", host="127.0.0.1", port=listener.getsockname()[1], tls=files)
+        begun = time.monotonic()
+        with pytest.raises(PeerUnavailable):
+            scu.echo(to, calling_ae_title="HILUM", timeout_s=0.5)
+        took_s = time.monotonic() - begun
+        leave.set()
+        thread.join(20)
+    assert took_s < 0.5 + scu.ABORT_LINGER_S + 2
+
+
 @pytest.mark.parametrize("pdu_bytes", [1 << 31, 1 << 16])
-def test_a_peer_that_sends_without_end_is_for_later(tmp_path: Path, pdu_bytes: int) -> None:
+def test_a_peer_that_sends_without_end_is_for_later(
+    tmp_path: Path, authority: peers.Authority | None, pdu_bytes: int
+) -> None:
     sent = 0
 
     def flood(connection: socket.socket) -> None:
@@ -241,7 +285,7 @@ def test_a_peer_that_sends_without_end_is_for_later(tmp_path: Path, pdu_bytes: i
                 sent += 1 << 10
             connection.sendall(bytes(pdu_bytes - 6 - 1024 * (pdu_bytes // 1024 - 2)))
 
-    with accepting(flood) as to:
+    with accepting(flood, authority) as to:
         (outcome,) = send(to, outgoing(tmp_path / "x.dcm"), timeout_s=10)
     assert (outcome.disposition, outcome.status) == (Disposition.RETRY, None)
     assert sent < scu.MAXIMUM_RECEIVED_BYTES + (1 << 24), "beyond what the sockets' buffers take"

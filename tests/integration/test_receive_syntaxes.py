@@ -13,7 +13,7 @@ from pynetdicom.sop_class import CTImageStorage  # type: ignore[attr-defined]
 
 from node.destinations import Destination
 from node.dimse import scu
-from node.dimse.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES, VERIFICATION_SOP_CLASS, accepted_contexts
+from node.dimse.contexts import BY_UID, STORAGE_CLASSES, VERIFICATION_SOP_CLASS, accepted_contexts
 from node.dimse.scu import OutgoingFile
 from node.eligibility import Disposition, judge
 from node.errors import PeerUnavailable
@@ -57,7 +57,7 @@ def settings(tmp_path: Path) -> Settings:
 def received(settings: Settings) -> Path:
     """The one file that has arrived."""
     spool = Spool(settings.home / "spool")
-    (folder,) = peers.wait_for(lambda: [f for f in spool.arrivals() if f.outcome], what="arrival")
+    (folder,) = peers.wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     (file,) = folder.files
     return file
 
@@ -116,7 +116,7 @@ def test_what_is_negotiated_is_the_table(settings: Settings) -> None:
         for row in STORAGE_CLASSES:
             ae = AE(ae_title="TEST")
             # One context for each syntax: in a common one, only the chosen one would be seen.
-            separate = [build_context(row.uid, syntax.uid) for syntax in TRANSFER_SYNTAXES]
+            separate = [build_context(row.uid, syntax) for syntax in BY_UID]
             association = ae.associate("127.0.0.1", port, contexts=separate, ae_title="HILUM")
             negotiated = {str(cx.transfer_syntax[0]) for cx in association.accepted_contexts}
             association.release()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import socket
 import ssl
+import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,7 @@ def test_both_sides_show_certificates(settings: Settings, authority: peers.Autho
     with peers.hilum(settings) as port:
         assert send(destination(port, authority.issue("router")), tmp_path / "x.dcm") == 0x0000
     spool = Spool(settings.home / "spool")
-    (folder,) = peers.wait_for(lambda: [f for f in spool.arrivals() if f.outcome], what="arrival")
+    (folder,) = peers.wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     assert folder.info.tls_subject == "commonName=router"
     assert len(folder.files) == 1
 
@@ -87,7 +89,7 @@ def test_a_stranger_s_certificate_is_refused(settings: Settings, authority: peer
     mixed = TLSFiles(certificate=foreign.certificate, key=foreign.key, ca=authority.path)
     with peers.hilum(settings) as port, pytest.raises(PeerUnavailable):
         send(destination(port, mixed), tmp_path / "x.dcm")
-    assert list(Spool(settings.home / "spool").arrivals()) == []
+    assert list(Spool(settings.home / "spool").incoming.arrivals()) == []
 
 
 def client(authority: peers.Authority) -> ssl.SSLContext:
@@ -149,20 +151,38 @@ def test_a_stalled_handshake_holds_up_nobody_and_is_dropped(
         assert stalled.closed()
 
 
-def test_silence_over_tls_is_aborted(settings: Settings, authority: peers.Authority) -> None:
-    receiver = settings.receiver.model_copy(update={"network_timeout_s": 0.3})
+@contextmanager
+def associated(settings: Settings, authority: peers.Authority, **receiver: float) -> Iterator[wire.Wire]:
+    """Run the receiver with some settings changed, and open an association to it over TLS."""
+    changed = settings.receiver.model_copy(update=receiver)
     context = client(authority)
     router = authority.issue("router")
     context.load_cert_chain(str(router.certificate), str(router.key))
     with (
-        peers.hilum(settings.model_copy(update={"receiver": receiver})) as port,
+        peers.hilum(settings.model_copy(update={"receiver": changed})) as port,
         socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
         peer = wire.Wire(connection)
         assert peer.associate()[0] == 2
+        yield peer
+
+
+def test_silence_over_tls_is_aborted(settings: Settings, authority: peers.Authority) -> None:
+    with associated(settings, authority, network_timeout_s=0.3) as peer:
         peer.send(wire.p_data(wire.command_set(), command=True), wire.p_data(bytes(1000), last=False))
         assert peer.pdu()[0] == 7
+
+
+def test_an_object_that_drips_over_tls_is_aborted(settings: Settings, authority: peers.Authority) -> None:
+    with associated(settings, authority, dimse_timeout_s=0.3) as peer:
+        peer.send(wire.p_data(wire.command_set(), command=True))
+        begun = time.monotonic()
+        with pytest.raises((BrokenPipeError, ConnectionResetError, ssl.SSLError)):
+            while time.monotonic() < begun + 10:
+                peer.send(wire.p_data(b"x", last=False))
+                threading.Event().wait(0.02)
+        assert time.monotonic() < begun + 5
 
 
 def test_the_sender_checks_the_receiver(settings: Settings, authority: peers.Authority, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from node.db import report
 from node.db.states import JobState, StudyState
 from node.dispatch import Dispatcher, sole
 from node.errors import BrokerUnavailable
+from node.incoming import AssociationInfo, Outcome, new_association_id
 from node.settings import Settings
-from node.spool import AssociationInfo, Outcome, Spool, new_association_id
+from node.spool import Spool
 from tests.unit.test_delivery import NOW, Clock
 
 
@@ -44,7 +45,7 @@ def dispatcher(tmp_path, database):
 
 def arrive(dispatcher, *files, outcome=Outcome.RELEASED):
     info = AssociationInfo(new_association_id(NOW), "ROUTER", "HILUM", "127.0.0.1", NOW)
-    incoming = dispatcher.spool.open_association(info)
+    incoming = dispatcher.spool.incoming.open(info)
     for content in files:
         temporary = dispatcher.spool.temporary_path()
         if isinstance(content, bytes):

@@ -11,7 +11,7 @@ from node.dimse.status import Status
 from node.errors import SpoolFull
 from node.mailbox import Asked, FailedReference, Mailbox, Reference, Report
 from node.spool import Spool
-from tests.integration.test_commitment import encoded, information
+from tests.commitment import encoded, information
 from tests.wire import EXPLICIT
 
 REPORTS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -191,3 +192,15 @@ def test_shipped_classifiers_say_where_their_thresholds_are_uncertain() -> None:
         decides = found.manifest.operating_point(label.name)
         assert decides.doubt_rule is not None
         assert decides.doubt_rule in (found.path / bundle.CARD).read_text()
+
+
+def test_a_manifest_may_state_its_intended_use_in_other_languages_and_need_not(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    content = json.loads((folder / bundle.MANIFEST).read_text(encoding="utf-8"))
+    content["intended_use"]["translations"] = {"de": "Nur für Forschungszwecke."}
+    (folder / bundle.MANIFEST).write_text(json.dumps(content), encoding="utf-8")
+    assert bundle.load(folder).manifest.intended_use.translations == {"de": "Nur für Forschungszwecke."}
+    for shipped in bundle.find(bundle.shipped()):
+        text = (shipped.path / bundle.MANIFEST).read_bytes()
+        assert b"translations" not in text and shipped.manifest.intended_use.translations == {}
+        assert shipped.digest == hashlib.sha256(text).hexdigest()

@@ -17,16 +17,16 @@ from structlog.testing import capture_logs
 
 from node import durable
 from node.errors import HilumError, SpoolFull
-from node.part10 import encode_meta
-from node.spool import (
+from node.incoming import (
     EMPTY_FOLDER_S,
     AssociationInfo,
     IncomingAssociation,
     IncomingFolder,
     Outcome,
-    Spool,
     new_association_id,
 )
+from node.part10 import encode_meta
+from node.spool import Spool
 
 OPENED = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
 
@@ -64,34 +64,34 @@ def put(spool: Spool, association: IncomingAssociation, content: bytes) -> Path:
 
 
 def test_an_association_without_objects_leaves_nothing(spool: Spool) -> None:
-    association = spool.open_association(info())
+    association = spool.incoming.open(info())
     association.close(Outcome.RELEASED)
-    assert list(spool.arrivals()) == []
+    assert list(spool.incoming.arrivals()) == []
 
 
 def test_objects_arrive_in_order_with_their_association(spool: Spool) -> None:
-    association = spool.open_association(info(tls_subject="CN=router"))
+    association = spool.incoming.open(info(tls_subject="CN=router"))
     files = [put(spool, association, part10(bytes([n]))) for n in range(12)]
-    (folder,) = spool.arrivals()
+    (folder,) = spool.incoming.arrivals()
     assert folder.info == association.info
     assert folder.files == tuple(files)
     assert [f.read_bytes()[-1] for f in folder.files] == list(range(12))
     assert folder.outcome is None
     association.close(Outcome.ABORTED)
-    assert next(spool.arrivals()).outcome is Outcome.ABORTED
+    assert next(spool.incoming.arrivals()).outcome is Outcome.ABORTED
 
 
 def test_associations_are_listed_oldest_first(spool: Spool) -> None:
     for hour in (5, 3, 4):
         opened = OPENED.replace(hour=hour)
-        put(spool, spool.open_association(info(association_id=new_association_id(opened), opened_at=opened)), part10())
-    assert [f.info.opened_at.hour for f in spool.arrivals()] == [3, 4, 5]
+        put(spool, spool.incoming.open(info(association_id=new_association_id(opened), opened_at=opened)), part10())
+    assert [f.info.opened_at.hour for f in spool.incoming.arrivals()] == [3, 4, 5]
 
 
 @pytest.mark.parametrize("title", ["../../etc/passwd", "a/b", "..", "\0", "CON"])
 def test_titles_of_the_network_never_become_names(spool: Spool, title: str) -> None:
-    put(spool, spool.open_association(info(calling_ae_title=title)), part10())
-    (folder,) = spool.arrivals()
+    put(spool, spool.incoming.open(info(calling_ae_title=title)), part10())
+    (folder,) = spool.incoming.arrivals()
     assert folder.info.calling_ae_title == title
     assert folder.path.parent == spool.root / "incoming"
 
@@ -99,29 +99,29 @@ def test_titles_of_the_network_never_become_names(spool: Spool, title: str) -> N
 @pytest.mark.parametrize("name", ["../x", "", "a/b", ".", "x" * 65])
 def test_foreign_association_ids_are_refused(spool: Spool, name: str) -> None:
     with pytest.raises(ValueError, match="association_id"):
-        spool.open_association(info(association_id=name))
+        spool.incoming.open(info(association_id=name))
 
 
 def test_only_a_closed_and_empty_folder_is_removed(spool: Spool) -> None:
-    association = spool.open_association(info())
+    association = spool.incoming.open(info())
     file = put(spool, association, part10())
     with pytest.raises(HilumError):
-        next(spool.arrivals()).remove()
+        next(spool.incoming.arrivals()).remove()
     association.close(Outcome.RELEASED)
     with pytest.raises(HilumError):
-        next(spool.arrivals()).remove()
+        next(spool.incoming.arrivals()).remove()
     spool.discard(file)
     spool.discard(file)
-    next(spool.arrivals()).remove()
-    assert list(spool.arrivals()) == []
+    next(spool.incoming.arrivals()).remove()
+    assert list(spool.incoming.arrivals()) == []
 
 
 def emptied(spool: Spool) -> IncomingFolder:
     """A closed association whose only file was discarded."""
-    association = spool.open_association(info())
+    association = spool.incoming.open(info())
     spool.discard(put(spool, association, part10()))
     association.close(Outcome.RELEASED)
-    return next(folder for folder in spool.arrivals() if folder.path == association.path)
+    return next(folder for folder in spool.incoming.arrivals() if folder.path == association.path)
 
 
 def make_old(folder: Path) -> None:
@@ -130,20 +130,20 @@ def make_old(folder: Path) -> None:
 
 def test_a_removal_that_was_killed_before_the_marker_is_repeated(spool: Spool) -> None:
     (emptied(spool).path / "association.json").unlink()
-    (folder,) = spool.arrivals()
+    (folder,) = spool.incoming.arrivals()
     assert folder.info.calling_ae_title == "UNKNOWN"
     folder.remove()
-    assert list(spool.arrivals()) == []
+    assert list(spool.incoming.arrivals()) == []
 
 
 def test_a_removal_that_was_killed_after_the_marker_is_finished_a_minute_later(spool: Spool) -> None:
     path = emptied(spool).path
     for file in path.iterdir():
         file.unlink()
-    assert list(spool.arrivals()) == []
+    assert list(spool.incoming.arrivals()) == []
     assert path.exists()
     make_old(path)
-    assert list(spool.arrivals()) == []
+    assert list(spool.incoming.arrivals()) == []
     assert not path.exists()
 
 
@@ -160,7 +160,7 @@ def test_what_is_not_ours_stays_and_stops_nobody(spool: Spool, kind: str) -> Non
     stray.mkdir() if kind == "folder" else stray.write_text("kept")
     with capture_logs() as logs:
         for _ in range(3):
-            for folder in spool.arrivals():
+            for folder in spool.incoming.arrivals():
                 assert folder.files == ()
                 folder.remove()
             make_old(first.path)
@@ -170,40 +170,40 @@ def test_what_is_not_ours_stays_and_stops_nobody(spool: Spool, kind: str) -> Non
 
 
 def test_an_open_association_is_listed_also_when_all_its_files_were_taken(spool: Spool) -> None:
-    association = spool.open_association(info())
+    association = spool.incoming.open(info())
     spool.discard(put(spool, association, part10(b"1")))
     make_old(association.path)
-    (folder,) = spool.arrivals()
+    (folder,) = spool.incoming.arrivals()
     assert (folder.files, folder.outcome) == ((), None)
     put(spool, association, part10(b"2"))
-    assert len(next(spool.arrivals()).files) == 1
+    assert len(next(spool.incoming.arrivals()).files) == 1
 
 
 def test_a_folder_without_info_keeps_its_files(spool: Spool) -> None:
-    association = spool.open_association(info())
+    association = spool.incoming.open(info())
     put(spool, association, part10())
     (association.path / "association.json").unlink()
     make_old(association.path)
-    (folder,) = spool.arrivals()
+    (folder,) = spool.incoming.arrivals()
     assert (len(folder.files), folder.outcome) == (1, None)
 
 
 def test_closing_the_spool_ends_the_associations_that_are_open(spool: Spool) -> None:
-    released, left = spool.open_association(info()), spool.open_association(info())
+    released, left = spool.incoming.open(info()), spool.incoming.open(info())
     for association in (released, left):
         put(spool, association, part10())
     released.close(Outcome.RELEASED)
     late = spool.root / "late"
     late.write_bytes(part10(b"late"))
     spool.close()
-    assert {f.path: f.outcome for f in spool.arrivals()} == {
+    assert {f.path: f.outcome for f in spool.incoming.arrivals()} == {
         released.path: Outcome.RELEASED,
         left.path: Outcome.ABORTED,
     }
     with pytest.raises(SpoolFull):
         left.store(late)
     left.close(Outcome.RELEASED)
-    assert {f.path: (len(f.files), f.outcome) for f in spool.arrivals()}[left.path] == (1, Outcome.ABORTED)
+    assert {f.path: (len(f.files), f.outcome) for f in spool.incoming.arrivals()}[left.path] == (1, Outcome.ABORTED)
 
 
 def no_space(path: Path) -> None:
@@ -213,15 +213,15 @@ def no_space(path: Path) -> None:
 def test_an_association_that_cannot_be_ended_is_left_to_a_later_sweep(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(spool, spool.open_association(info()), part10())
+    put(spool, spool.incoming.open(info()), part10())
     other = Spool(spool.root)
     with monkeypatch.context() as full:
         full.setattr(Path, "touch", no_space)
         spool.close()
         assert other.sweep_temporary() == 1
-        assert next(other.arrivals()).outcome is None
+        assert next(other.incoming.arrivals()).outcome is None
     assert other.sweep_temporary() == 1
-    assert next(other.arrivals()).outcome is Outcome.ABORTED
+    assert next(other.incoming.arrivals()).outcome is Outcome.ABORTED
     assert other.sweep_temporary() == 0
     assert list((spool.root / "tmp").iterdir()) == []
 
@@ -263,7 +263,7 @@ def test_a_forked_process_has_a_folder_of_its_own(spool: Spool) -> None:
 
 def test_a_marker_means_that_every_file_is_listed(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The receiver stores and closes between the two looks of the intake: the folder then counts as open."""
-    association = spool.open_association(info())
+    association = spool.incoming.open(info())
     put(spool, association, part10(b"1"))
     listing = os.scandir
 
@@ -274,15 +274,15 @@ def test_a_marker_means_that_every_file_is_listed(spool: Spool, monkeypatch: pyt
         return listing(path)
 
     monkeypatch.setattr(os, "scandir", late)
-    (folder,) = spool.arrivals()
+    (folder,) = spool.incoming.arrivals()
     assert folder.outcome is None
     monkeypatch.undo()
-    (folder,) = spool.arrivals()
+    (folder,) = spool.incoming.arrivals()
     assert (len(folder.files), folder.outcome) == (2, Outcome.RELEASED)
 
 
 def test_keep_names_by_content_and_may_be_repeated(spool: Spool) -> None:
-    association = spool.open_association(info())
+    association = spool.incoming.open(info())
     file = put(spool, association, part10())
     first, second = spool.keep(file), spool.keep(file)
     assert first == second
@@ -294,7 +294,7 @@ def test_keep_names_by_content_and_may_be_repeated(spool: Spool) -> None:
 
 
 def test_identity_is_that_of_data_set_and_transfer_syntax(spool: Spool) -> None:
-    association = spool.open_association(info())
+    association = spool.incoming.open(info())
     same = {spool.keep(put(spool, association, part10(source=s))).sha256 for s in ("A", "ANOTHER")}
     assert same == {hashlib.sha256(b"1.2.840.10008.1.2.1\0data set").hexdigest()}
     other = spool.keep(put(spool, association, part10(syntax="1.2.840.10008.1.2"))).sha256
@@ -306,14 +306,14 @@ def test_keep_copies_where_hard_links_are_impossible(spool: Spool, monkeypatch: 
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(Path, "hardlink_to", refused)
-    file = put(spool, spool.open_association(info()), part10())
+    file = put(spool, spool.incoming.open(info()), part10())
     kept = spool.keep(file)
     assert kept.path.read_bytes() == file.read_bytes()
     assert spool.keep(file) == kept
 
 
 def test_quarantine_keeps_bytes_and_reason(spool: Spool) -> None:
-    file = put(spool, spool.open_association(info()), b"no DICOM at all")
+    file = put(spool, spool.incoming.open(info()), b"no DICOM at all")
     kept = spool.quarantine(file, "malformed-object", "no prefix")
     assert spool.quarantine(file, "malformed-object", "no prefix") == kept
     assert kept.sha256 == hashlib.sha256(b"no DICOM at all").hexdigest()
@@ -342,7 +342,7 @@ def test_only_digests_name_content(spool: Spool, name: str) -> None:
 def test_a_full_disk_is_spool_full_and_the_number_is_not_used_again(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    association = spool.open_association(info())
+    association = spool.incoming.open(info())
     put(spool, association, part10(b"1"))
     real = durable.sync_directory
 
@@ -368,7 +368,7 @@ def test_free_bytes_are_those_of_the_file_system(spool: Spool) -> None:
 def _live(root: Path, ready: object, leave: object, *, crash: bool) -> None:
     spool = Spool(root)
     spool.temporary_path().write_bytes(b"unfinished")
-    put(spool, spool.open_association(info()), part10(b"acknowledged"))
+    put(spool, spool.incoming.open(info()), part10(b"acknowledged"))
     ready.set()  # type: ignore[attr-defined]
     leave.wait()  # type: ignore[attr-defined]
     if crash:
@@ -387,13 +387,13 @@ def test_the_sweep_takes_what_the_dead_left_and_nothing_else(spool: Spool, crash
     unfinished = list((spool.root / "tmp").glob("*/*.part"))
     assert len(unfinished) == 2
     assert spool.sweep_temporary() == 0
-    assert next(spool.arrivals()).outcome is None
+    assert next(spool.incoming.arrivals()).outcome is None
     leave.set()
     child.join(20)
     assert spool.sweep_temporary() == (1 if crash else 0)
     (left,) = (spool.root / "tmp").glob("*/*.part")
     assert left.read_bytes() == b"mine"
-    (folder,) = spool.arrivals()
+    (folder,) = spool.incoming.arrivals()
     assert len(folder.files) == 1
     assert folder.outcome is Outcome.ABORTED
     spool.close()
@@ -403,5 +403,5 @@ def test_the_sweep_takes_what_the_dead_left_and_nothing_else(spool: Spool, crash
 def test_a_stray_file_among_the_arrivals_does_no_harm(spool: Spool) -> None:
     (spool.root / "incoming" / "stray").write_text("")
     (spool.root / "incoming" / "empty").mkdir()
-    put(spool, spool.open_association(info()), part10())
-    assert [len(f.files) for f in spool.arrivals() if f.files] == [1]
+    put(spool, spool.incoming.open(info()), part10())
+    assert [len(f.files) for f in spool.incoming.arrivals() if f.files] == [1]

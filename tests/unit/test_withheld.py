@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,11 +63,11 @@ class NoBroker:
         raise BrokerUnavailable("none")
 
 
-def analysed(database, folder: Path, networks: type[Networks]) -> tuple[Runtime, str]:
-    """Analyse one phantom as a job, and return the job's id."""
-    source = folder / "source.dcm"
-    phantom.write(source, phantom.generate(4, rows=160, columns=140))
-    header = read_header(source)
+def analysed(database, folder: Path, networks: type[Networks], sources: Sequence[Path] = ()) -> tuple[Runtime, str]:
+    """Analyse the images of one study as a job, or one phantom where none are given, and return the job's id."""
+    if not sources:
+        sources = [folder / "source.dcm"]
+        phantom.write(sources[0], phantom.generate(4, rows=160, columns=140))
     destination = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}
     settings = Settings(home=folder, destinations={"pacs": destination})
     spool = Spool.create(folder / "spool")
@@ -82,30 +83,31 @@ def analysed(database, folder: Path, networks: type[Networks]) -> tuple[Runtime,
             outcome="released",
             now=NOW,
         )
-        studies.record_arrival(
-            tx,
-            studies.Arrival(
-                arrival="a/1",
-                association_id="a",
-                received_at=NOW,
-                digest="1" * 64,
-                path=source,
-                size_bytes=source.stat().st_size,
-                state=InstanceState.ACCEPTED,
-                reason=None,
-                study_instance_uid=header.study_instance_uid,
-                sop_instance_uid=header.sop_instance_uid,
-                sop_class_uid=header.sop_class_uid,
-                transfer_syntax_uid="1.2.840.10008.1.2.1",
-            ),
-            actor="test",
-            now=NOW,
-        )
+        for number, source in enumerate(sources, start=1):
+            studies.record_arrival(tx, _arrival(number, source), actor="test", now=NOW)
         (study,) = studies.open_studies(tx)
         order = replace(ORDER, destinations=["pacs"])
         job_id = studies.complete(tx, study.id, reason="released", order=order, actor="test", now=NOW)
     assert analyse_job(runtime, job_id)
     return runtime, job_id
+
+
+def _arrival(number: int, source: Path) -> studies.Arrival:
+    header = read_header(source)
+    return studies.Arrival(
+        arrival=f"a/{number}",
+        association_id="a",
+        received_at=NOW,
+        digest=str(number) * 64,
+        path=source,
+        size_bytes=source.stat().st_size,
+        state=InstanceState.ACCEPTED,
+        reason=None,
+        study_instance_uid=header.study_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        sop_class_uid=header.sop_class_uid,
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+    )
 
 
 @pytest.fixture

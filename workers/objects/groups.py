@@ -49,6 +49,7 @@ from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.languages.sentences import Sentence
 from workers.objects.request import DeclinedImage, ResultRequest
 from workers.objects.source import Source, bare_name
+from workers.objects.threshold_rules import rule_text
 from workers.objects.vocabulary import concept, reason_code
 from workers.objects.wording import (
     box_sentence,
@@ -234,7 +235,7 @@ def _finding(subject: _Subject, finding: Finding) -> Group:
         site=None if site is None else _site(site, finding.laterality),
     )
     words = subject.words
-    _say(group, vocabulary.THRESHOLD_RULE, finding.threshold_rule)
+    _say(group, vocabulary.THRESHOLD_RULE, rule_text(finding.threshold_rule, words))
     _say(group, vocabulary.COMMENT, finding_sentence(finding, words))
     _say(group, vocabulary.COMMENT, sentence(doubt_sentence(finding, words)))
     return group

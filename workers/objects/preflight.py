@@ -194,7 +194,7 @@ def _check_sources(request: ResultRequest, sources: Sequence[Source]) -> None:
                 f"source {source.uid} belongs to study {source.header.StudyInstanceUID}, "
                 f"expected {request.study_instance_uid}"
             )
-        if source.header.PatientID != sources[0].header.PatientID:
+        if source.patient_id != sources[0].patient_id:
             raise ValueError("the sources name different patients, expected one Patient ID")
 
 

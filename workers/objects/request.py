@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,8 @@ class IntendedUse:
     """First age that is too old; None: no limit."""
     views: tuple[str, ...] = ()
     """Values of View Position (0018,5101)."""
+    translations: Mapping[str, str] = field(default_factory=dict)
+    """The same words in other languages, by their tag (RFC 5646), where the manifest has them."""
 
 
 class Predecessor(NamedTuple):

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,13 +23,17 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
+from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 from pydicom.valuerep import PersonName, validate_value
 
 from models.pixels import SPACING_LIMITS_MM
+from node.deflated import MAXIMUM_HEAD_BYTES, inflated_head
+from node.dimse.contexts import DEFLATED
+from node.errors import Quarantined
+from node.part10 import read_meta
 
 COMPUTED_RADIOGRAPHY_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.1")
 
@@ -85,6 +90,7 @@ _PARSE_ERRORS = (
     RecursionError,
     struct.error,
     zlib.error,
+    Quarantined,
 )
 _UID_FORM = re.compile(r"[0-9.]{1,64}")
 """Looser than PS3.5 section 9: a component with a leading zero is wrong, and common."""
@@ -137,6 +143,12 @@ class Source:
     def series_instance_uid(self) -> str:
         """Series Instance UID."""
         return str(self.header.SeriesInstanceUID)
+
+    @property
+    def patient_id(self) -> str:
+        """Patient ID (0010,0020) as it stands in the file, but for padding; empty where the image names no patient."""
+        value = self.header.PatientID
+        return "\\".join(map(str, value)) if isinstance(value, MultiValue | list) else value or ""
 
     @property
     def can_be_referenced(self) -> bool:
@@ -246,7 +258,7 @@ def _read(path: Path) -> Source | None:
     for parse in (_whole_header, _leading_header):
         try:
             with path.open("rb") as file:
-                ds = parse(file)
+                ds = _inflated_header(file) if _is_deflated(path) else parse(file)
         except _PARSE_ERRORS:
             continue
         source = _source(ds)
@@ -255,17 +267,29 @@ def _read(path: Path) -> Source | None:
     return None
 
 
+def _is_deflated(path: Path) -> bool:
+    """Whether pydicom would inflate the file, which it does without a limit."""
+    return str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED.uid
+
+
+def _inflated_header(file: BinaryIO) -> Dataset:
+    """Parse a deflated object up to the series."""
+    file.seek(read_meta(file).dataset_offset)
+    head = BytesIO(inflated_head(file.read(MAXIMUM_HEAD_BYTES)))
+    return read_dataset(head, is_implicit_VR=False, is_little_endian=True, stop_when=_past_series)
+
+
 def _whole_header(file: BinaryIO) -> Dataset:
     return dcmread(file, stop_before_pixels=True)
 
 
 def _leading_header(file: BinaryIO) -> Dataset:
     """Parse up to the series, for an object that is broken further on."""
+    return read_partial(file, stop_when=_past_series)
 
-    def past_series(tag: BaseTag, vr: str | None, length: int) -> bool:
-        return bool(tag > _SERIES_INSTANCE_UID_TAG)
 
-    return read_partial(file, stop_when=past_series)
+def _past_series(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return bool(tag > _SERIES_INSTANCE_UID_TAG)
 
 
 def _source(ds: Dataset) -> Source | None:

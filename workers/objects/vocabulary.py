@@ -113,6 +113,7 @@ REASON_MEANINGS: dict[Reason, str] = {
     Reason.COLOUR_IMAGE: "Colour image",
     Reason.TOO_SMALL: "Image is too small",
     Reason.NO_RULE: "No routing rule selects this image",
+    Reason.DIFFERENT_PATIENTS: "Images of the study name different patients",
     Reason.OWN_RESULT: "Result of this node",
     Reason.NOT_AN_IMAGE: "Not an image",
     Reason.MALFORMED: "Malformed object",

@@ -248,8 +248,8 @@ def study_lines(request: ResultRequest, sources: Sequence[Source], words: Langua
 
 
 def intended_use_sentence(use: IntendedUse, words: Language = ENGLISH) -> str:
-    """Return for whom an algorithm is, after the statement of its maker, which stays in its language."""
-    said = [sentence(f"{use.bundle_name}: {use.text}")]
+    """Return for whom an algorithm is, after the statement of its maker: in this language where the manifest has it."""
+    said = [sentence(f"{use.bundle_name}: {use.translations.get(words.code.value, use.text)}")]
     if use.age_years_from is not None:
         ages = Sentence.INTENDED_AGES_FROM if use.age_years_below is None else Sentence.INTENDED_AGES_BETWEEN
         end = "" if use.age_years_below is None else words.number(use.age_years_below, "g")

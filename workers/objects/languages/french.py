@@ -23,6 +23,34 @@ _SENTENCES: dict[str, str] = {
         "La probabilité est calibrée : parmi des images semblables à celles de la validation, elle est la part de "
         "celles qui présentent le signe"
     ),
+    Sentence.RULE_CHOSEN: ("{how}, déterminé sur {images} : sensibilité {sensitivity}, spécificité {specificity}"),
+    Sentence.RULE_FIXED: (
+        "fixé à {threshold}, non déterminé par des données ; sur {images}, il atteint une sensibilité de {sensitivity} "
+        "et une spécificité de {specificity}"
+    ),
+    Sentence.RULE_SITE: "défini par la configuration de ce site (manifeste : {threshold}, règle : {rule})",
+    Sentence.RULE_SITE_POINT: (
+        "défini par la configuration de ce site au point de fonctionnement {name}, règle : {other} "
+        "(manifeste : {threshold}, règle : {rule})"
+    ),
+    Sentence.RULE_SENSITIVITY: "seuil le plus élevé ayant une sensibilité d'au moins {least}",
+    Sentence.RULE_SPECIFICITY: "seuil le plus bas ayant une spécificité d'au moins {least}",
+    Sentence.RULE_YOUDEN: "indice de Youden le plus élevé",
+    Sentence.RULE_YOUDEN_FLOOR: (
+        "indice de Youden le plus élevé parmi les seuils ayant une sensibilité d'au moins {least}"
+    ),
+    Sentence.RULE_COST: (
+        "coût le plus faible, un cas positif manqué comptant pour {ratio} fausses alertes, à la prévalence de ces "
+        "images"
+    ),
+    Sentence.RULE_COST_AT: (
+        "coût le plus faible, un cas positif manqué comptant pour {ratio} fausses alertes, à une prévalence de "
+        "{prevalence}"
+    ),
+    Sentence.RULE_IMAGES: "{count} images de validation ({positive} positives)",
+    Sentence.RULE_IMAGES_FOLDS: (
+        "{count} images d'entraînement et de validation ({positive} positives ; validation croisée en {folds} parties)"
+    ),
     Sentence.ON_THE_RIGHT: "à droite",
     Sentence.ON_THE_LEFT: "à gauche",
     Sentence.ON_BOTH_SIDES: "des deux côtés",
@@ -143,6 +171,7 @@ _TERMS = {
     "Colour image": "image en couleur",
     "Image is too small": "image trop petite",
     "No routing rule selects this image": "aucune règle ne retient cette image",
+    "Images of the study name different patients": "les images de l'examen nomment des patients différents",
     "Result of this node": "résultat de ce nœud",
     "Not an image": "pas une image",
     "Malformed object": "objet mal formé",
@@ -182,7 +211,10 @@ _TERMS = {
         "Il n'y a pas la place pour plus ici : le compte rendu structuré contient tout."
     ),
     "STAT study, nothing found above a threshold": "Examen urgent (STAT), rien trouvé au-dessus d'un seuil",
-    # What the gate and the decoder say without numbers
+    # What the gate, the decoder and the check of the patient say without numbers
+    "this report is filed with the patient of the image that came first, and speaks of no image of another": (
+        "ce compte rendu est classé chez le patient de la première image reçue et ne parle d'aucune image d'un autre"
+    ),
     "no lung was found": "aucun poumon n'a été trouvé",
     "no right lung was found": "le poumon droit n'a pas été trouvé",
     "no left lung was found": "le poumon gauche n'a pas été trouvé",

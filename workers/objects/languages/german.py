@@ -26,6 +26,34 @@ _SENTENCES: dict[str, str] = {
         "Die Wahrscheinlichkeit ist kalibriert: Unter Bildern wie denen der Validierung ist sie der Anteil derer mit "
         "diesem Befund"
     ),
+    Sentence.RULE_CHOSEN: "{how}, bestimmt an {images}: Sensitivität {sensitivity}, Spezifität {specificity}",
+    Sentence.RULE_FIXED: (
+        "fest auf {threshold} gesetzt, nicht aus Daten bestimmt; an {images} erreicht er die Sensitivität "
+        "{sensitivity} und die Spezifität {specificity}"
+    ),
+    Sentence.RULE_SITE: "durch die Konfiguration dieses Standorts gesetzt (Manifest: {threshold}, Regel: {rule})",
+    Sentence.RULE_SITE_POINT: (
+        "durch die Konfiguration dieses Standorts auf den Arbeitspunkt {name} gesetzt, Regel: {other} "
+        "(Manifest: {threshold}, Regel: {rule})"
+    ),
+    Sentence.RULE_SENSITIVITY: "höchster Schwellenwert mit einer Sensitivität von mindestens {least}",
+    Sentence.RULE_SPECIFICITY: "niedrigster Schwellenwert mit einer Spezifität von mindestens {least}",
+    Sentence.RULE_YOUDEN: "höchster Youden-Index",
+    Sentence.RULE_YOUDEN_FLOOR: (
+        "höchster Youden-Index unter den Schwellenwerten mit einer Sensitivität von mindestens {least}"
+    ),
+    Sentence.RULE_COST: (
+        "geringste Kosten, wobei ein übersehener positiver Fall wie {ratio} Fehlalarme zählt, bei der Prävalenz dieser "
+        "Bilder"
+    ),
+    Sentence.RULE_COST_AT: (
+        "geringste Kosten, wobei ein übersehener positiver Fall wie {ratio} Fehlalarme zählt, bei einer Prävalenz von "
+        "{prevalence}"
+    ),
+    Sentence.RULE_IMAGES: "{count} Validierungsbildern ({positive} positiv)",
+    Sentence.RULE_IMAGES_FOLDS: (
+        "{count} Trainings- und Validierungsbildern ({positive} positiv; Kreuzvalidierung in {folds} Teilen)"
+    ),
     Sentence.ON_THE_RIGHT: "rechts",
     Sentence.ON_THE_LEFT: "links",
     Sentence.ON_BOTH_SIDES: "beidseits",
@@ -149,6 +177,7 @@ _TERMS = {
     "Colour image": "Farbbild",
     "Image is too small": "Bild ist zu klein",
     "No routing rule selects this image": "keine Regel wählt dieses Bild aus",
+    "Images of the study name different patients": "Bilder der Studie nennen verschiedene Patienten",
     "Result of this node": "Ergebnis dieses Knotens",
     "Not an image": "kein Bild",
     "Malformed object": "fehlerhaftes Objekt",
@@ -188,7 +217,11 @@ _TERMS = {
         "Für mehr ist hier kein Platz: Der strukturierte Bericht enthält alles."
     ),
     "STAT study, nothing found above a threshold": "STAT-Untersuchung, nichts über einem Schwellenwert gefunden",
-    # What the gate and the decoder say without numbers
+    # What the gate, the decoder and the check of the patient say without numbers
+    "this report is filed with the patient of the image that came first, and speaks of no image of another": (
+        "dieser Bericht ist beim Patienten des zuerst empfangenen Bildes abgelegt und spricht von keinem Bild eines "
+        "anderen"
+    ),
     "no lung was found": "keine Lunge gefunden",
     "no right lung was found": "keine rechte Lunge gefunden",
     "no left lung was found": "keine linke Lunge gefunden",

@@ -1,7 +1,8 @@
 """Every sentence that results say in words, in English; other languages are tables with these as keys.
 
-What comes from elsewhere is English: the rule of a threshold, the statement of intended use and notes on the pixels
-stand as they are, as statements of their own; other languages have a detail only where they have a term for it.
+What comes from elsewhere is English, and stands as it is, as a statement of its own: notes on the pixels, a statement
+of intended use whose manifest gives no other, a threshold's rule of an unknown form. Other languages have a detail only
+where they have a term for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,24 @@ class Sentence(StrEnum):
         "indeterminate, neither present nor absent"
     )
     CALIBRATED = "The probability is calibrated: among images like those of validation it is the part with the finding"
+    RULE_CHOSEN = "{how} on {images}: sensitivity {sensitivity}, specificity {specificity}"
+    RULE_FIXED = (
+        "fixed at {threshold}, not chosen by data; on {images} it reaches sensitivity {sensitivity}, "
+        "specificity {specificity}"
+    )
+    RULE_SITE = "set by this site's configuration (manifest: {threshold}, rule {rule})"
+    RULE_SITE_POINT = (
+        "set by this site's configuration to the operating point {name}, rule {other} "
+        "(manifest: {threshold}, rule {rule})"
+    )
+    RULE_SENSITIVITY = "highest threshold with sensitivity at least {least}"
+    RULE_SPECIFICITY = "lowest threshold with specificity at least {least}"
+    RULE_YOUDEN = "highest Youden index"
+    RULE_YOUDEN_FLOOR = "highest Youden index among thresholds with sensitivity at least {least}"
+    RULE_COST = "least cost, a missed positive counting {ratio} false alarms, at their prevalence,"
+    RULE_COST_AT = "least cost, a missed positive counting {ratio} false alarms, at a prevalence of {prevalence},"
+    RULE_IMAGES = "{count} validation images ({positive} positive)"
+    RULE_IMAGES_FOLDS = "{count} training and validation (out of {folds} folds) images ({positive} positive)"
     ON_THE_RIGHT = "on the right"
     ON_THE_LEFT = "on the left"
     ON_BOTH_SIDES = "on both sides"
