@@ -78,7 +78,7 @@ RESULT_CLASSES: Final = (
         ResultKind.PM,
         "1.2.840.10008.5.1.4.1.1.30",
         "Parametric Map Storage",
-        "heat map of each finding that is present",
+        "heat map of each finding that reaches its threshold",
     ),
     ResultClass(
         ResultKind.DOC,
