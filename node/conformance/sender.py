@@ -110,8 +110,8 @@ def _commitment() -> str:
         status_table("Failure Reason", FAILURE_REASONS),
         prose(
             f"Without a report for {settings.report_within_s:g} s (`commitment.report_within_s`) the peer is asked "
-            f"again under a new Transaction UID; after {settings.requests} requests (`commitment.requests`) the "
-            "results are sent again; when their retry time is over, they are dead letters."
+            f"again under a new Transaction UID; after {settings.requests} requests that it has taken "
+            "(`commitment.requests`) the results are sent again; when their retry time is over, they are dead letters."
         ),
     )
 
