@@ -11,6 +11,7 @@ from node.conformance.markdown import prose, section, table
 from node.identity import OWN_MANUFACTURER
 from node.profiles import BUILT_IN, RESULT_CLASSES, ResultKind
 from node.reasons import Reason
+from node.terminology import CODING_SCHEMES, PRIVATE_CODES, PRIVATE_SCHEME
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +116,15 @@ def _terminology() -> str:
         "### 8.3 Coded terminology and templates",
         prose(
             "Templates: TID 1500 with TID 1501, TID 1410, TID 1600 and TID 4019 in reports, TID 2010 in Key Object "
-            "Selections. Codes of DCM, SCT, LN, UCUM and UMLS as in PS3.16. Codes of the private scheme 99HILUM, "
-            "named in the Coding Scheme Identification Sequence (0008,0110), name the cardiothoracic ratio, the part "
-            "of a lung that a region covers, the rule of a threshold and the limits of a result, and say by these "
-            "code values why something was not analysed or not outlined:"
+            "Selections. Coding schemes:"
         ),
+        table(("Coding scheme", "What it is"), CODING_SCHEMES.items()),
+        prose(
+            f"The scheme {PRIVATE_SCHEME} is named in the Coding Scheme Identification Sequence (0008,0110). Its codes "
+            "stand where no code of another scheme was found:"
+        ),
+        table(("Code value", "Code meaning"), PRIVATE_CODES.items()),
+        "and, for why something was not analysed or not outlined:",
         "\n".join(f"- `{reason}`" for reason in Reason),
     )
 
