@@ -52,22 +52,9 @@ def _contents() -> str:
         "#### 8.1.1 Created SOP instances",
         table(("SOP class", "UID", "For"), [(row.name, row.sop_class_uid, row.purpose) for row in RESULT_CLASSES]),
         prose(
-            "Patient and Study attributes and Accession Number (0008,0050) are those of the source images. Every "
-            f"result has its sources in the same study, Manufacturer (0008,0070) {OWN_MANUFACTURER!r}, and a "
+            f"Every result has its sources in the same study, Manufacturer (0008,0070) {OWN_MANUFACTURER!r}, and a "
             "Contributing Equipment item (0018,A001) with purpose (109102, DCM) for each algorithm (IHE Radiology, AI "
-            "Results 1.3). Results are preliminary and unverified. By kind, as `objects` of a profile names it:"
-        ),
-        table(
-            ("Result", "Sources", "Order, where Request Attributes (0040,0275) name one", "Superseded result"),
-            [
-                (kind, _named(row.sources), _named(*row.orders), _named(*[row.predecessor] if row.predecessor else []))
-                for kind, row in ORIGINS.items()
-            ],
-        ),
-        prose(
-            f"Frame of Reference UID (0020,0052) stands in {_kinds_with_frame_of_reference()}: it is that of the "
-            "source image. A Segmentation of an image without one has none. A Parametric Map must have one and a "
-            "position: where the source has no whole position in the patient, they are made up (8.5)."
+            "Results 1.3). Results are preliminary and unverified."
         ),
         prose(
             "UIDs are derived, under 2.25., from study, sources, algorithms, configuration, kind and revision, so "
@@ -89,7 +76,24 @@ def _contents() -> str:
             "image whose SOP Class, Series or SOP Instance UID breaks PS3.5 section 9.1 (a component with a leading "
             "zero, say) is answered by a report that names it in text; no object refers to it."
         ),
-        "#### 8.1.3 Coerced and modified attributes",
+        "#### 8.1.3 Attribute mapping",
+        prose(
+            "Patient and Study attributes and Accession Number (0008,0050) are those of the source images. By kind, as "
+            "`objects` of a profile names it:"
+        ),
+        table(
+            ("Result", "Sources", "Order, where Request Attributes (0040,0275) name one", "Superseded result"),
+            [
+                (kind, _named(row.sources), _named(*row.orders), _named(*[row.predecessor] if row.predecessor else []))
+                for kind, row in ORIGINS.items()
+            ],
+        ),
+        prose(
+            f"Frame of Reference UID (0020,0052) stands in {_kinds_with_frame_of_reference()}: it is that of the "
+            "source image. A Segmentation of an image without one has none. A Parametric Map must have one and a "
+            "position: where the source has no whole position in the patient, they are made up (8.5)."
+        ),
+        "#### 8.1.4 Coerced and modified attributes",
         "None: what was received is not sent on.",
     )
 

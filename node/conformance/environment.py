@@ -89,7 +89,7 @@ def media_characters_and_security() -> str:
         ),
         "### 7.3 Application level security",
         prose(
-            "Reports on storage commitment are taken only from the peer that was asked (4.2.1.5). Every step is a row "
-            "of a hash-chained audit log. Logs and audit log hold no patient attribute."
+            "Reports on storage commitment are taken only from the peer that was asked (4.2.1.4.3). Every step is a "
+            "row of a hash-chained audit log. Logs and audit log hold no patient attribute."
         ),
     )

@@ -28,7 +28,9 @@ def cover() -> str:
         "# DICOM Conformance Statement",
         prose(
             f"Hilum, {IMPLEMENTATION_VERSION_NAME}. Research use only. Made by `python -m node.conformance` from the "
-            "tables that the program itself uses; do not edit. Sections are numbered as in PS3.2 Annex A."
+            "tables that the program itself uses; do not edit. Sections are numbered as in PS3.2 Annex A, those of an "
+            "AE (4.2.1, 4.2.2) down to its association policies; what stands below its initiation or acceptance policy "
+            "is for all activities together. STOW-RS has a section of its own (4.2.3)."
         ),
     )
 
