@@ -19,8 +19,6 @@ NOT_PROVIDED: Final = (
 )
 """What an archive or a modality would do, and this node does not."""
 
-_RESULTS: Final = frozenset(row.sop_class_uid for row in RESULT_CLASSES)
-
 
 def cover() -> str:
     """Write the cover page."""
@@ -82,7 +80,7 @@ def implementation_model() -> str:
             ("Activity", "AE", "Direction"),
             [
                 ("A sender stores images", "Receiver", "remote Storage SCU to node"),
-                ("Somebody verifies the connection", "Receiver", "remote Verification SCU to node"),
+                ("A peer verifies the connection", "Receiver", "remote Verification SCU to node"),
                 ("An archive reports on storage commitment", "Receiver", "remote Storage Commitment SCP to node"),
                 ("Results are stored", "Sender", "node to remote Storage SCP, or STOW-RS origin server"),
                 ("Storage commitment is asked for", "Sender", "node to remote Storage Commitment SCP"),
