@@ -38,7 +38,7 @@ class Section(BaseModel):
 
 
 class TLSFiles(Section):
-    """TLS with client certificates (PS3.15 section B.12, BCP 195 profile): three PEM files, all or none."""
+    """TLS with client certificates (PS3.15 section B.12): three PEM files, all or none."""
 
     certificate: Path | None = None
     """This node's certificate (PEM, with its chain)."""

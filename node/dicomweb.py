@@ -31,7 +31,7 @@ from urllib3.exceptions import HTTPError
 from node.destinations import WebDestination, WebTLSFiles
 from node.dimse.scu import OutgoingFile, SendOutcome
 from node.dimse.status import STORE_STATUSES, Disposition, StatusRange, disposition_of
-from node.dimse.tls import CIPHERS
+from node.dimse.tls import CIPHERS, MINIMUM_VERSION
 from node.errors import HilumError, Misconfigured, PeerUnavailable
 
 MAXIMUM_ANSWER_BYTES: Final = 1 << 20
@@ -372,7 +372,7 @@ def _meaning(status: int) -> str:
 def _tls_context(files: WebTLSFiles) -> ssl.SSLContext:
     """Build the context of connections; the authorities are added by requests from `Session.verify`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = MINIMUM_VERSION
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     try:
