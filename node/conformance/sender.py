@@ -8,15 +8,22 @@ from node.conformance.markdown import prose, section, status_table, table
 from node.destinations import CommitmentSettings
 from node.dicomweb import HTTP_STATUSES, MAXIMUM_ANSWER_BYTES
 from node.dimse.commitment import INSTANCE, REQUEST_COMMITMENT
-from node.dimse.contexts import BY_UID, CLASS_BY_UID, STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
-from node.dimse.scu import MAXIMUM_PDU_BYTES, STUDY_ROOT_FIND, UNCOMPRESSED
+from node.dimse.contexts import (
+    BY_UID,
+    CLASS_BY_UID,
+    DIGITAL_XRAY,
+    STORAGE_COMMITMENT,
+    UNCOMPRESSED,
+    VERIFICATION_SOP_CLASS,
+)
+from node.dimse.scu import MAXIMUM_PDU_BYTES, STUDY_ROOT_FIND
 from node.dimse.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES
 from node.dispatch import COUNTS_AT_ONCE
 from node.profiles import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, result_syntaxes
 from node.queue import DELIVERY_THREADS
 from node.settings import DeliverySettings
 
-PHANTOM_CLASS: Final = "1.2.840.10008.5.1.4.1.1.1.1"
+PHANTOM_CLASS: Final = DIGITAL_XRAY
 """SOP class of the generated radiograph that `hilum profile-check` sends with its results."""
 
 _NAMES: Final = {uid: row.name for uid, row in BY_UID.items()} | {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +55,20 @@ def test_the_private_scheme_is_written_in_no_other_module() -> None:
     holding = {path.relative_to(root).as_posix() for path in sources if f'"{PRIVATE_SCHEME}"' in path.read_text()}
     # models knows no node.
     assert holding == {"node/terminology.py", "models/codes.py"}
+
+
+def test_no_uid_of_the_standard_is_written_twice() -> None:
+    """In `node` and `workers`; `models` knows neither and has a few of its own, and so has the reader of sources."""
+    root = Path(models.__file__).parents[1]
+    written = Counter(
+        uid
+        for name in ("node", "workers")
+        for path in (root / name).rglob("*.py")
+        if path.name != "source.py"
+        for uid in re.findall(r'"(1\.2\.840\.10008\.[\d.]+)"', path.read_text())
+    )
+    assert len(written) > 30
+    assert [uid for uid, count in written.items() if count > 1] == []
 
 
 def test_every_coding_scheme_of_a_code_or_a_result_is_listed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from highdicom.sr import CodedConcept
 
 from models.codes import Code
 from models.findings import NotComputedReason
+from node import profiles
 from node.reasons import Reason
 from node.terminology import PRIVATE_CODES, PRIVATE_SCHEME
 
@@ -16,12 +17,12 @@ def private(value: str) -> Code:
     return Code(value, PRIVATE_SCHEME, PRIVATE_CODES[value])
 
 
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+SEGMENTATION = profiles.SEGMENTATION
 """SOP class Segmentation Storage (PS3.4 annex B)."""
-LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
+LABEL_MAP_SEGMENTATION = profiles.LABEL_MAP_SEGMENTATION
 """SOP class Label Map Segmentation Storage (PS3.4 annex B)."""
 SEGMENTATIONS = (SEGMENTATION, LABEL_MAP_SEGMENTATION)
-SR_3D = "1.2.840.10008.5.1.4.1.1.88.34"
+SR_3D = profiles.COMPREHENSIVE_3D_SR
 """SOP class Comprehensive 3D SR Storage (PS3.4 annex B)."""
 
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
