@@ -76,6 +76,14 @@ def _contents() -> str:
             "image whose SOP Class, Series or SOP Instance UID breaks PS3.5 section 9.1 (a component with a leading "
             "zero, say) is answered by a report that names it in text; no object refers to it."
         ),
+        _mapping(),
+        "#### 8.1.4 Coerced and modified attributes",
+        "None: what was received is not sent on.",
+    )
+
+
+def _mapping() -> str:
+    return section(
         "#### 8.1.3 Attribute mapping",
         prose(
             "Patient and Study attributes and Accession Number (0008,0050) are those of the source images. By kind, as "
@@ -93,8 +101,6 @@ def _contents() -> str:
             "source image. A Segmentation of an image without one has none. A Parametric Map must have one and a "
             "position: where the source has no whole position in the patient, they are made up (8.5)."
         ),
-        "#### 8.1.4 Coerced and modified attributes",
-        "None: what was received is not sent on.",
     )
 
 

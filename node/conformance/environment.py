@@ -22,8 +22,7 @@ def network_interfaces() -> str:
 
 def configuration() -> str:
     """Write section 4.4."""
-    receiver, delivery = ReceiverSettings(), DeliverySettings()
-    commitment, completion = CommitmentSettings(), CompletionSettings()
+    receiver = ReceiverSettings()
     return section(
         "### 4.4 Configuration",
         "#### 4.4.1 AE Title and presentation address mapping",
@@ -50,19 +49,24 @@ def configuration() -> str:
             "port of the receiver."
         ),
         "#### 4.4.2 Parameters",
-        table(
-            ("Parameter", "Setting", "Default"),
-            [
-                ("Longest silence of a peer, s", "receiver.network_timeout_s", receiver.network_timeout_s),
-                ("TCP and A-ASSOCIATE timeout, s", "delivery.connect_timeout_s", delivery.connect_timeout_s),
-                ("Response timeout, s", "delivery.response_timeout_s", delivery.response_timeout_s),
-                ("Retry time, s", "delivery.retry_for_s", delivery.retry_for_s),
-                ("Storage commitment", "destinations.NAME.commitment.ask", commitment.ask),
-                ("Study complete after a release, s", "completion.release_s", completion.release_s),
-                ("Study complete after silence, s", "completion.quiet_s", completion.quiet_s),
-            ],
-        ),
+        _parameters(),
         "docs/configuration.md lists every setting.",
+    )
+
+
+def _parameters() -> str:
+    delivery, commitment, completion = DeliverySettings(), CommitmentSettings(), CompletionSettings()
+    return table(
+        ("Parameter", "Setting", "Default"),
+        [
+            ("Longest silence of a peer, s", "receiver.network_timeout_s", ReceiverSettings().network_timeout_s),
+            ("TCP and A-ASSOCIATE timeout, s", "delivery.connect_timeout_s", delivery.connect_timeout_s),
+            ("Response timeout, s", "delivery.response_timeout_s", delivery.response_timeout_s),
+            ("Retry time, s", "delivery.retry_for_s", delivery.retry_for_s),
+            ("Storage commitment", "destinations.NAME.commitment.ask", commitment.ask),
+            ("Study complete after a release, s", "completion.release_s", completion.release_s),
+            ("Study complete after silence, s", "completion.quiet_s", completion.quiet_s),
+        ],
     )
 
 

@@ -120,12 +120,13 @@ def _policies() -> str:
     )
 
 
-def _presentation_contexts() -> str:
+def _accepted() -> list[tuple[object, ...]]:
+    """List the SOP classes with their sets of transfer syntaxes and the peer's role."""
     contexts = accepted_contexts()
     uncompressed = set(contexts[VERIFICATION_SOP_CLASS])
     names = {row.uid: row.name for row in STORAGE_CLASSES}
     names |= {VERIFICATION_SOP_CLASS: "Verification", STORAGE_COMMITMENT: "Storage Commitment Push Model"}
-    rows = [
+    return [
         (
             names[uid],
             uid,
@@ -136,27 +137,28 @@ def _presentation_contexts() -> str:
         )
         for uid, syntaxes in contexts.items()
     ]
+
+
+def _syntaxes() -> list[tuple[object, ...]]:
+    """List the transfer syntaxes with what decodes them."""
     decodable = accepted_syntaxes()
-    syntaxes = [
-        (
-            row.name,
-            row.uid,
-            yes(row.uid in uncompressed),
-            " or ".join(row.decoders) or "none",
-            yes(row in decodable),
-        )
+    return [
+        (row.name, row.uid, yes(not row.encapsulated), " or ".join(row.decoders) or "none", yes(row in decodable))
         for row in TRANSFER_SYNTAXES
     ]
+
+
+def _presentation_contexts() -> str:
     return section(
         "###### 4.2.1.4.1 Accepted presentation contexts",
-        table(("SOP class", "UID", "Transfer syntaxes", "Role of the peer", "SCP/SCU Role Selection"), rows),
+        table(("SOP class", "UID", "Transfer syntaxes", "Role of the peer", "SCP/SCU Role Selection"), _accepted()),
         prose(
             "Role Selection is the only extended negotiation. Whoever opens the association is user of the SOP class "
             "unless it proposes another role; a context in which the peer does not take the role of the table is "
             "refused (user rejection). In storage commitment the peer is the provider: it opens the association to "
             "report, and must propose the role of SCP for itself (PS3.4 section J.3.3)."
         ),
-        table(("Transfer syntax", "UID", "Uncompressed", "Decoder needed", "By default"), syntaxes),
+        table(("Transfer syntax", "UID", "Uncompressed", "Decoder needed", "By default"), _syntaxes()),
         prose(
             "A syntax is negotiated where one of its decoders is declared (setting `receiver.decoders`; by default "
             "those of the `worker` extra). Of several syntaxes in one presentation context the first of the peer's "

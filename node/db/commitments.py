@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import func, select
 
@@ -22,6 +22,9 @@ from node.db.states import DeliveryState
 from node.db.tables import CircuitRow, CommitmentRow, DeliveryRow, JobRow, ResultRow
 
 UID_ROOT: Final = "2.25."
+
+_Effect = Literal["committed", "failed", "outstanding"]
+"""What a report does to one delivery."""
 
 
 @dataclass(frozen=True)
@@ -90,22 +93,8 @@ def request(
         return None
     job = tx.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
     due = _stored(tx, job_id, destination, due=now)
-    asked = [row for row in due if row.requests < maximum_requests]
-    unreported = Counter(row.transaction_uid for row in due if row.requests >= maximum_requests)
-    for unreported_uid, instances in unreported.items():
-        _audit(
-            tx,
-            job,
-            "commitment.unreported",
-            actor=actor,
-            now=now,
-            destination=destination,
-            transaction_uid=unreported_uid,
-            instances=instances,
-        )
-    for row in due:
-        if row.requests >= maximum_requests:
-            row.state, row.due_at, row.requests = DeliveryState.PENDING, now, 0
+    _send_again(tx, job, [row for row in due if row.requests >= maximum_requests], actor=actor, now=now)
+    asked = [row for row in due if row.state is DeliveryState.STORED]
     if not asked:
         return None
     transaction_uid = f"{UID_ROOT}{uuid.uuid4().int}"  # also the archive's proof that it was asked: not to be guessed
@@ -225,26 +214,21 @@ def record(
     if commitment.reported_at is not None:
         return Recorded(commitment.job_id, repeated=True)
     job = tx.scalars(select(JobRow).where(JobRow.id == commitment.job_id).with_for_update()).one()
-    committed = failed = outstanding = 0
+    effects: Counter[_Effect] = Counter()
     for row in _stored(tx, job.id, commitment.destination):
         result = tx.get_one(ResultRow, row.result_id)
         if result.sop_instance_uid not in commitment.instances:
             continue
         outcome = outcomes.get(result.sop_instance_uid)
         if outcome is None or outcome.sop_class_uid != result.sop_class_uid:
-            outstanding += 1
+            effects["outstanding"] += 1
             continue
-        if outcome.verdict is Verdict.ACCEPTED:
-            row.state, row.accepted_at, row.last_error = DeliveryState.ACCEPTED, now, None
-            committed += 1
-        elif row.transaction_uid == transaction_uid:
-            _fail(row, outcome, retry_at(row.id, row.attempts))
-            failed += 1
-        else:
-            outstanding += 1  # asked again meanwhile; that report decides, or a later one of this transaction commits
-            continue
-        why = None if row.state is DeliveryState.ACCEPTED else row.last_error
-        record_outcome(tx, job, row, status=outcome.status, why=why, actor=actor, now=now)
+        effect = _apply(row, outcome, transaction_uid, retry_at=retry_at(row.id, row.attempts), now=now)
+        effects[effect] += 1
+        if effect != "outstanding":
+            why = None if effect == "committed" else row.last_error
+            record_outcome(tx, job, row, status=outcome.status, why=why, actor=actor, now=now)
+    committed, failed, outstanding = effects["committed"], effects["failed"], effects["outstanding"]
     if outstanding == 0:
         commitment.reported_at = now
     passed_over = len(set(outcomes) - set(commitment.instances))
@@ -282,13 +266,39 @@ def waiting(tx: Transaction) -> tuple[WaitingCommitments, ...]:
     return tuple(WaitingCommitments(name, count, oldest) for name, count, oldest in tx.execute(query))
 
 
-def _fail(row: DeliveryRow, outcome: InstanceOutcome, retry_at: datetime) -> None:
-    """Send it again later, or bury it."""
+def _send_again(tx: Transaction, job: JobRow, unreported: Sequence[DeliveryRow], *, actor: str, now: datetime) -> None:
+    """Give back deliveries of one destination whose requests are used up, and say which requests had no report."""
+    instances = Counter((row.destination, row.transaction_uid) for row in unreported)
+    for (destination, transaction_uid), count in instances.items():
+        _audit(
+            tx,
+            job,
+            "commitment.unreported",
+            actor=actor,
+            now=now,
+            destination=destination,
+            transaction_uid=transaction_uid,
+            instances=count,
+        )
+    for row in unreported:
+        row.state, row.due_at, row.requests = DeliveryState.PENDING, now, 0
+
+
+def _apply(
+    row: DeliveryRow, outcome: InstanceOutcome, transaction_uid: str, *, retry_at: datetime, now: datetime
+) -> _Effect:
+    """Accept a delivery, send it again later, or bury it."""
+    if outcome.verdict is Verdict.ACCEPTED:
+        row.state, row.accepted_at, row.last_error = DeliveryState.ACCEPTED, now, None
+        return "committed"
+    if row.transaction_uid != transaction_uid:
+        return "outstanding"  # asked again meanwhile; that report decides, or a later one of this transaction commits
     row.last_status, row.last_error = outcome.status, f"not committed: {outcome.detail}"
     if outcome.verdict is Verdict.REFUSED or retry_at > row.retry_until:
         row.state = DeliveryState.DEAD
     else:
         row.state, row.due_at = DeliveryState.PENDING, retry_at
+    return "failed"
 
 
 def _stored(tx: Transaction, job_id: str, destination: str, *, due: datetime | None = None) -> list[DeliveryRow]:

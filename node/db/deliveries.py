@@ -123,15 +123,8 @@ def claim(
     Nothing is taken while the destination's circuit is open, and only by one worker at a time once it has failed
     `threshold` times in a row: whether it is back is tried with one association, not with all.
     """
-    circuit = tx.get(CircuitRow, destination, with_for_update=True)
-    if circuit is not None and circuit.open_until is not None:
-        if circuit.open_until > now:
-            return []
-        trying = select(DeliveryRow.id).where(
-            DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.SENDING
-        )
-        if circuit.failures >= threshold and tx.scalar(trying.limit(1)) is not None:
-            return []
+    if not _may_be_tried(tx, destination, threshold=threshold, now=now):
+        return []
     query = (
         select(DeliveryRow)
         .where(
@@ -165,6 +158,19 @@ def claim(
             )
         )
     return claimed
+
+
+def _may_be_tried(tx: Transaction, destination: str, *, threshold: int, now: datetime) -> bool:
+    """Say whether the destination's circuit lets somebody through; the circuit's row stays locked."""
+    circuit = tx.get(CircuitRow, destination, with_for_update=True)
+    if circuit is None or circuit.open_until is None:
+        return True
+    if circuit.open_until > now:
+        return False
+    trying = select(DeliveryRow.id).where(
+        DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.SENDING
+    )
+    return circuit.failures < threshold or tx.scalar(trying.limit(1)) is None
 
 
 def heartbeat(tx: Transaction, claimed: Sequence[ClaimedDelivery], *, lease_s: float, now: datetime) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, Final
 
@@ -100,29 +100,7 @@ def request(
     Misconfigured
         The destination's TLS files cannot be used.
     """
-    reported = threading.Event()
-    outstanding = set(references)
-    takers: list[threading.Thread] = []
-
-    def take(event: Any) -> tuple[int, None]:
-        content = event.request.EventInformation.getvalue() if event.request.EventInformation else b""
-        transfer_syntax = str(event.context.transfer_syntax)
-        status, why = take_report(
-            mailbox,
-            content,
-            event_type=event.event_type,
-            transfer_syntax=transfer_syntax,
-            may_answer=lambda asked: asked.transaction_uid == transaction_uid,
-        )
-        if status is Status.SUCCESS:
-            takers.append(threading.current_thread())
-            outstanding.difference_update(_named(read_report(content, transfer_syntax)))
-            if not outstanding:  # else the report came in parts
-                reported.set()
-        else:
-            log.warning("commitment.report_refused", peer=destination.ae_title, status=f"{status:#06x}", why=why)
-        return int(status), None
-
+    awaited = _Awaited(destination, transaction_uid, mailbox, set(references))
     with associated(
         destination,
         # With Verification the archive has something to accept, and a refusal of the other one can be told apart.
@@ -130,7 +108,7 @@ def request(
         calling_ae_title=calling_ae_title,
         connect_timeout_s=connect_timeout_s,
         response_timeout_s=response_timeout_s,
-        handlers=[(evt.EVT_N_EVENT_REPORT, take)],
+        handlers=[(evt.EVT_N_EVENT_REPORT, awaited.take)],
     ) as association:
         if STORAGE_COMMITMENT not in {cx.abstract_syntax for cx in association.accepted_contexts}:
             why = f"the peer does not accept storage commitment ({STORAGE_COMMITMENT})"
@@ -144,10 +122,44 @@ def request(
             return RequestOutcome(None, Disposition.RETRY, why)
         disposition, meaning = disposition_of(status, ACTION_STATUSES)
         if disposition is Disposition.ACCEPTED:
-            _wait(association, reported, answered, destination.commitment.wait_s)
-            for taker in takers:  # the response is still on its way; a release before it would cut it off
+            _wait(association, awaited.reported, answered, destination.commitment.wait_s)
+            for taker in awaited.takers:  # the response is still on its way; a release before it would cut it off
                 taker.join(response_timeout_s)
     return RequestOutcome(status, disposition, f"{status:#06x} {meaning}")
+
+
+@dataclass
+class _Awaited:
+    """The report on one request, as far as it comes on the association of the request."""
+
+    destination: Destination
+    transaction_uid: str
+    mailbox: Mailbox
+    outstanding: set[Reference]
+    reported: threading.Event = field(default_factory=threading.Event)
+    """Set when nothing is outstanding."""
+    takers: list[threading.Thread] = field(default_factory=list)
+    """Threads that answer the peer."""
+
+    def take(self, event: Any) -> tuple[int, None]:
+        """Keep a report, or a part of one, and give the status of the response."""
+        content = event.request.EventInformation.getvalue() if event.request.EventInformation else b""
+        transfer_syntax = str(event.context.transfer_syntax)
+        status, why = take_report(
+            self.mailbox,
+            content,
+            event_type=event.event_type,
+            transfer_syntax=transfer_syntax,
+            may_answer=lambda asked: asked.transaction_uid == self.transaction_uid,
+        )
+        if status is Status.SUCCESS:
+            self.takers.append(threading.current_thread())
+            self.outstanding.difference_update(_named(read_report(content, transfer_syntax)))
+            if not self.outstanding:  # else the report came in parts
+                self.reported.set()
+        else:
+            log.warning("commitment.report_refused", peer=self.destination.ae_title, status=f"{status:#06x}", why=why)
+        return int(status), None
 
 
 def take_report(
