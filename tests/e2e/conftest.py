@@ -39,8 +39,6 @@ class Case:
     rows: int
     columns: int
     options: dict[str, Any] = field(default_factory=dict)
-    slow: bool = False
-    """Tried with `--whole` only."""
 
 
 _INVERTED = {"photometric": Photometric.MONOCHROME1}
@@ -48,10 +46,10 @@ CASES = {
     "DX 1200×1004": Case(7, 1200, 1004),
     "CR 800×1001, landscape, MONOCHROME1": Case(8, 800, 1001, {"sop_class": SopClass.CR, **_INVERTED}),
     "SC 512×450": Case(9, 512, 450, {"sop_class": SopClass.SC}),
-    "DX 1201×1003": Case(6, 1201, 1003, slow=True),
-    "CR 2022×2022": Case(5, 2022, 2022, {"sop_class": SopClass.CR}, slow=True),
-    "DX 4000×3408": Case(4, 4000, 3408, slow=True),
-    "SC 1200×1500, landscape, MONOCHROME1": Case(3, 1200, 1500, {"sop_class": SopClass.SC, **_INVERTED}, slow=True),
+    "DX 1201×1003": Case(6, 1201, 1003),
+    "CR 2022×2022": Case(5, 2022, 2022, {"sop_class": SopClass.CR}),
+    "DX 4000×3408": Case(4, 4000, 3408),
+    "SC 1200×1500, landscape, MONOCHROME1": Case(3, 1200, 1500, {"sop_class": SopClass.SC, **_INVERTED}),
 }
 
 
@@ -133,10 +131,8 @@ def answer(
 
 
 @pytest.fixture(params=CASES, ids=list(CASES))
-def answered(request: pytest.FixtureRequest, *, whole: bool, answer: Callable[[str], Answered]) -> Answered:
-    """One study of each kind; the slow ones with `--whole`."""
-    if CASES[request.param].slow and not whole:
-        pytest.skip("slow: run with --whole")
+def answered(request: pytest.FixtureRequest, answer: Callable[[str], Answered]) -> Answered:
+    """One study of each kind."""
     return answer(request.param)
 
 
