@@ -37,6 +37,7 @@ def test_a_heat_map_is_drawn_over_the_image_that_it_was_computed_from(
     viewer: Viewer, of_other_profiles: Results
 ) -> None:
     heat = loaded(viewer, of_other_profiles["complete", "PM"])
+    viewer.wait_for_colour()
     placement = viewer.placement()
     seen = viewer.pixels(placement)
     expected = resampled(np.frombuffer(heat.FloatPixelData, np.float32).reshape(heat.Rows, heat.Columns), placement)

@@ -103,6 +103,21 @@ class Viewer:
         self.begin_to_load(series_uid)
         self._settle()
 
+    def wait_for_colour(self) -> None:
+        """Wait until something coloured is drawn over the grey image.
+
+        Raises
+        ------
+        PageFailed
+            Nothing was within the time.
+        """
+        deadline = time.monotonic() + LOADING_S
+        while not np.ptp(self.pixels(self.placement()), axis=-1).any():
+            if time.monotonic() > deadline:
+                raise PageFailed(f"nothing coloured is drawn within {LOADING_S} s")
+            time.sleep(0.2)
+        self._settle()
+
     def is_known(self, series_uid: str) -> bool:
         """Whether the viewer can show a series of the study; one that it cannot is listed with a mark."""
         self.page.wait(_display_set(series_uid))
