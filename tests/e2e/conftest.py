@@ -18,7 +18,6 @@ from tests import peers
 from tests.system import RunningNode, running_node, study_uid
 from tests.viewer import browser, ohif, package, site
 from tests.viewer.ohif import Viewer
-from tests.viewer.site import Site
 
 PROFILE = "ohif"
 ORIENTED = {"plane_orientation": True, "text_report": True}
@@ -99,17 +98,11 @@ def node(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> It
 
 
 @pytest.fixture(scope="package")
-def viewer_site(archive: peers.Orthanc) -> Iterator[Site]:
-    """The viewer's files and the archive on one origin; skips where the viewer cannot be fetched."""
-    with site.serving(package.dist(), archive=f"http://127.0.0.1:{archive.http_port}") as running:
-        yield running
-
-
-@pytest.fixture(scope="package")
-def viewer(tmp_path_factory: pytest.TempPathFactory, viewer_site: Site) -> Iterator[Viewer]:
-    """The viewer in a browser; skips where that is not installed."""
-    with browser.page(tmp_path_factory.mktemp("browser")) as page:
-        yield ohif.viewer(page, viewer_site.url)
+def viewer(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> Iterator[Viewer]:
+    """The viewer over the archive; skips where viewer or browser cannot be had."""
+    files, root = package.dist(), f"http://127.0.0.1:{archive.http_port}"
+    with site.serving(files, archive=root) as serving, browser.page(tmp_path_factory.mktemp("browser")) as page:
+        yield ohif.viewer(page, serving)
 
 
 @pytest.fixture(scope="package")
