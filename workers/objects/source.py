@@ -88,6 +88,9 @@ _PARSE_ERRORS = (
 _UID_FORM = re.compile(r"[0-9.]{1,64}")
 """Looser than PS3.5 section 9: a component with a leading zero is wrong, and common."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_OFFSET_FORM = re.compile(r"[+-][0-9]{2}[0-5][0-9]")
+_OFFSET_LIMITS = (-1200, 1400)
+"""Of Timezone Offset From UTC (0008,0201), hours and minutes, west to east (PS3.3 section C.12.1)."""
 _YEARS_IN = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 """Units of an Age String (PS3.5 section 6.2)."""
 _ADULT_YEARS = 18
@@ -290,10 +293,18 @@ def _clean(ds: Dataset, header: Dataset) -> Dataset:
         value = _value(ds, keyword)
         if value is not None:
             _put(header, keyword, value)
+    if not _is_offset(str(header.get("TimezoneOffsetFromUTC") or "")):
+        header.pop("TimezoneOffsetFromUTC", None)
     issuers = [_copied(item, _ISSUER) for item in _items(ds, "IssuerOfAccessionNumberSequence")]
     if issuers and any(len(item) for item in issuers):
         header.IssuerOfAccessionNumberSequence = issuers[:1]
     return header
+
+
+def _is_offset(text: str) -> bool:
+    """Whether a text is an offset from UTC; -0000 shall not be used."""
+    low, high = _OFFSET_LIMITS
+    return bool(_OFFSET_FORM.fullmatch(text)) and text != "-0000" and low <= int(text) <= high
 
 
 _ISSUER = ("LocalNamespaceEntityID", "UniversalEntityID", "UniversalEntityIDType")
