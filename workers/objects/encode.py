@@ -142,7 +142,7 @@ class _Encoder:
                 )
                 yield self._written(values, ResultKind.PM, source)
         if self.profile.makes(ResultKind.PR) and image.segments:
-            state = presentation_state(self.request, image, source, profile=self.profile)
+            state = presentation_state(self.request, image, source, self._radiograph(source), profile=self.profile)
             yield self._written(state, ResultKind.PR, source)
 
     def _radiograph(self, source: Source) -> Radiograph:
