@@ -55,7 +55,7 @@ def encode(
     # pydicom's warnings about odd values of the source would carry them into the logs.
     with config.disable_value_validation():
         results = tuple(_Encoder(request, sources, profile, earlier).results())
-        preflight(results, request, sources, profile)
+        preflight(results, request, sources, profile, earlier)
     return results
 
 

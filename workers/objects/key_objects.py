@@ -68,7 +68,7 @@ def key_object_selection(
     observer = equipment.observer(algorithms[0])
     for other in algorithms[1:]:
         observer.extend(equipment.observer(other))
-    moment = local_time(request.created_at, images[0])
+    moment = local_time(request.created_at, sources[0])
     ds = KeyObjectSelectionDocument(
         evidence=objects,
         content=KeyObjectSelection(
@@ -77,12 +77,12 @@ def key_object_selection(
             observer_device_context=observer,
             description=_description(shown, by_uid, language(profile.language)),
         ),
-        requested_procedures=orders(request, images[0]) or None,
+        requested_procedures=orders(request, sources[0]) or None,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         contributing_equipment=contributions(request, request.bundles, moment),
         **identification(request, ResultKind.KO, profile),
     )
-    ds.copy_patient_and_study_information(images[0].header)
+    ds.copy_patient_and_study_information(sources[0].header)
     return ds
 
 
