@@ -88,6 +88,18 @@ RESULT_CLASSES: Final = (
     ),
 )
 
+
+def kind_of(sop_class_uid: str) -> ResultKind:
+    """Return the kind of the results of a SOP class.
+
+    Raises
+    ------
+    KeyError
+        No result has this SOP class.
+    """
+    return {row.sop_class_uid: row.kind for row in RESULT_CLASSES}[sop_class_uid]
+
+
 _COMPRESSIBLE: Final = {
     # BINARY pixel data has one bit a pixel: RLE and JPEG-LS cannot hold it (PS3.5 section 8.2).
     ("rle", "BINARY"): frozenset({ResultKind.SC}),

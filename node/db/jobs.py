@@ -85,7 +85,7 @@ class WithheldResult:
 
 @dataclass(frozen=True)
 class PredecessorResult:
-    """A result of the study's latest earlier revision that has any."""
+    """A result of an earlier revision of the study, the latest of its series."""
 
     kind: str
     profile: str
@@ -164,23 +164,22 @@ def heartbeat(tx: Transaction, claimed: ClaimedJob, *, lease_s: float, now: date
 
 
 def predecessors(tx: Transaction, *, study_id: int, revision: int) -> tuple[PredecessorResult, ...]:
-    """Return the results of the latest earlier revision that produced any."""
-    before = tx.scalar(
-        select(func.max(JobRow.revision))
-        .join(ResultRow, ResultRow.job_id == JobRow.id)
-        .where(JobRow.study_id == study_id, JobRow.revision < revision)
-    )
-    if before is None:
-        return ()
+    """Return of each series of results those of the latest earlier revision that has any, the oldest first.
+
+    A series that the revision before did not go on with is among them: an archive still has it.
+    """
     query = (
-        select(ResultRow)
+        select(ResultRow, JobRow.revision)
         .join(JobRow, ResultRow.job_id == JobRow.id)
-        .where(JobRow.study_id == study_id, JobRow.revision == before)
-        .order_by(ResultRow.id)
+        .where(JobRow.study_id == study_id, JobRow.revision < revision)
+        .order_by(JobRow.revision, ResultRow.id)
     )
+    found = [(row, made_in) for row, made_in in tx.execute(query)]
+    latest = {(row.profile, row.series_instance_uid): made_in for row, made_in in found}
     return tuple(
         PredecessorResult(row.kind, row.profile, row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid)
-        for row in tx.scalars(query)
+        for row, made_in in found
+        if latest[row.profile, row.series_instance_uid] == made_in
     )
 
 

@@ -92,7 +92,14 @@ class _Encoder:
         answer = self._written(document, ResultKind.SR)
         yield answer
         if self.profile.makes(ResultKind.KO):
-            selection = key_object_selection(self.request, self.sources, segmentations, answer, profile=self.profile)
+            selection = key_object_selection(
+                self.request,
+                self.sources,
+                segmentations,
+                answer,
+                profile=self.profile,
+                predecessors=self.predecessors,
+            )
             if selection is not None:
                 yield self._written(selection, ResultKind.KO)
         if self.profile.makes(ResultKind.DOC):

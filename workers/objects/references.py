@@ -8,10 +8,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from models.codes import Code
+from node.profiles import ResultKind, kind_of
 from workers.objects import vocabulary
-from workers.objects.request import Predecessor, ResultRequest
-from workers.objects.source import Source
+from workers.objects.request import EncodedResult, Predecessor, ResultRequest
+from workers.objects.source import TYPE_2, Source
 from workers.objects.vocabulary import concept
+
+IMAGES = frozenset({ResultKind.SEG, ResultKind.SC, ResultKind.PM})
+"""Kinds that content items refer to as IMAGE, and to others as COMPOSITE (PS3.3 section C.18)."""
 
 
 def reference(sop_class_uid: str, sop_instance_uid: str, *, purpose: Code | None = None) -> Dataset:
@@ -40,6 +44,25 @@ def supersede(ds: Dataset, predecessors: Sequence[Predecessor]) -> None:
         series.SeriesInstanceUID = ds.SeriesInstanceUID
         series.ReferencedInstanceSequence = [reference(*instance) for instance in mine]
         ds.ReferencedSeriesSequence.append(series)
+
+
+def stand_in(result: EncodedResult | Predecessor, subject: Source) -> Dataset:
+    """Return what highdicom needs of a result to refer to it, and of the study that it belongs to like `subject`."""
+    ds = Dataset()
+    for keyword in (*TYPE_2, "StudyInstanceUID"):
+        ds[keyword] = subject.header[keyword]
+    ds.SeriesInstanceUID = UID(result.series_instance_uid)
+    ds.SOPClassUID = UID(result.sop_class_uid)
+    ds.SOPInstanceUID = UID(result.sop_instance_uid)
+    if kind_of(result.sop_class_uid) in IMAGES:
+        # By these highdicom knows an image (value type IMAGE) from another object (COMPOSITE).
+        ds.Rows = ds.Columns = 1
+    return ds
+
+
+def superseded(predecessors: Sequence[Predecessor]) -> list[Predecessor]:
+    """Return the results of earlier revisions besides reports, which a report names as its predecessor documents."""
+    return [p for p in predecessors if p.sop_class_uid != vocabulary.SR_3D]
 
 
 def hierarchical(study_instance_uid: str, instances: Iterable[tuple[str, str, str]]) -> Dataset:

@@ -34,7 +34,7 @@ COMPUTED_RADIOGRAPHY_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.1")
 _SERIES_INSTANCE_UID_TAG = Tag("SeriesInstanceUID")
 
 # Type 2 of the Patient and General Study modules (PS3.3 sections C.7.1.1 and C.7.2.1)
-_TYPE_2 = (
+TYPE_2 = (
     "PatientID",
     "PatientName",
     "PatientBirthDate",
@@ -285,7 +285,7 @@ def _source(ds: Dataset) -> Source | None:
 
 def _clean(ds: Dataset, header: Dataset) -> Dataset:
     """Fill `header` with what results repeat of `ds`."""
-    for keyword in _TYPE_2:
+    for keyword in TYPE_2:
         _put(header, keyword, None if keyword == "PatientName" else _value(ds, keyword))
     if header.PatientSex not in ("M", "F", "O"):
         header.PatientSex = None

@@ -74,8 +74,7 @@ def evidence(ds: Dataset) -> Iterator[str]:
     """Whatever the content tree refers to stands in the evidence (PS3.3 section C.17.2)."""
     listed = {
         i.ReferencedSOPInstanceUID
-        for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PredecessorDocumentsSequence")
-        for i in items(ds.get(keyword, ()))
+        for i in items(ds.get("CurrentRequestedProcedureEvidenceSequence", ()))
         if "ReferencedSOPInstanceUID" in i
     }
     for item in items(ds.ContentSequence):

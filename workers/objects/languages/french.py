@@ -76,6 +76,14 @@ _SENTENCES: dict[str, str] = {
     Sentence.EDGE_RIGHT: "à droite du patient",
     Sentence.EDGE_LEFT: "à gauche du patient",
     Sentence.NOT_ASSESSED: "la rotation, l'inspiration, l'exposition et le flou de mouvement n'ont pas été évalués",
+    Sentence.SUPERSEDES: (
+        "remplace des résultats d'une révision antérieure ({kinds}) : ce qu'ils montrent n'est plus valable, même là "
+        "où rien ne les remplace. L'archive peut encore les contenir"
+    ),
+    Sentence.NOTHING_SELECTED: (
+        "rien n'est sélectionné dans la révision {revision} ; ce qu'une révision antérieure a sélectionné n'est plus "
+        "valable"
+    ),
     Sentence.ANALYSED: "image analysée.",
     Sentence.ANALYSED_NOTHING_ASKED: "image analysée ; aucun signe n'était demandé.",
     Sentence.NOT_ANALYSED: "image non analysée : {reason}.",

@@ -82,6 +82,13 @@ _SENTENCES: dict[str, str] = {
     Sentence.EDGE_RIGHT: "rechte Seite des Patienten",
     Sentence.EDGE_LEFT: "linke Seite des Patienten",
     Sentence.NOT_ASSESSED: "Rotation, Inspirationstiefe, Belichtung und Bewegungsunschärfe wurden nicht beurteilt",
+    Sentence.SUPERSEDES: (
+        "ersetzt Ergebnisse einer früheren Revision ({kinds}): Was sie zeigen, gilt nicht mehr, auch wo nichts an ihre "
+        "Stelle tritt. Im Archiv können sie noch vorhanden sein"
+    ),
+    Sentence.NOTHING_SELECTED: (
+        "in Revision {revision} ist nichts ausgewählt; was eine frühere Revision ausgewählt hat, gilt nicht mehr"
+    ),
     Sentence.ANALYSED: "ausgewertet.",
     Sentence.ANALYSED_NOTHING_ASKED: "ausgewertet; es wurde nach keinem Befund gefragt.",
     Sentence.NOT_ANALYSED: "nicht ausgewertet: {reason}.",

@@ -71,6 +71,11 @@ class Sentence(StrEnum):
     EDGE_LEFT = "the patient's left"
     NOT_ASSESSED = "rotation, inspiration, exposure and motion were not assessed"
 
+    SUPERSEDES = (
+        "supersedes results of an earlier revision ({kinds}): what they show no longer holds, also where nothing takes "
+        "their place. The archive may still have them"
+    )
+    NOTHING_SELECTED = "nothing is selected in revision {revision}; what an earlier revision selected no longer holds"
     ANALYSED = "analysed."
     ANALYSED_NOTHING_ASKED = "analysed; no finding was asked for."
     NOT_ANALYSED = "not analysed: {reason}."
