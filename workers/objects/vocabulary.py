@@ -32,6 +32,8 @@ SUCCEEDED = Code("111222", "DCM", "Succeeded")
 PARTIALLY_SUCCEEDED = Code("111223", "DCM", "Partially Succeeded")
 FAILED = Code("111224", "DCM", "Failed")
 NOT_ATTEMPTED = Code("111225", "DCM", "Not Attempted")
+FAILURES = frozenset({Reason.ANALYSIS_FAILED, Reason.RESULT_WITHHELD, Reason.UNDECODABLE})
+"""Reasons for which an image, or a study of such images, failed; for the others nothing was attempted."""
 
 # PS3.16 CID 240 Present-Absent
 PRESENT = Code("52101004", "SCT", "Present")

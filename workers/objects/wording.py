@@ -222,7 +222,7 @@ def study_status(request: ResultRequest) -> Code:
     left_out += sum(item.reason not in _RIGHTLY_NOT_RUN for image in analysed for item in image.not_computed)
     if analysed:
         return vocabulary.PARTIALLY_SUCCEEDED if left_out else vocabulary.SUCCEEDED
-    failed = any(d.reason in (Reason.ANALYSIS_FAILED, Reason.RESULT_WITHHELD) for d in request.declined)
+    failed = any(d.reason in vocabulary.FAILURES for d in request.declined)
     return vocabulary.FAILED if failed else vocabulary.NOT_ATTEMPTED
 
 
