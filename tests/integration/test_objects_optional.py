@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from models import codes
 from models.findings import Gate, ImageFindings, NotComputed, NotComputedReason
@@ -18,7 +19,7 @@ from tests import sources
 from tests.encoded import IDENTITY, read
 from tests.integration.test_objects_tools import REAL, run, tool
 from tests.interoperability import record
-from tests.optional_results import CASES, COMPLETE, KINDS, POSITION, one, results, stored, with_heat_map
+from tests.optional_results import CASES, COMPLETE, KINDS, POSITION, one, request_of, results, stored, with_heat_map
 from workers.objects import equipment
 from workers.objects.encode import encode
 from workers.objects.request import DeclinedImage, Predecessor, ResultRequest
@@ -92,6 +93,16 @@ def test_a_series_has_one_frame_of_reference(tmp_path: Path, placed: dict[str, o
         frames.setdefault(ds.SeriesInstanceUID, set()).add(ds.get("FrameOfReferenceUID"))
     assert {result.kind for result in made_of} == set(ResultKind)
     assert [found for found in frames.values() if len(found) > 1] == []
+
+
+def test_dciodvfy_finds_no_error_in_results_that_name_the_order(tmp_path: Path) -> None:
+    dciodvfy = tool("dciodvfy")
+    asked = Dataset()
+    asked.RequestedProcedureID, asked.ScheduledProcedureStepID = "RP-1", "STEP-1"
+    asked.RequestedProcedureDescription = "Chest"
+    for result in encode(request_of(RequestAttributesSequence=[asked])(tmp_path), profile=COMPLETE):
+        said = run(dciodvfy, "-new", stored(result, tmp_path)).stderr.splitlines()
+        assert [line for line in said if line.startswith("Error")] == [], result.kind
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -62,7 +62,7 @@ class Made:
 def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Encode everything that a study may have, once for each profile."""
     asked = Dataset()
-    asked.RequestedProcedureID, asked.ScheduledProcedureStepID = "RP-1", "1"
+    asked.RequestedProcedureID, asked.ScheduledProcedureStepID = "RP-1", "STEP-1"
     study = _request(tmp_path_factory.mktemp(request.param.name), RequestAttributesSequence=[asked])
     return Made(study, request.param, _results(study, request.param))
 
@@ -215,9 +215,20 @@ def test_air_10_results_carry_patient_study_and_order_of_the_source(done: Made) 
         assert ds.StudyInstanceUID == source.StudyInstanceUID
         for keyword in IDENTITY:
             assert str(ds[keyword].value) == str(source[keyword].value), (ds.Modality, keyword)
-    sr = done.report
-    order = sr.ReferencedRequestSequence[0]
-    assert (order.RequestedProcedureID, order.AccessionNumber) == ("RP-1", "ACC-1")
+
+
+def test_air_10_every_result_names_the_order(done: Made) -> None:
+    for ds in done.results:
+        is_document = ds.Modality in (ResultKind.SR, ResultKind.KO)
+        (order,) = ds.ReferencedRequestSequence if is_document else ds.RequestAttributesSequence
+        assert (order.RequestedProcedureID, order.AccessionNumber) == ("RP-1", "ACC-1"), ds.Modality
+        if not is_document:
+            assert order.ScheduledProcedureStepID == "STEP-1", ds.Modality
+
+
+def test_air_10_a_result_names_no_order_where_the_source_names_none(tmp_path: Path) -> None:
+    for ds in _results(_request(tmp_path), COMPLETE):
+        assert "RequestAttributesSequence" not in ds and "ReferencedRequestSequence" not in ds, ds.Modality
 
 
 def test_air_10_every_group_refers_to_its_image_and_the_evidence_is_complete(done: Made) -> None:

@@ -176,7 +176,14 @@ def _source_of_another_series(ds: Dataset) -> None:
     ds.ReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.3"
 
 
+def _invented_order(ds: Dataset) -> None:
+    order = Dataset()
+    order.RequestedProcedureID = "OTHER"
+    ds.RequestAttributesSequence = [order]
+
+
 SEG_DAMAGES = {
+    _invented_order: "RequestAttributesSequence differs from the orders",
     _other_name: "PatientName differs",
     _other_time: "StudyTime differs",
     _other_issuer: "IssuerOfPatientID differs",

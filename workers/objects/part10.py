@@ -13,12 +13,15 @@ from pydicom.valuerep import DA, DT, TM, PersonName
 
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.profiles import DEFLATED_LITTLE_ENDIAN, STRICT, Profile, ResultKind
+from workers.objects.references import request_attributes
 from workers.objects.request import EncodedResult
 from workers.objects.source import Source
 
 _DATE, _TIME, _DATE_TIME = "%Y%m%d", "%H%M%S", "%Y%m%d%H%M%S%z"
 _EVENTS = ("Content", "PresentationCreation")
 """When content was made: which of these dates and times an object has depends on its IOD."""
+_DOCUMENTS = frozenset({ResultKind.SR, ResultKind.KO})
+"""Their series have no Request Attributes: they name the order in the Referenced Request Sequence (PS3.3 A.35)."""
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Value representations that Specific Character Set governs (PS3.5 section 6.1.2.3)."""
 
@@ -46,7 +49,7 @@ def local_time(created_at: datetime, source: Source) -> datetime:
 def written(
     ds: Dataset, kind: ResultKind, source: Source, created_at: datetime, profile: Profile = STRICT
 ) -> EncodedResult:
-    """Pin what the libraries took from the clock, and write the object (PS3.10 section 7) once and for all.
+    """Pin what the libraries took from the clock, name the order, and write the object (PS3.10 section 7) for good.
 
     Pixel data has its transfer syntax already; a profile that asks for Deflated (PS3.5 section A.5) gets it here.
     """
@@ -55,6 +58,9 @@ def written(
     moment = local_time(created_at, source)
     # highdicom shares the elements of the source header: a new one, so that the header stays as it is.
     ds.add_new("PatientName", "PN", PersonName(source.patient_name))
+    asked = request_attributes(source)
+    if asked and kind not in _DOCUMENTS:
+        ds.RequestAttributesSequence = asked
     if "TimezoneOffsetFromUTC" in source.header:
         ds.TimezoneOffsetFromUTC = source.header.TimezoneOffsetFromUTC
     ds.InstanceCreationDate, ds.InstanceCreationTime = DA(moment.strftime(_DATE)), TM(moment.strftime(_TIME))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from models.codes import Code
@@ -16,6 +17,8 @@ from workers.objects.vocabulary import concept
 
 IMAGES = frozenset({ResultKind.SEG, ResultKind.SC, ResultKind.PM})
 """Kinds that content items refer to as IMAGE, and to others as COMPOSITE (PS3.3 section C.18)."""
+
+_ORDER_IDENTIFIERS = {Tag("RequestedProcedureID"), Tag("ScheduledProcedureStepID")}
 
 
 def reference(sop_class_uid: str, sop_instance_uid: str, *, purpose: Code | None = None) -> Dataset:
@@ -85,6 +88,19 @@ def hierarchical(study_instance_uid: str, instances: Iterable[tuple[str, str, st
         series.ReferencedSOPSequence = references
         study.ReferencedSeriesSequence.append(series)
     return study
+
+
+def request_attributes(subject: Source) -> list[Dataset]:
+    """Return items for the Request Attributes Sequence (0040,0275; PS3.3 section C.7.3.1): the orders, if they say."""
+    items = []
+    for asked in subject.request_attributes:
+        item = Dataset()
+        item.update(asked)
+        if "AccessionNumber" not in item and subject.header.AccessionNumber:
+            item.AccessionNumber = subject.header.AccessionNumber
+        if item.keys() & _ORDER_IDENTIFIERS:
+            items.append(item)
+    return items
 
 
 def orders(request: ResultRequest, subject: Source) -> list[Dataset]:

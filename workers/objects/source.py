@@ -67,6 +67,7 @@ _REQUEST = (
     "AccessionNumber",
     "RequestedProcedureID",
     "RequestedProcedureDescription",
+    "ScheduledProcedureStepID",
 )
 _NOMINAL_THICKNESS = "1"
 """A projection has no slices, yet Pixel Measures without Slice Thickness fail dciodvfy where there is a Frame of

@@ -12,12 +12,14 @@ from pydicom.uid import UID
 
 from node.profiles import ResultKind
 from workers.objects.checks.references import items
-from workers.objects.modules import keywords
+from workers.objects.modules import attributes, keywords
+from workers.objects.references import orders, request_attributes
 from workers.objects.request import EncodedResult, ResultRequest
 from workers.objects.source import Source, empty_header
 
 _MODULES = ("patient", "general-study", "patient-study")
 _ALSO_SHARED = ("TimezoneOffsetFromUTC",)
+_ORDER = ("AccessionNumber", "RequestedProcedureID", "ScheduledProcedureStepID")
 _OF_THE_STUDY = frozenset({ResultKind.SR, ResultKind.KO, ResultKind.DOC})
 """Filed like the first image of the study; the others are of one image."""
 _MULTI_VALUED_IDENTIFIER = "\\"
@@ -69,6 +71,19 @@ def patient_and_study(
         meant = own.patient_name if keyword == "PatientName" else own.header.get(keyword)
         if keyword != "StudyInstanceUID" and _text(ds.get(keyword)) != _text(meant):
             yield f"{keyword} differs from the source"
+    yield from _orders(ds, request, own)
+
+
+def _orders(ds: Dataset, request: ResultRequest, own: Source) -> Iterator[str]:
+    """Check that a result names the orders of its source, where its kind of object has a place for them."""
+    for keyword, meant in (
+        ("RequestAttributesSequence", request_attributes(own)),
+        ("ReferencedRequestSequence", orders(request, own)),
+    ):
+        has_place = keyword in attributes(str(ds.SOPClassUID)).types[()]
+        named = [[_text(item.get(name)) for name in _ORDER] for item in ds.get(keyword, ())]
+        if has_place and named != [[_text(item.get(name)) for name in _ORDER] for item in meant]:
+            yield f"{keyword} differs from the orders of the source"
 
 
 def _text(value: object) -> str:
