@@ -116,7 +116,10 @@ def analyse(
                 heatmaps.heat_map_png(radiograph.pixels, heat, finding, name, orientation=radiograph.orientation)
                 written.append(name)
     for item in analysis.withheld:
-        console.print(f"[red]withheld[/] {item.result.kind}: {'; '.join(item.faults)}", soft_wrap=True)
+        console.print(
+            f"[red]withheld[/] {item.result.kind if item.result else item.profile.name}: {'; '.join(item.faults)}",
+            soft_wrap=True,
+        )
     presentation.print_summary(analysis.summary, console)
     presentation.print_timings(analysis.timings_s, console)
     for path in written:

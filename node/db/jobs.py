@@ -74,12 +74,15 @@ class NewResult:
 
 @dataclass(frozen=True)
 class WithheldResult:
-    """A result that failed its preflight; its bytes are in quarantine, named by their SHA-256."""
+    """A result that failed its preflight; its bytes are in quarantine, named by their SHA-256.
 
-    kind: str
+    Kind, UID and SHA-256 are None for one that could not even be made.
+    """
+
+    kind: str | None
     profile: str
-    sop_instance_uid: str
-    sha256: str
+    sop_instance_uid: str | None
+    sha256: str | None
     faults: tuple[str, ...]
 
 
