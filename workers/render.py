@@ -24,6 +24,7 @@ from workers.objects.equipment import RESEARCH_ONLY
 from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.quality import field_of_view
 from workers.objects.wording import (
+    NO_ROOM,
     capital,
     finding_sentence,
     label_of,
@@ -185,11 +186,13 @@ def write_panel(figure: Figure, left: float, image: ImageFindings, words: Langua
     entries = _panel_lines(image, words)
     bottom = 0.04 + _LEGEND_LINE * (len(image.segments) + 1)
     scale = next(s for s in (*_SCALES, _SMALLEST) if s == _SMALLEST or _TOP - _height(entries, s) > bottom)
+    if _TOP - _height(entries, scale) <= bottom:
+        entries = _cut(entries, (words.term(NO_ROOM), WARNING, 11, False), scale, _TOP - bottom)
     y = _TOP
     for text, colour, points, bold in entries:
-        size = points * scale
+        size, weight = points * scale, "bold" if bold else "normal"
         for line in _wrapped(text, size, bold=bold):
-            panel.text(0.06, y, line, color=colour, fontsize=size, fontweight="bold" if bold else "normal", va="top")
+            panel.text(0.06, y, line, color=colour, fontsize=size, fontweight=weight, va="top", parse_math=False)
             y -= size * _LINE_HEIGHT
         y -= scale * (_AFTER_TEXT if text else _AFTER_BLOCK)
     handles: list[Patch | Line2D] = [
@@ -200,6 +203,13 @@ def write_panel(figure: Figure, left: float, image: ImageFindings, words: Langua
         legend = panel.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.03, 0.0), frameon=False, fontsize=11)
         for label in legend.get_texts():
             label.set_color(TEXT)
+            label.set_parse_math(False)
+
+
+def _cut(entries: list[Entry], last: Entry, scale: float, room: float) -> list[Entry]:
+    """Return the entries that fit into a part of the panel's height together with `last`, and that behind them."""
+    fitting = next(n for n in range(len(entries), -1, -1) if _height([*entries[:n], last], scale) <= room or n == 0)
+    return [*entries[:fitting], last]
 
 
 def _height(entries: list[Entry], scale: float) -> float:

@@ -21,7 +21,7 @@ from workers.objects.request import Predecessor, ResultRequest
 from workers.objects.series import contributions, identification
 from workers.objects.source import Source, empty_header
 from workers.objects.vocabulary import concept
-from workers.objects.wording import intended_use_sentence, label_of, limits, study_lines
+from workers.objects.wording import NO_ROOM, intended_use_sentence, label_of, limits, study_lines
 from workers.page import LONGEST, Legend, Page, pdf
 from workers.picture import overlay
 
@@ -29,7 +29,6 @@ TITLE = "Result of automatic analysis"
 
 _MIME_TYPE = "application/pdf"
 _WORKSTATION = "WSD"
-_MORE = "There is no room for more here: the structured report has it all."
 
 
 def encapsulated_pdf(
@@ -127,7 +126,7 @@ def _page(
             *(((words.term("Intended use"), uses),) if uses else ()),
             (words.term("Limits of this result"), (limits(request, words),)),
         ),
-        more=words.term(_MORE),
+        more=words.term(NO_ROOM),
         foot=words.say(
             Sentence.FOOT, revision=request.revision, moment=f"{request.created_at:%Y-%m-%d %H:%M %Z}", uid=uid
         ),

@@ -43,6 +43,9 @@ from workers.objects.request import IntendedUse, ResultRequest
 from workers.objects.source import Source, bare_name
 from workers.objects.vocabulary import reason_code
 
+NO_ROOM = "There is no room for more here: the structured report has it all."
+"""Said on a picture or page in the place of words that do not fit."""
+
 ADULT_THORAX_MM = (180.0, 450.0)
 """What the transverse thoracic diameter of an adult may be, magnified or not."""
 
