@@ -194,9 +194,27 @@ def test_a_state_shows_pixels_that_are_not_square_in_their_proportions(tmp_path:
         request_of(PixelAspectRatio=["2", "1"], **bare)(tmp_path), ResultKind.PR
     ).DisplayedAreaSelectionSequence
     assert area.PresentationPixelAspectRatio == [2, 1]
-    (area,) = one(request_of(PixelSpacing=["0.2", "0.1"])(tmp_path), ResultKind.PR).DisplayedAreaSelectionSequence
-    assert area.PresentationPixelSpacing == [0.2, 0.1]
-    assert "PresentationPixelAspectRatio" not in area
+
+
+SPACINGS: dict[str, tuple[dict[str, Any], list[float] | None, list[int] | None]] = {
+    "at the detector": ({"drop": ("PixelSpacing",), "ImagerPixelSpacing": ["0.2", "0.1"]}, None, [2, 1]),
+    "not said": ({"drop": ("ImagerPixelSpacing",), "PixelSpacing": ["0.15", "0.3"]}, None, [1, 2]),
+    "square": ({"PixelSpacing": ["0.2", "0.2"]}, None, [1, 1]),
+    "turned": (
+        {"drop": ("PixelSpacing",), "ImagerPixelSpacing": ["0.2", "0.1"], "PatientOrientation": ["F", "L"]},
+        None,
+        [2, 1],
+    ),
+    "corrected": ({"PixelSpacing": ["0.18", "0.09"]}, [0.18, 0.09], None),
+    "calibrated": ({"PixelSpacing": ["0.15", "0.15"], "PixelSpacingCalibrationType": "FIDUCIAL"}, [0.15, 0.15], None),
+}
+
+
+@pytest.mark.parametrize("name", SPACINGS)
+def test_a_state_says_how_large_pixels_are_only_where_that_is_calibrated(tmp_path: Path, name: str) -> None:
+    values, spacing, ratio = SPACINGS[name]
+    (area,) = one(request_of(**values)(tmp_path), ResultKind.PR).DisplayedAreaSelectionSequence
+    assert (area.get("PresentationPixelSpacing"), area.get("PresentationPixelAspectRatio")) == (spacing, ratio)
 
 
 def test_an_outline_has_no_more_points_than_graphic_data_hold() -> None:

@@ -238,13 +238,15 @@ def _table(lut: Lut, bits: int) -> Dataset:
 
 
 def _set_aspect(area: Dataset, radiograph: Radiograph) -> None:
-    """Show pixels in the proportions of the image (PS3.3 section C.10.4), which highdicom takes for square."""
+    """Show pixels in the proportions of the image (PS3.3 section C.10.4), which highdicom takes for square.
+
+    Their size is given only where it is calibrated: one at the detector would pass for a size in the patient.
+    """
     turned = radiograph.orientation.transpose
-    if radiograph.spacing_mm is not None:
+    if radiograph.spacing_mm is not None and radiograph.spacing_is_calibrated:
         rows, columns = reversed(radiograph.spacing_mm) if turned else radiograph.spacing_mm
-        if rows != columns:
-            area.PresentationPixelSpacing = [DS(rows, auto_format=True), DS(columns, auto_format=True)]
-            del area.PresentationPixelAspectRatio
+        area.PresentationPixelSpacing = [DS(rows, auto_format=True), DS(columns, auto_format=True)]
+        del area.PresentationPixelAspectRatio
         return
     ratio = Fraction(1 / radiograph.aspect if turned else radiograph.aspect).limit_denominator(_LARGEST_TERM)
     area.PresentationPixelAspectRatio = [ratio.numerator, ratio.denominator]
