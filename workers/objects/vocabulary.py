@@ -81,9 +81,8 @@ VERTICAL_PIXEL_SPACING = Code("111066", "DCM", "Vertical Pixel Spacing")
 MODALITIES = {
     "CR": Code("CR", "DCM", "Computed Radiography"),
     "DX": Code("DX", "DCM", "Digital Radiography"),
-    "OT": Code("OT", "DCM", "Other Modality"),
 }
-"""PS3.16 CID 29, as far as chest radiographs need it; anything else is named as other."""
+"""PS3.16 CID 29, as far as chest radiographs need it. OT is not in it: of other modalities nothing is said."""
 
 NOT_COMPUTED_REASON = Code("REASON", PRIVATE_SCHEME, "Reason why nothing was computed")
 GATE = Code("GATE", PRIVATE_SCHEME, "Frontal chest radiograph (gate)")
