@@ -19,7 +19,10 @@ RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
 
 
 class ResultKind(StrEnum):
-    """The kinds of result object; the value is its Modality (0008,0060)."""
+    """The kinds of result object; the value is what profiles call it.
+
+    It is the Modality (0008,0060) too, except of SC and PM, whose is OT.
+    """
 
     SEG = "SEG"
     SR = "SR"

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from models import codes
 from models.findings import BundleIdentity
-from node.profiles import BUILT_IN, OHIF, STRICT, Profile, ResultKind
+from node.profiles import BUILT_IN, OHIF, STRICT, Profile, ResultKind, kind_of
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import (
@@ -49,7 +49,7 @@ class Made:
 
     def of(self, kind: ResultKind) -> list[Dataset]:
         """Return the results of one kind."""
-        return [ds for ds in self.results if kind.value == ds.Modality]
+        return [ds for ds in self.results if kind_of(ds.SOPClassUID) is kind]
 
     @property
     def report(self) -> Dataset:
@@ -96,6 +96,12 @@ def _data_sets(ds: Dataset) -> Iterator[Dataset]:
 def test_every_kind_of_object_that_a_profile_makes_is_looked_at(done: Made) -> None:
     expected = {done.profile.sop_class(kind).sop_class_uid for kind in done.profile.objects}
     assert {ds.SOPClassUID for ds in done.results} == expected
+
+
+def test_every_kind_but_capture_and_map_has_its_name_as_modality(done: Made) -> None:
+    for ds in done.results:
+        kind = kind_of(ds.SOPClassUID)
+        assert ds.Modality == ("OT" if kind in (ResultKind.SC, ResultKind.PM) else kind)
 
 
 def test_air_1_every_result_has_one_contributing_equipment_item_for_each_algorithm(done: Made) -> None:
@@ -219,7 +225,7 @@ def test_air_10_results_carry_patient_study_and_order_of_the_source(done: Made) 
 
 def test_air_10_every_result_names_the_order(done: Made) -> None:
     for ds in done.results:
-        is_document = ds.Modality in (ResultKind.SR, ResultKind.KO)
+        is_document = kind_of(ds.SOPClassUID) in (ResultKind.SR, ResultKind.KO)
         (order,) = ds.ReferencedRequestSequence if is_document else ds.RequestAttributesSequence
         assert (order.RequestedProcedureID, order.AccessionNumber) == ("RP-1", "ACC-1"), ds.Modality
         if not is_document:
