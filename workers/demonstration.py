@@ -33,11 +33,11 @@ from node.dimse.scu import OutgoingFile
 from node.errors import HilumError, Misconfigured, PeerUnavailable, Quarantined
 from node.header import Header, read_header
 from node.part10 import encode_meta, read_meta
+from node.profiles import OHIF, ResultKind
 from node.reasons import Reason
 from node.settings import Settings
 from workers import offline, presentation
 from workers.objects.read import findings_of_segs, source_of_seg
-from workers.objects.vocabulary import SEGMENTATION, SR_3D
 from workers.render import overlay_png
 from workers.supervisor import Node
 
@@ -238,7 +238,7 @@ def _report(
     """Print and keep what came of one study; return whether the PACS holds a SEG and an SR of it."""
     folder = out / "study" if len({s.header.study_instance_uid for s in sources}) == 1 else out / f"study-{uid}"
     folder.mkdir()
-    segs, srs = pacs.holds(SEGMENTATION, uid), pacs.holds(SR_3D, uid)
+    segs, srs = (pacs.holds(OHIF.sop_class(kind).sop_class_uid, uid) for kind in (ResultKind.SEG, ResultKind.SR))
     paths: dict[str, list[Path]] = defaultdict(list)
     own = [source for source in sources if source.header.study_instance_uid == uid]
     for kind, found in (("source", [source.path for source in own]), ("seg", segs), ("sr", srs)):

@@ -30,7 +30,6 @@ from tests.encoded import (
     report_of,
 )
 from tests.optional_results import with_heat_map
-from workers.objects import vocabulary
 from workers.objects.encode import encode
 from workers.objects.identity import device_uid
 from workers.objects.request import Predecessor, ResultRequest
@@ -182,7 +181,7 @@ def test_air_5_segments_name_their_algorithm_as_the_equipment_does(done: Made) -
 
 def test_air_6_findings_and_measurements_are_tid_1500_in_a_comprehensive_3d_sr(done: Made) -> None:
     sr = done.report
-    assert sr.SOPClassUID == vocabulary.SR_3D
+    assert sr.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
     assert sr.ContentTemplateSequence[0].TemplateIdentifier == "1500"
     templates = {group.ContentTemplateSequence[0].TemplateIdentifier for group in measurement_groups(sr)}
     assert templates == {"1501", "1410"}
@@ -191,7 +190,7 @@ def test_air_6_findings_and_measurements_are_tid_1500_in_a_comprehensive_3d_sr(d
 def test_air_7_regions_are_segmentations(done: Made) -> None:
     request = done.request
     segs = done.of(ResultKind.SEG)
-    assert {seg.SOPClassUID for seg in segs} == {vocabulary.SEGMENTATION}
+    assert {seg.SOPClassUID for seg in segs} == {"1.2.840.10008.5.1.4.1.1.66.4"}
     assert sum(len(seg.SegmentSequence) for seg in segs) == len(request.images[0].segments)
 
 

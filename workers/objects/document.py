@@ -18,7 +18,7 @@ from workers.objects.languages.sentences import Sentence
 from workers.objects.part10 import local_time
 from workers.objects.references import hierarchical, reference
 from workers.objects.request import Predecessor, ResultRequest
-from workers.objects.series import contributions, identification
+from workers.objects.series import contributions, identification, patient
 from workers.objects.source import Source, empty_header
 from workers.objects.vocabulary import concept
 from workers.objects.wording import NO_ROOM, intended_use_sentence, label_of, limits, study_lines
@@ -60,13 +60,7 @@ def encapsulated_pdf(
         sop_class_uid=EncapsulatedPDFStorage,
         modality="DOC",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        patient_id=header.PatientID,
-        patient_birth_date=header.PatientBirthDate,
-        patient_sex=header.PatientSex,
-        accession_number=header.AccessionNumber,
-        study_id=header.StudyID,
-        study_date=header.StudyDate,
-        study_time=header.StudyTime,
+        **patient(header),
         **identification(request, ResultKind.DOC, profile),
     )
     ds.copy_patient_and_study_information(header)

@@ -65,7 +65,7 @@ def stand_in(result: EncodedResult | Predecessor, subject: Source) -> Dataset:
 
 def superseded(predecessors: Sequence[Predecessor]) -> list[Predecessor]:
     """Return the results of earlier revisions besides reports, which a report names as its predecessor documents."""
-    return [p for p in predecessors if p.sop_class_uid != vocabulary.SR_3D]
+    return [p for p in predecessors if kind_of(p.sop_class_uid) is not ResultKind.SR]
 
 
 def hierarchical(study_instance_uid: str, instances: Iterable[tuple[str, str, str]]) -> Dataset:

@@ -246,7 +246,7 @@ def _refer_to_predecessors(ds: Comprehensive3DSR, request: ResultRequest, predec
     reports = [
         (p.series_instance_uid, p.sop_class_uid, p.sop_instance_uid)
         for p in predecessors
-        if p.sop_class_uid == vocabulary.SR_3D
+        if kind_of(p.sop_class_uid) is ResultKind.SR
     ]
     if reports:
         ds.PredecessorDocumentsSequence = [hierarchical(request.study_instance_uid, reports)]

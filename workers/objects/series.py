@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from highdicom import ContributingEquipment
+from pydicom.dataset import Dataset
 
 from models.findings import BundleIdentity, ImageFindings
 from node.profiles import Profile, ResultKind
@@ -67,6 +68,19 @@ def identification(
         "series_description": f"AI {kind.value} - {equipment.RESEARCH_ONLY}",
         "specific_character_set": "ISO_IR 192",
         "coding_schemes": vocabulary.coding_schemes(),
+    }
+
+
+def patient(header: Dataset) -> dict[str, Any]:
+    """Return arguments that those constructors of highdicom take which copy no patient from an image."""
+    return {
+        "patient_id": header.PatientID,
+        "patient_birth_date": header.PatientBirthDate,
+        "patient_sex": header.PatientSex,
+        "accession_number": header.AccessionNumber,
+        "study_id": header.StudyID,
+        "study_date": header.StudyDate,
+        "study_time": header.StudyTime,
     }
 
 

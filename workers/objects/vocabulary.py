@@ -9,14 +9,6 @@ from models.codes import Code
 from models.findings import NotComputedReason
 from node.reasons import Reason
 
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
-"""SOP class Segmentation Storage (PS3.4 annex B)."""
-LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
-"""SOP class Label Map Segmentation Storage (PS3.4 annex B)."""
-SEGMENTATIONS = (SEGMENTATION, LABEL_MAP_SEGMENTATION)
-SR_3D = "1.2.840.10008.5.1.4.1.1.88.34"
-"""SOP class Comprehensive 3D SR Storage (PS3.4 annex B)."""
-
 PRIVATE_SCHEME = "99HILUM"
 
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
@@ -42,7 +34,6 @@ UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 
 PROBABILITY = Code("122157", "DCM", "Probability")
 THRESHOLD = Code("122411", "DCM", "Threshold Value")
-METHOD = Code("370129005", "SCT", "Measurement Method")
 SUMMARY = Code("121111", "DCM", "Summary")
 COMMENT = Code("121106", "DCM", "Comment")
 
