@@ -36,7 +36,7 @@ from node.part10 import encode_meta, read_meta
 from node.profiles import OHIF, ResultKind
 from node.reasons import Reason
 from node.settings import Settings
-from workers import offline, presentation
+from workers import offline, terminal
 from workers.objects.read import findings_of_segs, source_of_seg
 from workers.render import overlay_png
 from workers.supervisor import Node
@@ -251,8 +251,8 @@ def _report(
         job = report.job(tx, line.job_id) if line.job_id else None
         (folder / "audit.txt").write_text("\n".join(trail(tx, line.id)) + "\n", encoding="utf-8")
     if job is not None and job.summary is not None:
-        presentation.print_summary(job.summary, console)
-        presentation.print_timings(presentation.stages(job), console)
+        terminal.print_summary(job.summary, console)
+        terminal.print_timings(terminal.stages(job), console)
     of_image: dict[str, list[Path]] = defaultdict(list)
     for seg in paths["seg"]:
         of_image[source_of_seg(seg)].append(seg)
@@ -263,7 +263,7 @@ def _report(
         radiograph = pixels.read(source.path)
         overlay_png(radiograph.pixels, outlined, name, orientation=radiograph.orientation)
         paths["overlay"].append(name)
-    presentation.print_files(
+    terminal.print_files(
         {
             "source": (paths["source"], "any DICOM viewer"),
             "seg": (paths["seg"], "OHIF, Weasis or 3D Slicer, together with the source"),

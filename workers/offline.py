@@ -18,7 +18,7 @@ from node.errors import Quarantined
 from node.header import Header, read_header
 from node.profiles import Profile, ResultKind
 from node.reasons import Reason
-from workers import heatmaps, pipeline, presentation
+from workers import heatmaps, pipeline, terminal
 from workers.pipeline import SourceImage
 from workers.render import overlay_png
 from workers.runtime import Networks
@@ -120,8 +120,8 @@ def analyse(
             f"[red]withheld[/] {item.result.kind if item.result else item.profile.name}: {'; '.join(item.faults)}",
             soft_wrap=True,
         )
-    presentation.print_summary(analysis.summary, console)
-    presentation.print_timings(analysis.timings_s, console)
+    terminal.print_summary(analysis.summary, console)
+    terminal.print_timings(analysis.timings_s, console)
     for path in written:
         console.print(f"  {path}", soft_wrap=True, highlight=False)
     return folder

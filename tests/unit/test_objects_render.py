@@ -24,8 +24,8 @@ from tests.encoded import one_image
 from workers.objects.languages.known import language
 from workers.objects.summary import summary
 from workers.objects.wording import NO_ROOM
-from workers.presentation import print_summary
 from workers.render import DPI, HEIGHT_INCHES, TEXT, WARNING, overlay_png, write_panel
+from workers.terminal import print_summary
 
 GREY = np.full((240, 200), 0.4, np.float32)
 
