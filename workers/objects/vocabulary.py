@@ -110,7 +110,7 @@ REASON_MEANINGS: dict[Reason, str] = {
     Reason.MALFORMED: "Malformed object",
     Reason.TRUNCATED: "Truncated object",
     Reason.NO_PIXEL_DATA: "No pixel data",
-    Reason.ABSURD_GEOMETRY: "Absurd number of rows or columns",
+    Reason.ABSURD_GEOMETRY: "Implausible number of rows or columns",
     Reason.INVALID_UID: "Invalid UID",
     Reason.IDENTITY_MISMATCH: "Object differs from what was announced",
     Reason.TRANSFER_SYNTAX: "Wrong transfer syntax",

@@ -20,8 +20,8 @@ _SENTENCES: dict[str, str] = {
         "indéterminé, ni présent ni absent"
     ),
     Sentence.CALIBRATED: (
-        "La probabilité est calibrée : parmi des images semblables à celles de la validation, elle est la part de "
-        "celles qui présentent le signe"
+        "La probabilité est calibrée : parmi des images semblables à celles de la validation et de même "
+        "probabilité, elle est la proportion de celles qui présentaient le signe"
     ),
     Sentence.ON_THE_RIGHT: "à droite",
     Sentence.ON_THE_LEFT: "à gauche",
@@ -156,7 +156,7 @@ _TERMS = {
     "Malformed object": "objet mal formé",
     "Truncated object": "objet tronqué",
     "No pixel data": "pas de données d'image",
-    "Absurd number of rows or columns": "nombre de lignes ou de colonnes absurde",
+    "Implausible number of rows or columns": "nombre de lignes ou de colonnes non plausible",
     "Invalid UID": "UID non valide",
     "Object differs from what was announced": "l'objet n'est pas celui annoncé",
     "Wrong transfer syntax": "mauvaise syntaxe de transfert",

@@ -23,8 +23,8 @@ _SENTENCES: dict[str, str] = {
         "gilt der Befund als unbestimmt, weder vorhanden noch nicht vorhanden"
     ),
     Sentence.CALIBRATED: (
-        "Die Wahrscheinlichkeit ist kalibriert: Unter Bildern wie denen der Validierung ist sie der Anteil derer mit "
-        "diesem Befund"
+        "Die Wahrscheinlichkeit ist kalibriert: Unter Bildern wie denen der Validierung mit derselben "
+        "Wahrscheinlichkeit ist sie der Anteil derer, die den Befund hatten"
     ),
     Sentence.ON_THE_RIGHT: "rechts",
     Sentence.ON_THE_LEFT: "links",
@@ -161,7 +161,7 @@ _TERMS = {
     "Malformed object": "fehlerhaftes Objekt",
     "Truncated object": "abgeschnittenes Objekt",
     "No pixel data": "keine Bilddaten",
-    "Absurd number of rows or columns": "unsinnige Anzahl von Zeilen oder Spalten",
+    "Implausible number of rows or columns": "unplausible Anzahl von Zeilen oder Spalten",
     "Invalid UID": "ungültige UID",
     "Object differs from what was announced": "Objekt ist nicht das angekündigte",
     "Wrong transfer syntax": "falsche Transfersyntax",

@@ -24,7 +24,10 @@ class Sentence(StrEnum):
         "The threshold is uncertain between {low} and {high}: for a probability in that range the finding is called "
         "indeterminate, neither present nor absent"
     )
-    CALIBRATED = "The probability is calibrated: among images like those of validation it is the part with the finding"
+    CALIBRATED = (
+        "The probability is calibrated: among images like those of validation that were given the same one, it is the "
+        "proportion that had the finding"
+    )
     ON_THE_RIGHT = "on the right"
     ON_THE_LEFT = "on the left"
     ON_BOTH_SIDES = "on both sides"
