@@ -38,7 +38,7 @@ from node.reasons import Reason
 from node.settings import Settings
 from workers import offline, terminal
 from workers.objects.read import findings_of_segs, source_of_seg
-from workers.render import overlay_png
+from workers.picture import overlay_png
 from workers.supervisor import Node
 
 TIMEOUT_S = 300.0
@@ -261,7 +261,7 @@ def _report(
         source = next(s for s in own if s.header.sop_instance_uid == image_uid)
         name = folder / ("overlay.png" if len(of_image) == 1 else f"overlay-{number}.png")
         radiograph = pixels.read(source.path)
-        overlay_png(radiograph.pixels, outlined, name, orientation=radiograph.orientation)
+        overlay_png(radiograph, outlined, name)
         paths["overlay"].append(name)
     terminal.print_files(
         {

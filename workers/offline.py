@@ -19,8 +19,8 @@ from node.header import Header, read_header
 from node.profiles import Profile, ResultKind
 from node.reasons import Reason
 from workers import heatmaps, pipeline, terminal
+from workers.picture import overlay_png
 from workers.pipeline import SourceImage
-from workers.render import overlay_png
 from workers.runtime import Networks
 
 
@@ -109,7 +109,7 @@ def analyse(
         for number, image in enumerate(analysis.request.images, start=1):
             name = folder / f"overlay-{number}.png"
             radiograph = pixels.read(paths[image.sop_instance_uid])
-            overlay_png(radiograph.pixels, image, name, orientation=radiograph.orientation)
+            overlay_png(radiograph, image, name)
             written.append(name)
             for heat, finding in heatmaps.pairs(image):
                 name = folder / f"heat-map-{number}-{heat.bundle.name}-{_file_name(heat.label)}.png"

@@ -18,16 +18,18 @@ from rich.console import Console
 from models import codes
 from models.findings import ImageFindings
 from models.geometry import Orientation
+from models.pixels import Radiograph
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import one_image
 from workers.objects.languages.known import language
 from workers.objects.summary import summary
 from workers.objects.wording import NO_ROOM
-from workers.render import DPI, HEIGHT_INCHES, TEXT, WARNING, overlay_png, write_panel
+from workers.picture import overlay_png
+from workers.render import DPI, HEIGHT_INCHES, TEXT, WARNING, write_panel
 from workers.terminal import print_summary
 
-GREY = np.full((240, 200), 0.4, np.float32)
+GREY = Radiograph(np.full((240, 200), 0.4, np.float32))
 
 
 def test_the_picture_shows_the_colours_of_the_structures(tmp_path: Path) -> None:
@@ -46,11 +48,12 @@ def test_a_refused_image_gets_a_picture(tmp_path: Path) -> None:
 
 def test_masks_are_laid_onto_the_canonical_grid(tmp_path: Path) -> None:
     turned = Orientation(transpose=True)
-    overlay_png(GREY.T, made.image("1.2.3", 240, 200), tmp_path / "overlay.png", orientation=turned)
+    radiograph = Radiograph(np.full((200, 240), 0.4, np.float32), orientation=turned)
+    overlay_png(radiograph, made.image("1.2.3", 240, 200), tmp_path / "overlay.png")
 
 
 def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the picture is"):
+    with pytest.raises(ValueError, match="the source image is"):
         overlay_png(GREY, made.image("1.2.3", 10, 10), tmp_path / "overlay.png")
 
 
