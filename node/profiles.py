@@ -19,7 +19,10 @@ RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
 
 
 class ResultKind(StrEnum):
-    """The kinds of result object; the value is its Modality (0008,0060)."""
+    """The kinds of result object; the value is what profiles call it.
+
+    It is the Modality (0008,0060) too, except of SC and PM, whose is OT.
+    """
 
     SEG = "SEG"
     SR = "SR"
@@ -87,6 +90,18 @@ RESULT_CLASSES: Final = (
         "the result on one page",
     ),
 )
+
+
+def kind_of(sop_class_uid: str) -> ResultKind:
+    """Return the kind of the results of a SOP class.
+
+    Raises
+    ------
+    KeyError
+        No result has this SOP class.
+    """
+    return {row.sop_class_uid: row.kind for row in RESULT_CLASSES}[sop_class_uid]
+
 
 _COMPRESSIBLE: Final = {
     # BINARY pixel data has one bit a pixel: RLE and JPEG-LS cannot hold it (PS3.5 section 8.2).
