@@ -38,7 +38,7 @@ class Section(BaseModel):
 
 
 class TLSFiles(Section):
-    """TLS with client certificates (PS3.15 section B.12, BCP 195 profile): three PEM files, all or none."""
+    """TLS with client certificates (PS3.15 section B.12): three PEM files, all or none."""
 
     certificate: Path | None = None
     """This node's certificate (PEM, with its chain)."""
@@ -71,7 +71,7 @@ class CommitmentSettings(Section):
     report_within_s: Annotated[float, Field(gt=0)] = 1800.0
     """Seconds without report after which the archive is asked again, under a new Transaction UID."""
     requests: Annotated[int, Field(ge=1)] = 3
-    """Requests without report after which the results are sent again."""
+    """Requests that were taken, without a report, after which the results are sent again."""
     ae_title: AETitle | None = None
     """Calling AE Title of the report, where it is not that of the destination."""
     networks: list[Network] = Field(default_factory=list)

@@ -39,6 +39,8 @@ COUNT_INTERVAL_S = 5.0
 
 ANCHOR_INTERVAL_S = 60.0
 """Pause between two notes of the audit chain's head."""
+COUNTS_AT_ONCE = 2
+"""Studies that the archive is asked about at the same time."""
 
 
 @dataclass
@@ -46,7 +48,7 @@ class ArchiveCounts:
     """Asks the archive how many instances a study has, without making anyone wait for the answer."""
 
     settings: Settings
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "archive-count"))
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(COUNTS_AT_ONCE, "archive-count"))
     _asked: dict[str, tuple[datetime, Future[int | None]]] = field(default_factory=dict)
 
     def get(self, study_instance_uid: str, now: datetime) -> int | None:

@@ -12,13 +12,12 @@ from enum import StrEnum
 from typing import Final
 
 from node.defined_terms import BODY_PARTS, MODALITIES, PHOTOMETRIC_INTERPRETATIONS, STANDARD_SCHEMES
-from node.dimse.contexts import CLASS_BY_UID, DEFLATED, Use
+from node.dimse.contexts import CLASS_BY_UID, DEFLATED, DIGITAL_XRAY_FOR_PROCESSING, Use
 from node.header import Code, Header
 from node.identity import OWN_MANUFACTURER
+from node.profiles import SECONDARY_CAPTURE
 from node.reasons import Reason
 
-SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
-FOR_PROCESSING_CLASS: Final = "1.2.840.10008.5.1.4.1.1.1.1.1"
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM")
 """Purpose of reference of our Contributing Equipment items (PS3.16 CID 7005)."""
 
@@ -156,7 +155,7 @@ def _not_a_radiograph(header: Header) -> str | None:
 
 def _for_processing(header: Header) -> str | None:
     intent = (header.presentation_intent or "").upper()
-    if intent == "FOR PROCESSING" or header.sop_class_uid == FOR_PROCESSING_CLASS:
+    if intent == "FOR PROCESSING" or header.sop_class_uid == DIGITAL_XRAY_FOR_PROCESSING:
         return "raw data of the detector, made for processing"
     return None
 

@@ -17,6 +17,12 @@ DEFLATED_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1.99"
 JPEG_2000_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
 RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
 
+SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
+LABEL_MAP_SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.7"
+COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
+SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
+"""SOP classes that are asked for by name (PS3.4 Table B.5-1)."""
+
 
 class ResultKind(StrEnum):
     """The kinds of result object; the value is what profiles call it.
@@ -44,18 +50,16 @@ class ResultClass:
 
 
 RESULT_CLASSES: Final = (
-    ResultClass(
-        ResultKind.SEG, "1.2.840.10008.5.1.4.1.1.66.4", "Segmentation Storage", "regions as overlay, one bit a pixel"
-    ),
+    ResultClass(ResultKind.SEG, SEGMENTATION, "Segmentation Storage", "regions as overlay, one bit a pixel"),
     ResultClass(
         ResultKind.SEG,
-        "1.2.840.10008.5.1.4.1.1.66.7",
+        LABEL_MAP_SEGMENTATION,
         "Label Map Segmentation Storage",
         "regions as overlay, one number a pixel",
     ),
     ResultClass(
         ResultKind.SR,
-        "1.2.840.10008.5.1.4.1.1.88.34",
+        COMPREHENSIVE_3D_SR,
         "Comprehensive 3D SR Storage",
         "findings, measurements and reasons, as text and codes",
     ),
@@ -67,7 +71,7 @@ RESULT_CLASSES: Final = (
     ),
     ResultClass(
         ResultKind.SC,
-        "1.2.840.10008.5.1.4.1.1.7",
+        SECONDARY_CAPTURE,
         "Secondary Capture Image Storage",
         "picture with overlay and legend burnt in, for viewers that draw no SEG",
     ),
@@ -81,7 +85,7 @@ RESULT_CLASSES: Final = (
         ResultKind.PM,
         "1.2.840.10008.5.1.4.1.1.30",
         "Parametric Map Storage",
-        "heat map of each finding that is present",
+        "heat map of each finding that reaches its threshold",
     ),
     ResultClass(
         ResultKind.DOC,

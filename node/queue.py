@@ -17,6 +17,8 @@ from node.settings import Settings
 ANALYSE = "hilum.analyse"
 DELIVER = "hilum.deliver"
 DELIVERY_QUEUE = "delivery"
+DELIVERY_THREADS = 4
+"""Of one delivery worker, where nothing else is asked for."""
 ANALYSIS_QUEUES: dict[str, str] = {"cpu": "analysis.cpu", "cuda": "analysis.cuda"}
 
 Device = Literal["cpu", "cuda"]

@@ -25,7 +25,7 @@ from node.cli import Invocation, stop_event
 from node.destinations import Destination
 from node.errors import HilumError, Misconfigured
 from node.profiles import OHIF
-from node.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, Device, make_app
+from node.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, DELIVERY_THREADS, Device, make_app
 
 app = typer.Typer(
     name="hilum",
@@ -108,7 +108,9 @@ def work(
     concurrency: Annotated[
         int,
         typer.Option(
-            min=0, help="Processes (analysis; one for each GPU) or threads (delivery); 0: 1 process, 4 threads."
+            min=0,
+            help="Processes (analysis; one for each GPU) or threads (delivery); "
+            f"0: 1 process, {DELIVERY_THREADS} threads.",
         ),
     ] = 0,
 ) -> None:
@@ -128,7 +130,7 @@ def work(
     celery = make_app(settings)
     if delivery:
         tasks.register_delivery(celery, settings)
-        queue, pool, count = DELIVERY_QUEUE, "threads", concurrency or 4
+        queue, pool, count = DELIVERY_QUEUE, "threads", concurrency or DELIVERY_THREADS
     else:
         device = _device(settings.analysis.device)
         tasks.register_analysis(celery, settings, device=device)

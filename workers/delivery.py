@@ -52,7 +52,7 @@ def deliver_job(runtime: Runtime, job_id: str) -> int:
     tried = 0
     for destination in destinations:
         tried += _deliver_to(runtime, job_id, destination)
-        commitment.ask(runtime, job_id, destination)
+        _ask(runtime, job_id, destination)
     return tried
 
 
@@ -86,6 +86,14 @@ def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
         job_state=state,
     )
     return len(batch)
+
+
+def _ask(runtime: Runtime, job_id: str, destination: str) -> None:
+    try:
+        commitment.ask(runtime, job_id, destination)
+    except Exception as error:  # as above; what was to be asked about is due again
+        log.error("commitment.attempt_failed", destination=destination, error=type(error).__name__)
+        note(runtime, destination, reached=False)
 
 
 def _heartbeat(runtime: Runtime, batch: Sequence[ClaimedDelivery]) -> None:

@@ -21,7 +21,7 @@ from models import phantom
 from node.clock import utc_now
 from node.destinations import AnyDestination, Destination
 from node.dimse import scu
-from node.dimse.contexts import STORAGE_COMMITMENT
+from node.dimse.contexts import IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT
 from node.dimse.scu import OutgoingFile, SendOutcome
 from node.dimse.status import Disposition
 from node.header import read_header
@@ -35,7 +35,6 @@ from workers.transport import transmit
 
 ROWS, COLUMNS, SEED = 1024, 840, 1
 PATIENT_ID = "PROFILE-CHECK"
-_IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 
 
 class Outcome(StrEnum):
@@ -266,7 +265,7 @@ def _ask(settings: Settings, destination: Destination, profiles: Sequence[Profil
     pairs |= {(sop_class, EXPLICIT_LITTLE_ENDIAN) for sop_class, _ in pairs}
     found = scu.accepted_pairs(
         destination,
-        sorted(pairs | {(STORAGE_COMMITMENT, _IMPLICIT_LITTLE_ENDIAN)}),
+        sorted(pairs | {(STORAGE_COMMITMENT, IMPLICIT_LITTLE_ENDIAN)}),
         calling_ae_title=settings.receiver.ae_title,
         timeout_s=settings.delivery.connect_timeout_s,
     )

@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom.datadict import dictionary_description, tag_for_keyword
+
 from node.conformance.markdown import prose, section, table
 from node.identity import OWN_MANUFACTURER
-from node.profiles import BUILT_IN, RESULT_CLASSES
+from node.profiles import BUILT_IN, RESULT_CLASSES, ResultKind
 from node.reasons import Reason
+from node.terminology import CODING_SCHEMES, PRIVATE_CODES, PRIVATE_SCHEME
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a kind of result says what it comes from, by the keywords of attributes."""
+
+    sources: str
+    orders: tuple[str, ...]
+    predecessor: str | None
+    """None: it does not name the result that it supersedes."""
+    frame_of_reference: bool
+    """Whether it has Frame of Reference UID (0020,0052) where its source has one."""
+
+
+_REFERENCED_INSTANCES, _PREDECESSOR_DOCUMENTS = "ReferencedInstanceSequence", "PredecessorDocumentsSequence"
+_EVIDENCE, _REQUESTS = "CurrentRequestedProcedureEvidenceSequence", "ReferencedRequestSequence"
+
+ORIGINS: Final = {
+    ResultKind.SEG: Origin("SourceImageSequence", (), _REFERENCED_INSTANCES, frame_of_reference=True),
+    ResultKind.SR: Origin(_EVIDENCE, (_REQUESTS,), _PREDECESSOR_DOCUMENTS, frame_of_reference=False),
+    ResultKind.KO: Origin(_EVIDENCE, (_REQUESTS,), None, frame_of_reference=False),
+    ResultKind.SC: Origin("SourceImageSequence", (), _REFERENCED_INSTANCES, frame_of_reference=False),
+    ResultKind.PR: Origin("ReferencedSeriesSequence", (), None, frame_of_reference=False),
+    ResultKind.PM: Origin("SourceImageSequence", (), _REFERENCED_INSTANCES, frame_of_reference=True),
+    ResultKind.DOC: Origin("SourceInstanceSequence", (), _PREDECESSOR_DOCUMENTS, frame_of_reference=False),
+}
+"""By kind of result. A test compares it with the objects."""
 
 
 def annexes() -> str:
@@ -19,23 +52,21 @@ def _contents() -> str:
         "#### 8.1.1 Created SOP instances",
         table(("SOP class", "UID", "For"), [(row.name, row.sop_class_uid, row.purpose) for row in RESULT_CLASSES]),
         prose(
-            "Patient, Study and, where the IOD has one, Frame of Reference attributes are those of the source images; "
-            "requests are copied from Request Attributes Sequence (0040,0275). Every result has its sources in the "
-            f"same study, Manufacturer (0008,0070) {OWN_MANUFACTURER!r}, and a Contributing Equipment item (0018,A001) "
-            "with purpose (109102, DCM) for each algorithm (IHE Radiology, AI Results 1.3). Results are preliminary "
-            "and unverified."
+            f"Every result has its sources in the same study, Manufacturer (0008,0070) {OWN_MANUFACTURER!r}, and a "
+            "Contributing Equipment item (0018,A001) with purpose (109102, DCM) for each algorithm (IHE Radiology, AI "
+            "Results 1.3). Results are preliminary and unverified."
         ),
         prose(
             "UIDs are derived, under 2.25., from study, sources, algorithms, configuration, kind and revision, so "
-            "that the same analysis gives the same object. A later revision is a new instance in the same series; it "
-            "names its predecessors where the IOD has a place for that."
+            "that the same analysis gives the same object. A later revision is a new instance in the same series."
         ),
         prose(
             "A segment is an Anatomical Structure (lungs, heart) or a Morphologically Abnormal Structure (a disease, "
-            "given only where its classifier found it present); its side is the modifier of its property type (CID "
-            "244). Findings in the report have a site and, where a region was outlined, the same side. Where a site "
-            "has set thresholds of its own, Device Serial Number and Algorithm Parameters hold a digest of bundle and "
-            "thresholds together, and the parameters the digest of the bundle beside it."
+            "looked for where its classifier's probability reaches the threshold, which an indeterminate one may, too; "
+            "never where it is below); its side is the modifier of its property type (CID 244). Findings in the report "
+            "have a site and, where a region was outlined, the same side. Where a site has set thresholds of its own, "
+            "Device Serial Number and Algorithm Parameters hold a digest of bundle and thresholds together, and the "
+            "parameters the digest of the bundle beside it."
         ),
         "#### 8.1.2 Usage of attributes from received IODs",
         prose(
@@ -45,9 +76,36 @@ def _contents() -> str:
             "image whose SOP Class, Series or SOP Instance UID breaks PS3.5 section 9.1 (a component with a leading "
             "zero, say) is answered by a report that names it in text; no object refers to it."
         ),
-        "#### 8.1.3 Coerced and modified attributes",
+        "#### 8.1.3 Attribute mapping",
+        prose(
+            "Patient and Study attributes and Accession Number (0008,0050) are those of the source images. By kind, as "
+            "`objects` of a profile names it:"
+        ),
+        table(
+            ("Result", "Sources", "Order, where Request Attributes (0040,0275) name one", "Superseded result"),
+            [
+                (kind, _named(row.sources), _named(*row.orders), _named(*[row.predecessor] if row.predecessor else []))
+                for kind, row in ORIGINS.items()
+            ],
+        ),
+        prose(
+            f"Frame of Reference UID (0020,0052) stands in {_kinds_with_frame_of_reference()}: it is that of the "
+            "source image. A Segmentation of an image without one has none. A Parametric Map must have one and a "
+            "position: where the source has no whole position in the patient, they are made up (8.5)."
+        ),
+        "#### 8.1.4 Coerced and modified attributes",
         "None: what was received is not sent on.",
     )
+
+
+def _named(*keywords: str) -> str:
+    """Name attributes as PS3.6 does, with their tags."""
+    tags = [tag for tag in map(tag_for_keyword, keywords) if tag is not None]
+    return ", ".join(f"{dictionary_description(tag)} ({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in tags) or "none"
+
+
+def _kinds_with_frame_of_reference() -> str:
+    return " and ".join(kind for kind, row in ORIGINS.items() if row.frame_of_reference)
 
 
 def _private() -> str:
@@ -62,11 +120,15 @@ def _terminology() -> str:
         "### 8.3 Coded terminology and templates",
         prose(
             "Templates: TID 1500 with TID 1501, TID 1410, TID 1600 and TID 4019 in reports, TID 2010 in Key Object "
-            "Selections. Codes of DCM, SCT, LN, UCUM and UMLS as in PS3.16. Codes of the private scheme 99HILUM, "
-            "named in the Coding Scheme Identification Sequence (0008,0110), name the cardiothoracic ratio, the part "
-            "of a lung that a region covers, the rule of a threshold and the limits of a result, and say by these "
-            "code values why something was not analysed or not outlined:"
+            "Selections. Coding schemes:"
         ),
+        table(("Coding scheme", "What it is"), CODING_SCHEMES.items()),
+        prose(
+            f"The scheme {PRIVATE_SCHEME} is named in the Coding Scheme Identification Sequence (0008,0110). Its codes "
+            "stand where no code of another scheme was found:"
+        ),
+        table(("Code value", "Code meaning"), PRIVATE_CODES.items()),
+        "and, for why something was not analysed or not outlined:",
         "\n".join(f"- `{reason}`" for reason in Reason),
     )
 
@@ -82,8 +144,9 @@ def _extensions() -> str:
         "Standard Extended SOP classes; none is Specialized or Private.",
         prose(
             "Segmentation Storage and Label Map Segmentation Storage, by profiles with `plane_orientation` "
-            f"({placed}): where the source image has no Frame of Reference (CR, DX), the shared functional groups hold "
-            "a Plane Orientation Sequence (0020,9116), and there is no Frame of Reference UID. Its orientation is that "
+            f"({placed}): where the source image has no whole position in the patient (CR, DX), the shared functional "
+            "groups hold a Plane Orientation Sequence (0020,9116), without position, and with a Frame of Reference UID "
+            "only where the image has one. Its orientation is that "
             "of the image, or 1\\0\\0\\0\\1\\0 where it has none, which makes no claim about the patient. PS3.3 "
             "section A.51 asks for it only where there is a Frame of Reference; OHIF does not load the object without "
             "it, or with another orientation than the image's. Where the image has no Pixel Spacing, Pixel Measures "
@@ -93,6 +156,14 @@ def _extensions() -> str:
             "Segmentation Storage, Label Map Segmentation Storage and Parametric Map Storage: Slice Thickness "
             "(0018,0050) in Pixel Measures is nominal, 1 mm, where the source has none; common readers do not load "
             "the object without it."
+        ),
+        prose(
+            "Parametric Map Storage: where the source has no whole position in the patient (Frame of Reference, Image "
+            "Position, Image Orientation and Pixel Spacing), the map has a Frame of Reference UID of its own, derived "
+            "from the source's SOP Instance UID, and lies at 0\\0\\0 with the orientation 1\\0\\0\\0\\1\\0; its Pixel "
+            "Measures then hold Pixel Spacing, else Imager Pixel Spacing, else 1 mm. The UID equals no other, so that "
+            "nothing is claimed about the patient. The IOD (PS3.3 section A.75) demands position and Frame of "
+            "Reference; a projection has none."
         ),
         prose(
             f"By profiles with `whole_words` ({whole}), a BINARY Segmentation holds one segment each where rows × "

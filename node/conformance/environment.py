@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from node.conformance.markdown import prose, section, table
 from node.destinations import CommitmentSettings
-from node.dimse.tls import CIPHERS
+from node.dimse.tls import CIPHERS, MINIMUM_VERSION, PROFILE
 from node.settings import CompletionSettings, DeliverySettings, ReceiverSettings
 
 
@@ -76,10 +76,18 @@ def media_characters_and_security() -> str:
         "## 7 Security",
         "### 7.1 Security profiles",
         prose(
-            "BCP 195 RFC 9325 TLS Secure Transport Connection Profile (PS3.15 section B.12), for the receiver and for "
-            "each destination: TLS 1.2 or later, and over DIMSE a certificate of the configured authority on both "
-            "sides. The sender also checks that the certificate names the host. Over DICOMweb the node shows a "
-            "certificate where one is configured. Cipher suites of TLS 1.2; those of TLS 1.3 are OpenSSL's:"
+            f"{PROFILE} (PS3.15 section B.12), for the receiver and for each destination: TLS "
+            f"{MINIMUM_VERSION.name.removeprefix('TLSv').replace('_', '.')} or later, 1.3 where both sides have it, "
+            "and over DIMSE a certificate of the configured authority on both sides. The sender also checks that the "
+            "certificate names the host. Over DICOMweb the node shows a certificate where one is configured. The "
+            "Modified profile of section B.13 is not supported: its suites with CCM are not offered."
+        ),
+        prose(
+            "The TCP port is that of the setting `receiver.port`, which with TLS takes no connection without. Keys and "
+            "certificates are managed outside: PEM files that the settings name, read when the receiver starts and for "
+            "each association of the sender; revocation is not checked. A connection whose integrity check fails is "
+            "dropped, as an abort by the provider without a reason. Cipher suites of TLS 1.2; those of TLS 1.3 are "
+            "OpenSSL's:"
         ),
         "\n".join(f"- {cipher}" for cipher in CIPHERS.split(":")),
         "### 7.2 Association level security",
@@ -89,7 +97,7 @@ def media_characters_and_security() -> str:
         ),
         "### 7.3 Application level security",
         prose(
-            "Reports on storage commitment are taken only from the peer that was asked (4.2.1.5). Every step is a row "
-            "of a hash-chained audit log. Logs and audit log hold no patient attribute."
+            "Reports on storage commitment are taken only from the peer that was asked (4.2.1.4.3). Every step is a "
+            "row of a hash-chained audit log. Logs and audit log hold no patient attribute."
         ),
     )

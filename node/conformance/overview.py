@@ -19,8 +19,6 @@ NOT_PROVIDED: Final = (
 )
 """What an archive or a modality would do, and this node does not."""
 
-_RESULTS: Final = frozenset(row.sop_class_uid for row in RESULT_CLASSES)
-
 
 def cover() -> str:
     """Write the cover page."""
@@ -28,7 +26,9 @@ def cover() -> str:
         "# DICOM Conformance Statement",
         prose(
             f"Hilum, {IMPLEMENTATION_VERSION_NAME}. Research use only. Made by `python -m node.conformance` from the "
-            "tables that the program itself uses; do not edit. Sections are numbered as in PS3.2 Annex A."
+            "tables that the program itself uses; do not edit. Sections are numbered as in PS3.2 Annex A, those of an "
+            "AE (4.2.1, 4.2.2) down to its association policies; what stands below its initiation or acceptance policy "
+            "is for all activities together. STOW-RS has a section of its own (4.2.3)."
         ),
     )
 
@@ -80,7 +80,7 @@ def implementation_model() -> str:
             ("Activity", "AE", "Direction"),
             [
                 ("A sender stores images", "Receiver", "remote Storage SCU to node"),
-                ("Somebody verifies the connection", "Receiver", "remote Verification SCU to node"),
+                ("A peer verifies the connection", "Receiver", "remote Verification SCU to node"),
                 ("An archive reports on storage commitment", "Receiver", "remote Storage Commitment SCP to node"),
                 ("Results are stored", "Sender", "node to remote Storage SCP, or STOW-RS origin server"),
                 ("Storage commitment is asked for", "Sender", "node to remote Storage Commitment SCP"),

@@ -63,7 +63,12 @@ def specification() -> str:
     """Write section 4.2.1."""
     return section(
         "#### 4.2.1 Receiver",
+        "##### 4.2.1.1 SOP classes",
+        "Those of the table in 4.2.1.4.1, with the roles that it gives.",
         _policies(),
+        "##### 4.2.1.3 Association initiation policy",
+        "None: it initiates no association.",
+        "##### 4.2.1.4 Association acceptance policy",
         _presentation_contexts(),
         _storage(),
         _commitment(),
@@ -78,10 +83,6 @@ def implementation() -> str:
         ("Application Context Name", APPLICATION_CONTEXT),
         ("Implementation Class UID", IMPLEMENTATION_CLASS_UID),
         ("Implementation Version Name", IMPLEMENTATION_VERSION_NAME),
-        ("Asynchronous operations window", "not supported: one at a time"),
-        ("SOP Class Extended Negotiation", "not supported"),
-        ("SOP Class Common Extended Negotiation", "not supported"),
-        ("User Identity Negotiation", "not supported: ignored"),
     ]
     return table(("Property", "Value"), values)
 
@@ -90,26 +91,32 @@ def _policies() -> str:
     settings = ReceiverSettings()
     pending = settings.maximum_pending_connections
     limits = [
-        ("Associations in each process", "receiver.maximum_associations", settings.maximum_associations),
-        ("Processes", "receiver.processes", settings.processes),
-        ("Connections without association", "receiver.maximum_pending_connections", pending),
         ("Maximum Length Received", "receiver.maximum_pdu_bytes", settings.maximum_pdu_bytes),
         ("From connection to request, s (ARTIM)", "receiver.association_timeout_s", settings.association_timeout_s),
         ("Silence on an association, s", "receiver.network_timeout_s", settings.network_timeout_s),
         ("One message unless it flows, s", "receiver.dimse_timeout_s", settings.dimse_timeout_s),
     ]
+    numbers = [
+        ("Associations in each process", "receiver.maximum_associations", settings.maximum_associations),
+        ("Processes", "receiver.processes", settings.processes),
+        ("Connections without association", "receiver.maximum_pending_connections", pending),
+    ]
     return section(
-        "##### 4.2.1.1 SOP classes and association policies",
-        "Its SOP classes are those of 4.2.1.3. It initiates no association.",
-        implementation(),
+        "##### 4.2.1.2 Association policies",
+        "###### 4.2.1.2.1 General",
         table(("Limit", "Setting", "Default"), limits),
         prose(
             f"An A-ASSOCIATE-RQ may have {MAXIMUM_ASSOCIATE_BYTES} bytes. A message may take longer than its limit "
             f"while it comes at {MINIMUM_BYTES_PER_SECOND} bytes a second or more. After the last PDU of the node the "
-            f"peer has {LINGER_S:g} s to close the connection."
+            f"peer has {LINGER_S:g} s to close the connection. SOP Class Extended Negotiation and SOP Class Common "
+            "Extended Negotiation are not supported, User Identity Negotiation is ignored."
         ),
-        "##### 4.2.1.2 Association initiation policy",
-        "None.",
+        "###### 4.2.1.2.2 Number of associations",
+        table(("Number", "Setting", "Default"), numbers),
+        "###### 4.2.1.2.3 Asynchronous nature",
+        "Asynchronous operations are not supported: one operation at a time.",
+        "###### 4.2.1.2.4 Implementation identifying information",
+        implementation(),
     )
 
 
@@ -141,7 +148,7 @@ def _presentation_contexts() -> str:
         for row in TRANSFER_SYNTAXES
     ]
     return section(
-        "##### 4.2.1.3 Association acceptance policy: presentation contexts",
+        "###### 4.2.1.4.1 Accepted presentation contexts",
         table(("SOP class", "UID", "Transfer syntaxes", "Role of the peer", "SCP/SCU Role Selection"), rows),
         prose(
             "Role Selection is the only extended negotiation. Whoever opens the association is user of the SOP class "
@@ -164,7 +171,7 @@ def _presentation_contexts() -> str:
 
 def _storage() -> str:
     return section(
-        "##### 4.2.1.4 SOP specific conformance: Storage and Verification",
+        "###### 4.2.1.4.2 SOP specific conformance: Storage and Verification",
         table(("SOP class", "What becomes of it"), [(row.name, row.use) for row in STORAGE_CLASSES]),
         prose(
             "The level of conformance is 2 (full) for as long as the object is kept: the received data set is kept "
@@ -188,7 +195,7 @@ def _storage() -> str:
 
 def _commitment() -> str:
     return section(
-        "##### 4.2.1.5 SOP specific conformance: Storage Commitment Push Model",
+        "###### 4.2.1.4.3 SOP specific conformance: Storage Commitment Push Model",
         table(("Event type", "Meaning"), EVENT_TYPES.items()),
         prose(
             f"N-EVENT-REPORT of SOP Instance {INSTANCE}, without event reply. Used: Transaction UID (0008,1195), "
@@ -202,14 +209,14 @@ def _commitment() -> str:
 
 def _statuses() -> str:
     rows = [(f"{s:04X}", s.name.replace("_", " ").capitalize(), *STATUS_MEANINGS[s]) for s in sorted(Status)]
-    return section("##### 4.2.1.6 Response statuses", table(("Status", "Name", "Of", "Meaning"), rows))
+    return section("###### 4.2.1.4.4 Response statuses", table(("Status", "Name", "Of", "Meaning"), rows))
 
 
 def _admission() -> str:
     rejections = [(r.value.result, r.value.source, r.value.reason, r.value.meaning) for r in Rejection]
     aborts = [(reason.value, reason.name.replace("_", " ").lower().replace("pdu", "PDU")) for reason in AbortReason]
     return section(
-        "##### 4.2.1.7 Association acceptance policy: rejections and aborts",
+        "###### 4.2.1.4.5 Rejections and aborts",
         table(("Result", "Source", "Reason", "When (A-ASSOCIATE-RJ)"), rejections),
         prose(
             "Permanent reasons are given before transient ones. Whoever connects from outside the allowed networks "

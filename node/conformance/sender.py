@@ -8,13 +8,22 @@ from node.conformance.markdown import prose, section, status_table, table
 from node.destinations import CommitmentSettings
 from node.dicomweb import HTTP_STATUSES, MAXIMUM_ANSWER_BYTES
 from node.dimse.commitment import INSTANCE, REQUEST_COMMITMENT
-from node.dimse.contexts import BY_UID, CLASS_BY_UID, STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
-from node.dimse.scu import MAXIMUM_PDU_BYTES, STUDY_ROOT_FIND, UNCOMPRESSED
+from node.dimse.contexts import (
+    BY_UID,
+    CLASS_BY_UID,
+    DIGITAL_XRAY,
+    STORAGE_COMMITMENT,
+    UNCOMPRESSED,
+    VERIFICATION_SOP_CLASS,
+)
+from node.dimse.scu import MAXIMUM_PDU_BYTES, STUDY_ROOT_FIND
 from node.dimse.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES
+from node.dispatch import COUNTS_AT_ONCE
 from node.profiles import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, result_syntaxes
+from node.queue import DELIVERY_THREADS
 from node.settings import DeliverySettings
 
-PHANTOM_CLASS: Final = "1.2.840.10008.5.1.4.1.1.1.1"
+PHANTOM_CLASS: Final = DIGITAL_XRAY
 """SOP class of the generated radiograph that `hilum profile-check` sends with its results."""
 
 _NAMES: Final = {uid: row.name for uid, row in BY_UID.items()} | {
@@ -23,27 +32,45 @@ _NAMES: Final = {uid: row.name for uid, row in BY_UID.items()} | {
 
 
 def specification() -> str:
-    """Write section 4.2.2."""
-    return section("#### 4.2.2 Sender", _policies(), _contexts(), _storage(), _commitment(), _others(), _web())
+    """Write sections 4.2.2 and 4.2.3."""
+    return section(
+        "#### 4.2.2 Sender",
+        "##### 4.2.2.1 SOP classes",
+        "Those of the table in 4.2.2.3.1, as SCU.",
+        _policies(),
+        "##### 4.2.2.3 Association initiation policy",
+        _contexts(),
+        _storage(),
+        _commitment(),
+        _others(),
+        "##### 4.2.2.4 Association acceptance policy",
+        "None: it accepts no association.",
+        _web(),
+    )
 
 
 def _policies() -> str:
     return section(
-        "##### 4.2.2.1 SOP classes and association policies",
+        "##### 4.2.2.2 Association policies",
+        "###### 4.2.2.2.1 General",
         prose(
-            "Its SOP classes are those of 4.2.2.2. It accepts no association. Implementation identification as in "
-            f"4.2.1.1. It announces a Maximum Length Received of {MAXIMUM_PDU_BYTES} bytes, and sends PDUs of up to "
-            "the peer's."
+            f"It announces a Maximum Length Received of {MAXIMUM_PDU_BYTES} bytes, and sends PDUs of up to the peer's. "
+            "It proposes no extended negotiation."
         ),
+        "###### 4.2.2.2.2 Number of associations",
         table(
             ("Activity", "Associations at once"),
             [
-                ("Results are stored", "one for each delivery worker"),
-                ("Storage commitment is asked for", "one for each delivery worker, after that of the results"),
-                ("A destination is verified", "one"),
-                ("The archive is counted", "two"),
+                ("Results are stored", f"{DELIVERY_THREADS} for each `hilum work --delivery` (`--concurrency`)"),
+                ("Storage commitment is asked for", "among these: each after that of the results"),
+                ("A destination is verified", "1 for each call of `hilum echo` or `hilum profile-check`"),
+                ("The archive is counted", str(COUNTS_AT_ONCE)),
             ],
         ),
+        "###### 4.2.2.2.3 Asynchronous nature",
+        "Asynchronous operations are not supported: one operation at a time.",
+        "###### 4.2.2.2.4 Implementation identifying information",
+        "As in 4.2.1.2.4.",
     )
 
 
@@ -65,7 +92,7 @@ def _contexts() -> str:
         ),
     ]
     return section(
-        "##### 4.2.2.2 Association initiation policy: presentation contexts",
+        "###### 4.2.2.3.1 Proposed presentation contexts",
         table(("SOP class", "UID", "Transfer syntaxes", "Role", "Extended negotiation"), rows),
         prose(
             "For results one presentation context is proposed for each SOP class and transfer syntax of the files to "
@@ -82,7 +109,7 @@ def _contexts() -> str:
 def _storage() -> str:
     settings = DeliverySettings()
     return section(
-        "##### 4.2.2.3 SOP specific conformance: Storage",
+        "###### 4.2.2.3.2 SOP specific conformance: Storage",
         status_table("Status", STORE_STATUSES),
         prose(
             "Any other status, no response, a rejection, and no connection are tried again, after "
@@ -97,28 +124,28 @@ def _storage() -> str:
 def _commitment() -> str:
     settings = CommitmentSettings()
     return section(
-        "##### 4.2.2.4 SOP specific conformance: Storage Commitment Push Model",
+        "###### 4.2.2.3.3 SOP specific conformance: Storage Commitment Push Model",
         prose(
             f"Where a destination's setting `commitment.ask` is on. N-ACTION, Action Type ID {REQUEST_COMMITMENT}, of "
             f"SOP Instance {INSTANCE}, with Transaction UID and Referenced SOP Sequence; a Transaction UID is used "
             f"once. Storage Media File-Set attributes are not sent. The association stays open for {settings.wait_s:g} "
-            "s (`commitment.wait_s`) for the report; later the report is taken by the Receiver (4.2.1.5). Statuses of "
-            "the N-ACTION response:"
+            "s (`commitment.wait_s`) for the report; later the report is taken by the Receiver (4.2.1.4.3). Statuses "
+            "of the N-ACTION response:"
         ),
         status_table("Status", ACTION_STATUSES),
         "Failure Reasons in a report; any other is a `retry`, which means: sent again, and asked about again.",
         status_table("Failure Reason", FAILURE_REASONS),
         prose(
             f"Without a report for {settings.report_within_s:g} s (`commitment.report_within_s`) the peer is asked "
-            f"again under a new Transaction UID; after {settings.requests} requests (`commitment.requests`) the "
-            "results are sent again; when their retry time is over, they are dead letters."
+            f"again under a new Transaction UID; after {settings.requests} requests that it has taken "
+            "(`commitment.requests`) the results are sent again; when their retry time is over, they are dead letters."
         ),
     )
 
 
 def _others() -> str:
     return section(
-        "##### 4.2.2.5 SOP specific conformance: Verification and Query",
+        "###### 4.2.2.3.4 SOP specific conformance: Verification and Query",
         prose(
             "C-ECHO tests a destination on demand; every status but 0000 is a failure. Where the setting "
             "`completion.count_from` names a destination, it is asked by C-FIND (STUDY level, key Study Instance UID) "
@@ -130,14 +157,14 @@ def _others() -> str:
 
 def _web() -> str:
     return section(
-        "##### 4.2.2.6 STOW-RS user agent (PS3.18 section 10.5)",
+        "#### 4.2.3 STOW-RS user agent (PS3.18 section 10.5)",
         prose(
             "POST to `/studies` below the destination's `url`, HTTP/1.1, one request for each result: "
             'multipart/related; type="application/dicom" with the stored Part 10 file as its one part, and Accept: '
-            "application/dicom+json. The SOP classes and transfer syntaxes are those of 4.2.2.2. Authentication: "
+            "application/dicom+json. The SOP classes and transfer syntaxes are those of 4.2.2.3.1. Authentication: "
             "none, bearer token, basic, or TLS client certificate. Redirections are not followed. Of the answer, up "
             f"to {MAXIMUM_ANSWER_BYTES} bytes are read: Failed SOP Sequence (0008,1198) with Failure Reason "
-            "(0008,1197), as in 4.2.2.3, and Referenced SOP Sequence (0008,1199). Where it says nothing about the "
+            "(0008,1197), as in 4.2.2.3.2, and Referenced SOP Sequence (0008,1199). Where it says nothing about the "
             "result:"
         ),
         status_table("HTTP status", HTTP_STATUSES, decimal=True),

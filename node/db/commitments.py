@@ -32,7 +32,7 @@ class CommitmentRequest:
     instances: tuple[tuple[str, str], ...]
     """SOP Class and SOP Instance UIDs."""
     attempts: int
-    """How often the results were sent or asked about."""
+    """How often the results were sent or asked about, this time left out."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ def request(
     """Open a transaction for the stored deliveries of a job that are due to be asked about; None: there are none.
 
     Until `expect` is called, it is due again after `patience_s`: whoever asks may die before it has asked. Those that
-    were asked about `maximum_requests` times without a report are due to be sent again. The row is written
-    before anything is sent, so that a report finds it however fast it comes.
+    were asked about `maximum_requests` times without a report are due to be sent again; only requests that the
+    destination has taken count, which `expect` notes. The row is written before anything is sent, so that a report
+    finds it however fast it comes.
     """
     circuit = tx.get(CircuitRow, destination)
     if circuit is not None and circuit.open_until is not None and circuit.open_until > now:
@@ -121,7 +122,6 @@ def request(
     tx.flush()
     for row in asked:
         row.transaction_uid = transaction_uid
-        row.requests += 1
         row.due_at = now + timedelta(seconds=patience_s)
     _audit(
         tx,
@@ -136,7 +136,7 @@ def request(
     return CommitmentRequest(
         transaction_uid,
         tuple((result.sop_class_uid, result.sop_instance_uid) for result in results),
-        max(row.attempts + row.requests - 1 for row in asked),
+        max(row.attempts + row.requests for row in asked),
     )
 
 
@@ -146,6 +146,7 @@ def expect(tx: Transaction, transaction_uid: str, *, until: datetime) -> None:
         DeliveryRow.transaction_uid == transaction_uid, DeliveryRow.state == DeliveryState.STORED
     )
     for row in tx.scalars(query.with_for_update()):
+        row.requests += 1
         row.due_at = until
 
 
@@ -172,6 +173,7 @@ def defer(
             record_outcome(tx, job, row, status=status, why=row.last_error, actor=actor, now=now)
         else:
             row.due_at = retry_at
+            row.attempts += 1  # in vain, so that the next wait is longer
     _audit(
         tx,
         job,

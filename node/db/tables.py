@@ -209,7 +209,8 @@ class ResultRow(Base):
 class DeliveryRow(StateGuard, Base):
     """One result to one destination, with its attempts.
 
-    `requests` counts the requests for commitment since it was last sent; `transaction_uid` is the latest of them.
+    `attempts` counts how often it was sent, and asked about in vain; `requests` the requests for commitment that the
+    destination has taken since it was last sent. `transaction_uid` is the latest one that was made.
     """
 
     __tablename__ = "deliveries"

@@ -19,9 +19,9 @@ from pynetdicom import evt
 from node.destinations import Destination
 from node.dimse.admission import is_allowed
 from node.dimse.commands import Command
-from node.dimse.contexts import STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
+from node.dimse.contexts import IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT, UNCOMPRESSED, VERIFICATION_SOP_CLASS
 from node.dimse.negotiation import Context
-from node.dimse.scu import UNCOMPRESSED, associated
+from node.dimse.scu import associated
 from node.dimse.status import ACTION_STATUSES, Disposition, Status, disposition_of
 from node.elements import Element, Walker
 from node.errors import HilumError, Quarantined, SpoolFull
@@ -56,7 +56,6 @@ _FAILURE_REASON: Final = 0x00081197
 _FAILED_SOP_SEQUENCE: Final = 0x00081198
 _REFERENCED_SOP_SEQUENCE: Final = 0x00081199
 
-_IMPLICIT: Final = "1.2.840.10008.1.2"
 _UID_CHARACTERS: Final = frozenset("0123456789.")
 
 
@@ -202,7 +201,7 @@ def read_report(content: bytes, transfer_syntax: str) -> Report:
     UnreadableReport
         It cannot be parsed, or lacks what the table asks for; other attributes are passed over.
     """
-    walker = Walker(content, explicit=transfer_syntax != _IMPLICIT)
+    walker = Walker(content, explicit=transfer_syntax != IMPLICIT_LITTLE_ENDIAN)
     try:
         found = _by_tag(walker, 0, len(content))
         report = Report(

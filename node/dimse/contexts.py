@@ -13,7 +13,24 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import Final
 
-from node.profiles import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES, ResultKind
+from node.profiles import (
+    DEFLATED_LITTLE_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    JPEG_2000_LOSSLESS,
+    RESULT_CLASSES,
+    RLE_LOSSLESS,
+    SECONDARY_CAPTURE,
+    ResultKind,
+)
+
+IMPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
+UNCOMPRESSED: Final = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
+"""Transfer syntaxes without compression; every DICOM application has the second one (PS3.5 section 10.1)."""
+
+COMPUTED_RADIOGRAPHY: Final = "1.2.840.10008.5.1.4.1.1.1"
+DIGITAL_XRAY: Final = "1.2.840.10008.5.1.4.1.1.1.1"
+DIGITAL_XRAY_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.1.1"
+"""SOP classes that are asked for by name (PS3.4 Table B.5-1)."""
 
 VERIFICATION_SOP_CLASS: Final = "1.2.840.10008.1.1"
 
@@ -45,10 +62,10 @@ class StorageClass:
 
 
 STORAGE_CLASSES: Final = (
-    StorageClass("1.2.840.10008.5.1.4.1.1.1", "Computed Radiography Image Storage", Use.ANALYSED),
-    StorageClass("1.2.840.10008.5.1.4.1.1.1.1", "Digital X-Ray Image Storage - For Presentation", Use.ANALYSED),
-    StorageClass("1.2.840.10008.5.1.4.1.1.1.1.1", "Digital X-Ray Image Storage - For Processing", Use.ANSWERED),
-    StorageClass("1.2.840.10008.5.1.4.1.1.7", "Secondary Capture Image Storage", Use.ANALYSED),
+    StorageClass(COMPUTED_RADIOGRAPHY, "Computed Radiography Image Storage", Use.ANALYSED),
+    StorageClass(DIGITAL_XRAY, "Digital X-Ray Image Storage - For Presentation", Use.ANALYSED),
+    StorageClass(DIGITAL_XRAY_FOR_PROCESSING, "Digital X-Ray Image Storage - For Processing", Use.ANSWERED),
+    StorageClass(SECONDARY_CAPTURE, "Secondary Capture Image Storage", Use.ANALYSED),
     StorageClass(
         "1.2.840.10008.5.1.4.1.1.7.2",
         "Multi-frame Grayscale Byte Secondary Capture Image Storage",
@@ -92,18 +109,18 @@ _JPEG_LS: Final = ("jpeg_ls", "gdcm")
 # Explicit VR Big Endian is retired (PS3.5 section A.3, 2006) and left out. JPEG Extended with 12 bits is decoded by
 # pylibjpeg-libjpeg only (GPL-3, optional): gdcm claims it and fails (measured).
 TRANSFER_SYNTAXES: Final = (
-    Syntax("1.2.840.10008.1.2.1", "Explicit VR Little Endian", encapsulated=False),
-    Syntax("1.2.840.10008.1.2", "Implicit VR Little Endian", encapsulated=False, explicit_vr=False),
+    Syntax(EXPLICIT_LITTLE_ENDIAN, "Explicit VR Little Endian", encapsulated=False),
+    Syntax(IMPLICIT_LITTLE_ENDIAN, "Implicit VR Little Endian", encapsulated=False, explicit_vr=False),
     Syntax("1.2.840.10008.1.2.4.70", "JPEG Lossless, Non-Hierarchical, First-Order Prediction", _JPEG_LOSSLESS),
     Syntax("1.2.840.10008.1.2.4.57", "JPEG Lossless, Non-Hierarchical (Process 14)", _JPEG_LOSSLESS),
     Syntax("1.2.840.10008.1.2.4.80", "JPEG-LS Lossless", _JPEG_LS),
     Syntax("1.2.840.10008.1.2.4.81", "JPEG-LS Lossy (Near-Lossless)", _JPEG_LS),
-    Syntax("1.2.840.10008.1.2.4.90", "JPEG 2000 (Lossless Only)", _J2K),
+    Syntax(JPEG_2000_LOSSLESS, "JPEG 2000 (Lossless Only)", _J2K),
     Syntax("1.2.840.10008.1.2.4.91", "JPEG 2000", _J2K),
     Syntax("1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000 (Lossless Only)", ("openjpeg",)),
     Syntax("1.2.840.10008.1.2.4.202", "High-Throughput JPEG 2000 with RPCL Options (Lossless Only)", ("openjpeg",)),
     Syntax("1.2.840.10008.1.2.4.203", "High-Throughput JPEG 2000", ("openjpeg",)),
-    Syntax("1.2.840.10008.1.2.5", "RLE Lossless"),
+    Syntax(RLE_LOSSLESS, "RLE Lossless"),
     Syntax("1.2.840.10008.1.2.4.50", "JPEG Baseline (Process 1)", ("PIL", "gdcm", "libjpeg")),
     Syntax("1.2.840.10008.1.2.4.51", "JPEG Extended (Process 2 and 4)", ("libjpeg",)),
 )
@@ -140,7 +157,7 @@ def accepted_contexts(decoders: Collection[str] = WORKER_DECODERS) -> dict[str, 
     """List the transfer syntax UIDs that are accepted for each SOP class UID, Verification and the like included."""
     syntaxes = accepted_syntaxes(decoders)
     uncompressed = tuple(row.uid for row in syntaxes if not row.encapsulated)
-    contexts = {VERIFICATION_SOP_CLASS: uncompressed[:2], STORAGE_COMMITMENT: uncompressed[:2]}
+    contexts: dict[str, tuple[str, ...]] = {VERIFICATION_SOP_CLASS: UNCOMPRESSED, STORAGE_COMMITMENT: UNCOMPRESSED}
     results = {row.sop_class_uid for row in RESULT_CLASSES}
     for row in STORAGE_CLASSES:
         contexts[row.uid] = tuple(s.uid for s in syntaxes) if row.compressed else uncompressed

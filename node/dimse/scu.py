@@ -20,7 +20,7 @@ from pynetdicom import AE, _config, evt
 
 from node.destinations import Destination
 from node.dimse import tls
-from node.dimse.contexts import VERIFICATION_SOP_CLASS
+from node.dimse.contexts import UNCOMPRESSED, VERIFICATION_SOP_CLASS
 from node.dimse.status import Disposition, disposition_of
 from node.errors import PeerUnavailable, Quarantined
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -39,7 +39,6 @@ ABORT_LINGER_S: Final = 1.0
 MAXIMUM_RECEIVED_BYTES: Final = 1 << 22
 """Most that is read over one association; a C-STORE response takes about 150 bytes, a commitment report up to 1 MiB."""
 
-UNCOMPRESSED: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 _PENDING: Final = (0xFF00, 0xFF01)
 
 

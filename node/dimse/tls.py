@@ -1,4 +1,8 @@
-"""TLS with certificates on both sides (PS3.15 section B.12, the BCP 195 RFC 9325 profile)."""
+"""TLS with certificates on both sides (PS3.15 section B.12).
+
+Not the profile of section B.13, whose suites with CCM, which servers must have, are not offered. Those of sections B.1
+to B.3 and B.9 to B.11 are retired.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,11 @@ from typing import Final, cast
 
 from node.destinations import TLSFiles
 from node.errors import Misconfigured
+
+PROFILE: Final = "BCP 195 RFC 8996, 9325 TLS Secure Transport Connection Profile"
+"""Title of PS3.15 section B.12."""
+MINIMUM_VERSION: Final = ssl.TLSVersion.TLSv1_2
+"""TLS 1.3 is preferred where both sides have it."""
 
 # PS3.15 section B.12: TLS 1.2 with forward secrecy and authenticated encryption; TLS 1.3 suites are OpenSSL's own.
 CIPHERS: Final = (
@@ -53,7 +62,7 @@ def _context(protocol: int, files: TLSFiles) -> ssl.SSLContext | None:
     if not files.enabled:
         return None
     context = ssl.SSLContext(protocol)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = MINIMUM_VERSION
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION

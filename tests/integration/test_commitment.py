@@ -190,6 +190,20 @@ def test_an_archive_that_is_away_when_it_is_to_be_asked_is_asked_later(setup: Se
     assert len(setup.pacs.requests) == 1
 
 
+def test_an_archive_that_takes_no_request_for_long_is_not_sent_the_results_again(setup: Setup):
+    no_wait(setup)
+    setup.pacs.action_status = 0x0213
+    job_id = published(setup.runtime)
+    for seconds in (7, 13, 25):  # the waits double
+        deliver_job(setup.runtime, job_id)
+        setup.wait(seconds)
+    assert setup.lines(job_id)[0] == [DeliveryState.STORED]
+    assert setup.actions().count("commitment.not_taken") == 3
+    setup.pacs.action_status = 0x0000
+    deliver_job(setup.runtime, job_id)
+    assert (len(setup.pacs.received), len(setup.pacs.requests)) == (1, 1)
+
+
 def test_only_whoever_was_asked_may_commit(setup: Setup):
     no_wait(setup)
     job_id = published(setup.runtime)

@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
+from node import conformance
 from node.destinations import Destination, TLSFiles
 from node.dimse import scu, tls
 from node.errors import Misconfigured, PeerUnavailable
@@ -194,6 +195,22 @@ def test_the_sender_checks_the_receiver(settings: Settings, authority: peers.Aut
             send(destination(port, files), tmp_path / "x.dcm")
         with pytest.raises(PeerUnavailable):  # its certificate names another host
             send(destination(port, router, host="127.0.0.3"), tmp_path / "x.dcm")
+
+
+def test_the_profile_is_the_one_that_the_statement_names(authority: peers.Authority) -> None:
+    """PS3.15 section B.12: TLS 1.2 must, 1.3 may be; RFC 9325: forward secrecy and authenticated encryption."""
+    assert f"{tls.PROFILE} (PS3.15 section B.12)" in " ".join(conformance.statement().split())
+    files = authority.issue("node")
+    for context in (tls.server_context(files), tls.client_context(files)):
+        assert context is not None
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+        assert context.maximum_version is ssl.TLSVersion.MAXIMUM_SUPPORTED
+        suites = context.get_ciphers()
+        assert {suite["protocol"] for suite in suites} == {"TLSv1.2", "TLSv1.3"}
+        for suite in suites:
+            assert suite["aead"]
+            assert suite["protocol"] == "TLSv1.3" or suite["kea"] == "kx-ecdhe"
+        assert not any("CCM" in suite["name"] for suite in suites), "else the profile of section B.13 may hold"
 
 
 def test_unusable_files_are_said(authority: peers.Authority, tmp_path: Path) -> None:

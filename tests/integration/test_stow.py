@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import inspect
 import json
 import socket
 import ssl
@@ -20,6 +21,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from dicomweb_client import DICOMwebClient
 from pydicom import dcmread
 from typer.testing import CliRunner
 
@@ -439,6 +441,15 @@ def test_echo_takes_no_login_page_for_a_service(fake: FakeService):
     fake.body, fake.content_type = b"<html>Please log in</html>", "text/html"
     with pytest.raises(PeerUnavailable, match="no JSON"):
         dicomweb.echo(WebDestination(url=fake.url), timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("_http_post", ["self", "url", "data", "headers"]), ("_encode_multipart_message", ["content", "content_type"])],
+)
+def test_the_library_has_the_private_methods_that_are_called(name: str, parameters: list[str]):
+    method = getattr(DICOMwebClient, name)
+    assert list(inspect.signature(method).parameters) == parameters
 
 
 def test_every_http_status_has_one_meaning():

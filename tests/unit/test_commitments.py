@@ -84,16 +84,42 @@ def test_a_report_of_an_unknown_transaction_changes_nothing(any_database):
     assert states(any_database, job_id) == [DeliveryState.STORED] * 2
 
 
+def taken(database, request, *, seconds):
+    with database.write() as tx:
+        commitments.expect(tx, request.transaction_uid, until=later(seconds))
+
+
 def test_a_request_that_was_never_made_is_made_again_soon_and_one_that_was_taken_later(any_database):
     job_id = stored_job(any_database)
     ask(any_database, job_id)
     assert ask(any_database, job_id, seconds=49) is None
-    second = ask(any_database, job_id, seconds=51)
-    with any_database.write() as tx:
-        commitments.expect(tx, second.transaction_uid, until=later(500))
+    taken(any_database, ask(any_database, job_id, seconds=51), seconds=500)
     assert ask(any_database, job_id, seconds=150) is None
-    assert ask(any_database, job_id, seconds=501) is None, "both requests are used up"
+    taken(any_database, ask(any_database, job_id, seconds=501), seconds=600)
+    assert ask(any_database, job_id, seconds=601) is None, "both requests are used up"
     assert states(any_database, job_id) == [DeliveryState.PENDING] * 2
+
+
+def test_requests_that_the_archive_has_not_taken_wait_longer_each_time_and_send_nothing_again(any_database):
+    job_id = stored_job(any_database)
+    attempts = []
+    for seconds in (0, 10, 20, 30):
+        request = ask(any_database, job_id, seconds=seconds, maximum=2)
+        attempts.append(request.attempts)
+        with any_database.write() as tx:
+            commitments.defer(
+                tx,
+                job_id,
+                request.transaction_uid,
+                status=None,
+                why="away",
+                retry_at=later(seconds + 10),
+                actor="w",
+                now=later(seconds),
+            )
+    assert attempts == [1, 2, 3, 4]
+    assert states(any_database, job_id) == [DeliveryState.STORED] * 2
+    assert audited(any_database, "commitment.unreported") == []
 
 
 def test_a_refused_request_is_a_dead_letter_and_rerun_brings_it_back(any_database):
@@ -165,6 +191,7 @@ def test_a_report_may_come_in_parts(any_database):
 def test_the_audit_names_who_did_not_report_and_on_how_many(any_database):
     job_id = stored_job(any_database)
     first = ask(any_database, job_id, maximum=1)
+    taken(any_database, first, seconds=50)
     assert ask(any_database, job_id, seconds=51, maximum=1) is None
     (detail,) = audited(any_database, "commitment.unreported")
     assert detail == {"destination": "pacs", "transaction_uid": first.transaction_uid, "instances": 2}

@@ -178,6 +178,19 @@ def test_a_destination_whose_certificate_is_gone_does_not_hold_up_the_others(run
     assert found["abad"].last_error
 
 
+def test_a_destination_that_cannot_be_asked_for_commitment_does_not_hold_up_the_others(runtime):
+    job_id = published(runtime, profiles={"archive": "ohif", "pacs": "ohif"})
+    pacs = runtime.settings.destinations["pacs"]
+    impossible = pacs.commitment.model_copy(update={"ask": True, "networks": None})  # what no setting can be
+    runtime.settings.destinations["archive"] = pacs.model_copy(update={"commitment": impossible})
+    assert deliver_job(runtime, job_id) == 2
+    found = {line.destination: line.state for line in lines(runtime, job_id)[0]}
+    assert found == {"archive": DeliveryState.STORED, "pacs": DeliveryState.ACCEPTED}
+    runtime.clock.now += timedelta(seconds=60)
+    with runtime.database.read() as tx:
+        assert [job.id for job in deliveries.due_jobs(tx, now=runtime.clock.now, resend_after_s=20, window=9)]
+
+
 def test_a_destination_that_never_answers_opens_its_circuit(runtime):
     import socket
     import threading

@@ -11,7 +11,7 @@ from highdicom.sr import CodeContentItem
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from models.codes import PROBABILITY_UNIT, THORAX, Code
+from models.codes import PROBABILITY_UNIT, THORAX
 from models.findings import Finding, HeatMap, ImageFindings
 from node.profiles import Profile, ResultKind
 from workers.objects import vocabulary
@@ -26,7 +26,7 @@ from workers.objects.vocabulary import concept
 from workers.objects.wording import display_name
 
 # Private: no code for what a class activation map shows was found in DCM or SNOMED CT as far as they are at hand.
-CLASS_ACTIVATION = Code("CLASS-ACTIVATION", vocabulary.PRIVATE_SCHEME, "Class activation of a classifier, by place")
+CLASS_ACTIVATION = vocabulary.private("CLASS-ACTIVATION")
 
 _LABEL = "HEAT MAP"
 _UNPAIRED = "U"

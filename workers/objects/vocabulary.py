@@ -8,8 +8,13 @@ from highdicom.sr import CodedConcept
 from models.codes import Code
 from models.findings import NotComputedReason
 from node.reasons import Reason
+from node.terminology import PRIVATE_CODES, PRIVATE_SCHEME
 
-PRIVATE_SCHEME = "99HILUM"
+
+def private(value: str) -> Code:
+    """Return a code of the private scheme."""
+    return Code(value, PRIVATE_SCHEME, PRIVATE_CODES[value])
+
 
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
@@ -75,25 +80,25 @@ MODALITIES = {
 }
 """PS3.16 CID 29, as far as chest radiographs need it. OT is not in it: of other modalities nothing is said."""
 
-NOT_COMPUTED_REASON = Code("REASON", PRIVATE_SCHEME, "Reason why nothing was computed")
-GATE = Code("GATE", PRIVATE_SCHEME, "Frontal chest radiograph (gate)")
-GATE_PASSED = Code("GATE-PASSED", PRIVATE_SCHEME, "Passed")
-GATE_REFUSED = Code("GATE-REFUSED", PRIVATE_SCHEME, "Refused")
-PIXEL_SPACING = Code("PIXEL-SPACING", PRIVATE_SCHEME, "Pixel spacing")
-SPACING_CALIBRATED = Code("SPACING-CALIBRATED", PRIVATE_SCHEME, "Calibrated or corrected for magnification")
-SPACING_AT_DETECTOR = Code("SPACING-AT-DETECTOR", PRIVATE_SCHEME, "At the detector")
-SPACING_UNKNOWN = Code("SPACING-UNKNOWN", PRIVATE_SCHEME, "Unknown")
-LUNGS_AT_EDGE = Code("LUNGS-AT-EDGE", PRIVATE_SCHEME, "Lungs reach the edge of the image")
-CALIBRATED = Code("CALIBRATED", PRIVATE_SCHEME, "Calibrated on validation images")
-DOUBT_FROM = Code("DOUBT-FROM", PRIVATE_SCHEME, "Indeterminate from this probability")
-DOUBT_BELOW = Code("DOUBT-BELOW", PRIVATE_SCHEME, "Indeterminate below this probability")
-THRESHOLD_RULE = Code("THRESHOLD-RULE", PRIVATE_SCHEME, "Rule that chose the threshold")
-INTENDED_USE = Code("INTENDED-USE", PRIVATE_SCHEME, "Intended use of the algorithm")
-OUTLINE = Code("OUTLINE", PRIVATE_SCHEME, "Region outlined")
-LIMITS = Code("LIMITS", PRIVATE_SCHEME, "Limits of this result")
-HEART_BOX = Code("HEART-BOX", PRIVATE_SCHEME, "Bounding box of the heart, in pixels of the source image")
-PIXEL_NOTE = Code("PIXEL-NOTE", PRIVATE_SCHEME, "How the pixels were read")
-PREDECESSOR = Code("PREDECESSOR", PRIVATE_SCHEME, "Result that this one supersedes")
+NOT_COMPUTED_REASON = private("REASON")
+GATE = private("GATE")
+GATE_PASSED = private("GATE-PASSED")
+GATE_REFUSED = private("GATE-REFUSED")
+PIXEL_SPACING = private("PIXEL-SPACING")
+SPACING_CALIBRATED = private("SPACING-CALIBRATED")
+SPACING_AT_DETECTOR = private("SPACING-AT-DETECTOR")
+SPACING_UNKNOWN = private("SPACING-UNKNOWN")
+LUNGS_AT_EDGE = private("LUNGS-AT-EDGE")
+CALIBRATED = private("CALIBRATED")
+DOUBT_FROM = private("DOUBT-FROM")
+DOUBT_BELOW = private("DOUBT-BELOW")
+THRESHOLD_RULE = private("THRESHOLD-RULE")
+INTENDED_USE = private("INTENDED-USE")
+OUTLINE = private("OUTLINE")
+LIMITS = private("LIMITS")
+HEART_BOX = private("HEART-BOX")
+PIXEL_NOTE = private("PIXEL-NOTE")
+PREDECESSOR = private("PREDECESSOR")
 
 REASON_MEANINGS: dict[Reason, str] = {
     Reason.NOT_A_RADIOGRAPH: "Not a projection radiograph",
