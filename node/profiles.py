@@ -137,7 +137,7 @@ class Profile(BaseModel):
     plane_orientation: bool = False
     """Plane Orientation in the SEG of an image without Frame of Reference, and Pixel Measures where it has no Pixel
     Spacing: Standard Extended, OHIF needs both."""
-    whole_words: bool = False
+    split_segments: bool = False
     """A SEG for each segment where rows × columns is no multiple of 16: OHIF 3.13.2 shears the frames after the first
     of a BINARY SEG where they do not begin at a byte, and does not load one whose pixel data had to be padded."""
     text_report: bool = False
@@ -187,7 +187,7 @@ OHIF: Final = Profile(
     name="ohif",
     purpose="OHIF and other cornerstone viewers, and what reads Segmentation and Structured Report beside them.",
     plane_orientation=True,
-    whole_words=True,
+    split_segments=True,
     text_report=True,
 )
 STRICT: Final = Profile(
@@ -226,7 +226,7 @@ BUILT_IN: Final = {
             purpose="Everything that the node can make, for trying out and for research archives.",
             objects=tuple(ResultKind),
             plane_orientation=True,
-            whole_words=True,
+            split_segments=True,
             text_report=True,
         ),
     )

@@ -158,7 +158,7 @@ into the adapters, with a decoder of its own, which OHIF does not use and other 
 The images are generated phantoms, sent through a running node ([the phantom](phantom.md)); no patient is shown. Where a
 source is named by a word, or has fewer than 200 rows, it is a small image made for what a header may hold or lack; its
 results were encoded without a node. Profiles `deflated`, `plain-labelmap` and `labelmap-j2k` are a site's own, and so
-are `unsplit` (`ohif` without `whole_words`), `oriented-j2k` and `oriented-labelmap` (with `plane_orientation`).
+are `unsplit` (`ohif` without `split_segments`), `oriented-j2k` and `oriented-labelmap` (with `plane_orientation`).
 """
 
 LIMITS = """## What to know

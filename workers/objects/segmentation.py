@@ -57,7 +57,7 @@ class Part:
 
 def parts(image: ImageFindings, profile: Profile) -> tuple[Part, ...]:
     """Return the objects that the segments of an image make, in the order of their first segments."""
-    if profile.whole_words and profile.segmentation == "BINARY" and any(s.mask.size % 16 for s in image.segments):
+    if profile.split_segments and profile.segmentation == "BINARY" and any(s.mask.size % 16 for s in image.segments):
         return tuple(Part(f"{display_name(s.label).lower()}, {s.bundle.name}", (s,)) for s in image.segments)
     by_bundle: dict[str, list[list[Segment]]] = {}
     for segment in image.segments:
