@@ -34,7 +34,7 @@ lint: $(VENV)/.dev
 check: lint test
 
 interoperability: $(VENV)/.dev packages
-	$(PYTEST) -m interoperability --whole --interoperability $(ARGS)
+	$(PYTEST) -m interoperability --interoperability $(ARGS)
 
 bench: $(VENV)/.dev packages
 	$(PYTHON) -m tests.bench $(ARGS)

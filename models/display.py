@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,46 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 Float = NDArray[np.float32]
+Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
+"""VOI LUT Function (0028,1056)."""
 
 # Without a window of the sender's: the values between which nearly all of the picture lies.
 ROBUST_PERCENTILES = (0.5, 99.5)
 SAMPLE = 1_000_000
+_LARGEST = 1e30
+"""Of a number in a header: more times a stored value is no float32."""
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """A Modality LUT that is a straight line."""
+
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """A VOI LUT that is a window (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+
+    centre: float
+    width: float
+    function: Function = "LINEAR"
+
+
+@dataclass(frozen=True)
+class Greys:
+    """How stored values became grey: what was applied, which is not always what the header asks for.
+
+    Attributes
+    ----------
+    modality : None: the stored values are taken as they are.
+    inverted : low values are bright.
+    """
+
+    modality: Lut | Rescale | None
+    voi: Lut | Window
+    inverted: bool
 
 
 @dataclass(frozen=True)
@@ -28,17 +64,19 @@ class Shown:
 
     values: Float
     notes: tuple[str, ...]
+    greys: Greys
 
 
 def show(stored: NDArray[Any], ds: Dataset, valid: NDArray[np.bool_] | None) -> Shown:
     """Turn stored values into what is displayed; only `valid` pixels decide a window that had to be chosen."""
-    values, notes = modality(stored, ds)
-    shown, voi_notes = _voi(values, ds, valid)
+    values, of_modality, notes = _modality(stored, ds)
+    shown, voi, voi_notes = _voi(values, ds, valid)
     notes += voi_notes
-    if is_inverted(ds):
+    inverted = is_inverted(ds)
+    if inverted:
         shown = 1 - shown
         notes += (f"inverted {ds.PhotometricInterpretation}",)
-    return Shown(shown, notes)
+    return Shown(shown, notes, Greys(of_modality, voi, inverted))
 
 
 def is_inverted(ds: Dataset) -> bool:
@@ -49,30 +87,30 @@ def is_inverted(ds: Dataset) -> bool:
     return bool(ds.PhotometricInterpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE")
 
 
-def modality(stored: NDArray[Any], ds: Dataset) -> tuple[Float, tuple[str, ...]]:
+def _modality(stored: NDArray[Any], ds: Dataset) -> tuple[Float, Lut | Rescale | None, tuple[str, ...]]:
     """Apply the Modality LUT Sequence or the rescale; neither leaves the stored values."""
     item = _first(ds.get("ModalityLUTSequence"))
     if item is not None:
-        table = _Lut.of(item, signed=int(ds.get("PixelRepresentation", 0)) == 1)
+        table = Lut.of(item, signed=int(ds.get("PixelRepresentation", 0)) == 1)
         if table is not None:
-            return table.look_up(stored), ("Modality LUT Sequence",)
+            return table.look_up(stored), table, ("Modality LUT Sequence",)
     slope, intercept = _number(ds.get("RescaleSlope")), _number(ds.get("RescaleIntercept"))
     values = stored.astype(np.float32)
     if slope is None or intercept is None or slope == 0:
-        return values, ()
+        return values, None, ()
     if (slope, intercept) == (1, 0):
-        return values, ()
-    return values * np.float32(slope) + np.float32(intercept), ("rescaled",)
+        return values, None, ()
+    return values * np.float32(slope) + np.float32(intercept), Rescale(slope, intercept), ("rescaled",)
 
 
-def _voi(values: Float, ds: Dataset, valid: NDArray[np.bool_] | None) -> tuple[Float, tuple[str, ...]]:
+def _voi(values: Float, ds: Dataset, valid: NDArray[np.bool_] | None) -> tuple[Float, Lut | Window, tuple[str, ...]]:
     """Apply the sender's VOI LUT, else its first window, else one of ours."""
     item = _first(ds.get("VOILUTSequence"))
-    table = None if item is None else _Lut.of(item, signed=float(values.min()) < 0)
+    table = None if item is None else Lut.of(item, signed=float(values.min()) < 0)
     if table is not None:
         looked_up = table.look_up(values)
         spread = table.full_scale
-        return _clip(looked_up / np.float32(spread)), ("VOI LUT Sequence",)
+        return _clip(looked_up / np.float32(spread)), table, ("VOI LUT Sequence",)
     centre, width = _number(ds.get("WindowCenter")), _number(ds.get("WindowWidth"))
     if centre is not None and width is not None:
         function = str(ds.get("VOILUTFunction") or "LINEAR").upper()
@@ -80,7 +118,8 @@ def _voi(values: Float, ds: Dataset, valid: NDArray[np.bool_] | None) -> tuple[F
         if shown is None:
             return _own_window(values, ds, valid, f"window {centre:g}/{width:g} {function} is not valid")
         if _is_visible(shown, valid):
-            return shown, () if function == "LINEAR" else (f"VOI LUT Function {function}",)
+            notes = () if function == "LINEAR" else (f"VOI LUT Function {function}",)
+            return shown, Window(centre, width, cast(Function, function)), notes
         return _own_window(values, ds, valid, f"window {centre:g}/{width:g} shows nothing")
     return _own_window(values, ds, valid, None)
 
@@ -102,19 +141,29 @@ def window(values: Float, centre: float, width: float, function: str) -> Float |
 
 def robust_window(values: Float, valid: NDArray[np.bool_] | None) -> Float:
     """Stretch the picture between its robust percentiles."""
+    return _between_percentiles(values, valid)[0]
+
+
+def _between_percentiles(values: Float, valid: NDArray[np.bool_] | None) -> tuple[Float, Window]:
     low, high = np.percentile(_sample(values, valid), ROBUST_PERCENTILES)
-    return np.asarray(np.clip((values - low) / max(float(high - low), 1e-6), 0, 1), np.float32)
+    span = max(float(high - low), 1e-6)
+    return np.asarray(np.clip((values - low) / span, 0, 1), np.float32), _window_of(float(low), float(low) + span)
 
 
 def _own_window(
     values: Float, ds: Dataset, valid: NDArray[np.bool_] | None, why: str | None
-) -> tuple[Float, tuple[str, ...]]:
+) -> tuple[Float, Window, tuple[str, ...]]:
     """Show 8-bit values as they are, and others between robust percentiles."""
     notes = () if why is None else (why,)
     unscaled = "ModalityLUTSequence" not in ds and "RescaleSlope" not in ds
     if why is None and int(ds.BitsStored) == 8 and unscaled and int(ds.get("PixelRepresentation", 0)) == 0:
-        return values / np.float32(255), notes
-    return robust_window(values, valid), (*notes, "no window given: robust percentiles")
+        return values / np.float32(255), _window_of(0, 255), notes
+    return *_between_percentiles(values, valid), (*notes, "no window given: robust percentiles")
+
+
+def _window_of(low: float, high: float) -> Window:
+    """Return the window that is black at `low` and white at `high`."""
+    return Window((low + high + 1) / 2, high - low + 1)
 
 
 def _is_visible(shown: Float, valid: NDArray[np.bool_] | None) -> bool:
@@ -134,16 +183,19 @@ def _sample(values: Float, valid: NDArray[np.bool_] | None) -> Float:
     return flat[:: max(1, flat.size // SAMPLE)]
 
 
-@dataclass(frozen=True)
-class _Lut:
-    """A lookup table: `entries` for the inputs from `first` on; inputs beyond either end take the end entry."""
+@dataclass(frozen=True, eq=False)
+class Lut:
+    """A lookup table: `entries` for the inputs from `first` on; inputs beyond either end take the end entry.
+
+    Entries are whole numbers of 0 to 65535, float32; `bits` is what the descriptor says of them.
+    """
 
     first: int
     entries: Float
     bits: int
 
     @classmethod
-    def of(cls, item: Dataset, *, signed: bool) -> _Lut | None:
+    def of(cls, item: Dataset, *, signed: bool) -> Lut | None:
         """Read LUT Descriptor and LUT Data; None where they do not fit together."""
         descriptor = [int(v) for v in item.get("LUTDescriptor") or ()]
         data = item.get("LUTData")
@@ -186,11 +238,11 @@ def _first(sequence: Any) -> Dataset | None:
 
 
 def _number(value: Any) -> float | None:
-    """Give the first of possibly several values, if it is a finite number."""
+    """Give the first of possibly several values, if it is a number that can be computed with."""
     if isinstance(value, MultiValue | list | tuple):
         value = value[0] if len(value) else None
     try:
         number = float(value) if value is not None else math.nan
     except (TypeError, ValueError):
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) < _LARGEST else None

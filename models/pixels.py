@@ -38,6 +38,7 @@ class Radiograph:
     aspect : row spacing over column spacing.
     orientation : how the source image was laid onto this grid.
     notes : what was done to the pixels, for the report.
+    greys : how stored values became grey; None: not from a DICOM image.
     """
 
     pixels: NDArray[np.float32]
@@ -47,6 +48,7 @@ class Radiograph:
     aspect: float = 1.0
     orientation: Orientation = field(default_factory=Orientation)
     notes: tuple[str, ...] = ()
+    greys: display.Greys | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -120,6 +122,7 @@ def _radiograph(stored: NDArray[Any], ds: Dataset) -> Radiograph:
         aspect=aspect,
         orientation=orientation,
         notes=(*shown.notes, *orientation_notes, *spacing_notes),
+        greys=shown.greys,
     )
 
 

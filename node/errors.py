@@ -39,6 +39,15 @@ class Quarantined(HilumError):
         self.sop_instance_uid = sop_instance_uid
 
 
+def place_of(error: BaseException) -> str:
+    """Name an exception and the line that raised it, without its text, which may quote an attribute of the patient."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}{where}"
+
+
 class SpoolFull(HilumError):
     """The spool's file system is under its watermark or cannot be written (status 0xA700)."""
 

@@ -25,7 +25,10 @@ SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 
 
 class ResultKind(StrEnum):
-    """The kinds of result object; the value is its Modality (0008,0060)."""
+    """The kinds of result object; the value is what profiles call it.
+
+    It is the Modality (0008,0060) too, except of SC and PM, whose is OT.
+    """
 
     SEG = "SEG"
     SR = "SR"
@@ -92,6 +95,18 @@ RESULT_CLASSES: Final = (
     ),
 )
 
+
+def kind_of(sop_class_uid: str) -> ResultKind:
+    """Return the kind of the results of a SOP class.
+
+    Raises
+    ------
+    KeyError
+        No result has this SOP class.
+    """
+    return {row.sop_class_uid: row.kind for row in RESULT_CLASSES}[sop_class_uid]
+
+
 _COMPRESSIBLE: Final = {
     # BINARY pixel data has one bit a pixel: RLE and JPEG-LS cannot hold it (PS3.5 section 8.2).
     ("rle", "BINARY"): frozenset({ResultKind.SC}),
@@ -122,7 +137,7 @@ class Profile(BaseModel):
     plane_orientation: bool = False
     """Plane Orientation in the SEG of an image without Frame of Reference, and Pixel Measures where it has no Pixel
     Spacing: Standard Extended, OHIF needs both."""
-    whole_words: bool = False
+    split_segments: bool = False
     """A SEG for each segment where rows × columns is no multiple of 16: OHIF 3.13.2 shears the frames after the first
     of a BINARY SEG where they do not begin at a byte, and does not load one whose pixel data had to be padded."""
     text_report: bool = False
@@ -172,7 +187,7 @@ OHIF: Final = Profile(
     name="ohif",
     purpose="OHIF and other cornerstone viewers, and what reads Segmentation and Structured Report beside them.",
     plane_orientation=True,
-    whole_words=True,
+    split_segments=True,
     text_report=True,
 )
 STRICT: Final = Profile(
@@ -211,7 +226,7 @@ BUILT_IN: Final = {
             purpose="Everything that the node can make, for trying out and for research archives.",
             objects=tuple(ResultKind),
             plane_orientation=True,
-            whole_words=True,
+            split_segments=True,
             text_report=True,
         ),
     )

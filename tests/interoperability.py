@@ -158,7 +158,7 @@ into the adapters, with a decoder of its own, which OHIF does not use and other 
 The images are generated phantoms, sent through a running node ([the phantom](phantom.md)); no patient is shown. Where a
 source is named by a word, or has fewer than 200 rows, it is a small image made for what a header may hold or lack; its
 results were encoded without a node. Profiles `deflated`, `plain-labelmap` and `labelmap-j2k` are a site's own, and so
-are `unsplit` (`ohif` without `whole_words`), `oriented-j2k` and `oriented-labelmap` (with `plane_orientation`).
+are `unsplit` (`ohif` without `split_segments`), `oriented-j2k` and `oriented-labelmap` (with `plane_orientation`).
 """
 
 LIMITS = """## What to know
@@ -174,6 +174,7 @@ LIMITS = """## What to know
 - OHIF's loader reads a SEG in JPEG 2000 that has Plane Orientation, in any size, and inflates no deflated one. Through
   Orthanc 1.10.1 JPEG 2000 does not come into OHIF: it serves no single frame of one-bit pixels.
 - OHIF 3.13.2 shows no Key Object Selection and no Presentation State of an image; it lists them with a mark.
+- OHIF 3.13.2 at times draws no heat map whose metadata it has before the image's.
 - Of two images in one series OHIF 3.13.2 takes the first for every SEG whose metadata it has before the images'. Over
   that image it draws nothing, as the SEG names the other one; opening the study again helps. Images in a series each
   are not affected.

@@ -43,7 +43,7 @@ def request_of(*, rows: int = 97, columns: int = 84, **values: Any) -> Requests:
 
 
 _LACKING = (*IDENTITY, "PatientOrientation", "PixelSpacing", "SeriesNumber", "InstanceNumber", "PatientAge")
-_POSITION: dict[str, Any] = {"ImagePositionPatient": [1, 2, 3], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
+POSITION: dict[str, Any] = {"ImagePositionPatient": [1, 2, 3], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
 CASES: dict[str, Requests] = {
     **{name: request_of(sop_class=uid) for name, uid in CLASSES.items()},
     "MONOCHROME1": request_of(sop_class=sources.CR, PhotometricInterpretation="MONOCHROME1"),
@@ -51,7 +51,7 @@ CASES: dict[str, Requests] = {
     "landscape": request_of(rows=80, columns=131),
     "turned": request_of(PatientOrientation=["R", "F"]),
     "frame-of-reference": request_of(FrameOfReferenceUID="1.2.3"),
-    "position": request_of(FrameOfReferenceUID="1.2.3", **_POSITION),
+    "position": request_of(FrameOfReferenceUID="1.2.3", **POSITION),
     "bare": request_of(sop_class=sources.CR, drop=_LACKING),
     "latin-1": request_of(sop_class=sources.CR, SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg"),
     "japanese": request_of(SpecificCharacterSet="ISO_IR 192", PatientName="Yamada^Tarou=山田^太郎"),
@@ -142,7 +142,10 @@ def _objects(
                 for image, source in pairs
             ]
         case ResultKind.PR:
-            return [(presentation_state(request, image, source, profile=profile), source) for image, source in pairs]
+            return [
+                (presentation_state(request, image, source, _pixels(source), profile=profile), source)
+                for image, source in pairs
+            ]
         case ResultKind.PM:
             return [
                 (

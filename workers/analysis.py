@@ -9,7 +9,7 @@ import structlog
 from node.db import jobs, studies
 from node.db.jobs import ClaimedJob, NewResult, WithheldResult
 from node.db.states import InstanceState
-from node.errors import BrokerUnavailable, StaleClaim
+from node.errors import BrokerUnavailable, StaleClaim, place_of
 from node.profiles import OHIF, Profile
 from node.reasons import Reason
 from workers import pipeline
@@ -145,6 +145,9 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
 def _put_aside(runtime: Runtime, item: Withheld) -> WithheldResult:
     """Keep a result that failed its preflight where the operator can look at it, and say so loudly."""
     result = item.result
+    if result is None:
+        log.error("result.withheld", profile=item.profile.name, faults=list(item.faults))
+        return WithheldResult(None, item.profile.name, None, None, item.faults)
     sha256 = runtime.spool.quarantine_result(result.content, Reason.RESULT_WITHHELD, "; ".join(item.faults))
     log.error("result.withheld", kind=result.kind, profile=item.profile.name, sha256=sha256, faults=list(item.faults))
     return WithheldResult(result.kind, item.profile.name, result.sop_instance_uid, sha256, item.faults)
@@ -158,7 +161,7 @@ def _give_back(runtime: Runtime, claimed: ClaimedJob, error: Exception) -> None:
             jobs.retry_or_answer(
                 tx,
                 claimed,
-                error=_place(error),
+                error=place_of(error),
                 maximum_attempts=runtime.settings.analysis.maximum_attempts,
                 delay_s=RETRY_DELAY_S * claimed.attempts,
                 owner=runtime.actor,
@@ -166,12 +169,3 @@ def _give_back(runtime: Runtime, claimed: ClaimedJob, error: Exception) -> None:
             )
     except StaleClaim:
         log.warning("job.lost", why="the lease ran out and the job was given to another worker")
-
-
-def _place(error: Exception) -> str:
-    """Name the exception and the line that raised it, without its text."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""
-    return f"{type(error).__name__}{where}"

@@ -33,12 +33,12 @@ from node.dimse.scu import OutgoingFile
 from node.errors import HilumError, Misconfigured, PeerUnavailable, Quarantined
 from node.header import Header, read_header
 from node.part10 import encode_meta, read_meta
+from node.profiles import OHIF, ResultKind
 from node.reasons import Reason
 from node.settings import Settings
-from workers import offline, presentation
+from workers import offline, terminal
 from workers.objects.read import findings_of_segs, source_of_seg
-from workers.objects.vocabulary import SEGMENTATION, SR_3D
-from workers.render import overlay_png
+from workers.picture import overlay_png
 from workers.supervisor import Node
 
 TIMEOUT_S = 300.0
@@ -238,7 +238,7 @@ def _report(
     """Print and keep what came of one study; return whether the PACS holds a SEG and an SR of it."""
     folder = out / "study" if len({s.header.study_instance_uid for s in sources}) == 1 else out / f"study-{uid}"
     folder.mkdir()
-    segs, srs = pacs.holds(SEGMENTATION, uid), pacs.holds(SR_3D, uid)
+    segs, srs = (pacs.holds(OHIF.sop_class(kind).sop_class_uid, uid) for kind in (ResultKind.SEG, ResultKind.SR))
     paths: dict[str, list[Path]] = defaultdict(list)
     own = [source for source in sources if source.header.study_instance_uid == uid]
     for kind, found in (("source", [source.path for source in own]), ("seg", segs), ("sr", srs)):
@@ -251,8 +251,8 @@ def _report(
         job = report.job(tx, line.job_id) if line.job_id else None
         (folder / "audit.txt").write_text("\n".join(trail(tx, line.id)) + "\n", encoding="utf-8")
     if job is not None and job.summary is not None:
-        presentation.print_summary(job.summary, console)
-        presentation.print_timings(presentation.stages(job), console)
+        terminal.print_summary(job.summary, console)
+        terminal.print_timings(terminal.stages(job), console)
     of_image: dict[str, list[Path]] = defaultdict(list)
     for seg in paths["seg"]:
         of_image[source_of_seg(seg)].append(seg)
@@ -261,9 +261,9 @@ def _report(
         source = next(s for s in own if s.header.sop_instance_uid == image_uid)
         name = folder / ("overlay.png" if len(of_image) == 1 else f"overlay-{number}.png")
         radiograph = pixels.read(source.path)
-        overlay_png(radiograph.pixels, outlined, name, orientation=radiograph.orientation)
+        overlay_png(radiograph, outlined, name)
         paths["overlay"].append(name)
-    presentation.print_files(
+    terminal.print_files(
         {
             "source": (paths["source"], "any DICOM viewer"),
             "seg": (paths["seg"], "OHIF, Weasis or 3D Slicer, together with the source"),

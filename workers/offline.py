@@ -18,9 +18,9 @@ from node.errors import Quarantined
 from node.header import Header, read_header
 from node.profiles import Profile, ResultKind
 from node.reasons import Reason
-from workers import heatmaps, pipeline, presentation
+from workers import heatmaps, pipeline, terminal
+from workers.picture import overlay_png
 from workers.pipeline import SourceImage
-from workers.render import overlay_png
 from workers.runtime import Networks
 
 
@@ -109,16 +109,19 @@ def analyse(
         for number, image in enumerate(analysis.request.images, start=1):
             name = folder / f"overlay-{number}.png"
             radiograph = pixels.read(paths[image.sop_instance_uid])
-            overlay_png(radiograph.pixels, image, name, orientation=radiograph.orientation)
+            overlay_png(radiograph, image, name)
             written.append(name)
             for heat, finding in heatmaps.pairs(image):
                 name = folder / f"heat-map-{number}-{heat.bundle.name}-{_file_name(heat.label)}.png"
                 heatmaps.heat_map_png(radiograph.pixels, heat, finding, name, orientation=radiograph.orientation)
                 written.append(name)
     for item in analysis.withheld:
-        console.print(f"[red]withheld[/] {item.result.kind}: {'; '.join(item.faults)}", soft_wrap=True)
-    presentation.print_summary(analysis.summary, console)
-    presentation.print_timings(analysis.timings_s, console)
+        console.print(
+            f"[red]withheld[/] {item.result.kind if item.result else item.profile.name}: {'; '.join(item.faults)}",
+            soft_wrap=True,
+        )
+    terminal.print_summary(analysis.summary, console)
+    terminal.print_timings(analysis.timings_s, console)
     for path in written:
         console.print(f"  {path}", soft_wrap=True, highlight=False)
     return folder

@@ -1,30 +1,34 @@
-"""The radiograph with its overlay as pixels, for objects that show it where no overlay can be drawn.
+"""The radiograph with its overlay as pixels, for objects that show it where no overlay can be drawn, and for people.
 
-Where nothing is drawn, the radiograph keeps its grey values exactly unless it had to be made smaller. The words stand
-beside and below it, never on it, and none of them comes from the patient's header.
+Where nothing is drawn, the radiograph keeps its grey values exactly unless it had to be made smaller. In objects the
+words stand beside and below it, never on it; none of them comes from the patient's header.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from models import codes
 from models.anatomy import bounding_box
-from models.findings import ImageFindings, Segment
+from models.findings import Box, ImageFindings, Segment
 from models.pixels import Radiograph
+from workers.objects.equipment import RESEARCH_ONLY
 from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.languages.sentences import Sentence
 from workers.render import (
     BACKGROUND,
-    DISEASE_FILL,
-    FILL,
+    DIAMETER,
+    DPI,
     HEIGHT_INCHES,
     PANEL_INCHES,
     WARNING,
@@ -34,13 +38,21 @@ from workers.render import (
 
 LONGEST = 2048
 """Rows or columns of the radiograph in a picture; a larger one is made smaller."""
+SCREEN = 1600
+"""The same of a picture on a screen."""
 _LEAST_ROWS = 900
 """Of a picture with words, which cannot be read in fewer."""
 _FOOT = 0.04
 """Part of the height that the statement takes."""
-_LINE = 1 / 500
-"""Width of an outline as a part of the longest side."""
-_DIAMETER = (244, 247, 250)
+_FILL, _DISEASE_FILL = 0.16, 0.28
+"""Opacity."""
+_LINE, _SCREEN_LINE = 1 / 500, 1 / 330
+"""Width of an outline as a part of the longest side, in full size and on a screen."""
+_DISEASE_LINE = 4 / 3
+"""The same of a disease, in widths of others."""
+_DIAMETER_RGB = (244, 247, 250)
+_BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#101418", "edgecolor": "none", "alpha": 0.8}
+"""Behind words on the radiograph, which may be white there."""
 
 Pixels = NDArray[np.uint8]
 
@@ -59,7 +71,14 @@ class Picture:
     radiograph_shape: tuple[int, int]
 
 
-def overlay(radiograph: Radiograph, image: ImageFindings, *, longest: int = LONGEST) -> Pixels:
+def overlay(
+    radiograph: Radiograph,
+    image: ImageFindings,
+    *,
+    longest: int = LONGEST,
+    line: float = _LINE,
+    with_diameters: bool = True,
+) -> Pixels:
     """Draw fills, outlines and diameters onto the radiograph.
 
     Parameters
@@ -68,6 +87,8 @@ def overlay(radiograph: Radiograph, image: ImageFindings, *, longest: int = LONG
         Its findings; masks bool (rows, columns) on the source grid.
     longest
         Rows or columns at most.
+    line
+        Width of an outline as a part of the longest side.
 
     Returns
     -------
@@ -83,14 +104,14 @@ def overlay(radiograph: Radiograph, image: ImageFindings, *, longest: int = LONG
     grey = _grey(radiograph, shape)
     shown: Pixels = np.repeat(grey[..., np.newaxis], 3, axis=2)  # rows columns RGB
     masks = [_laid(segment.mask, radiograph, shape) for segment in image.segments]
-    width = max(1, round(max(shape) * _LINE))
+    width = _pixels(shape, line)
     for segment, mask in zip(image.segments, masks, strict=True):
         _fill(shown, segment, mask)
     for segment, mask in zip(image.segments, masks, strict=True):
-        _draw_outline(shown, segment, mask, width)
-    for _, box, row in diameters(image, masks):
+        _draw_outline(shown, segment, mask, _pixels(shape, line * _DISEASE_LINE) if _is_disease(segment) else width)
+    for _, box, row in diameters(image, masks) if with_diameters else ():
         half = (width + 1) // 2
-        shown[max(int(row) - half, 0) : int(row) + half, box.x0 : box.x1] = _DIAMETER
+        shown[max(int(row) - half, 0) : int(row) + half, box.x0 : box.x1] = _DIAMETER_RGB
     return shown
 
 
@@ -121,6 +142,31 @@ def annotated(
     pixels = np.frombuffer(drawn.getbuffer(), np.uint8).reshape(height, width, 4)[..., :3].copy()
     pixels[:rows, :columns] = shown
     return Picture(pixels, (rows, columns))
+
+
+def overlay_png(radiograph: Radiograph, image: ImageFindings, path: Path) -> None:
+    """Write the overlay as a PNG for people, in the size of a screen, with the names of the diameters on it.
+
+    Raises
+    ------
+    ValueError
+        A mask does not fit the radiograph.
+    """
+    shown = overlay(radiograph, image, longest=SCREEN, line=_SCREEN_LINE, with_diameters=False)
+    rows, columns = shown.shape[:2]
+    width = HEIGHT_INCHES * min(max(columns / rows, 0.5), 2.0)
+    left = width / (width + PANEL_INCHES)
+    figure = Figure(figsize=(width + PANEL_INCHES, HEIGHT_INCHES), dpi=DPI, facecolor=BACKGROUND)
+    axes = figure.add_axes((0.0, _FOOT, left, 1 - _FOOT))
+    axes.imshow(shown, extent=(0, columns, rows, 0), interpolation="antialiased")
+    axes.set_axis_off()
+    masks = [_laid(segment.mask, radiograph, (rows, columns)) for segment in image.segments]
+    for name, box, row in diameters(image, masks):
+        _draw_width(axes, box, row, name)
+    write_panel(figure, left, image)
+    figure.text(0.5, 0.012, RESEARCH_ONLY, color=WARNING, ha="center", fontsize=11, fontweight="bold")
+    FigureCanvasAgg(figure)
+    figure.savefig(path, format="png", facecolor=BACKGROUND, metadata={"Software": None})
 
 
 def shown_shape(radiograph: Radiograph, longest: int = LONGEST) -> tuple[int, int]:
@@ -155,7 +201,7 @@ def _fill(shown: Pixels, segment: Segment, mask: NDArray[np.bool_]) -> None:
     box = bounding_box(mask)
     if box is None:
         return
-    opacity = FILL if segment.property_category == codes.ANATOMICAL_STRUCTURE else DISEASE_FILL
+    opacity = _DISEASE_FILL if _is_disease(segment) else _FILL
     part = shown[box.y0 : box.y1, box.x0 : box.x1]
     colour = np.full_like(part, segment.colour_rgb)
     tinted = cv2.addWeighted(part, 1 - opacity, colour, opacity, 0)
@@ -171,3 +217,29 @@ def _draw_outline(shown: Pixels, segment: Segment, mask: NDArray[np.bool_], widt
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     inner = cv2.erode(part.astype(np.uint8), cross, iterations=width, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     shown[box.y0 : box.y1, box.x0 : box.x1][part & (inner == 0)] = segment.colour_rgb
+
+
+def _draw_width(axes: Axes, box: Box, row: float, name: str) -> None:
+    edge = [withStroke(linewidth=3.2, foreground=BACKGROUND)]
+    axes.plot([box.x0, box.x1], [row, row], color=DIAMETER, linewidth=1.6, path_effects=edge)
+    for column in (box.x0, box.x1):
+        axes.plot([column, column], [box.y0, box.y1], color=DIAMETER, linewidth=0.7, linestyle=(0, (4, 4)), alpha=0.7)
+    axes.annotate(
+        name,
+        ((box.x0 + box.x1) / 2, row),
+        xytext=(0, 6),
+        textcoords="offset points",
+        color=DIAMETER,
+        bbox=_BOX,
+        ha="center",
+        fontsize=9,
+    )
+
+
+def _is_disease(segment: Segment) -> bool:
+    return segment.property_category != codes.ANATOMICAL_STRUCTURE
+
+
+def _pixels(shape: tuple[int, int], part: float) -> int:
+    """Return the pixels that are a part of the longest side."""
+    return max(1, round(max(shape) * part))

@@ -17,7 +17,7 @@ from models import pixels
 from models.bundle import Bundle
 from models.errors import Undecodable
 from models.findings import ImageFindings
-from node.errors import Quarantined
+from node.errors import Quarantined, place_of
 from node.header import Header, read_header
 from node.profiles import Profile, ResultKind
 from node.reasons import Reason
@@ -41,10 +41,10 @@ class SourceImage:
 
 @dataclass(frozen=True)
 class Withheld:
-    """A result that failed its preflight, and why: it must not be sent."""
+    """A result that must not be sent, as it failed its preflight, or that could not be made (`result` is None)."""
 
     profile: Profile
-    result: EncodedResult
+    result: EncodedResult | None
     faults: tuple[str, ...]
 
 
@@ -124,8 +124,8 @@ def run(
     ------
     BundleRefused, Misconfigured
         The networks cannot be loaded.
-    PreflightFailed
-        Not even the answer that results were withheld is fit to be sent.
+    PreflightFailed, ValueError
+        Not even the answer that results were withheld can be made, or is fit to be sent.
     """
     heat_maps = heat_maps or any(profile.makes(ResultKind.PM) for profile in profiles)
     watch = Stopwatch()
@@ -201,19 +201,27 @@ def _of_one_patient(images: Sequence[SourceImage]) -> tuple[Sequence[SourceImage
 def _encoded(
     request: ResultRequest, profile: Profile, predecessors: Sequence[Predecessor]
 ) -> tuple[tuple[EncodedResult, ...], list[Withheld]]:
-    """Encode the results; where one fails its preflight, none is sent, and the study is answered with that reason."""
+    """Encode the results of one profile; where one cannot be made or fails its preflight, none of them is sent.
+
+    The study is then answered with that reason, and the results of other profiles are not touched by it.
+    """
     try:
         return encode(request, profile=profile, predecessors=predecessors), []
     except PreflightFailed as failure:
         withheld = [Withheld(profile, result, faults) for result, faults in failure.faults]
         why = "a result object failed the node's own checks and was put aside; its operator has been informed"
-        images = [image.sop_instance_uid for image in request.images]
-        answer = replace(
-            request,
-            images=(),
-            declined=(*request.declined, *(DeclinedImage(uid, Reason.RESULT_WITHHELD, why) for uid in images)),
-        )
-        return encode(answer, profile=profile, predecessors=predecessors), withheld
+    except (OSError, MemoryError):
+        raise  # of the machine, not of this study: the job is tried again
+    except Exception as error:  # an odd image may break one kind of object in any way: the others are still sent
+        withheld = [Withheld(profile, None, (f"a result could not be made: {place_of(error)}",))]
+        why = "a result object could not be made; the operator of the node has been informed"
+    images = [image.sop_instance_uid for image in request.images]
+    answer = replace(
+        request,
+        images=(),
+        declined=(*request.declined, *(DeclinedImage(uid, Reason.RESULT_WITHHELD, why) for uid in images)),
+    )
+    return encode(answer, profile=profile, predecessors=predecessors), withheld
 
 
 def _intended_use(bundle: Bundle) -> IntendedUse:

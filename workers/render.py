@@ -1,29 +1,24 @@
-"""One picture for people: the radiograph with its structures outlined, the diameters, the findings and the limits.
+"""What the pictures for people have in common: the radiograph, its diameters, and the words beside it.
 
-A PNG is no DICOM object and leaves the archive easily, so it bears the statement and no attribute of the patient.
+A picture leaves the archive easily, so it bears no attribute of the patient.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from models import codes
 from models.anatomy import bounding_box, extent
 from models.findings import Box, Decision, ImageFindings, Segment
-from models.geometry import Orientation
-from workers.objects.equipment import RESEARCH_ONLY
 from workers.objects.languages.language import ENGLISH, Language
 from workers.objects.quality import field_of_view
 from workers.objects.wording import (
+    NO_ROOM,
     capital,
     finding_sentence,
     label_of,
@@ -38,14 +33,10 @@ HEIGHT_INCHES = 9.0
 PANEL_INCHES = 4.2
 DPI = 110
 
-FILL, _LINE = 0.16, 1.8
-DISEASE_FILL, _DISEASE_LINE = 0.28, 2.4
-_BOX = {"boxstyle": "round,pad=0.25", "facecolor": "#101418", "edgecolor": "none", "alpha": 0.8}
-"""Behind words on the radiograph, which may be white there."""
 BACKGROUND, TEXT, MUTED, WARNING = "#101418", "#e8edf2", "#9aa7b4", "#ffb454"
-_DIAMETER = "#f4f7fa"
+DIAMETER = "#f4f7fa"
 _COLOURS = {Decision.PRESENT: "#ff7b72", Decision.INDETERMINATE: WARNING, Decision.ABSENT: TEXT}
-_LONGEST = 1600
+LONGEST = 1600
 """Rows or columns of the radiograph in the picture; larger ones are thinned."""
 
 _TOP, _LINE_HEIGHT, _AFTER_TEXT, _AFTER_BLOCK, _LEGEND_LINE = 0.955, 0.00235, 0.008, 0.014, 0.029
@@ -55,45 +46,6 @@ _SCALES, _SMALLEST = (1.0, 0.92, 0.85, 0.78, 0.72), 0.66
 
 Mask = NDArray[np.bool_]
 Entry = tuple[str, str, float, bool]
-
-
-def overlay_png(
-    pixels: NDArray[np.float32], image: ImageFindings, path: Path, *, orientation: Orientation | None = None
-) -> None:
-    """Draw the findings of one image onto it and write a PNG.
-
-    Parameters
-    ----------
-    pixels
-        float32 (rows, columns) in 0 to 1, bright is dense, on the canonical grid.
-    image
-        Its findings; masks bool (rows, columns) on the source grid.
-    orientation
-        How the source lies on the canonical grid; None: as it is.
-
-    Raises
-    ------
-    ValueError
-        A mask does not fit the pixels.
-    """
-    lay = (orientation or Orientation()).to_canonical
-    masks = [np.asarray(lay(segment.mask), np.bool_) for segment in image.segments]
-    for segment, mask in zip(image.segments, masks, strict=True):
-        if mask.shape != pixels.shape:
-            raise ValueError(f"mask of {segment.label!r} is {mask.shape}, the picture is {pixels.shape}")
-    rows, columns = pixels.shape
-    width = HEIGHT_INCHES * min(max(columns / rows, 0.5), 2.0)
-    figure = Figure(figsize=(width + PANEL_INCHES, HEIGHT_INCHES), dpi=DPI, facecolor=BACKGROUND)
-    picture = figure.add_axes((0.0, 0.04, width / (width + PANEL_INCHES), 0.96))
-    draw_radiograph(picture, pixels)
-    for segment, mask in zip(image.segments, masks, strict=True):
-        _draw_structure(picture, segment, mask)
-    for name, box, row in diameters(image, masks):
-        _draw_width(picture, box, row, name)
-    write_panel(figure, width / (width + PANEL_INCHES), image)
-    figure.text(0.5, 0.012, RESEARCH_ONLY, color=WARNING, ha="center", fontsize=11, fontweight="bold")
-    FigureCanvasAgg(figure)
-    figure.savefig(path, format="png", facecolor=BACKGROUND, metadata={"Software": None})
 
 
 def draw_radiograph(axes: Axes, pixels: NDArray[np.float32]) -> None:
@@ -106,24 +58,8 @@ def draw_radiograph(axes: Axes, pixels: NDArray[np.float32]) -> None:
 
 def thinned(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Leave out rows and columns of a picture that has more than a viewer shows."""
-    step = max(1, -(-max(values.shape) // _LONGEST))
+    step = max(1, -(-max(values.shape) // LONGEST))
     return values[::step, ::step]
-
-
-def _draw_structure(axes: Axes, segment: Segment, mask: Mask) -> None:
-    """Draw fill and outline, thinned alike."""
-    rows, columns = mask.shape
-    step = max(1, -(-max(rows, columns) // _LONGEST))
-    kept = mask[::step, ::step]
-    colour, disease = _hex(segment), segment.property_category != codes.ANATOMICAL_STRUCTURE
-    opacity, line = (DISEASE_FILL, _DISEASE_LINE) if disease else (FILL, _LINE)
-    fill = np.zeros((*kept.shape, 4), np.float32)  # rows columns RGBA
-    fill[kept] = (*(part / 255 for part in segment.colour_rgb), opacity)
-    axes.imshow(fill, extent=(0, columns, rows, 0), interpolation="nearest")
-    y = (np.arange(kept.shape[0]) + 0.5) * step
-    x = (np.arange(kept.shape[1]) + 0.5) * step
-    if kept.any() and not kept.all():
-        axes.contour(x, y, kept.astype(np.float32), levels=[0.5], colors=[colour], linewidths=[line])
 
 
 def diameters(image: ImageFindings, masks: list[Mask]) -> list[tuple[str, Box, float]]:
@@ -155,23 +91,6 @@ def diameters(image: ImageFindings, masks: list[Mask]) -> list[tuple[str, Box, f
     return found
 
 
-def _draw_width(axes: Axes, box: Box, row: float, name: str) -> None:
-    edge = [withStroke(linewidth=3.2, foreground=BACKGROUND)]
-    axes.plot([box.x0, box.x1], [row, row], color=_DIAMETER, linewidth=1.6, path_effects=edge)
-    for column in (box.x0, box.x1):
-        axes.plot([column, column], [box.y0, box.y1], color=_DIAMETER, linewidth=0.7, linestyle=(0, (4, 4)), alpha=0.7)
-    axes.annotate(
-        name,
-        ((box.x0 + box.x1) / 2, row),
-        xytext=(0, 6),
-        textcoords="offset points",
-        color=_DIAMETER,
-        bbox=_BOX,
-        ha="center",
-        fontsize=9,
-    )
-
-
 def _box(masks: list[Mask]) -> Box | None:
     return bounding_box(np.logical_or.reduce(masks)) if masks else None
 
@@ -185,21 +104,30 @@ def write_panel(figure: Figure, left: float, image: ImageFindings, words: Langua
     entries = _panel_lines(image, words)
     bottom = 0.04 + _LEGEND_LINE * (len(image.segments) + 1)
     scale = next(s for s in (*_SCALES, _SMALLEST) if s == _SMALLEST or _TOP - _height(entries, s) > bottom)
+    if _TOP - _height(entries, scale) <= bottom:
+        entries = _cut(entries, (words.term(NO_ROOM), WARNING, 11, False), scale, _TOP - bottom)
     y = _TOP
     for text, colour, points, bold in entries:
-        size = points * scale
+        size, weight = points * scale, "bold" if bold else "normal"
         for line in _wrapped(text, size, bold=bold):
-            panel.text(0.06, y, line, color=colour, fontsize=size, fontweight="bold" if bold else "normal", va="top")
+            panel.text(0.06, y, line, color=colour, fontsize=size, fontweight=weight, va="top", parse_math=False)
             y -= size * _LINE_HEIGHT
         y -= scale * (_AFTER_TEXT if text else _AFTER_BLOCK)
     handles: list[Patch | Line2D] = [
         Patch(facecolor=_hex(s), edgecolor=_hex(s), alpha=0.8, label=label_of(s, words)) for s in image.segments
     ]
     if handles:
-        handles.append(Line2D([], [], color=_DIAMETER, label=words.term("Diameters")))
+        handles.append(Line2D([], [], color=DIAMETER, label=words.term("Diameters")))
         legend = panel.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.03, 0.0), frameon=False, fontsize=11)
         for label in legend.get_texts():
             label.set_color(TEXT)
+            label.set_parse_math(False)
+
+
+def _cut(entries: list[Entry], last: Entry, scale: float, room: float) -> list[Entry]:
+    """Return the entries that fit into a part of the panel's height together with `last`, and that behind them."""
+    fitting = next(n for n in range(len(entries), -1, -1) if _height([*entries[:n], last], scale) <= room or n == 0)
+    return [*entries[:fitting], last]
 
 
 def _height(entries: list[Entry], scale: float) -> float:

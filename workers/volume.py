@@ -28,7 +28,6 @@ from workers.objects.source import Source, read_sources
 from workers.objects.volume_segmentation import VolumeRequest
 from workers.offline import files_under
 
-DEFAULT_BUNDLE = "atrium-3d"
 PANELS, PANELS_A_ROW = 12, 4
 _LONGEST = 512
 """Rows or columns of one panel; larger ones are thinned."""

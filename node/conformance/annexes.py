@@ -141,7 +141,7 @@ def _terminology() -> str:
 
 def _extensions() -> str:
     placed = ", ".join(f"`{profile.name}`" for profile in BUILT_IN.values() if profile.plane_orientation)
-    whole = ", ".join(f"`{profile.name}`" for profile in BUILT_IN.values() if profile.whole_words)
+    whole = ", ".join(f"`{profile.name}`" for profile in BUILT_IN.values() if profile.split_segments)
     worded = ", ".join(f"`{profile.name}`" for profile in BUILT_IN.values() if profile.text_report)
     return section(
         "### 8.4 Grayscale image consistency",
@@ -172,7 +172,7 @@ def _extensions() -> str:
             "Reference; a projection has none."
         ),
         prose(
-            f"By profiles with `whole_words` ({whole}), a BINARY Segmentation holds one segment each where rows × "
+            f"By profiles with `split_segments` ({whole}), a BINARY Segmentation holds one segment each where rows × "
             "columns is no multiple of 16; otherwise one object holds all segments of a bundle. No attribute "
             "changes."
         ),

@@ -77,18 +77,21 @@ class NewResult:
 
 @dataclass(frozen=True)
 class WithheldResult:
-    """A result that failed its preflight; its bytes are in quarantine, named by their SHA-256."""
+    """A result that failed its preflight; its bytes are in quarantine, named by their SHA-256.
 
-    kind: str
+    Kind, UID and SHA-256 are None for one that could not even be made.
+    """
+
+    kind: str | None
     profile: str
-    sop_instance_uid: str
-    sha256: str
+    sop_instance_uid: str | None
+    sha256: str | None
     faults: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class PredecessorResult:
-    """A result of the study's latest earlier revision that has any."""
+    """A result of an earlier revision of the study, the latest of its series."""
 
     kind: str
     profile: str
@@ -167,23 +170,22 @@ def heartbeat(tx: Transaction, claimed: ClaimedJob, *, lease_s: float, now: date
 
 
 def predecessors(tx: Transaction, *, study_id: int, revision: int) -> tuple[PredecessorResult, ...]:
-    """Return the results of the latest earlier revision that produced any."""
-    before = tx.scalar(
-        select(func.max(JobRow.revision))
-        .join(ResultRow, ResultRow.job_id == JobRow.id)
-        .where(JobRow.study_id == study_id, JobRow.revision < revision)
-    )
-    if before is None:
-        return ()
+    """Return of each series of results those of the latest earlier revision that has any, the oldest first.
+
+    A series that the revision before did not go on with is among them: an archive still has it.
+    """
     query = (
-        select(ResultRow)
+        select(ResultRow, JobRow.revision)
         .join(JobRow, ResultRow.job_id == JobRow.id)
-        .where(JobRow.study_id == study_id, JobRow.revision == before)
-        .order_by(ResultRow.id)
+        .where(JobRow.study_id == study_id, JobRow.revision < revision)
+        .order_by(JobRow.revision, ResultRow.id)
     )
+    found = [(row, made_in) for row, made_in in tx.execute(query)]
+    latest = {(row.profile, row.series_instance_uid): made_in for row, made_in in found}
     return tuple(
         PredecessorResult(row.kind, row.profile, row.sop_class_uid, row.sop_instance_uid, row.series_instance_uid)
-        for row in tx.scalars(query)
+        for row, made_in in found
+        if latest[row.profile, row.series_instance_uid] == made_in
     )
 
 

@@ -18,7 +18,6 @@ from tests import peers
 from tests.system import RunningNode, running_node, study_uid
 from tests.viewer import browser, ohif, package, site
 from tests.viewer.ohif import Viewer
-from tests.viewer.site import Site
 
 PROFILE = "ohif"
 ORIENTED = {"plane_orientation": True, "text_report": True}
@@ -39,8 +38,6 @@ class Case:
     rows: int
     columns: int
     options: dict[str, Any] = field(default_factory=dict)
-    slow: bool = False
-    """Tried with `--whole` only."""
 
 
 _INVERTED = {"photometric": Photometric.MONOCHROME1}
@@ -48,10 +45,10 @@ CASES = {
     "DX 1200×1004": Case(7, 1200, 1004),
     "CR 800×1001, landscape, MONOCHROME1": Case(8, 800, 1001, {"sop_class": SopClass.CR, **_INVERTED}),
     "SC 512×450": Case(9, 512, 450, {"sop_class": SopClass.SC}),
-    "DX 1201×1003": Case(6, 1201, 1003, slow=True),
-    "CR 2022×2022": Case(5, 2022, 2022, {"sop_class": SopClass.CR}, slow=True),
-    "DX 4000×3408": Case(4, 4000, 3408, slow=True),
-    "SC 1200×1500, landscape, MONOCHROME1": Case(3, 1200, 1500, {"sop_class": SopClass.SC, **_INVERTED}, slow=True),
+    "DX 1201×1003": Case(6, 1201, 1003),
+    "CR 2022×2022": Case(5, 2022, 2022, {"sop_class": SopClass.CR}),
+    "DX 4000×3408": Case(4, 4000, 3408),
+    "SC 1200×1500, landscape, MONOCHROME1": Case(3, 1200, 1500, {"sop_class": SopClass.SC, **_INVERTED}),
 }
 
 
@@ -101,17 +98,11 @@ def node(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> It
 
 
 @pytest.fixture(scope="package")
-def viewer_site(archive: peers.Orthanc) -> Iterator[Site]:
-    """The viewer's files and the archive on one origin; skips where the viewer cannot be fetched."""
-    with site.serving(package.dist(), archive=f"http://127.0.0.1:{archive.http_port}") as running:
-        yield running
-
-
-@pytest.fixture(scope="package")
-def viewer(tmp_path_factory: pytest.TempPathFactory, viewer_site: Site) -> Iterator[Viewer]:
-    """The viewer in a browser; skips where that is not installed."""
-    with browser.page(tmp_path_factory.mktemp("browser")) as page:
-        yield ohif.viewer(page, viewer_site.url)
+def viewer(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> Iterator[Viewer]:
+    """The viewer over the archive; skips where viewer or browser cannot be had."""
+    files, root = package.dist(), f"http://127.0.0.1:{archive.http_port}"
+    with site.serving(files, archive=root) as serving, browser.page(tmp_path_factory.mktemp("browser")) as page:
+        yield ohif.viewer(page, serving)
 
 
 @pytest.fixture(scope="package")
@@ -133,10 +124,8 @@ def answer(
 
 
 @pytest.fixture(params=CASES, ids=list(CASES))
-def answered(request: pytest.FixtureRequest, *, whole: bool, answer: Callable[[str], Answered]) -> Answered:
-    """One study of each kind; the slow ones with `--whole`."""
-    if CASES[request.param].slow and not whole:
-        pytest.skip("slow: run with --whole")
+def answered(request: pytest.FixtureRequest, answer: Callable[[str], Answered]) -> Answered:
+    """One study of each kind."""
     return answer(request.param)
 
 

@@ -17,7 +17,6 @@ from tests.interoperability import record
 from tests.readers import highdicom_masks
 from tests.viewer import overlay
 from tests.viewer.ohif import Viewer
-from tests.viewer.site import Site
 
 pytestmark = pytest.mark.interoperability
 ANATOMY = {"Right lung", "Left lung", "Heart"}
@@ -58,27 +57,18 @@ def test_of_two_reports_the_newer_is_shown(viewer: Viewer, grown: Answered) -> N
     record(source=grown.name, object="SR", profile=PROFILE, reader="OHIF report")
 
 
-def test_of_two_images_in_one_series_each_has_its_own_overlay_or_none(
-    viewer: Viewer, viewer_site: Site, paired: Answered
-) -> None:
+def test_of_two_images_in_one_series_each_has_its_own_overlay_or_none(viewer: Viewer, paired: Answered) -> None:
     """OHIF takes the first image of the series for a SEG whose metadata it had before the images'."""
     segs = {referenced_image(dcmread(path)): path for path in anatomy(paired.of("SEG"))}
     series = {path: str(dcmread(path, stop_before_pixels=True).SeriesInstanceUID) for path in paired.results}
     images = next(str(dcmread(path).ReferencedSeriesSequence[0].SeriesInstanceUID) for path in segs.values())
     assert len(segs) == 2
     for path in segs.values():
-        viewer_site.hold_back(series[path])
-        viewer.begin_to_open(paired.uid)
-        viewer.wait_until_known(images, images=2)
-        viewer_site.release()
+        viewer.open_in_order(paired.uid, first=images, images=2, then=series[path])
         assert_drawn(viewer, paired, path)
     drawn_on = []
     for image, path in segs.items():
-        viewer_site.hold_back(images)
-        viewer.begin_to_open(paired.uid)
-        viewer.wait_until_known(series[path])
-        viewer_site.release()
-        viewer.wait_until_open(derived=3)
+        viewer.open_in_order(paired.uid, first=series[path], then=images, derived=3)
         viewer.load_segmentation(series[path])
         drawn_on.append(viewer.image())
         if drawn_on[-1] != image:
@@ -100,14 +90,13 @@ def labels(seg: Dataset) -> dict[int, str]:
 
 def assert_shown(viewer: Viewer, answered: Answered, path: Path) -> None:
     """Open the study, load a segmentation, and compare the screen with its masks and with the anatomy in the image."""
-    viewer.begin_to_open(answered.uid)
+    viewer.open(answered.uid, derived=2)
     assert_drawn(viewer, answered, path)
 
 
 def assert_drawn(viewer: Viewer, answered: Answered, path: Path) -> None:
-    """Load a segmentation of the study that is being opened, and compare."""
+    """Load a segmentation of the opened study, and compare."""
     seg = dcmread(path)
-    viewer.wait_until_open(derived=2)
     assert viewer.load_segmentation(str(seg.SeriesInstanceUID)) == seg.SOPInstanceUID
     image = referenced_image(seg)
     viewer.show_image(image)

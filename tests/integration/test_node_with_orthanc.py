@@ -175,7 +175,7 @@ def test_a_real_chest_is_outlined_and_measured(node, orthanc, data_folder, tmp_p
     assert held.seg and len(held.sr) == 1
     ds, segs = dcmread(source, stop_before_pixels=True), [dcmread(path) for path in held.seg]
     assert {(seg.Rows, seg.Columns) for seg in segs} == {(ds.Rows, ds.Columns)}
-    # A disease may be outlined besides; each structure may have a SEG of its own (`whole_words`).
+    # A disease may be outlined besides; each structure may have a SEG of its own (`split_segments`).
     labels = {str(segment.SegmentLabel).lower() for seg in segs for segment in seg.SegmentSequence}
     assert labels >= {"right lung", "left lung", "heart"}
     assert "Cardiothoracic ratio" in run(peers.require("dsrdump"), str(held.sr[0])).stdout

@@ -16,6 +16,7 @@ from tests.integration.test_objects_tools import run, tool
 from tests.interoperability import record
 from tests.optional_results import CASES, COMPLETE, one, results, stored
 from workers.objects.encode import encode
+from workers.objects.request import Predecessor
 
 KEYS = COMPLETE.model_copy(update={"objects": (ResultKind.SEG, ResultKind.SR, ResultKind.KO)})
 
@@ -57,6 +58,26 @@ def test_a_study_without_findings_has_key_objects_only_if_it_is_urgent(tmp_path:
     assert results(request, ResultKind.KO) == []
     ds = one(replace(request, urgent=True), ResultKind.KO)
     assert any("nothing found above a threshold" in item.get("TextValue", "") for item in ds.ContentSequence)
+
+
+def test_the_withdrawal_of_a_selection_is_valid(tmp_path: Path) -> None:
+    dciodvfy, dsrdump = tool("dciodvfy"), tool("dsrdump")
+    request = CASES["DX"](tmp_path)
+    (image,) = request.images
+    earlier = [
+        Predecessor(r.sop_class_uid, r.sop_instance_uid, r.series_instance_uid)
+        for r in encode(request, profile=COMPLETE)
+    ]
+    nothing = replace(image, findings=(), segments=(), measurements=(), heat_maps=())
+    second = encode(replace(request, images=(nothing,), revision=2), profile=COMPLETE, predecessors=earlier)
+    documents = [result for result in second if result.kind in (ResultKind.SR, ResultKind.KO)]
+    assert len(documents) == 2
+    for result in documents:
+        said = run(dciodvfy, "-new", stored(result, tmp_path)).stderr.splitlines()
+        assert [line for line in said if line.startswith("Error")] == []
+        done = run(dsrdump, "+Pl", stored(result, tmp_path))
+        assert done.returncode == 0
+        assert "no longer holds" in done.stdout
 
 
 def test_an_image_that_cannot_be_referred_to_is_no_key_object(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from models import codes
 from models.findings import Gate, ImageFindings, NotComputed, NotComputedReason
@@ -18,7 +19,7 @@ from tests import sources
 from tests.encoded import IDENTITY, read
 from tests.integration.test_objects_tools import REAL, run, tool
 from tests.interoperability import record
-from tests.optional_results import CASES, COMPLETE, KINDS, one, results, stored, with_heat_map
+from tests.optional_results import CASES, COMPLETE, KINDS, POSITION, one, request_of, results, stored, with_heat_map
 from workers.objects import equipment
 from workers.objects.encode import encode
 from workers.objects.request import DeclinedImage, Predecessor, ResultRequest
@@ -78,6 +79,30 @@ def test_a_second_revision_is_valid_and_stays_in_its_series(tmp_path: Path, kind
     assert second.sop_instance_uid != first.sop_instance_uid
     assert read(second).InstanceNumber > read(first).InstanceNumber
     assert "Error" not in run(dciodvfy, "-new", stored(second, tmp_path)).stderr
+
+
+@pytest.mark.parametrize(
+    "placed", [{}, {"FrameOfReferenceUID": "1.2.3"}, {"FrameOfReferenceUID": "1.2.3", **POSITION}], ids=len
+)
+def test_a_series_has_one_frame_of_reference(tmp_path: Path, placed: dict[str, object]) -> None:
+    paths = tuple(sources.source(tmp_path, number=number, **placed) for number in (1, 2))
+    images = (made.with_pneumothorax(made.image(sources.uid(number)), codes.LEFT) for number in (1, 2))
+    made_of = encode(made.diseases(paths, *map(with_heat_map, images)), profile=COMPLETE)
+    frames: dict[str, set[str | None]] = {}
+    for ds in map(read, made_of):
+        frames.setdefault(ds.SeriesInstanceUID, set()).add(ds.get("FrameOfReferenceUID"))
+    assert {result.kind for result in made_of} == set(ResultKind)
+    assert [found for found in frames.values() if len(found) > 1] == []
+
+
+def test_dciodvfy_finds_no_error_in_results_that_name_the_order(tmp_path: Path) -> None:
+    dciodvfy = tool("dciodvfy")
+    asked = Dataset()
+    asked.RequestedProcedureID, asked.ScheduledProcedureStepID = "RP-1", "STEP-1"
+    asked.RequestedProcedureDescription = "Chest"
+    for result in encode(request_of(RequestAttributesSequence=[asked])(tmp_path), profile=COMPLETE):
+        said = run(dciodvfy, "-new", stored(result, tmp_path)).stderr.splitlines()
+        assert [line for line in said if line.startswith("Error")] == [], result.kind
 
 
 @pytest.mark.parametrize("kind", KINDS)

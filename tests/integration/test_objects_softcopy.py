@@ -24,10 +24,10 @@ from tests.optional_results import CASES, one, request_of, results, stored
 from workers.objects.softcopy import MOST_POINTS, outlines
 
 
-def _lut(kind: str) -> Dataset:
-    """Return a lookup table of 12 bits in and 8 bits out that is no straight line."""
+def _lut(kind: str, *, bits: int = 8) -> Dataset:
+    """Return a lookup table of 12 bits in and 8 bits out that is no straight line; it may claim more bits."""
     item = Dataset()
-    item.add_new("LUTDescriptor", "US", [4096, 0, 8])
+    item.add_new("LUTDescriptor", "US", [4096, 0, bits])
     if kind == "MODALITY":
         item.ModalityLUTType = "US"
     item.add_new("LUTData", "OW", (255 * (np.arange(4096) / 4095) ** 2).round().astype("<u2").tobytes())
@@ -75,14 +75,32 @@ GREYS: dict[str, dict[str, Any]] = {
     "VOI LUT": {"VOILUTSequence": [_lut("VOI")]},
     "modality LUT": {"ModalityLUTSequence": [_lut("MODALITY")], "WindowCenter": "100", "WindowWidth": "150"},
 }
+UNUSABLE: dict[str, dict[str, Any]] = {
+    "width of 0": {"WindowCenter": "2000", "WindowWidth": "0"},
+    "window that shows nothing": {"WindowCenter": "9000", "WindowWidth": "2"},
+    "unknown function": {"WindowCenter": "2000", "WindowWidth": "3000", "VOILUTFunction": "JUNK"},
+    "empty LUTs": {"VOILUTSequence": [Dataset()], "ModalityLUTSequence": [Dataset()]},
+    "LUT far below its bits": {"VOILUTSequence": [_lut("VOI", bits=16)]},
+}
 
 
 @pytest.mark.interoperability
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("greys", GREYS)
-def test_dcmtk_shows_the_image_under_the_state_as_without_it(tmp_path: Path, greys: str, photometric: str) -> None:
+def test_dcmtk_shows_the_image_under_the_state_as_the_node_does(tmp_path: Path, greys: str, photometric: str) -> None:
+    _compare(tmp_path, PhotometricInterpretation=photometric, **GREYS[greys])
+    record(source=f"{photometric}, {greys}", object="PR", profile="complete", reader="DCMTK dcmp2pgm")
+
+
+@pytest.mark.parametrize("greys", UNUSABLE)
+def test_dcmtk_shows_an_image_with_unusable_greys_as_the_node_does(tmp_path: Path, greys: str) -> None:
+    _compare(tmp_path, **UNUSABLE[greys])
+
+
+def _compare(tmp_path: Path, **values: Any) -> None:
+    """Compare what DCMTK shows of an image under its state with what the node shows."""
     dcmp2pgm = tool("dcmp2pgm")
-    request = request_of(sop_class=sources.CR, PhotometricInterpretation=photometric, **GREYS[greys])(tmp_path)
+    request = request_of(sop_class=sources.CR, **values)(tmp_path)
     (result,) = results(request, ResultKind.PR)
     picture = tmp_path / "shown.pgm"
     done = run(dcmp2pgm, "-p", stored(result, tmp_path), request.sources[0], picture)
@@ -90,17 +108,49 @@ def test_dcmtk_shows_the_image_under_the_state_as_without_it(tmp_path: Path, gre
     with Image.open(picture) as opened:
         shown = np.asarray(opened, np.float32)
     ds = decode.open_dataset(request.sources[0])
-    if greys == "no window":
-        ds.WindowCenter, ds.WindowWidth, ds.VOILUTFunction = _whole_range(ds)
     expected = 255 * display.show(decode.stored_values(ds), ds, None).values
     assert np.abs(shown - expected).max() < 2
-    record(source=f"{photometric}, {greys}", object="PR", profile="complete", reader="DCMTK dcmp2pgm")
 
 
-def _whole_range(ds: Dataset) -> tuple[float, float, str]:
-    values = decode.stored_values(ds)
-    low, high = int(values.min()), int(values.max())
-    return (low + high) / 2, high - low, "LINEAR_EXACT"
+_PLACE = "1111"
+NO_NUMBERS = {
+    "WindowCenter": ("abc ", "nan ", "    "),
+    "WindowWidth": ("inf ", "-inf", "1\\2 "),
+    "RescaleSlope": ("abc ", "0   ", "1e99"),
+    "RescaleIntercept": ("abc ", "nan "),
+    "PixelSpacing": ("abc ", "nan "),
+}
+_OTHERS = {
+    "WindowCenter": "2000",
+    "WindowWidth": "3000",
+    "RescaleSlope": "2",
+    "RescaleIntercept": "-100",
+    "PixelSpacing": "0.2",
+}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [(keyword, value) for keyword, values in NO_NUMBERS.items() for value in values]
+)
+def test_a_state_shows_what_the_node_shows_where_the_header_holds_no_number(
+    tmp_path: Path, keyword: str, value: str
+) -> None:
+    values = {**_OTHERS, keyword: _PLACE}
+    values["PixelSpacing"] = [values["PixelSpacing"]] * 2
+    request = request_of(**values)(tmp_path)
+    (path,) = request.sources
+    path.write_bytes(path.read_bytes().replace(_PLACE.encode(), value.encode()))
+    state, ds = one(request, ResultKind.PR), decode.open_dataset(path)
+    plain = Dataset()
+    plain.PhotometricInterpretation, plain.BitsStored, plain.PresentationLUTShape = "MONOCHROME2", 12, "IDENTITY"
+    for attribute in ("RescaleSlope", "RescaleIntercept"):
+        if attribute in state:
+            plain[attribute] = state[attribute]
+    plain.update(state.SoftcopyVOILUTSequence[0])
+    stored_values = decode.stored_values(ds)
+    shown = display.show(stored_values, plain, None)
+    assert not any("not valid" in note or "no window" in note for note in shown.notes)
+    assert np.abs(shown.values - display.show(stored_values, ds, None).values).max() < 1e-4
 
 
 DECOMPRESSED_BY = {
@@ -144,9 +194,27 @@ def test_a_state_shows_pixels_that_are_not_square_in_their_proportions(tmp_path:
         request_of(PixelAspectRatio=["2", "1"], **bare)(tmp_path), ResultKind.PR
     ).DisplayedAreaSelectionSequence
     assert area.PresentationPixelAspectRatio == [2, 1]
-    (area,) = one(request_of(PixelSpacing=["0.2", "0.1"])(tmp_path), ResultKind.PR).DisplayedAreaSelectionSequence
-    assert area.PresentationPixelSpacing == [0.2, 0.1]
-    assert "PresentationPixelAspectRatio" not in area
+
+
+SPACINGS: dict[str, tuple[dict[str, Any], list[float] | None, list[int] | None]] = {
+    "at the detector": ({"drop": ("PixelSpacing",), "ImagerPixelSpacing": ["0.2", "0.1"]}, None, [2, 1]),
+    "not said": ({"drop": ("ImagerPixelSpacing",), "PixelSpacing": ["0.15", "0.3"]}, None, [1, 2]),
+    "square": ({"PixelSpacing": ["0.2", "0.2"]}, None, [1, 1]),
+    "turned": (
+        {"drop": ("PixelSpacing",), "ImagerPixelSpacing": ["0.2", "0.1"], "PatientOrientation": ["F", "L"]},
+        None,
+        [2, 1],
+    ),
+    "corrected": ({"PixelSpacing": ["0.18", "0.09"]}, [0.18, 0.09], None),
+    "calibrated": ({"PixelSpacing": ["0.15", "0.15"], "PixelSpacingCalibrationType": "FIDUCIAL"}, [0.15, 0.15], None),
+}
+
+
+@pytest.mark.parametrize("name", SPACINGS)
+def test_a_state_says_how_large_pixels_are_only_where_that_is_calibrated(tmp_path: Path, name: str) -> None:
+    values, spacing, ratio = SPACINGS[name]
+    (area,) = one(request_of(**values)(tmp_path), ResultKind.PR).DisplayedAreaSelectionSequence
+    assert (area.get("PresentationPixelSpacing"), area.get("PresentationPixelAspectRatio")) == (spacing, ratio)
 
 
 def test_an_outline_has_no_more_points_than_graphic_data_hold() -> None:

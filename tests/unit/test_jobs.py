@@ -247,6 +247,28 @@ def test_a_rerun_is_a_new_revision_that_knows_its_predecessor(any_database):
         assert studies.reopen(tx, "9.9", actor="op", now=NOW) is None
 
 
+def test_the_predecessors_are_the_latest_of_each_series_also_of_one_that_was_not_gone_on_with(any_database):
+    first = (
+        replace(RESULT, sop_instance_uid="2.25.1", series_instance_uid="2.25.10"),
+        replace(RESULT, sop_instance_uid="2.25.2", series_instance_uid="2.25.20"),
+    )
+    later_one = replace(RESULT, sop_instance_uid="2.25.3", series_instance_uid="2.25.20")
+    publish(any_database, claimed_job(any_database, queued_job(any_database)), results=first)
+    with any_database.write() as tx:
+        studies.reopen(tx, "1.2.1", actor="op", now=NOW)
+        (study,) = studies.open_studies(tx)
+        job_id = studies.complete(tx, study.id, reason="rerun", order=ORDER, actor="test", now=NOW)
+    publish(any_database, claimed_job(any_database, job_id), results=(later_one,))
+    with any_database.read() as tx:
+        found = jobs.predecessors(tx, study_id=study.id, revision=3)
+        assert [p.sop_instance_uid for p in found] == ["2.25.1", "2.25.3"]
+        assert [p.sop_instance_uid for p in jobs.predecessors(tx, study_id=study.id, revision=2)] == [
+            "2.25.1",
+            "2.25.2",
+        ]
+        assert jobs.predecessors(tx, study_id=study.id, revision=1) == ()
+
+
 # Deliveries
 
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from models import codes
 from models.findings import BundleIdentity
-from node.profiles import BUILT_IN, OHIF, STRICT, Profile, ResultKind
+from node.profiles import BUILT_IN, OHIF, STRICT, Profile, ResultKind, kind_of
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import (
@@ -30,7 +30,6 @@ from tests.encoded import (
     report_of,
 )
 from tests.optional_results import with_heat_map
-from workers.objects import vocabulary
 from workers.objects.encode import encode
 from workers.objects.identity import device_uid
 from workers.objects.request import Predecessor, ResultRequest
@@ -49,7 +48,7 @@ class Made:
 
     def of(self, kind: ResultKind) -> list[Dataset]:
         """Return the results of one kind."""
-        return [ds for ds in self.results if kind.value == ds.Modality]
+        return [ds for ds in self.results if kind_of(ds.SOPClassUID) is kind]
 
     @property
     def report(self) -> Dataset:
@@ -62,7 +61,7 @@ class Made:
 def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Encode everything that a study may have, once for each profile."""
     asked = Dataset()
-    asked.RequestedProcedureID, asked.ScheduledProcedureStepID = "RP-1", "1"
+    asked.RequestedProcedureID, asked.ScheduledProcedureStepID = "RP-1", "STEP-1"
     study = _request(tmp_path_factory.mktemp(request.param.name), RequestAttributesSequence=[asked])
     return Made(study, request.param, _results(study, request.param))
 
@@ -96,6 +95,12 @@ def _data_sets(ds: Dataset) -> Iterator[Dataset]:
 def test_every_kind_of_object_that_a_profile_makes_is_looked_at(done: Made) -> None:
     expected = {done.profile.sop_class(kind).sop_class_uid for kind in done.profile.objects}
     assert {ds.SOPClassUID for ds in done.results} == expected
+
+
+def test_every_kind_but_capture_and_map_has_its_name_as_modality(done: Made) -> None:
+    for ds in done.results:
+        kind = kind_of(ds.SOPClassUID)
+        assert ds.Modality == ("OT" if kind in (ResultKind.SC, ResultKind.PM) else kind)
 
 
 def test_air_1_every_result_has_one_contributing_equipment_item_for_each_algorithm(done: Made) -> None:
@@ -176,7 +181,7 @@ def test_air_5_segments_name_their_algorithm_as_the_equipment_does(done: Made) -
 
 def test_air_6_findings_and_measurements_are_tid_1500_in_a_comprehensive_3d_sr(done: Made) -> None:
     sr = done.report
-    assert sr.SOPClassUID == vocabulary.SR_3D
+    assert sr.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
     assert sr.ContentTemplateSequence[0].TemplateIdentifier == "1500"
     templates = {group.ContentTemplateSequence[0].TemplateIdentifier for group in measurement_groups(sr)}
     assert templates == {"1501", "1410"}
@@ -185,7 +190,7 @@ def test_air_6_findings_and_measurements_are_tid_1500_in_a_comprehensive_3d_sr(d
 def test_air_7_regions_are_segmentations(done: Made) -> None:
     request = done.request
     segs = done.of(ResultKind.SEG)
-    assert {seg.SOPClassUID for seg in segs} == {vocabulary.SEGMENTATION}
+    assert {seg.SOPClassUID for seg in segs} == {"1.2.840.10008.5.1.4.1.1.66.4"}
     assert sum(len(seg.SegmentSequence) for seg in segs) == len(request.images[0].segments)
 
 
@@ -215,9 +220,20 @@ def test_air_10_results_carry_patient_study_and_order_of_the_source(done: Made) 
         assert ds.StudyInstanceUID == source.StudyInstanceUID
         for keyword in IDENTITY:
             assert str(ds[keyword].value) == str(source[keyword].value), (ds.Modality, keyword)
-    sr = done.report
-    order = sr.ReferencedRequestSequence[0]
-    assert (order.RequestedProcedureID, order.AccessionNumber) == ("RP-1", "ACC-1")
+
+
+def test_air_10_every_result_names_the_order(done: Made) -> None:
+    for ds in done.results:
+        is_document = kind_of(ds.SOPClassUID) in (ResultKind.SR, ResultKind.KO)
+        (order,) = ds.ReferencedRequestSequence if is_document else ds.RequestAttributesSequence
+        assert (order.RequestedProcedureID, order.AccessionNumber) == ("RP-1", "ACC-1"), ds.Modality
+        if not is_document:
+            assert order.ScheduledProcedureStepID == "STEP-1", ds.Modality
+
+
+def test_air_10_a_result_names_no_order_where_the_source_names_none(tmp_path: Path) -> None:
+    for ds in _results(_request(tmp_path), COMPLETE):
+        assert "RequestAttributesSequence" not in ds and "ReferencedRequestSequence" not in ds, ds.Modality
 
 
 def test_air_10_every_group_refers_to_its_image_and_the_evidence_is_complete(done: Made) -> None:

@@ -24,7 +24,12 @@ from workers.objects.request import DeclinedImage
 
 @pytest.mark.parametrize(
     ("reason", "status"),
-    [(Reason.LATERAL_VIEW, vocabulary.NOT_ATTEMPTED), (Reason.ANALYSIS_FAILED, vocabulary.FAILED)],
+    [
+        (Reason.LATERAL_VIEW, vocabulary.NOT_ATTEMPTED),
+        (Reason.ANALYSIS_FAILED, vocabulary.FAILED),
+        (Reason.RESULT_WITHHELD, vocabulary.FAILED),
+        (Reason.UNDECODABLE, vocabulary.FAILED),
+    ],
 )
 def test_a_study_that_was_only_declined_is_answered(tmp_path: Path, reason: Reason, status: Code) -> None:
     path = sources.source(tmp_path)

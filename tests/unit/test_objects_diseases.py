@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from models import codes
 from models.codes import Code
 from models.findings import Finding, NotComputedReason, Segment
+from models.pixels import Radiograph
 from node.profiles import OHIF, Profile
 from tests import result_requests as made
 from tests import sources
@@ -26,7 +27,7 @@ from workers.objects.request import ResultRequest
 from workers.objects.source import read_sources
 from workers.objects.summary import summary
 from workers.objects.wording import finding_sentence, study_lines, study_status
-from workers.render import overlay_png
+from workers.picture import overlay_png
 
 SIDES = {"right": codes.RIGHT, "left": codes.LEFT, "both": codes.BILATERAL}
 
@@ -235,7 +236,7 @@ def test_thresholds_of_a_site_show_in_the_identity_everywhere(tmp_path: Path) ->
 
 def test_the_picture_shows_the_disease_in_its_own_colour(tmp_path: Path) -> None:
     image = made.with_pneumothorax(made.image("1.2.3", 240, 200), codes.LEFT)
-    overlay_png(np.full((240, 200), 0.4, np.float32), image, tmp_path / "overlay.png")
+    overlay_png(Radiograph(np.full((240, 200), 0.4, np.float32)), image, tmp_path / "overlay.png")
     with Image.open(tmp_path / "overlay.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(maxcolors=1 << 24)}
     assert {segment.colour_rgb for segment in image.segments} <= colours

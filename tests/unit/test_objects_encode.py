@@ -164,6 +164,33 @@ def test_segments_carry_snomed_codes_laterality_colour_and_algorithm(tmp_path: P
     assert len(right.RecommendedDisplayCIELabValue) == 3
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"sop_class": sources.DX}, ["DX"]),
+        ({"sop_class": sources.CR}, ["CR"]),
+        ({"sop_class": sources.SC}, []),
+        ({"Modality": "RG"}, []),
+        ({"drop": ("Modality",)}, []),
+    ],
+)
+def test_the_image_library_names_the_modality_where_it_is_one_of_cid_29(
+    tmp_path: Path, values: dict[str, Any], said: list[str]
+) -> None:
+    sr = report_of(encode(one_image(tmp_path, **values), profile=STRICT))
+    assert answers(sr, "121139") == said
+
+
+def test_an_image_of_which_nothing_is_known_is_listed_all_the_same(tmp_path: Path) -> None:
+    unknown = ("Modality", "Rows", "Columns", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing")
+    path = sources.source(tmp_path, drop=unknown)
+    declined = DeclinedImage(sources.uid(), Reason.MALFORMED, "")
+    sr = report_of(encode(made.request((path,), (), declined), profile=STRICT))
+    (group,) = named(sr, vocabulary.IMAGE_LIBRARY_GROUP.value)
+    (entry,) = group.ContentSequence
+    assert entry.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == sources.uid()
+
+
 def test_two_images_of_a_study_yield_two_segs_in_two_series_and_one_sr(tmp_path: Path) -> None:
     paths = tuple(sources.source(tmp_path, number=n) for n in (1, 2))
     request = made.request(paths, tuple(made.image(sources.uid(n)) for n in (1, 2)))

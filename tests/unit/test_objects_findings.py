@@ -74,7 +74,7 @@ def test_without_a_known_range_there_is_none_in_the_report(tmp_path: Path) -> No
 def test_the_report_says_how_probability_and_threshold_came_about(tmp_path: Path) -> None:
     group, _ = _group(tmp_path, DOUBTFUL)
     (probability,) = named(group, vocabulary.PROBABILITY.value)
-    assert answers(probability, vocabulary.METHOD.value) == [vocabulary.CALIBRATED.value]
+    assert answers(probability, "370129005") == [vocabulary.CALIBRATED.value]
     assert [i.TextValue for i in named(group, vocabulary.THRESHOLD_RULE.value)] == [RULE]
 
 

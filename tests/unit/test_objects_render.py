@@ -8,21 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 from PIL import Image
 from rich.console import Console
 
+from models import codes
+from models.findings import ImageFindings
 from models.geometry import Orientation
+from models.pixels import Radiograph
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import one_image
 from workers.objects.languages.known import language
 from workers.objects.summary import summary
-from workers.presentation import print_summary
-from workers.render import TEXT, WARNING, overlay_png, write_panel
+from workers.objects.wording import NO_ROOM
+from workers.picture import overlay_png
+from workers.render import DPI, HEIGHT_INCHES, TEXT, WARNING, write_panel
+from workers.terminal import print_summary
 
-GREY = np.full((240, 200), 0.4, np.float32)
+GREY = Radiograph(np.full((240, 200), 0.4, np.float32))
 
 
 def test_the_picture_shows_the_colours_of_the_structures(tmp_path: Path) -> None:
@@ -41,11 +48,12 @@ def test_a_refused_image_gets_a_picture(tmp_path: Path) -> None:
 
 def test_masks_are_laid_onto_the_canonical_grid(tmp_path: Path) -> None:
     turned = Orientation(transpose=True)
-    overlay_png(GREY.T, made.image("1.2.3", 240, 200), tmp_path / "overlay.png", orientation=turned)
+    radiograph = Radiograph(np.full((200, 240), 0.4, np.float32), orientation=turned)
+    overlay_png(radiograph, made.image("1.2.3", 240, 200), tmp_path / "overlay.png")
 
 
 def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the picture is"):
+    with pytest.raises(ValueError, match="the source image is"):
         overlay_png(GREY, made.image("1.2.3", 10, 10), tmp_path / "overlay.png")
 
 
@@ -54,6 +62,38 @@ def _panel(tag: str) -> dict[str, str]:
     figure = Figure()
     write_panel(figure, 0.5, made.with_doubt(made.image("1.2.3", 240, 200)), language(tag))
     return {text.get_text(): str(text.get_color()) for text in figure.findobj(Text) if text.get_text()}
+
+
+def _written(image: ImageFindings) -> tuple[list[Text], float]:
+    """Return the lines beside a picture, as drawn, and how far its legend reaches from the foot, in pixels."""
+    figure = Figure(figsize=(8.4, HEIGHT_INCHES), dpi=DPI)
+    canvas = FigureCanvasAgg(figure)
+    write_panel(figure, 0.5, image)
+    canvas.draw()
+    (legend,) = figure.findobj(Legend)
+    (panel,) = figure.axes
+    return [text for text in panel.texts if text.get_text()], legend.get_window_extent().y1
+
+
+@pytest.mark.parametrize("count", [3, 6, 12, 40])
+def test_words_never_run_into_the_legend_and_what_is_left_out_is_said(count: int) -> None:
+    image = made.with_doubt(made.with_pneumothorax(made.image("1.2.3", 240, 200), codes.LEFT))
+    image = replace(image, findings=(image.findings * count)[:count])
+    lines, end_of_legend = _written(image)
+    assert min(line.get_window_extent().y0 for line in lines) >= end_of_legend
+    whole = sum("probability" in line.get_text() for line in lines) == count and any(
+        line.get_text().startswith("Algorithms") for line in lines
+    )
+    said = " ".join(line.get_text() for line in lines).endswith(NO_ROOM)
+    assert said is not whole
+    assert whole is (count < 12)
+
+
+def test_a_dollar_in_a_text_is_a_dollar() -> None:
+    image = made.image("1.2.3", 240, 200)
+    priced = replace(image.findings[0], label="Cost $1 and $2 _x")
+    lines, _ = _written(replace(image, findings=(priced,)))
+    assert not any(line.get_parse_math() for line in lines)
 
 
 def test_an_indeterminate_finding_stands_out_from_an_absent_one() -> None:

@@ -8,6 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from node.profiles import OHIF, STRICT, Profile
+from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
 from tests.encoded import (
@@ -18,6 +19,7 @@ from tests.encoded import (
     report_of,
 )
 from workers.objects.encode import encode
+from workers.objects.request import DeclinedImage
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -72,6 +74,24 @@ def test_unusable_values_are_left_out_and_identifying_ones_kept(tmp_path: Path) 
     for ds in map(read, encode(request, profile=OHIF)):
         assert ds.PatientID == "../../etc/"
         assert not ds.PatientBirthDate and not ds.StudyTime and "PatientAge" not in ds
+
+
+@pytest.mark.parametrize(
+    "offset", ["UTC", "+02:00", "+2", "+2500", "+1401", "-1201", "+0260", "-0000", "0200", "+02x0"]
+)
+def test_an_offset_from_utc_of_another_form_counts_as_absent(tmp_path: Path, offset: str) -> None:
+    request = one_image(tmp_path, TimezoneOffsetFromUTC=offset)
+    refused = DeclinedImage(sources.uid(), Reason.ANALYSIS_FAILED, "")
+    for asked in (request, made.request(request.sources, (), refused)):
+        for ds in map(read, encode(asked, profile=OHIF)):
+            assert "TimezoneOffsetFromUTC" not in ds
+            assert ds.ContentTime == "081630"
+
+
+@pytest.mark.parametrize(("offset", "time"), [("+1400", "221630"), ("-1200", "201630"), ("+0530", "134630")])
+def test_times_are_in_the_time_zone_of_the_source(tmp_path: Path, offset: str, time: str) -> None:
+    for ds in map(read, encode(one_image(tmp_path, TimezoneOffsetFromUTC=offset), profile=OHIF)):
+        assert (offset, time) == (ds.TimezoneOffsetFromUTC, ds.ContentTime)
 
 
 def test_values_that_look_like_paths_stay_values(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from models import codes, phantom
 from models.codes import Code
-from models.findings import Gate, ImageFindings, Segment
+from models.findings import Finding, Gate, HeatMap, ImageFindings, Segment
 from node.db import audit, jobs, report, studies
 from node.db.states import DeliveryState, InstanceState, JobState
 from node.errors import BrokerUnavailable
@@ -58,18 +58,42 @@ class Broken(Stub):
     category = Code("85756007", "SCT", "Tissue")
 
 
+class Restless(Stub):
+    """Gives a heat map of another grid, of which no Parametric Map can be made."""
+
+    def analyser(self, chosen):
+        outliner = super().analyser(chosen)
+
+        def analyse(radiograph, **values):
+            image = Outliner.analyse(outliner, radiograph, **values)
+            finding = Finding("PLANTED", codes.PNEUMOTHORAX, 0.9, 0.5, "", outliner.bundle)
+            heat_map = HeatMap("PLANTED", outliner.bundle, np.zeros((3, 3), np.float32))
+            return replace(image, findings=(finding,), heat_maps=(heat_map,))
+
+        outliner.analyse = analyse
+        return outliner
+
+
 class NoBroker:
     def deliver(self, job_id, *, priority):
         raise BrokerUnavailable("none")
 
 
-def analysed(database, folder: Path, networks: type[Networks], sources: Sequence[Path] = ()) -> tuple[Runtime, str]:
-    """Analyse the images of one study as a job, or one phantom where none are given, and return the job's id."""
+def analysed(
+    database, folder: Path, networks: type[Networks], sources: Sequence[Path] = (), **profiles: str
+) -> tuple[Runtime, str]:
+    """Analyse images of one study, or a phantom where none are given, for destinations with these profiles.
+
+    Returns the job's id beside what it ran in.
+    """
+    profiles = profiles or {"pacs": "ohif"}
     if not sources:
         sources = [folder / "source.dcm"]
         phantom.write(sources[0], phantom.generate(4, rows=160, columns=140))
-    destination = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}
-    settings = Settings(home=folder, destinations={"pacs": destination})
+    peer = {"ae_title": "PACS", "host": "127.0.0.1", "port": 104}
+    settings = Settings(
+        home=folder, destinations={name: {**peer, "profile": profile} for name, profile in profiles.items()}
+    )
     spool = Spool.create(folder / "spool")
     runtime = Runtime(settings, database, spool, NoBroker(), networks(settings.analysis, "cpu"), "test", lambda: NOW)
     with database.write() as tx:
@@ -86,7 +110,7 @@ def analysed(database, folder: Path, networks: type[Networks], sources: Sequence
         for number, source in enumerate(sources, start=1):
             studies.record_arrival(tx, _arrival(number, source), actor="test", now=NOW)
         (study,) = studies.open_studies(tx)
-        order = replace(ORDER, destinations=["pacs"])
+        order = replace(ORDER, destinations=list(profiles))
         job_id = studies.complete(tx, study.id, reason="released", order=order, actor="test", now=NOW)
     assert analyse_job(runtime, job_id)
     return runtime, job_id
@@ -108,6 +132,47 @@ def _arrival(number: int, source: Path) -> studies.Arrival:
         sop_class_uid=header.sop_class_uid,
         transfer_syntax_uid="1.2.840.10008.1.2.1",
     )
+
+
+def test_an_object_that_cannot_be_made_costs_its_own_profile_only(database, tmp_path):
+    with capture_logs() as logs:
+        _, job_id = analysed(database, tmp_path, Restless, pacs="ohif", research="complete")
+    with database.read() as tx:
+        lines = report.result_lines(tx, job_id)
+        (event,) = [event for event in audit.events(tx) if event.action == jobs.RESULT_WITHHELD]
+        assert report.job(tx, job_id).state is JobState.DELIVERING
+        assert report.status(tx).withheld == 1
+    assert sorted((line.destination, line.kind) for line in lines) == [
+        ("pacs", "SEG"),
+        ("pacs", "SR"),
+        ("research", "DOC"),
+        ("research", "SR"),
+    ]
+    (answer,) = [line for line in lines if (line.destination, line.kind) == ("research", "SR")]
+    assert Reason.RESULT_WITHHELD in answers(dcmread(answer.path), "REASON")
+    (alert,) = [entry for entry in logs if entry["event"] == jobs.RESULT_WITHHELD]
+    assert (alert["log_level"], alert["profile"]) == ("error", "complete")
+    assert "ValueError at workers.objects.parametric_map:" in alert["faults"][0]
+    assert "ValueError at workers.objects.parametric_map:" in event.detail["why"]
+    assert "PLANTED" not in json.dumps(logs, default=str) + json.dumps(event.detail)
+
+
+def test_a_lost_file_is_no_fault_of_the_result_and_the_job_goes_back(database, tmp_path):
+    class Losing(Stub):
+        def analyser(self, chosen):
+            outliner = super().analyser(chosen)
+
+            def analyse(radiograph, **values):
+                (tmp_path / "source.dcm").unlink()
+                return Outliner.analyse(outliner, radiograph, **values)
+
+            outliner.analyse = analyse
+            return outliner
+
+    _, job_id = analysed(database, tmp_path, Losing)
+    with database.read() as tx:
+        assert report.job(tx, job_id).state is JobState.QUEUED
+        assert report.status(tx).withheld == 0
 
 
 @pytest.fixture

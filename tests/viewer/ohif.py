@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.viewer.browser import Page, PageFailed, Picture
+from tests.viewer.site import Site
 
 TOUR_SEEN = "localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
 FIRST_VIEWPORT = "cornerstone.getEnabledElements()[0].viewport"
@@ -57,16 +58,25 @@ class Viewer:
     """The viewer in one tab, over one archive."""
 
     page: Page
-    url: str
+    site: Site
 
     def open(self, study_uid: str, *, derived: int) -> None:
         """Open a study and wait until its image is drawn and its `derived` series are listed."""
         self.begin_to_open(study_uid)
         self.wait_until_open(derived=derived)
 
+    def open_in_order(self, study_uid: str, *, first: str, then: str, images: int = 1, derived: int = 2) -> None:
+        """Open a study so that the viewer knows one series, of so many images, before the metadata of another."""
+        self.site.hold_back(then)
+        self.begin_to_open(study_uid)
+        self.wait_until_known(first, images=images)
+        self.site.release()
+        self.wait_until_open(derived=derived)
+        self.wait_until_known(then)
+
     def begin_to_open(self, study_uid: str) -> None:
         """Go to a study."""
-        self.page.open(f"{self.url}/viewer?StudyInstanceUIDs={study_uid}")
+        self.page.open(f"{self.site.url}/viewer?StudyInstanceUIDs={study_uid}")
 
     def wait_until_known(self, series_uid: str, *, images: int = 1) -> None:
         """Wait until the viewer has made what it shows of a series: one for each image of it, or one object."""
@@ -101,6 +111,21 @@ class Viewer:
     def load(self, series_uid: str) -> None:
         """Double-click a series of any kind in the study's list, and wait until the page is at rest."""
         self.begin_to_load(series_uid)
+        self._settle()
+
+    def wait_for_colour(self) -> None:
+        """Wait until something coloured is drawn over the grey image.
+
+        Raises
+        ------
+        PageFailed
+            Nothing was within the time.
+        """
+        deadline = time.monotonic() + LOADING_S
+        while not np.ptp(self.pixels(self.placement()), axis=-1).any():
+            if time.monotonic() > deadline:
+                raise PageFailed(f"nothing coloured is drawn within {LOADING_S} s")
+            time.sleep(0.2)
         self._settle()
 
     def is_known(self, series_uid: str) -> bool:
@@ -218,7 +243,7 @@ def _pair(values: Iterable[float]) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def viewer(page: Page, url: str) -> Viewer:
-    """Return the viewer at a URL, its tour being over."""
+def viewer(page: Page, site: Site) -> Viewer:
+    """Return the viewer that a site serves, its tour being over."""
     page.call("Page.addScriptToEvaluateOnNewDocument", source=TOUR_SEEN)
-    return Viewer(page, url)
+    return Viewer(page, site)

@@ -16,13 +16,13 @@ from models.codes import Code
 from models.findings import ImageFindings
 from models.geometry import Orientation
 from models.pixels import Radiograph
-from node.profiles import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, RLE_LOSSLESS, Profile, ResultKind
+from node.profiles import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, Profile, ResultKind
 from workers.objects import equipment
 from workers.objects.languages.known import language
 from workers.objects.part10 import local_time
 from workers.objects.references import reference, supersede
 from workers.objects.request import Predecessor, ResultRequest
-from workers.objects.series import BODY_PART, bundles_of, contributions, identification
+from workers.objects.series import BODY_PART, bundles_of, contributions, identification, patient
 from workers.objects.source import Source
 from workers.picture import Picture, annotated
 
@@ -65,21 +65,12 @@ def secondary_capture(
         coordinate_system="PATIENT",
         patient_orientation=_CANONICAL,
         study_instance_uid=request.study_instance_uid,
-        patient_id=header.PatientID,
-        patient_birth_date=header.PatientBirthDate,
-        patient_sex=header.PatientSex,
-        accession_number=header.AccessionNumber,
-        study_id=header.StudyID,
-        study_date=header.StudyDate,
-        study_time=header.StudyTime,
-        # Deflated is what the whole object becomes when it is written; for RLE see below.
+        # RLE and Deflated are made when the object is written.
         transfer_syntax_uid=syntax if syntax == JPEG_2000_LOSSLESS else EXPLICIT_LITTLE_ENDIAN,
         contributing_equipment=contributions(request, bundles_of(image), moment),
+        **patient(header),
         **identification(request, ResultKind.SC, profile, image_uid=source.uid, position=source.position),
     )
-    if syntax == RLE_LOSSLESS:
-        # The encoder that highdicom would take, gdcm's, ends the process on an image of odd width (measured).
-        ds.compress(RLE_LOSSLESS, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     ds.copy_patient_and_study_information(header)
     ds.BodyPartExamined = BODY_PART
     ds.ConversionType = _WORKSTATION

@@ -18,10 +18,10 @@ from workers.objects.languages.sentences import Sentence
 from workers.objects.part10 import local_time
 from workers.objects.references import hierarchical, reference
 from workers.objects.request import Predecessor, ResultRequest
-from workers.objects.series import contributions, identification
+from workers.objects.series import contributions, identification, patient
 from workers.objects.source import Source, empty_header
 from workers.objects.vocabulary import concept
-from workers.objects.wording import intended_use_sentence, label_of, limits, study_lines
+from workers.objects.wording import NO_ROOM, intended_use_sentence, label_of, limits, study_lines
 from workers.page import LONGEST, Legend, Page, pdf
 from workers.picture import overlay
 
@@ -29,7 +29,6 @@ TITLE = "Result of automatic analysis"
 
 _MIME_TYPE = "application/pdf"
 _WORKSTATION = "WSD"
-_MORE = "There is no room for more here: the structured report has it all."
 
 
 def encapsulated_pdf(
@@ -61,13 +60,7 @@ def encapsulated_pdf(
         sop_class_uid=EncapsulatedPDFStorage,
         modality="DOC",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        patient_id=header.PatientID,
-        patient_birth_date=header.PatientBirthDate,
-        patient_sex=header.PatientSex,
-        accession_number=header.AccessionNumber,
-        study_id=header.StudyID,
-        study_date=header.StudyDate,
-        study_time=header.StudyTime,
+        **patient(header),
         **identification(request, ResultKind.DOC, profile),
     )
     ds.copy_patient_and_study_information(header)
@@ -127,7 +120,7 @@ def _page(
             *(((words.term("Intended use"), uses),) if uses else ()),
             (words.term("Limits of this result"), (limits(request, words),)),
         ),
-        more=words.term(_MORE),
+        more=words.term(NO_ROOM),
         foot=words.say(
             Sentence.FOOT, revision=request.revision, moment=f"{request.created_at:%Y-%m-%d %H:%M %Z}", uid=uid
         ),

@@ -55,7 +55,7 @@ def encode(
     # pydicom's warnings about odd values of the source would carry them into the logs.
     with config.disable_value_validation():
         results = tuple(_Encoder(request, sources, profile, earlier).results())
-        preflight(results, request, sources, profile)
+        preflight(results, request, sources, profile, earlier)
     return results
 
 
@@ -92,7 +92,14 @@ class _Encoder:
         answer = self._written(document, ResultKind.SR)
         yield answer
         if self.profile.makes(ResultKind.KO):
-            selection = key_object_selection(self.request, self.sources, segmentations, answer, profile=self.profile)
+            selection = key_object_selection(
+                self.request,
+                self.sources,
+                segmentations,
+                answer,
+                profile=self.profile,
+                predecessors=self.predecessors,
+            )
             if selection is not None:
                 yield self._written(selection, ResultKind.KO)
         if self.profile.makes(ResultKind.DOC):
@@ -142,7 +149,7 @@ class _Encoder:
                 )
                 yield self._written(values, ResultKind.PM, source)
         if self.profile.makes(ResultKind.PR) and image.segments:
-            state = presentation_state(self.request, image, source, profile=self.profile)
+            state = presentation_state(self.request, image, source, self._radiograph(source), profile=self.profile)
             yield self._written(state, ResultKind.PR, source)
 
     def _radiograph(self, source: Source) -> Radiograph:

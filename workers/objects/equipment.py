@@ -25,7 +25,7 @@ MODEL_NAME = "Hilum chest radiograph node"
 SOFTWARE_VERSION = __version__
 RESEARCH_ONLY = "Research use only - not for clinical use"
 
-_LONG_STRING = 64
+LONG_STRING = 64
 """Characters of an LO value (PS3.5 section 6.2)."""
 
 
@@ -140,4 +140,4 @@ def observer(of: Algorithm) -> ObserverContext:
 
 def _line(text: str) -> str:
     """Return `text` as an LO value: one line of at most 64 characters without the value separator."""
-    return " ".join(text.replace("\\", "/").split())[:_LONG_STRING]
+    return " ".join(text.replace("\\", "/").split())[:LONG_STRING]

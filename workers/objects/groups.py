@@ -120,7 +120,7 @@ def declined_group(
 ) -> MeasurementsAndQualitativeEvaluations:
     """Return the group of an image that the networks never saw, or failed on; `source` is None if it cannot be read."""
     subject, reason = _Subject(request, source, declined.sop_instance_uid, words), declined.reason
-    status = vocabulary.FAILED if reason in _FAILURES else vocabulary.NOT_ATTEMPTED
+    status = vocabulary.FAILED if reason in vocabulary.FAILURES else vocabulary.NOT_ATTEMPTED
     group = subject.group("analysis", evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, status), _reason(reason)])
     why = reason_text(reason, words)
     said = (
@@ -132,9 +132,6 @@ def declined_group(
     for note in () if source is None else reference_notes(source, None, words):
         _say(group, vocabulary.COMMENT, sentence(note))
     return group
-
-
-_FAILURES = frozenset({Reason.ANALYSIS_FAILED, Reason.RESULT_WITHHELD, Reason.UNDECODABLE})
 
 
 @dataclass(frozen=True)

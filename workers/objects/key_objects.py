@@ -8,23 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
-from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from models.codes import Code
 from models.findings import Finding, ImageFindings
-from node.profiles import Profile, ResultKind
+from node.profiles import Profile, ResultKind, kind_of
 from workers.objects import equipment
 from workers.objects.languages.known import language
 from workers.objects.languages.language import Language
 from workers.objects.languages.sentences import Sentence
 from workers.objects.part10 import local_time
-from workers.objects.references import orders
-from workers.objects.request import EncodedResult, ResultRequest
+from workers.objects.references import orders, stand_in
+from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.series import contributions, identification
-from workers.objects.source import Source
+from workers.objects.source import Source, empty_header
 from workers.objects.vocabulary import concept
-from workers.objects.wording import capital, finding_sentence
+from workers.objects.wording import capital, finding_sentence, sentence
 
 OF_INTEREST = Code("113000", "DCM", "Of Interest")
 """Document title (PS3.16 CID 7010)."""
@@ -39,8 +38,12 @@ def key_object_selection(
     report: EncodedResult,
     *,
     profile: Profile,
+    predecessors: Sequence[Predecessor] = (),
 ) -> KeyObjectSelectionDocument | None:
     """Return the Key Object Selection of a study, or None: nothing is present and the study is not urgent.
+
+    Where an earlier revision selected something and this one does not, the selection says so, and refers to the report
+    alone: what refers to an image marks it, whatever its text.
 
     It refers to every image with a finding that is present, to the SEGs of these images and to the SR; of a STAT study
     without such a finding, to all analysed images. A finding is present where its probability reaches the threshold,
@@ -54,35 +57,39 @@ def key_object_selection(
         The SEGs of each image, by its SOP Instance UID, of the same request and profile; may be none.
     report
         The SR.
+    predecessors
+        The results of earlier revisions.
     """
     by_uid = {source.uid: source for source in sources if source.can_be_referenced}
     analysed = [image for image in request.images if image.gate.passed and image.sop_instance_uid in by_uid]
     positive = [image for image in analysed if present(image)]
     shown = positive or (analysed if request.urgent else [])
-    if not shown:
+    superseded = any(kind_of(p.sop_class_uid) is ResultKind.KO for p in predecessors)
+    if not shown and not superseded:
         return None
+    subject, words = sources[0] if sources else empty_header(request.study_instance_uid), language(profile.language)
     images = [by_uid[image.sop_instance_uid] for image in shown]
     results = [*(result for source in images for result in segmentations.get(source.uid, ())), report]
-    objects = [*(source.header for source in images), *(_stand_in(result, request) for result in results)]
+    objects = [*(source.header for source in images), *(stand_in(result, subject) for result in results)]
     algorithms = equipment.algorithms(request)
     observer = equipment.observer(algorithms[0])
     for other in algorithms[1:]:
         observer.extend(equipment.observer(other))
-    moment = local_time(request.created_at, images[0])
+    moment = local_time(request.created_at, subject)
     ds = KeyObjectSelectionDocument(
         evidence=objects,
         content=KeyObjectSelection(
             document_title=concept(OF_INTEREST),
             referenced_objects=objects,
             observer_device_context=observer,
-            description=_description(shown, by_uid, language(profile.language)),
+            description=_description(shown, by_uid, words) if shown else _withdrawal(request, words),
         ),
-        requested_procedures=orders(request, images[0]) or None,
+        requested_procedures=orders(request, subject) or None,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         contributing_equipment=contributions(request, request.bundles, moment),
         **identification(request, ResultKind.KO, profile),
     )
-    ds.copy_patient_and_study_information(images[0].header)
+    ds.copy_patient_and_study_information(subject.header)
     return ds
 
 
@@ -91,17 +98,10 @@ def present(image: ImageFindings) -> tuple[Finding, ...]:
     return tuple(finding for finding in image.findings if finding.present)
 
 
-def _stand_in(result: EncodedResult, request: ResultRequest) -> Dataset:
-    """Return what a reference needs of a result."""
-    ds = Dataset()
-    ds.StudyInstanceUID = UID(request.study_instance_uid)
-    ds.SeriesInstanceUID = UID(result.series_instance_uid)
-    ds.SOPClassUID = UID(result.sop_class_uid)
-    ds.SOPInstanceUID = UID(result.sop_instance_uid)
-    if result.kind is ResultKind.SEG:
-        # By these highdicom knows an image (value type IMAGE) from another object (COMPOSITE).
-        ds.Rows = ds.Columns = 1
-    return ds
+def _withdrawal(request: ResultRequest, words: Language) -> str:
+    """Return the Key Object Description of a selection of nothing."""
+    said = words.say(Sentence.NOTHING_SELECTED, revision=request.revision)
+    return f"{words.say(Sentence.RESEARCH_ONLY)}. {sentence(said)}"
 
 
 def _description(images: Sequence[ImageFindings], by_uid: dict[str, Source], words: Language) -> str:

@@ -40,17 +40,19 @@ def _entry(source: Source) -> ImageContentItem:
         referenced_sop_instance_uid=source.uid,
         relationship_type=_CONTAINS,
     )
-    item.ContentSequence = ContentSequence(_descriptors(source))
+    descriptors = _descriptors(source)
+    if descriptors:
+        item.ContentSequence = ContentSequence(descriptors)
     return item
 
 
 def _descriptors(source: Source) -> list[ContentItem]:
     """Return the items of TID 1602 and TID 1603 that the header supports."""
     header = source.header
-    modality = vocabulary.MODALITIES.get(str(header.get("Modality", "")), vocabulary.MODALITIES["OT"])
-    items: list[ContentItem] = [
-        CodeContentItem(concept(vocabulary.MODALITY), concept(modality), relationship_type=_CONTEXT)
-    ]
+    items: list[ContentItem] = []
+    modality = vocabulary.MODALITIES.get(str(header.get("Modality", "")))
+    if modality is not None:
+        items.append(CodeContentItem(concept(vocabulary.MODALITY), concept(modality), relationship_type=_CONTEXT))
     if source.shape is not None:
         rows, columns = source.shape
         items += [

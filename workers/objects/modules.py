@@ -61,7 +61,7 @@ class Attributes:
     types: dict[Path, dict[str, str]]
 
     def missing(self, ds: Dataset) -> Iterator[str]:
-        """Say which Type 1 attribute has no value, and which Type 2 attribute is not there."""
+        """Say which attribute has no value (Type 1), is empty (Type 1C), or is not there (Type 2)."""
         yield from self._missing(ds, ())
 
     def strange(self, ds: Dataset) -> Iterator[str]:
@@ -74,6 +74,8 @@ class Attributes:
                 yield f"{_named(path, keyword)} is missing or empty, expected a value (Type 1)"
             elif kind == "2" and keyword not in ds:
                 yield f"{_named(path, keyword)} is missing, expected a value or an empty one (Type 2)"
+            elif kind == "1C" and keyword in ds and _is_empty(ds[keyword].value):
+                yield f"{_named(path, keyword)} is empty, expected a value, or none at all (Type 1C)"
         for keyword in VALUE_MACROS.get(str(ds.get("ValueType")), ()):
             if keyword not in ds or _is_empty(ds[keyword].value):
                 yield f"{_named(path, keyword)} is missing or empty, a content item {ds.ValueType} needs it (Type 1C)"
@@ -117,6 +119,12 @@ def attributes(sop_class_uid: str) -> Attributes:
             if is_mandatory:
                 mandatory.add((path, keyword))
     return Attributes(types)
+
+
+def keywords(*modules: str) -> tuple[str, ...]:
+    """Return the attributes at the top level of modules, by the names that the tables give these."""
+    table = _table("module_attribute_map")
+    return tuple(row["keyword"] for module in modules for row in table[module] if not row["path"])
 
 
 def _is_free(path: Path, keyword: str) -> bool:

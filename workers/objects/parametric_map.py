@@ -15,6 +15,7 @@ from models.codes import PROBABILITY_UNIT, THORAX
 from models.findings import Finding, HeatMap, ImageFindings
 from node.profiles import Profile, ResultKind
 from workers.objects import vocabulary
+from workers.objects.equipment import LONG_STRING
 from workers.objects.identity import derived_uid
 from workers.objects.part10 import local_time
 from workers.objects.references import supersede
@@ -28,7 +29,6 @@ from workers.objects.wording import display_name
 CLASS_ACTIVATION = vocabulary.private("CLASS-ACTIVATION")
 
 _LABEL = "HEAT MAP"
-_LONG_STRING = 64
 _UNPAIRED = "U"
 _ORIGIN, _FLAT = ["0", "0", "0"], ["1", "0", "0", "0", "1", "0"]
 _UNKNOWN_SPACING = ["1", "1"]
@@ -71,7 +71,7 @@ def parametric_map(
             VOILUTTransformation(window_center=0.5, window_width=1.0, voi_lut_function="LINEAR_EXACT")
         ],
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        content_description=f"Heat map of {display_name(finding.label)}"[:_LONG_STRING],
+        content_description=f"Heat map of {display_name(finding.label)}"[:LONG_STRING],
         content_label=_LABEL,
         contributing_equipment=contributions(request, {heat_map.bundle}, moment),
         **identification(
@@ -116,7 +116,7 @@ def _mapping(finding: Finding) -> RealWorldValueMapping:
     """Say what the values mean (PS3.3 section C.7.6.16.2.11)."""
     mapping = RealWorldValueMapping(
         lut_label="HEAT",
-        lut_explanation=f"Where {finding.bundle.name} looked for {finding.label}"[:_LONG_STRING],
+        lut_explanation=f"Where {finding.bundle.name} looked for {finding.label}"[:LONG_STRING],
         unit=concept(PROBABILITY_UNIT),
         value_range=(0.0, 1.0),
         quantity_definition=concept(CLASS_ACTIVATION),
@@ -126,14 +126,9 @@ def _mapping(finding: Finding) -> RealWorldValueMapping:
 
 
 def _complete(ds: ParametricMap, source: Source) -> None:
-    """Add what PS3.3 asks for and highdicom leaves out, and replace the UID that it draws by chance."""
+    """Add what PS3.3 asks for and highdicom leaves out."""
     ds.PatientOrientation = source.header.get("PatientOrientation")
-    if "ContentCreatorName" not in ds:
-        ds.ContentCreatorName = None
     # Of the thorax as a whole. Without this functional group dcmqi 1.5.7 ends by a segmentation fault.
     anatomy = Dataset()
     anatomy.FrameLaterality, anatomy.AnatomicRegionSequence = _UNPAIRED, [concept(THORAX)]
     ds.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
-    organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
-    for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
-        item.DimensionOrganizationUID = organization

@@ -12,13 +12,17 @@ from pydicom.uid import UID
 from pydicom.valuerep import DA, DT, TM, PersonName
 
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.profiles import DEFLATED_LITTLE_ENDIAN, STRICT, Profile, ResultKind
+from node.profiles import DEFLATED_LITTLE_ENDIAN, RLE_LOSSLESS, STRICT, Profile, ResultKind
+from workers.objects.identity import derived_uid
+from workers.objects.references import request_attributes
 from workers.objects.request import EncodedResult
 from workers.objects.source import Source
 
 _DATE, _TIME, _DATE_TIME = "%Y%m%d", "%H%M%S", "%Y%m%d%H%M%S%z"
 _EVENTS = ("Content", "PresentationCreation")
 """When content was made: which of these dates and times an object has depends on its IOD."""
+_DOCUMENTS = frozenset({ResultKind.SR, ResultKind.KO})
+"""Their series have no Request Attributes: they name the order in the Referenced Request Sequence (PS3.3 A.35)."""
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Value representations that Specific Character Set governs (PS3.5 section 6.1.2.3)."""
 
@@ -46,15 +50,18 @@ def local_time(created_at: datetime, source: Source) -> datetime:
 def written(
     ds: Dataset, kind: ResultKind, source: Source, created_at: datetime, profile: Profile = STRICT
 ) -> EncodedResult:
-    """Pin what the libraries took from the clock, and write the object (PS3.10 section 7) once and for all.
+    """Pin what the libraries took from the clock, name the order, and write the object (PS3.10 section 7) for good.
 
-    Pixel data has its transfer syntax already; a profile that asks for Deflated (PS3.5 section A.5) gets it here.
+    Pixel data in JPEG 2000 has its transfer syntax already; RLE and Deflated (PS3.5 section A.5) are made here.
     """
-    if profile.transfer_syntax(kind) == DEFLATED_LITTLE_ENDIAN:
-        ds.file_meta.TransferSyntaxUID = UID(DEFLATED_LITTLE_ENDIAN)
+    _compress(ds, profile.transfer_syntax(kind))
+    _complete(ds)
     moment = local_time(created_at, source)
     # highdicom shares the elements of the source header: a new one, so that the header stays as it is.
     ds.add_new("PatientName", "PN", PersonName(source.patient_name))
+    asked = request_attributes(source)
+    if asked and kind not in _DOCUMENTS:
+        ds.RequestAttributesSequence = asked
     if "TimezoneOffsetFromUTC" in source.header:
         ds.TimezoneOffsetFromUTC = source.header.TimezoneOffsetFromUTC
     ds.InstanceCreationDate, ds.InstanceCreationTime = DA(moment.strftime(_DATE)), TM(moment.strftime(_TIME))
@@ -78,6 +85,25 @@ def written(
         content=content,
         sha256=hashlib.sha256(content).hexdigest(),
     )
+
+
+def _compress(ds: Dataset, syntax: str) -> None:
+    if syntax == DEFLATED_LITTLE_ENDIAN:
+        ds.file_meta.TransferSyntaxUID = UID(DEFLATED_LITTLE_ENDIAN)
+    elif syntax == RLE_LOSSLESS:
+        # The encoder that highdicom would take, gdcm's, ends the process on an image of odd width (measured).
+        ds.compress(RLE_LOSSLESS, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+
+
+def _complete(ds: Dataset) -> None:
+    """Add what the multi-frame IODs ask for and highdicom leaves out, and replace the UID that it draws by chance."""
+    if "DimensionOrganizationSequence" not in ds:
+        return
+    if "ContentCreatorName" not in ds:
+        ds.ContentCreatorName = None
+    organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
+    for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organization
 
 
 def character_set(ds: Dataset) -> str:

@@ -9,20 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
-from models.codes import ANATOMICAL_STRUCTURE, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, Code
-from models.findings import ImageFindings, Segment
 from node.errors import HilumError
 from node.profiles import Profile, ResultKind
+from workers.objects.checks.identity import patient_and_study, uids
+from workers.objects.checks.references import (
+    Instances,
+    evidence,
+    items,
+    of_predecessors,
+    of_result,
+    of_sources,
+    references,
+)
+from workers.objects.checks.segments import makers, properties, segments
 from workers.objects.equipment import algorithms, node
-from workers.objects.identity import tracking_uid
 from workers.objects.modules import attributes
-from workers.objects.request import EncodedResult, ResultRequest
+from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.segmentation import parts
 from workers.objects.source import Source
 
@@ -58,17 +63,23 @@ _ALWAYS_OF_KIND: dict[ResultKind, tuple[str, ...]] = {
     ResultKind.PM: ("ReferencedSeriesSequence",),
     ResultKind.DOC: ("EncapsulatedDocument",),
 }
-# PS3.16 CID 7150, as far as a chest radiograph has any
-_CATEGORIES: tuple[Code, ...] = (ANATOMICAL_STRUCTURE, MORPHOLOGICALLY_ABNORMAL_STRUCTURE)
-# Of the Patient and General Study modules: the same as in the source
-_SHARED_WITH_SOURCE = ("PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate")
-_MULTI_VALUED_IDENTIFIER = "\\"
+# Type 2C: may be empty, and is there for every projection radiograph (PS3.3 section C.7.6.1.1.1)
+_WITH_ORIENTATION = frozenset({ResultKind.SEG, ResultKind.SC, ResultKind.PM})
 
 
 def preflight(
-    results: Sequence[EncodedResult], request: ResultRequest, sources: Sequence[Source], profile: Profile
+    results: Sequence[EncodedResult],
+    request: ResultRequest,
+    sources: Sequence[Source],
+    profile: Profile,
+    predecessors: Sequence[Predecessor] = (),
 ) -> None:
     """Read every result again and check it.
+
+    Parameters
+    ----------
+    predecessors
+        The results of earlier revisions, the only ones that may be superseded.
 
     Raises
     ------
@@ -78,17 +89,19 @@ def preflight(
         The sources are not of one study and patient, or results are missing: the caller's mistake.
     """
     _check_sources(request, sources)
-    known = {source.uid for source in sources if source.can_be_referenced}
+    known, earlier = of_sources(sources), of_predecessors(predecessors)
+    referable = set(known)
     faults: list[tuple[EncodedResult, tuple[str, ...]]] = []
     made: list[EncodedResult] = []
     for result in results:
-        found = tuple(dict.fromkeys(_faults(result, request, sources, known, made)))
+        found = tuple(dict.fromkeys(_faults(result, request, sources, known=known, earlier=earlier, made=made)))
         if found:
             faults.append((result, found))
         made.append(result)
+        known[result.sop_instance_uid] = of_result(result)
     if faults:
         raise PreflightFailed(faults)
-    _check_kinds(results, request, known, profile)
+    _check_kinds(results, request, referable, profile)
 
 
 def check_attributes(result: EncodedResult) -> None:
@@ -108,25 +121,31 @@ def _faults(
     result: EncodedResult,
     request: ResultRequest,
     sources: Sequence[Source],
-    known: set[str],
+    *,
+    known: Instances,
+    earlier: Instances,
     made: Sequence[EncodedResult],
 ) -> Iterator[str]:
     """Say everything that is wrong with one result."""
     try:
         ds = dcmread(BytesIO(result.content))
         yield from _attributes(ds, result)
-        yield from _identity(ds, result, request, sources, made)
+        if result.kind in _WITH_ORIENTATION and "PatientOrientation" not in ds:
+            yield "PatientOrientation is missing, expected a value or an empty one (Type 2C)"
+        yield from uids(ds, result, request, sources, made)
+        yield from patient_and_study(ds, result, request, sources)
         yield from _algorithms(ds, request)
-        yield from _references(ds, known | {earlier.sop_instance_uid for earlier in made})
+        yield from references(ds, known, earlier, request.study_instance_uid)
         match result.kind:
             case ResultKind.SEG:
-                yield from _segments(ds)
-                yield from _properties(ds, request)
+                yield from segments(ds)
+                yield from properties(ds, request)
+                yield from makers(ds)
             case ResultKind.SR:
-                yield from _evidence(ds)
+                yield from evidence(ds)
                 yield from _answers(ds, request)
             case ResultKind.KO:
-                yield from _evidence(ds)
+                yield from evidence(ds)
     except (AttributeError, IndexError, KeyError, TypeError, EOFError) as error:
         yield f"cannot be checked: {type(error).__name__}, so that something that must be there is not"
 
@@ -143,48 +162,6 @@ def _attributes(ds: Dataset, result: EncodedResult) -> Iterator[str]:
     for keyword in (*_ALWAYS, *_ALWAYS_OF_KIND[result.kind]):
         if keyword not in ds or ds[keyword].is_empty:
             yield f"{keyword} is missing or empty, expected a value"
-
-
-def _identity(
-    ds: Dataset,
-    result: EncodedResult,
-    request: ResultRequest,
-    sources: Sequence[Source],
-    made: Sequence[EncodedResult],
-) -> Iterator[str]:
-    """Check UIDs, study and patient; the patient's values are compared, never quoted."""
-    for keyword, expected in (
-        ("SOPInstanceUID", result.sop_instance_uid),
-        ("SOPClassUID", result.sop_class_uid),
-        ("SeriesInstanceUID", result.series_instance_uid),
-        ("StudyInstanceUID", request.study_instance_uid),
-    ):
-        if ds[keyword].value != expected:
-            yield f"{keyword} is {ds[keyword].value}, expected {expected}"
-    if ds.file_meta.MediaStorageSOPInstanceUID != ds.SOPInstanceUID:
-        yield "Media Storage SOP Instance UID differs from the SOP Instance UID"
-    if not (UID(result.sop_instance_uid).is_valid and UID(result.series_instance_uid).is_valid):
-        yield "SOP or Series Instance UID is no UID of PS3.5 section 9"
-    if any(earlier.sop_instance_uid == result.sop_instance_uid for earlier in made):
-        yield f"SOP Instance UID {result.sop_instance_uid} is that of another result, expected one of its own"
-    if any(source.series_instance_uid == result.series_instance_uid for source in sources):
-        yield "Series Instance UID is that of a source, expected a series of its own"
-    if sources:
-        for keyword in _SHARED_WITH_SOURCE:
-            # Images of one study may disagree, in their Study ID for example; a result follows its own source.
-            if _text(ds.get(keyword)) not in {_text(source.header.get(keyword)) for source in sources}:
-                yield f"{keyword} differs from the source"
-
-
-def _text(value: object) -> str:
-    """Return a value as it stands in a file, multi-valued or not."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else _MULTI_VALUED_IDENTIFIER.join(map(str, _parts(value)))
-
-
-def _parts(value: object) -> list[object]:
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
 
 
 def _check_sources(request: ResultRequest, sources: Sequence[Source]) -> None:
@@ -209,98 +186,9 @@ def _algorithms(ds: Dataset, request: ResultRequest) -> Iterator[str]:
         yield f"Contributing Equipment has Device UIDs {found}, expected one item for each algorithm that made it"
 
 
-def _references(ds: Dataset, allowed: set[str]) -> Iterator[str]:
-    """Every instance that a result refers to is a source with valid UIDs, a predecessor, or made before it."""
-    earlier = {str(item.ReferencedSOPInstanceUID) for item in ds.get("ReferencedInstanceSequence", ())}
-    predecessors = {id(item) for item in _items(ds.get("PredecessorDocumentsSequence", ()))}
-    for item in _items([ds]):
-        uid = item.get("ReferencedSOPInstanceUID")
-        if uid is not None and id(item) not in predecessors and str(uid) not in allowed | earlier:
-            yield f"refers to instance {uid}, which is no source of it, or not valid"
-
-
-def _segments(ds: Dataset) -> Iterator[str]:
-    """Check the numbers of the segments, and that every frame and every segment holds a pixel."""
-    numbers = [int(item.SegmentNumber) for item in ds.SegmentSequence if int(item.SegmentNumber) > 0]
-    if numbers != list(range(1, len(numbers) + 1)):
-        yield f"segments are numbered {numbers}, expected 1 to {len(numbers)}"
-    frames = _frames(ds)
-    if frames is None:
-        yield "Pixel Data cannot be decoded, or holds less than its frames"
-    elif ds.SegmentationType == "LABELMAP":
-        missing = sorted(set(numbers) - set(np.unique(frames).tolist()))
-        if missing:
-            yield f"segments {missing} have no pixel"
-    else:
-        filled = frames.any(axis=(1, 2))
-        if not filled.all():
-            yield f"frame {int(np.argmin(filled)) + 1} is empty"
-
-
-def _frames(ds: Dataset) -> NDArray[np.uint8] | None:
-    """Return the stored values (frames, rows, columns); None where they cannot be had."""
-    shape = int(ds.NumberOfFrames), int(ds.Rows), int(ds.Columns)
-    if ds.BitsAllocated == 1 and not ds.file_meta.TransferSyntaxUID.is_compressed:
-        bits = np.unpackbits(np.frombuffer(ds.PixelData, dtype=np.uint8), bitorder="little")
-        count = int(np.prod(shape))
-        return bits[:count].reshape(shape) if len(bits) >= count else None
-    try:
-        return np.asarray(ds.pixel_array, np.uint8).reshape(shape)
-    except (RuntimeError, ValueError):
-        return None
-
-
-def _properties(ds: Dataset, request: ResultRequest) -> Iterator[str]:
-    """Check that each segment says what was found: category, type and side, and no disease that was judged absent."""
-    uid = str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
-    image = next((image for image in request.images if image.sop_instance_uid == uid), None)
-    described = [item for item in ds.SegmentSequence if int(item.SegmentNumber) > 0]
-    found = {} if image is None else {_tracked(request, image, segment): segment for segment in image.segments}
-    segments = [found[str(item.TrackingUID)] for item in described if str(item.TrackingUID) in found]
-    if image is None or not segments or len(segments) != len(described):
-        yield f"holds {len(described)} segments, of which {len(segments)} were found in image {uid}"
-        return
-    for item, segment in zip(described, segments, strict=True):
-        kind = item.SegmentedPropertyTypeCodeSequence[0]
-        said = [item.SegmentedPropertyCategoryCodeSequence[0], kind]
-        said += kind.get("SegmentedPropertyTypeModifierCodeSequence", ())
-        meant = [segment.property_category, segment.property_type]
-        meant += [] if segment.laterality is None else [segment.laterality]
-        if [(str(c.CodeValue), str(c.CodingSchemeDesignator)) for c in said] != [(c.value, c.scheme) for c in meant]:
-            yield f"segment {item.SegmentNumber} has other codes than {segment.label!r}"
-        if segment.property_category not in _CATEGORIES:
-            yield f"segment {item.SegmentNumber} is of an unknown category"
-        if _was_judged_absent(segment, image):
-            yield f"segment {item.SegmentNumber} outlines {segment.label!r}, which was judged absent"
-
-
-def _tracked(request: ResultRequest, image: ImageFindings, segment: Segment) -> str:
-    """Return the Tracking UID of a segment."""
-    return tracking_uid(request.study_instance_uid, image.sop_instance_uid, segment.bundle, segment.label)
-
-
-def _was_judged_absent(segment: Segment, image: ImageFindings) -> bool:
-    """Whether every classifier that looked for the disease of a segment found it absent."""
-    answers = [finding.present for finding in image.findings if finding.code.names(segment.property_type)]
-    return bool(answers) and not any(answers)
-
-
-def _evidence(ds: Dataset) -> Iterator[str]:
-    """Whatever the content tree refers to stands in the evidence (PS3.3 section C.17.2)."""
-    evidence = {
-        i.ReferencedSOPInstanceUID
-        for i in _items(ds.get("CurrentRequestedProcedureEvidenceSequence", ()))
-        if "ReferencedSOPInstanceUID" in i
-    }
-    for item in _items(ds.ContentSequence):
-        uid = item.get("ReferencedSOPInstanceUID")
-        if uid is not None and uid not in evidence:
-            yield f"refers to instance {uid}, which its evidence does not list"
-
-
 def _answers(ds: Dataset, request: ResultRequest) -> Iterator[str]:
     """Check that the report gives the reason of every image that was left out."""
-    codes = {str(i.get("CodeValue") or i.get("LongCodeValue")) for i in _items(ds.ContentSequence)}
+    codes = {str(i.get("CodeValue") or i.get("LongCodeValue")) for i in items(ds.ContentSequence)}
     for declined in request.declined:
         if declined.reason.value not in codes:
             yield f"does not say that an image was declined as {declined.reason.value}"
@@ -317,12 +205,3 @@ def _check_kinds(results: Sequence[EncodedResult], request: ResultRequest, known
     )
     if reports != 1 or stored != expected:
         raise ValueError(f"{stored} SEG and {reports} SR were made, expected {expected} and 1")
-
-
-def _items(sequence: Sequence[Dataset]) -> Iterator[Dataset]:
-    """Yield every data set of a sequence, and of the sequences in it."""
-    for item in sequence:
-        yield item
-        for element in item:
-            if element.VR == "SQ":
-                yield from _items(element.value)

@@ -12,7 +12,10 @@ from pydicom.dataset import Dataset
 
 from models.codes import Code
 from models.findings import BundleIdentity, Finding, Gate, ImageFindings, Measurement, Point, Segment
+from node.profiles import RESULT_CLASSES, ResultKind
 from workers.objects import vocabulary
+
+_SEGMENTATIONS = frozenset(row.sop_class_uid for row in RESULT_CLASSES if row.kind is ResultKind.SEG)
 
 
 def findings_of_segs(paths: Sequence[Path], report: Path | None = None) -> ImageFindings:
@@ -62,7 +65,7 @@ def source_of_seg(path: Path) -> str:
 
 def _read(path: Path) -> tuple[Segmentation, str]:
     ds = segread(path)
-    if ds.SOPClassUID not in vocabulary.SEGMENTATIONS or len(ds.get("SourceImageSequence", ())) != 1:
+    if ds.SOPClassUID not in _SEGMENTATIONS or len(ds.get("SourceImageSequence", ())) != 1:
         raise ValueError(f"{path} is no Segmentation of one source image")
     return ds, str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
 

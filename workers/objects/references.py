@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from models.codes import Code
+from node.profiles import ResultKind, kind_of
 from workers.objects import vocabulary
-from workers.objects.request import Predecessor, ResultRequest
-from workers.objects.source import Source
+from workers.objects.request import EncodedResult, Predecessor, ResultRequest
+from workers.objects.source import TYPE_2, Source
 from workers.objects.vocabulary import concept
+
+IMAGES = frozenset({ResultKind.SEG, ResultKind.SC, ResultKind.PM})
+"""Kinds that content items refer to as IMAGE, and to others as COMPOSITE (PS3.3 section C.18)."""
+
+_ORDER_IDENTIFIERS = {Tag("RequestedProcedureID"), Tag("ScheduledProcedureStepID")}
 
 
 def reference(sop_class_uid: str, sop_instance_uid: str, *, purpose: Code | None = None) -> Dataset:
@@ -42,6 +49,25 @@ def supersede(ds: Dataset, predecessors: Sequence[Predecessor]) -> None:
         ds.ReferencedSeriesSequence.append(series)
 
 
+def stand_in(result: EncodedResult | Predecessor, subject: Source) -> Dataset:
+    """Return what highdicom needs of a result to refer to it, and of the study that it belongs to like `subject`."""
+    ds = Dataset()
+    for keyword in (*TYPE_2, "StudyInstanceUID"):
+        ds[keyword] = subject.header[keyword]
+    ds.SeriesInstanceUID = UID(result.series_instance_uid)
+    ds.SOPClassUID = UID(result.sop_class_uid)
+    ds.SOPInstanceUID = UID(result.sop_instance_uid)
+    if kind_of(result.sop_class_uid) in IMAGES:
+        # By these highdicom knows an image (value type IMAGE) from another object (COMPOSITE).
+        ds.Rows = ds.Columns = 1
+    return ds
+
+
+def superseded(predecessors: Sequence[Predecessor]) -> list[Predecessor]:
+    """Return the results of earlier revisions besides reports, which a report names as its predecessor documents."""
+    return [p for p in predecessors if kind_of(p.sop_class_uid) is not ResultKind.SR]
+
+
 def hierarchical(study_instance_uid: str, instances: Iterable[tuple[str, str, str]]) -> Dataset:
     """Return an item of the Hierarchical SOP Instance Reference Macro (PS3.3 section C.17.2.1).
 
@@ -62,6 +88,19 @@ def hierarchical(study_instance_uid: str, instances: Iterable[tuple[str, str, st
         series.ReferencedSOPSequence = references
         study.ReferencedSeriesSequence.append(series)
     return study
+
+
+def request_attributes(subject: Source) -> list[Dataset]:
+    """Return items for the Request Attributes Sequence (0040,0275; PS3.3 section C.7.3.1): the orders, if they say."""
+    items = []
+    for asked in subject.request_attributes:
+        item = Dataset()
+        item.update(asked)
+        if "AccessionNumber" not in item and subject.header.AccessionNumber:
+            item.AccessionNumber = subject.header.AccessionNumber
+        if item.keys() & _ORDER_IDENTIFIERS:
+            items.append(item)
+    return items
 
 
 def orders(request: ResultRequest, subject: Source) -> list[Dataset]:

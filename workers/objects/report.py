@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from highdicom.sr import (
+    CompositeContentItem,
     Comprehensive3DSR,
     ContainerContentItem,
     ContentSequence,
+    ImageContentItem,
     LanguageOfContentItemAndDescendants,
     MeasurementReport,
     ObservationContext,
@@ -23,7 +25,7 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from models.codes import Code
-from node.profiles import Profile, ResultKind
+from node.profiles import Profile, ResultKind, kind_of
 from workers.objects import equipment, vocabulary
 from workers.objects.groups import (
     Group,
@@ -38,7 +40,7 @@ from workers.objects.languages.language import Language
 from workers.objects.languages.sentences import Sentence
 from workers.objects.library import image_library
 from workers.objects.part10 import local_time
-from workers.objects.references import hierarchical, orders
+from workers.objects.references import IMAGES, hierarchical, orders, stand_in, superseded
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.source import COMPUTED_RADIOGRAPHY_IMAGE_STORAGE, Source, empty_header
 from workers.objects.vocabulary import concept
@@ -79,8 +81,11 @@ def report(
         The SEGs of the same request and profile.
     references
         For each image with segments, by SOP Instance UID, where these are stored.
+    predecessors
+        Results of the revision before. Those of other kinds are named too, because nothing else says that they no
+        longer hold where this revision makes none in their place.
     """
-    by_uid = {source.uid: source for source in sources}
+    stale = superseded(predecessors)
     referenced = [source for source in sources if source.can_be_referenced]
     subject = sources[0] if sources else empty_header(request.study_instance_uid)
     moment = local_time(request.created_at, subject)
@@ -88,9 +93,10 @@ def report(
         evidence=[
             _context(subject),
             *(source.header for source in referenced),
-            *(_segmentation(r, request) for r in segmentations),
+            *(stand_in(result, subject) for result in segmentations),
+            *(stand_in(result, subject) for result in stale),
         ],
-        content=_content(request, sources, by_uid, references, profile),
+        content=_content(request, sources, references, profile=profile, stale=stale),
         series_instance_uid=series_uid(request.study_instance_uid, ResultKind.SR, profile),
         series_number=SERIES_NUMBER,
         sop_instance_uid=result_uid(request, ResultKind.SR, profile),
@@ -108,7 +114,7 @@ def report(
         coding_schemes=vocabulary.coding_schemes(),
         contributing_equipment=[equipment.contributing_equipment(a, moment) for a in equipment.algorithms(request)],
     )
-    _set_evidence(ds, request, referenced, segmentations)
+    _set_evidence(ds, request, referenced, [*segmentations, *stale])
     _set_request(ds, subject, request)
     _refer_to_predecessors(ds, request, predecessors)
     return ds
@@ -125,10 +131,12 @@ def _instance_number(revision: int, profile: Profile) -> int:
 def _content(
     request: ResultRequest,
     sources: Sequence[Source],
-    by_uid: dict[str, Source],
     references: dict[str, tuple[SegmentReference, ...]],
+    *,
     profile: Profile,
+    stale: Sequence[Predecessor],
 ) -> ItemSequence:
+    by_uid = {source.uid: source for source in sources}
     observers = [equipment.observer(algorithm) for algorithm in equipment.algorithms(request)]
     context = ObservationContext(observer_device_context=observers[0])
     for observer in observers[1:]:
@@ -155,7 +163,10 @@ def _content(
     if referenced:
         root.insert(len(root) - 1, image_library(referenced))
     summary = [_text(vocabulary.SUMMARY, line) for line in study_lines(request, sources, words)]
-    root.append(_evaluations(request, () if profile.text_report else summary, words))
+    if stale:
+        kinds = ", ".join(dict.fromkeys(kind_of(p.sop_class_uid) for p in stale))
+        summary.append(_text(vocabulary.PREDECESSOR, sentence(words.say(Sentence.SUPERSEDES, kinds=kinds))))
+    root.append(_evaluations(request, () if profile.text_report else summary, stale, words))
     if profile.text_report:
         # Behind the language, which the Standard wants first: a reader sees the result without scrolling.
         root[1:1] = [*summary, _text(vocabulary.LIMITS, limits(request, words))]
@@ -171,7 +182,9 @@ def _separate(items: Sequence[Dataset]) -> None:
             _separate(item.ContentSequence)
 
 
-def _evaluations(request: ResultRequest, summary: Sequence[TextContentItem], words: Language) -> ContainerContentItem:
+def _evaluations(
+    request: ResultRequest, summary: Sequence[TextContentItem], stale: Sequence[Predecessor], words: Language
+) -> ContainerContentItem:
     """Return what holds for the whole study (TID 1500 rows 12 to 14)."""
     container = ContainerContentItem(concept(vocabulary.QUALITATIVE_EVALUATIONS), relationship_type=_CONTAINS)
     found = any(image.findings for image in request.images)
@@ -179,6 +192,7 @@ def _evaluations(request: ResultRequest, summary: Sequence[TextContentItem], wor
         [
             code_item(vocabulary.SUMMARY_OF_ANALYSES, study_status(request)),
             *summary,
+            *map(_superseded, stale),
             *(_text(vocabulary.INTENDED_USE, intended_use_sentence(use, words)) for use in request.intended_use),
             *([_text(vocabulary.LIMITS, sentence(words.say(Sentence.CALIBRATED)))] if found else []),
             _text(vocabulary.LIMITS, limits(request, words)),
@@ -191,6 +205,17 @@ def _text(name: Code, value: str) -> TextContentItem:
     return TextContentItem(concept(name), " ".join(value.split()), relationship_type=_CONTAINS)
 
 
+def _superseded(predecessor: Predecessor) -> ImageContentItem | CompositeContentItem:
+    """Return the reference to a result that no longer holds."""
+    item = ImageContentItem if kind_of(predecessor.sop_class_uid) in IMAGES else CompositeContentItem
+    return item(
+        concept(vocabulary.PREDECESSOR),
+        predecessor.sop_class_uid,
+        predecessor.sop_instance_uid,
+        relationship_type=_CONTAINS,
+    )
+
+
 def _context(subject: Source) -> Dataset:
     """Return the header that highdicom copies patient and study from, under a SOP class that it knows."""
     # A Study Instance UID that is not valid stays as it is: under another, the result would not belong to the study.
@@ -201,21 +226,15 @@ def _context(subject: Source) -> Dataset:
     return header
 
 
-def _segmentation(result: EncodedResult, request: ResultRequest) -> Dataset:
-    ds = Dataset()
-    ds.StudyInstanceUID = UID(request.study_instance_uid)
-    ds.SOPClassUID = UID(result.sop_class_uid)
-    ds.SOPInstanceUID = UID(result.sop_instance_uid)
-    ds.SeriesInstanceUID = UID(result.series_instance_uid)
-    return ds
-
-
 def _set_evidence(
-    ds: Comprehensive3DSR, request: ResultRequest, sources: Sequence[Source], segmentations: Sequence[EncodedResult]
+    ds: Comprehensive3DSR,
+    request: ResultRequest,
+    sources: Sequence[Source],
+    results: Sequence[EncodedResult | Predecessor],
 ) -> None:
     """List what the report rests on (0040,A375), and not the stand-in that the patient was copied from."""
     instances = [(s.series_instance_uid, s.sop_class_uid, s.uid) for s in sources]
-    instances += [(r.series_instance_uid, r.sop_class_uid, r.sop_instance_uid) for r in segmentations]
+    instances += [(r.series_instance_uid, r.sop_class_uid, r.sop_instance_uid) for r in results]
     if instances:
         ds.CurrentRequestedProcedureEvidenceSequence = [hierarchical(request.study_instance_uid, instances)]
     elif "CurrentRequestedProcedureEvidenceSequence" in ds:
@@ -227,7 +246,7 @@ def _refer_to_predecessors(ds: Comprehensive3DSR, request: ResultRequest, predec
     reports = [
         (p.series_instance_uid, p.sop_class_uid, p.sop_instance_uid)
         for p in predecessors
-        if p.sop_class_uid == vocabulary.SR_3D
+        if kind_of(p.sop_class_uid) is ResultKind.SR
     ]
     if reports:
         ds.PredecessorDocumentsSequence = [hierarchical(request.study_instance_uid, reports)]

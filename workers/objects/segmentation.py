@@ -16,19 +16,17 @@ from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, Segmentation
 from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
 from models.codes import THORAX
 from models.findings import ImageFindings, Segment
 from node.profiles import (
     EXPLICIT_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,
-    RLE_LOSSLESS,
     Profile,
     ResultKind,
 )
 from workers.objects import equipment, vocabulary
-from workers.objects.identity import derived_uid, result_uid, series_uid, tracking_id, tracking_uid
+from workers.objects.identity import result_uid, series_uid, tracking_id, tracking_uid
 from workers.objects.part10 import local_time
 from workers.objects.references import supersede
 from workers.objects.request import Predecessor, ResultRequest
@@ -38,9 +36,6 @@ from workers.objects.wording import display_name
 
 SERIES_NUMBER = 9101
 CONTENT_LABEL = "SEGMENTATION"
-
-_LONG_STRING = 64
-"""Characters of an LO value (PS3.5 section 6.2)."""
 
 _AXIAL_OF_THE_IMAGE = ["1", "0", "0", "0", "1", "0"]
 """Image Orientation (Patient) by profile `ohif` for an image without: its own rows and columns, no claim about the
@@ -62,7 +57,7 @@ class Part:
 
 def parts(image: ImageFindings, profile: Profile) -> tuple[Part, ...]:
     """Return the objects that the segments of an image make, in the order of their first segments."""
-    if profile.whole_words and profile.segmentation == "BINARY" and any(s.mask.size % 16 for s in image.segments):
+    if profile.split_segments and profile.segmentation == "BINARY" and any(s.mask.size % 16 for s in image.segments):
         return tuple(Part(f"{display_name(s.label).lower()}, {s.bundle.name}", (s,)) for s in image.segments)
     by_bundle: dict[str, list[list[Segment]]] = {}
     for segment in image.segments:
@@ -140,9 +135,6 @@ def segmentation(
         coding_schemes=vocabulary.coding_schemes(),
         contributing_equipment=[equipment.contributing_equipment(algorithm, moment)],
     )
-    if syntax == RLE_LOSSLESS:
-        # The encoder that highdicom would take, gdcm's, ends the process on an image of odd width (measured).
-        ds.compress(RLE_LOSSLESS, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     _complete(ds, source, profile)
     supersede(ds, predecessors)
     return ds
@@ -150,7 +142,7 @@ def segmentation(
 
 def series_description(part_name: str) -> str:
     """Return the Series Description (0008,103E), by which a viewer's list tells one SEG from another."""
-    room = _LONG_STRING - len(f"AI : {equipment.RESEARCH_ONLY}")
+    room = equipment.LONG_STRING - len(f"AI : {equipment.RESEARCH_ONLY}")
     return f"AI {part_name[:room].rstrip('-')}: {equipment.RESEARCH_ONLY}"
 
 
@@ -184,10 +176,8 @@ def _description(request: ResultRequest, source: Source, segment: Segment, numbe
 
 
 def _complete(ds: Segmentation, source: Source, profile: Profile) -> None:
-    """Add what PS3.3 asks for and highdicom leaves out, and replace the one UID that it draws by chance."""
+    """Add what PS3.3 asks for and highdicom leaves out."""
     ds.PatientOrientation = source.header.get("PatientOrientation")
-    if "ContentCreatorName" not in ds:
-        ds.ContentCreatorName = None
     shared: Dataset = ds.SharedFunctionalGroupsSequence[0]
     if profile.plane_orientation and "PlaneOrientationSequence" not in shared:
         plane = Dataset()
@@ -202,6 +192,3 @@ def _complete(ds: Segmentation, source: Source, profile: Profile) -> None:
         measures.SliceThickness = source.header.SliceThickness
         measures.PixelSpacing = source.header.get("ImagerPixelSpacing") or _UNKNOWN_SPACING
         shared.PixelMeasuresSequence = [measures]
-    organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
-    for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
-        item.DimensionOrganizationUID = organization

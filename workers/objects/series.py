@@ -1,6 +1,7 @@
 """The series of the optional results, and what every one of their objects says of itself and its maker.
 
-Each kind has one series in a study, which keeps its UID over revisions.
+Each kind has one series in a study, which keeps its UID over revisions. Parametric Maps have one for each image: each
+may have a Frame of Reference of its own, and a series has no more than one (PS3.3 section A.1.2.3).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from highdicom import ContributingEquipment
+from pydicom.dataset import Dataset
 
 from models.findings import BundleIdentity, ImageFindings
 from node.profiles import Profile, ResultKind
@@ -28,6 +30,7 @@ NUMBERS: Final[Mapping[ResultKind, int]] = {
 BODY_PART: Final = "CHEST"
 """Body Part Examined (0018,0015). It has no side, so that Laterality (0020,0060), Type 2C, is absent."""
 
+_BY_IMAGE = frozenset({ResultKind.PM})
 _PARTS, _IMAGES = 100, 100
 
 
@@ -52,7 +55,9 @@ def identification(
     """
     number = (request.revision * _IMAGES + position) * _PARTS + part_number
     return {
-        "series_instance_uid": series_uid(request.study_instance_uid, kind, profile),
+        "series_instance_uid": series_uid(
+            request.study_instance_uid, kind, profile, image_uid=image_uid if kind in _BY_IMAGE else ""
+        ),
         "series_number": NUMBERS[kind],
         "sop_instance_uid": result_uid(request, kind, profile, image_uid, part),
         "instance_number": number if position else request.revision,
@@ -63,6 +68,19 @@ def identification(
         "series_description": f"AI {kind.value} - {equipment.RESEARCH_ONLY}",
         "specific_character_set": "ISO_IR 192",
         "coding_schemes": vocabulary.coding_schemes(),
+    }
+
+
+def patient(header: Dataset) -> dict[str, Any]:
+    """Return arguments that those constructors of highdicom take which copy no patient from an image."""
+    return {
+        "patient_id": header.PatientID,
+        "patient_birth_date": header.PatientBirthDate,
+        "patient_sex": header.PatientSex,
+        "accession_number": header.AccessionNumber,
+        "study_id": header.StudyID,
+        "study_date": header.StudyDate,
+        "study_time": header.StudyTime,
     }
 
 

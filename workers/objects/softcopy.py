@@ -1,14 +1,15 @@
 """Grayscale Softcopy Presentation State (PS3.3 section A.33.1): the outlines as graphics over one image.
 
-The image looks as it does without it: the state repeats its Modality LUT, its VOI LUT or window, and its polarity,
-because a viewer takes all three from the state (PS3.4 section N.2). The IOD has no place for predecessors: a later
-revision is the next instance of the same series.
+A viewer takes Modality LUT, VOI LUT or window, and polarity from the state (PS3.4 section N.2): it has those that the
+node itself applied (`models.display`), which are the image's own wherever these can be used. The IOD has no place for
+predecessors: a later revision is the next instance of the same series.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -21,13 +22,14 @@ from highdicom.pr import (
     TextObject,
 )
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, DS, TM
 
-from models import decode, display
 from models.codes import ANATOMICAL_STRUCTURE
+from models.display import Greys, Lut, Rescale, Window
 from models.findings import ImageFindings, Segment
+from models.pixels import Radiograph
 from node.profiles import Profile, ResultKind
 from workers.objects import equipment
 from workers.objects.identity import tracking_id, tracking_uid
@@ -51,13 +53,18 @@ MOST_POINTS = 8191
 """Of one polyline: Graphic Data (0070,0022) are FL, whose length has 16 bits in explicit VR (PS3.5 section 7.1.2)."""
 
 _CODE_STRING = 16
-_LUT = ("LUTDescriptor", "LUTExplanation", "ModalityLUTType", "LUTData")
+_UNSPECIFIED = "US"
+"""Of Rescale Type and Modality LUT Type (PS3.3 section C.11.1.1.2)."""
+_FEWEST_BITS, _MOST_BITS, _WHITE = 8, 16, 65535
+"""Of the entries of a VOI LUT."""
+_LARGEST_TERM = 1000
+"""Of an aspect ratio, which is one of whole numbers."""
 
 Points = NDArray[np.float64]
 
 
 def presentation_state(
-    request: ResultRequest, image: ImageFindings, source: Source, *, profile: Profile
+    request: ResultRequest, image: ImageFindings, source: Source, radiograph: Radiograph, *, profile: Profile
 ) -> GrayscaleSoftcopyPresentationState:
     """Return the Presentation State of one image.
 
@@ -68,19 +75,16 @@ def presentation_state(
     ----------
     image
         Findings with at least one segment; every mask bool (rows, columns) on the grid of `source`.
-    source
-        With its file, from which the display attributes are read.
+    radiograph
+        The pixels of `source`, as `models.pixels.read` gives them.
 
     Raises
     ------
     ValueError
-        There is no segment, a mask lies on another grid than the source, or the source has no file.
-    Undecodable
-        The image gives no window, and its pixels cannot be read to make one.
+        There is no segment, a mask lies on another grid than the source, or the radiograph is from no DICOM image.
     """
-    if not image.segments or source.path is None:
-        raise ValueError("a presentation state needs a segment and the source's file")
-    shown = decode.open_dataset(source.path)
+    if not image.segments or radiograph.greys is None:
+        raise ValueError("a presentation state needs a segment and the pixels of a DICOM image")
     header = Dataset()
     header.update(source.header)
     header.SamplesPerPixel = 1
@@ -100,8 +104,8 @@ def presentation_state(
     ds.BodyPartExamined = BODY_PART
     ds.PresentationCreationDate = DA(moment.strftime("%Y%m%d"))
     ds.PresentationCreationTime = TM(moment.strftime("%H%M%S"))
-    _set_greys(ds, shown)
-    _set_aspect(ds.DisplayedAreaSelectionSequence[0], shown)
+    _set_greys(ds, radiograph.greys)
+    _set_aspect(ds.DisplayedAreaSelectionSequence[0], radiograph)
     return ds
 
 
@@ -192,67 +196,57 @@ def _layer_name(number: int, label: str) -> str:
     return f"L{number}_{letters}"[:_CODE_STRING].strip("_")
 
 
-def _set_greys(ds: Dataset, shown: FileDataset) -> None:
-    """Repeat how the image turns stored values into what is seen (PS3.3 sections C.11.1, C.11.8 and C.11.6)."""
-    if shown.get("ModalityLUTSequence"):
-        ds.ModalityLUTSequence = [_table(shown.ModalityLUTSequence[0])]
-    elif "RescaleSlope" in shown and "RescaleIntercept" in shown:
-        ds.RescaleIntercept, ds.RescaleSlope = shown.RescaleIntercept, shown.RescaleSlope
-        ds.RescaleType = shown.get("RescaleType") or "US"
-    ds.SoftcopyVOILUTSequence = [_voi(shown)]
-    ds.PresentationLUTShape = "INVERSE" if display.is_inverted(shown) else "IDENTITY"
+def _set_greys(ds: Dataset, greys: Greys) -> None:
+    """Say how stored values turn into what is seen (PS3.3 sections C.11.1, C.11.8 and C.11.6)."""
+    match greys.modality:
+        case Lut() as lut:
+            table = _table(lut, 8 if lut.bits <= 8 and lut.entries.max() <= 255 else 16)
+            table.ModalityLUTType = _UNSPECIFIED
+            ds.ModalityLUTSequence = [table]
+        case Rescale(slope, intercept):
+            ds.RescaleIntercept, ds.RescaleSlope = DS(intercept, auto_format=True), DS(slope, auto_format=True)
+            ds.RescaleType = _UNSPECIFIED
+    voi = Dataset()
+    match greys.voi:
+        case Lut() as lut:
+            voi.VOILUTSequence = [_voi_table(lut)]
+        case Window(centre, width, function):
+            voi.WindowCenter, voi.WindowWidth = DS(centre, auto_format=True), DS(width, auto_format=True)
+            if function != "LINEAR":
+                voi.VOILUTFunction = function
+    ds.SoftcopyVOILUTSequence = [voi]
+    ds.PresentationLUTShape = "INVERSE" if greys.inverted else "IDENTITY"
 
 
-def _voi(shown: FileDataset) -> Dataset:
-    """Return the first VOI LUT or window of the image; where it has none, a window over all its values."""
-    item = Dataset()
-    if shown.get("VOILUTSequence"):
-        item.VOILUTSequence = [_table(shown.VOILUTSequence[0])]
-        return item
-    centre, width = _first(shown, "WindowCenter"), _first(shown, "WindowWidth")
-    if centre is None or width is None:
-        centre, width = _whole_range(shown)
-    elif shown.get("VOILUTFunction"):
-        item.VOILUTFunction = shown.VOILUTFunction
-    item.WindowCenter, item.WindowWidth = DS(centre, auto_format=True), DS(width, auto_format=True)
-    return item
+def _voi_table(lut: Lut) -> Dataset:
+    """Return a VOI LUT whose bits say what is white (PS3.3 section C.11.2.1.1); those of some senders do not."""
+    if lut.bits >= _FEWEST_BITS and lut.full_scale == 2**lut.bits - 1:
+        return _table(lut, lut.bits)
+    entries = np.rint(lut.entries.clip(0, lut.full_scale) * (_WHITE / lut.full_scale)).astype(np.float32)
+    return _table(replace(lut, entries=entries), _MOST_BITS)
 
 
-def _whole_range(shown: FileDataset) -> tuple[float, float]:
-    """Return centre and width of the window from the lowest to the highest value, as viewers show such an image.
-
-    PS3.3 section C.11.2.1.2: the window of width w around c ends at c - 0.5 - (w - 1) / 2 and c - 0.5 + (w - 1) / 2.
-    """
-    plain = int(shown.BitsStored) == 8 and "RescaleSlope" not in shown and not shown.get("ModalityLUTSequence")
-    if plain and int(shown.get("PixelRepresentation", 0)) == 0:
-        return 128.0, 256.0
-    values, _ = display.modality(decode.stored_values(shown), shown)
-    low, high = float(values.min()), float(values.max())
-    return (low + high + 1) / 2, max(high - low + 1, 2.0)
-
-
-def _table(item: Dataset) -> Dataset:
-    """Return what a LUT consists of."""
+def _table(lut: Lut, bits: int) -> Dataset:
+    """Return descriptor and data of a lookup table (PS3.3 sections C.11.1.1 and C.11.2.1.1)."""
     table = Dataset()
-    for keyword in _LUT:
-        if keyword in item:
-            table[keyword] = item[keyword]
+    count, signed = len(lut.entries) % 2**16, lut.first < 0
+    if signed and count >= 2**15:
+        count -= 2**16  # the same 16 bits
+    table.add_new("LUTDescriptor", "SS" if signed else "US", [count, lut.first, bits])
+    table.add_new("LUTData", "OW", lut.entries.astype("<u2").tobytes())
     return table
 
 
-def _first(ds: Dataset, keyword: str) -> float | None:
-    """Return the first of possibly several numbers."""
-    value = ds.get(keyword)
-    if value is None or value == "":
-        return None
-    return float(value if isinstance(value, int | float) else value[0])
+def _set_aspect(area: Dataset, radiograph: Radiograph) -> None:
+    """Show pixels in the proportions of the image (PS3.3 section C.10.4), which highdicom takes for square.
 
-
-def _set_aspect(area: Dataset, shown: Dataset) -> None:
-    """Show pixels in the proportions of the image (PS3.3 section C.10.4), which highdicom takes for square."""
-    spacing: Sequence[float] | None = shown.get("PixelSpacing") or shown.get("ImagerPixelSpacing")
-    if spacing is not None and len(spacing) == 2 and min(spacing) > 0 and spacing[0] != spacing[1]:
-        area.PresentationPixelSpacing = list(spacing)
+    Their size is given only where it is calibrated: one at the detector would pass for a size in the patient.
+    """
+    turned = radiograph.orientation.transpose
+    if radiograph.spacing_mm is not None and radiograph.spacing_is_calibrated:
+        rows, columns = reversed(radiograph.spacing_mm) if turned else radiograph.spacing_mm
+        area.PresentationPixelSpacing = [DS(rows, auto_format=True), DS(columns, auto_format=True)]
         del area.PresentationPixelAspectRatio
-    elif not spacing and len(shown.get("PixelAspectRatio") or ()) == 2:
-        area.PresentationPixelAspectRatio = list(shown.PixelAspectRatio)
+        return
+    ratio = Fraction(1 / radiograph.aspect if turned else radiograph.aspect).limit_denominator(_LARGEST_TERM)
+    area.PresentationPixelAspectRatio = [ratio.numerator, ratio.denominator]

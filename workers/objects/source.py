@@ -40,7 +40,7 @@ COMPUTED_RADIOGRAPHY_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.1")
 _SERIES_INSTANCE_UID_TAG = Tag("SeriesInstanceUID")
 
 # Type 2 of the Patient and General Study modules (PS3.3 sections C.7.1.1 and C.7.2.1)
-_TYPE_2 = (
+TYPE_2 = (
     "PatientID",
     "PatientName",
     "PatientBirthDate",
@@ -73,6 +73,7 @@ _REQUEST = (
     "AccessionNumber",
     "RequestedProcedureID",
     "RequestedProcedureDescription",
+    "ScheduledProcedureStepID",
 )
 _NOMINAL_THICKNESS = "1"
 """A projection has no slices, yet Pixel Measures without Slice Thickness fail dciodvfy where there is a Frame of
@@ -95,6 +96,9 @@ _PARSE_ERRORS = (
 _UID_FORM = re.compile(r"[0-9.]{1,64}")
 """Looser than PS3.5 section 9: a component with a leading zero is wrong, and common."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_OFFSET_FORM = re.compile(r"[+-][0-9]{2}[0-5][0-9]")
+_OFFSET_LIMITS = (-1200, 1400)
+"""Of Timezone Offset From UTC (0008,0201), hours and minutes, west to east (PS3.3 section C.12.1)."""
 _YEARS_IN = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 """Units of an Age String (PS3.5 section 6.2)."""
 _DIRECTION_TOLERANCE = 1e-3
@@ -313,7 +317,7 @@ def _source(ds: Dataset) -> Source | None:
 
 def _clean(ds: Dataset, header: Dataset) -> Dataset:
     """Fill `header` with what results repeat of `ds`."""
-    for keyword in _TYPE_2:
+    for keyword in TYPE_2:
         _put(header, keyword, None if keyword == "PatientName" else _value(ds, keyword))
     if header.PatientSex not in ("M", "F", "O"):
         header.PatientSex = None
@@ -321,10 +325,18 @@ def _clean(ds: Dataset, header: Dataset) -> Dataset:
         value = _value(ds, keyword)
         if value is not None:
             _put(header, keyword, value)
+    if not _is_offset(str(header.get("TimezoneOffsetFromUTC") or "")):
+        header.pop("TimezoneOffsetFromUTC", None)
     issuers = [_copied(item, _ISSUER) for item in _items(ds, "IssuerOfAccessionNumberSequence")]
     if issuers and any(len(item) for item in issuers):
         header.IssuerOfAccessionNumberSequence = issuers[:1]
     return header
+
+
+def _is_offset(text: str) -> bool:
+    """Whether a text is an offset from UTC; -0000 shall not be used."""
+    low, high = _OFFSET_LIMITS
+    return bool(_OFFSET_FORM.fullmatch(text)) and text != "-0000" and low <= int(text) <= high
 
 
 _ISSUER = ("LocalNamespaceEntityID", "UniversalEntityID", "UniversalEntityIDType")

@@ -7,7 +7,6 @@ from highdicom.sr import CodedConcept
 
 from models.codes import Code
 from models.findings import NotComputedReason
-from node import profiles
 from node.reasons import Reason
 from node.terminology import PRIVATE_CODES, PRIVATE_SCHEME
 
@@ -16,14 +15,6 @@ def private(value: str) -> Code:
     """Return a code of the private scheme."""
     return Code(value, PRIVATE_SCHEME, PRIVATE_CODES[value])
 
-
-SEGMENTATION = profiles.SEGMENTATION
-"""SOP class Segmentation Storage (PS3.4 annex B)."""
-LABEL_MAP_SEGMENTATION = profiles.LABEL_MAP_SEGMENTATION
-"""SOP class Label Map Segmentation Storage (PS3.4 annex B)."""
-SEGMENTATIONS = (SEGMENTATION, LABEL_MAP_SEGMENTATION)
-SR_3D = profiles.COMPREHENSIVE_3D_SR
-"""SOP class Comprehensive 3D SR Storage (PS3.4 annex B)."""
 
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
@@ -38,6 +29,8 @@ SUCCEEDED = Code("111222", "DCM", "Succeeded")
 PARTIALLY_SUCCEEDED = Code("111223", "DCM", "Partially Succeeded")
 FAILED = Code("111224", "DCM", "Failed")
 NOT_ATTEMPTED = Code("111225", "DCM", "Not Attempted")
+FAILURES = frozenset({Reason.ANALYSIS_FAILED, Reason.RESULT_WITHHELD, Reason.UNDECODABLE})
+"""Reasons for which an image, or a study of such images, failed; for the others nothing was attempted."""
 
 # PS3.16 CID 240 Present-Absent
 PRESENT = Code("52101004", "SCT", "Present")
@@ -46,7 +39,6 @@ UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 
 PROBABILITY = Code("122157", "DCM", "Probability")
 THRESHOLD = Code("122411", "DCM", "Threshold Value")
-METHOD = Code("370129005", "SCT", "Measurement Method")
 SUMMARY = Code("121111", "DCM", "Summary")
 COMMENT = Code("121106", "DCM", "Comment")
 
@@ -85,9 +77,8 @@ VERTICAL_PIXEL_SPACING = Code("111066", "DCM", "Vertical Pixel Spacing")
 MODALITIES = {
     "CR": Code("CR", "DCM", "Computed Radiography"),
     "DX": Code("DX", "DCM", "Digital Radiography"),
-    "OT": Code("OT", "DCM", "Other Modality"),
 }
-"""PS3.16 CID 29, as far as chest radiographs need it; anything else is named as other."""
+"""PS3.16 CID 29, as far as chest radiographs need it. OT is not in it: of other modalities nothing is said."""
 
 NOT_COMPUTED_REASON = private("REASON")
 GATE = private("GATE")
@@ -125,7 +116,7 @@ REASON_MEANINGS: dict[Reason, str] = {
     Reason.MALFORMED: "Malformed object",
     Reason.TRUNCATED: "Truncated object",
     Reason.NO_PIXEL_DATA: "No pixel data",
-    Reason.ABSURD_GEOMETRY: "Absurd number of rows or columns",
+    Reason.ABSURD_GEOMETRY: "Implausible number of rows or columns",
     Reason.INVALID_UID: "Invalid UID",
     Reason.IDENTITY_MISMATCH: "Object differs from what was announced",
     Reason.TRANSFER_SYNTAX: "Wrong transfer syntax",

@@ -14,7 +14,7 @@ import numpy as np
 from highdicom import PixelMeasuresSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from models.atrium import VolumeFindings
 from models.codes import ANATOMICAL_STRUCTURE, HEART
@@ -103,7 +103,6 @@ def segmentation(request: VolumeRequest) -> Segmentation:
         coding_schemes=vocabulary.coding_schemes(),
         contributing_equipment=[equipment.contributing_equipment(algorithm, moment)],
     )
-    _complete(ds)
     return ds
 
 
@@ -162,12 +161,3 @@ def _uid(request: VolumeRequest, study: str) -> str:
         request.configuration_digest,
         str(request.revision),
     )
-
-
-def _complete(ds: Segmentation) -> None:
-    """Add what PS3.3 asks for and highdicom leaves out, and replace the one UID that it draws by chance."""
-    if "ContentCreatorName" not in ds:
-        ds.ContentCreatorName = None
-    organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
-    for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
-        item.DimensionOrganizationUID = organization

@@ -43,6 +43,9 @@ from workers.objects.request import IntendedUse, ResultRequest
 from workers.objects.source import Source, bare_name
 from workers.objects.vocabulary import reason_code
 
+NO_ROOM = "There is no room for more here: the structured report has it all."
+"""Said on a picture or page in the place of words that do not fit."""
+
 ADULT_THORAX_MM = (180.0, 450.0)
 """What the transverse thoracic diameter of an adult may be, magnified or not."""
 
@@ -222,7 +225,7 @@ def study_status(request: ResultRequest) -> Code:
     left_out += sum(item.reason not in _RIGHTLY_NOT_RUN for image in analysed for item in image.not_computed)
     if analysed:
         return vocabulary.PARTIALLY_SUCCEEDED if left_out else vocabulary.SUCCEEDED
-    failed = any(d.reason in (Reason.ANALYSIS_FAILED, Reason.RESULT_WITHHELD) for d in request.declined)
+    failed = any(d.reason in vocabulary.FAILURES for d in request.declined)
     return vocabulary.FAILED if failed else vocabulary.NOT_ATTEMPTED
 
 

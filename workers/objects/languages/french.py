@@ -20,8 +20,8 @@ _SENTENCES: dict[str, str] = {
         "indéterminé, ni présent ni absent"
     ),
     Sentence.CALIBRATED: (
-        "La probabilité est calibrée : parmi des images semblables à celles de la validation, elle est la part de "
-        "celles qui présentent le signe"
+        "La probabilité est calibrée : parmi des images semblables à celles de la validation et de même "
+        "probabilité, elle est la proportion de celles qui présentaient le signe"
     ),
     Sentence.RULE_CHOSEN: ("{how}, déterminé sur {images} : sensibilité {sensitivity}, spécificité {specificity}"),
     Sentence.RULE_FIXED: (
@@ -104,6 +104,14 @@ _SENTENCES: dict[str, str] = {
     Sentence.EDGE_RIGHT: "à droite du patient",
     Sentence.EDGE_LEFT: "à gauche du patient",
     Sentence.NOT_ASSESSED: "la rotation, l'inspiration, l'exposition et le flou de mouvement n'ont pas été évalués",
+    Sentence.SUPERSEDES: (
+        "remplace des résultats d'une révision antérieure ({kinds}) : ce qu'ils montrent n'est plus valable, même là "
+        "où rien ne les remplace. L'archive peut encore les contenir"
+    ),
+    Sentence.NOTHING_SELECTED: (
+        "rien n'est sélectionné dans la révision {revision} ; ce qu'une révision antérieure a sélectionné n'est plus "
+        "valable"
+    ),
     Sentence.ANALYSED: "image analysée.",
     Sentence.ANALYSED_NOTHING_ASKED: "image analysée ; aucun signe n'était demandé.",
     Sentence.NOT_ANALYSED: "image non analysée : {reason}.",
@@ -177,7 +185,7 @@ _TERMS = {
     "Malformed object": "objet mal formé",
     "Truncated object": "objet tronqué",
     "No pixel data": "pas de données d'image",
-    "Absurd number of rows or columns": "nombre de lignes ou de colonnes absurde",
+    "Implausible number of rows or columns": "nombre de lignes ou de colonnes non plausible",
     "Invalid UID": "UID non valide",
     "Object differs from what was announced": "l'objet n'est pas celui annoncé",
     "Wrong transfer syntax": "mauvaise syntaxe de transfert",

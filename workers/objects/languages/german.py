@@ -23,8 +23,8 @@ _SENTENCES: dict[str, str] = {
         "gilt der Befund als unbestimmt, weder vorhanden noch nicht vorhanden"
     ),
     Sentence.CALIBRATED: (
-        "Die Wahrscheinlichkeit ist kalibriert: Unter Bildern wie denen der Validierung ist sie der Anteil derer mit "
-        "diesem Befund"
+        "Die Wahrscheinlichkeit ist kalibriert: Unter Bildern wie denen der Validierung mit derselben "
+        "Wahrscheinlichkeit ist sie der Anteil derer, die den Befund hatten"
     ),
     Sentence.RULE_CHOSEN: "{how}, bestimmt an {images}: Sensitivität {sensitivity}, Spezifität {specificity}",
     Sentence.RULE_FIXED: (
@@ -110,6 +110,13 @@ _SENTENCES: dict[str, str] = {
     Sentence.EDGE_RIGHT: "rechte Seite des Patienten",
     Sentence.EDGE_LEFT: "linke Seite des Patienten",
     Sentence.NOT_ASSESSED: "Rotation, Inspirationstiefe, Belichtung und Bewegungsunschärfe wurden nicht beurteilt",
+    Sentence.SUPERSEDES: (
+        "ersetzt Ergebnisse einer früheren Revision ({kinds}): Was sie zeigen, gilt nicht mehr, auch wo nichts an ihre "
+        "Stelle tritt. Im Archiv können sie noch vorhanden sein"
+    ),
+    Sentence.NOTHING_SELECTED: (
+        "in Revision {revision} ist nichts ausgewählt; was eine frühere Revision ausgewählt hat, gilt nicht mehr"
+    ),
     Sentence.ANALYSED: "ausgewertet.",
     Sentence.ANALYSED_NOTHING_ASKED: "ausgewertet; es wurde nach keinem Befund gefragt.",
     Sentence.NOT_ANALYSED: "nicht ausgewertet: {reason}.",
@@ -183,7 +190,7 @@ _TERMS = {
     "Malformed object": "fehlerhaftes Objekt",
     "Truncated object": "abgeschnittenes Objekt",
     "No pixel data": "keine Bilddaten",
-    "Absurd number of rows or columns": "unsinnige Anzahl von Zeilen oder Spalten",
+    "Implausible number of rows or columns": "unplausible Anzahl von Zeilen oder Spalten",
     "Invalid UID": "ungültige UID",
     "Object differs from what was announced": "Objekt ist nicht das angekündigte",
     "Wrong transfer syntax": "falsche Transfersyntax",

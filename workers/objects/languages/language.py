@@ -49,4 +49,4 @@ class Language:
         return "".join(marks.get(character, character) for character in format(value, form))
 
 
-ENGLISH = Language(Code("en-US", "RFC5646", "English (United States)"))
+ENGLISH = Language(Code("en", "RFC5646", "English"))

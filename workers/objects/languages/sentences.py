@@ -25,7 +25,10 @@ class Sentence(StrEnum):
         "The threshold is uncertain between {low} and {high}: for a probability in that range the finding is called "
         "indeterminate, neither present nor absent"
     )
-    CALIBRATED = "The probability is calibrated: among images like those of validation it is the part with the finding"
+    CALIBRATED = (
+        "The probability is calibrated: among images like those of validation that were given the same one, it is the "
+        "proportion that had the finding"
+    )
     RULE_CHOSEN = "{how} on {images}: sensitivity {sensitivity}, specificity {specificity}"
     RULE_FIXED = (
         "fixed at {threshold}, not chosen by data; on {images} it reaches sensitivity {sensitivity}, "
@@ -90,6 +93,11 @@ class Sentence(StrEnum):
     EDGE_LEFT = "the patient's left"
     NOT_ASSESSED = "rotation, inspiration, exposure and motion were not assessed"
 
+    SUPERSEDES = (
+        "supersedes results of an earlier revision ({kinds}): what they show no longer holds, also where nothing takes "
+        "their place. The archive may still have them"
+    )
+    NOTHING_SELECTED = "nothing is selected in revision {revision}; what an earlier revision selected no longer holds"
     ANALYSED = "analysed."
     ANALYSED_NOTHING_ASKED = "analysed; no finding was asked for."
     NOT_ANALYSED = "not analysed: {reason}."
