@@ -19,7 +19,7 @@ class Origin:
     """Where a kind of result says what it comes from, by the keywords of attributes."""
 
     sources: str
-    orders: tuple[str, ...]
+    order: str
     predecessor: str | None
     """None: it does not name the result that it supersedes."""
     frame_of_reference: bool
@@ -27,16 +27,17 @@ class Origin:
 
 
 _REFERENCED_INSTANCES, _PREDECESSOR_DOCUMENTS = "ReferencedInstanceSequence", "PredecessorDocumentsSequence"
-_EVIDENCE, _REQUESTS = "CurrentRequestedProcedureEvidenceSequence", "ReferencedRequestSequence"
+_EVIDENCE = "CurrentRequestedProcedureEvidenceSequence"
+_ATTRIBUTES, _REQUESTS = "RequestAttributesSequence", "ReferencedRequestSequence"
 
 ORIGINS: Final = {
-    ResultKind.SEG: Origin("SourceImageSequence", (), _REFERENCED_INSTANCES, frame_of_reference=True),
-    ResultKind.SR: Origin(_EVIDENCE, (_REQUESTS,), _PREDECESSOR_DOCUMENTS, frame_of_reference=False),
-    ResultKind.KO: Origin(_EVIDENCE, (_REQUESTS,), None, frame_of_reference=False),
-    ResultKind.SC: Origin("SourceImageSequence", (), _REFERENCED_INSTANCES, frame_of_reference=False),
-    ResultKind.PR: Origin("ReferencedSeriesSequence", (), None, frame_of_reference=False),
-    ResultKind.PM: Origin("SourceImageSequence", (), _REFERENCED_INSTANCES, frame_of_reference=True),
-    ResultKind.DOC: Origin("SourceInstanceSequence", (), _PREDECESSOR_DOCUMENTS, frame_of_reference=False),
+    ResultKind.SEG: Origin("SourceImageSequence", _ATTRIBUTES, _REFERENCED_INSTANCES, frame_of_reference=True),
+    ResultKind.SR: Origin(_EVIDENCE, _REQUESTS, _PREDECESSOR_DOCUMENTS, frame_of_reference=False),
+    ResultKind.KO: Origin(_EVIDENCE, _REQUESTS, None, frame_of_reference=False),
+    ResultKind.SC: Origin("SourceImageSequence", _ATTRIBUTES, _REFERENCED_INSTANCES, frame_of_reference=False),
+    ResultKind.PR: Origin("ReferencedSeriesSequence", _ATTRIBUTES, None, frame_of_reference=False),
+    ResultKind.PM: Origin("SourceImageSequence", _ATTRIBUTES, _REFERENCED_INSTANCES, frame_of_reference=True),
+    ResultKind.DOC: Origin("SourceInstanceSequence", _ATTRIBUTES, _PREDECESSOR_DOCUMENTS, frame_of_reference=False),
 }
 """By kind of result. A test compares it with the objects."""
 
@@ -92,9 +93,13 @@ def _mapping() -> str:
         table(
             ("Result", "Sources", "Order, where Request Attributes (0040,0275) name one", "Superseded result"),
             [
-                (kind, _named(row.sources), _named(*row.orders), _named(*[row.predecessor] if row.predecessor else []))
+                (kind, _named(row.sources), _named(row.order), _named(*[row.predecessor] if row.predecessor else []))
                 for kind, row in ORIGINS.items()
             ],
+        ),
+        prose(
+            "A report also refers, by the code PREDECESSOR, to every result of another kind that an earlier revision "
+            "made: what it shows no longer holds."
         ),
         prose(
             f"Frame of Reference UID (0020,0052) stands in {_kinds_with_frame_of_reference()}: it is that of the "

@@ -48,7 +48,7 @@ def test_each_kind_of_result_says_what_it_comes_from_where_the_statement_says_so
     for kind, ds in found:
         origin = ORIGINS[kind]
         assert origin.sources in ds, kind
-        assert {keyword for keyword in REQUESTS if keyword in ds} == set(origin.orders), kind
+        assert {keyword for keyword in REQUESTS if keyword in ds} == {origin.order}, kind
         assert {keyword for keyword in PREDECESSORS if keyword in ds} == {origin.predecessor} - {None}, kind
         is_placed = kind is ResultKind.PM or (origin.frame_of_reference and place != "nothing")
         assert ("FrameOfReferenceUID" in ds) is is_placed, kind
