@@ -8,32 +8,26 @@ from __future__ import annotations
 
 import math
 import re
-import struct
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pydicom import config, dcmread
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
-from pydicom.valuerep import PersonName, validate_value
 
 from models.pixels import SPACING_LIMITS_MM
 from node.deflated import MAXIMUM_HEAD_BYTES, inflated_head
 from node.dimse.contexts import DEFLATED
-from node.errors import Quarantined
 from node.part10 import read_meta
+from workers.objects import values
 
 COMPUTED_RADIOGRAPHY_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.1")
 
@@ -51,9 +45,6 @@ TYPE_2 = (
     "StudyTime",
     "ReferringPhysicianName",
 )
-_IDENTIFYING = frozenset({"PatientID", "PatientName", "AccessionNumber"})
-"""Kept even where their length or form is wrong: an archive files a result by them, so they must equal the source's."""
-
 _OPTIONAL = (
     "IssuerOfPatientID",
     "PatientAge",
@@ -78,24 +69,6 @@ _REQUEST = (
 _NOMINAL_THICKNESS = "1"
 """A projection has no slices, yet Pixel Measures without Slice Thickness fail dciodvfy where there is a Frame of
 Reference (Type 1C), and highdicom and dcmqi cannot read them at all."""
-_PARSE_ERRORS = (
-    InvalidDicomError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-    zlib.error,
-    Quarantined,
-)
-_UID_FORM = re.compile(r"[0-9.]{1,64}")
-"""Looser than PS3.5 section 9: a component with a leading zero is wrong, and common."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _OFFSET_FORM = re.compile(r"[+-][0-9]{2}[0-5][0-9]")
 _OFFSET_LIMITS = (-1200, 1400)
 """Of Timezone Offset From UTC (0008,0201), hours and minutes, west to east (PS3.3 section C.12.1)."""
@@ -167,7 +140,7 @@ class Source:
     def spacing_is_calibrated(self) -> bool:
         """Whether lengths are corrected for magnification, as `models.pixels` judges it (PS3.3 section 10.7.1.3)."""
         header = self.header
-        pixel, imager = (_numbers(header, keyword, 2) for keyword in ("PixelSpacing", "ImagerPixelSpacing"))
+        pixel, imager = (values.numbers(header, keyword, 2) for keyword in ("PixelSpacing", "ImagerPixelSpacing"))
         if not pixel or min(pixel) < SPACING_LIMITS_MM[0] or max(pixel) > SPACING_LIMITS_MM[1]:
             return False
         return bool(header.get("PixelSpacingCalibrationType")) or bool(imager and imager != pixel)
@@ -263,7 +236,7 @@ def _read(path: Path) -> Source | None:
         try:
             with path.open("rb") as file:
                 ds = _inflated_header(file) if _is_deflated(path) else parse(file)
-        except _PARSE_ERRORS:
+        except values.PARSE_ERRORS:
             continue
         source = _source(ds)
         if source is not None:
@@ -299,10 +272,10 @@ def _past_series(tag: BaseTag, vr: str | None, length: int) -> bool:
 def _source(ds: Dataset) -> Source | None:
     meta = getattr(ds, "file_meta", Dataset())
     identity = {
-        "StudyInstanceUID": _uid(ds, "StudyInstanceUID"),
-        "SeriesInstanceUID": _uid(ds, "SeriesInstanceUID"),
-        "SOPInstanceUID": _uid(ds, "SOPInstanceUID") or _uid(meta, "MediaStorageSOPInstanceUID"),
-        "SOPClassUID": _uid(ds, "SOPClassUID") or _uid(meta, "MediaStorageSOPClassUID"),
+        "StudyInstanceUID": values.uid(ds, "StudyInstanceUID"),
+        "SeriesInstanceUID": values.uid(ds, "SeriesInstanceUID"),
+        "SOPInstanceUID": values.uid(ds, "SOPInstanceUID") or values.uid(meta, "MediaStorageSOPInstanceUID"),
+        "SOPClassUID": values.uid(ds, "SOPClassUID") or values.uid(meta, "MediaStorageSOPClassUID"),
     }
     if not all(identity.values()):
         return None
@@ -310,24 +283,24 @@ def _source(ds: Dataset) -> Source | None:
     for keyword, value in identity.items():
         setattr(header, keyword, UID(value or ""))
     _copy_geometry(ds, header)
-    name = _text(ds, "PatientName")
-    requests = tuple(_request(item) for item in _items(ds, "RequestAttributesSequence"))
+    name = values.text(ds, "PatientName")
+    requests = tuple(_request(item) for item in values.items(ds, "RequestAttributesSequence"))
     return Source(header, name, requests, orientation=_orientation(ds))
 
 
 def _clean(ds: Dataset, header: Dataset) -> Dataset:
     """Fill `header` with what results repeat of `ds`."""
     for keyword in TYPE_2:
-        _put(header, keyword, None if keyword == "PatientName" else _value(ds, keyword))
+        values.put(header, keyword, None if keyword == "PatientName" else values.usable(ds, keyword))
     if header.PatientSex not in ("M", "F", "O"):
         header.PatientSex = None
     for keyword in _OPTIONAL:
-        value = _value(ds, keyword)
+        value = values.usable(ds, keyword)
         if value is not None:
-            _put(header, keyword, value)
+            values.put(header, keyword, value)
     if not _is_offset(str(header.get("TimezoneOffsetFromUTC") or "")):
         header.pop("TimezoneOffsetFromUTC", None)
-    issuers = [_copied(item, _ISSUER) for item in _items(ds, "IssuerOfAccessionNumberSequence")]
+    issuers = [_copied(item, _ISSUER) for item in values.items(ds, "IssuerOfAccessionNumberSequence")]
     if issuers and any(len(item) for item in issuers):
         header.IssuerOfAccessionNumberSequence = issuers[:1]
     return header
@@ -345,39 +318,41 @@ _ISSUER = ("LocalNamespaceEntityID", "UniversalEntityID", "UniversalEntityIDType
 def _copy_geometry(ds: Dataset, header: Dataset) -> None:
     """Copy the pixel grid, and the position in the patient only where it is whole."""
     for keyword in ("Rows", "Columns"):
-        value = _value(ds, keyword)
+        value = values.usable(ds, keyword)
         if isinstance(value, int) and value > 0:
-            _put(header, keyword, value)
-    orientation = _values(ds, "PatientOrientation")
-    _put(header, "PatientOrientation", orientation if len(orientation) == 2 else None)
+            values.put(header, keyword, value)
+    orientation = values.parts(ds, "PatientOrientation")
+    values.put(header, "PatientOrientation", orientation if len(orientation) == 2 else None)
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        spacing = _numbers(ds, keyword, 2)
+        spacing = values.numbers(ds, keyword, 2)
         if spacing and min(spacing) > 0:
-            _put(header, keyword, _values(ds, keyword))
-    thickness = _numbers(ds, "SliceThickness", 1)
-    _put(
-        header, "SliceThickness", _value(ds, "SliceThickness") if thickness and thickness[0] > 0 else _NOMINAL_THICKNESS
+            values.put(header, keyword, values.parts(ds, keyword))
+    thickness = values.numbers(ds, "SliceThickness", 1)
+    values.put(
+        header,
+        "SliceThickness",
+        values.usable(ds, "SliceThickness") if thickness and thickness[0] > 0 else _NOMINAL_THICKNESS,
     )
-    frame_of_reference = _uid(ds, "FrameOfReferenceUID")
+    frame_of_reference = values.uid(ds, "FrameOfReferenceUID")
     if frame_of_reference is None or not UID(frame_of_reference).is_valid:
         return
     header.FrameOfReferenceUID = UID(frame_of_reference)
-    whole = _numbers(ds, "ImagePositionPatient", 3) and _numbers(ds, "ImageOrientationPatient", 6)
+    whole = values.numbers(ds, "ImagePositionPatient", 3) and values.numbers(ds, "ImageOrientationPatient", 6)
     if whole and "PixelSpacing" in header:
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
-            _put(header, keyword, _values(ds, keyword))
+            values.put(header, keyword, values.parts(ds, keyword))
 
 
 def _orientation(ds: Dataset) -> tuple[str, ...]:
     """Return Image Orientation (Patient) where it is two directions at a right angle (PS3.3 section C.7.6.2.1.1)."""
-    numbers = _numbers(ds, "ImageOrientationPatient", 6)
+    numbers = values.numbers(ds, "ImageOrientationPatient", 6)
     if not numbers:
         return ()
     row, column = numbers[:3], numbers[3:]
     lengths = (math.hypot(*row), math.hypot(*column))
     cosine = sum(a * b for a, b in zip(row, column, strict=True))
     off = max(*(abs(length - 1) for length in lengths), abs(cosine))
-    return tuple(_values(ds, "ImageOrientationPatient")) if off < _DIRECTION_TOLERANCE else ()
+    return tuple(values.parts(ds, "ImageOrientationPatient")) if off < _DIRECTION_TOLERANCE else ()
 
 
 def _request(item: Dataset) -> Dataset:
@@ -387,98 +362,7 @@ def _request(item: Dataset) -> Dataset:
 def _copied(ds: Dataset, keywords: tuple[str, ...]) -> Dataset:
     copy = Dataset()
     for keyword in keywords:
-        value = _value(ds, keyword)
+        value = values.usable(ds, keyword)
         if value is not None:
-            _put(copy, keyword, value)
+            values.put(copy, keyword, value)
     return copy
-
-
-def _items(ds: Dataset, keyword: str) -> list[Dataset]:
-    value = _read_value(ds, keyword)
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else []
-
-
-def _put(ds: Dataset, keyword: str, value: object) -> None:
-    """Set a value as it is; its form was judged when it was read."""
-    tag = tag_for_keyword(keyword)
-    if tag is None:
-        raise ValueError(f"{keyword} is no attribute of PS3.6")
-    ds.add(DataElement(tag, dictionary_VR(tag), value, validation_mode=config.IGNORE))
-
-
-def _read_value(ds: Dataset, keyword: str) -> Any:
-    """Return the decoded value, None where it is absent, empty or cannot be decoded."""
-    try:
-        value = ds.get(keyword)
-        str(value)  # text is decoded late
-    except _PARSE_ERRORS:
-        return None
-    return None if value is None or value == "" else value
-
-
-def _value(ds: Dataset, keyword: str) -> Any:
-    """Return a usable value, as text or number; None where there is none."""
-    value = _read_value(ds, keyword)
-    vr = dictionary_VR(keyword)
-    match value:
-        case None:
-            return None
-        case int() if vr in ("US", "SS", "UL"):
-            return int(value)
-        case MultiValue() | list():
-            return (
-                [_plain(part) for part in value]
-                if keyword in _IDENTIFYING
-                else _accepted(vr, _plain(value[0]) if value else "")
-            )
-        case _:
-            text = _plain(value)
-            return text or None if keyword in _IDENTIFYING else _accepted(vr, text)
-
-
-def _accepted(vr: str, text: str) -> str | None:
-    """Return `text` if it is a value of this VR (PS3.5 section 6.2)."""
-    if not text:
-        return None
-    try:
-        validate_value(vr, PersonName(text) if vr == "PN" else text, config.RAISE)
-    except _PARSE_ERRORS:
-        return None
-    return text
-
-
-def _plain(value: object) -> str:
-    """Return one line of text: decoded, without control characters and padding."""
-    original = getattr(value, "original_string", None)
-    text = original if isinstance(original, str) and not isinstance(value, PersonName) else str(value)
-    return _CONTROL.sub("", text).strip()
-
-
-def _text(ds: Dataset, keyword: str) -> str:
-    value = _read_value(ds, keyword)
-    if isinstance(value, MultiValue | list):
-        value = value[0] if value else ""
-    return "" if value is None else _plain(value)
-
-
-def _values(ds: Dataset, keyword: str) -> list[str]:
-    """Return every part of a multi-valued attribute, or nothing if one of them is unusable."""
-    value = _read_value(ds, keyword)
-    parts = list(value) if isinstance(value, MultiValue | list) else [] if value is None else [value]
-    vr = dictionary_VR(keyword)
-    texts = [_accepted(vr, _plain(part)) for part in parts]
-    return [text for text in texts if text is not None] if all(text is not None for text in texts) else []
-
-
-def _numbers(ds: Dataset, keyword: str, count: int) -> list[float]:
-    """Return `count` finite numbers, or nothing."""
-    try:
-        numbers = [float(text) for text in _values(ds, keyword)]
-    except ValueError:
-        return []
-    return numbers if len(numbers) == count and all(abs(number) < float("inf") for number in numbers) else []
-
-
-def _uid(ds: Dataset, keyword: str) -> str | None:
-    text = _text(ds, keyword)
-    return text if _UID_FORM.fullmatch(text) else None
