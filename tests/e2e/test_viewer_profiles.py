@@ -21,6 +21,7 @@ NO_SHARED_GROUP = (
 )
 """What OHIF 3.13.2 says of a SEG without any shared functional group, as the Standard has it for a radiograph."""
 BLACK = (0, 0, 0)
+OPENINGS, COLOUR_S = 6, 20.0
 Results = dict[tuple[str, str], Path]
 
 
@@ -36,19 +37,19 @@ def test_a_capture_is_shown_as_it_was_burnt_in(viewer: Viewer, of_other_profiles
 def test_a_heat_map_is_drawn_over_the_image_that_it_was_computed_from(
     viewer: Viewer, of_other_profiles: Results
 ) -> None:
-    """In the other order OHIF draws nothing at times, and that is not tried."""
-    heat = dcmread(of_other_profiles["complete", "PM"])
-    own, image = str(heat.SeriesInstanceUID), str(heat.ReferencedSeriesSequence[0].SeriesInstanceUID)
-    viewer.open_in_order(str(heat.StudyInstanceUID), first=image, then=own)
-    viewer.load(own)
-    viewer.wait_for_colour()
+    """OHIF 3.13.2 loads the map each time, and about one time in three does not draw it."""
+    path = of_other_profiles["complete", "PM"]
+    for _ in range(OPENINGS):
+        heat = loaded(viewer, path)
+        if viewer.is_coloured_within(COLOUR_S):
+            break
     placement = viewer.placement()
     seen = viewer.pixels(placement)
     expected = resampled(np.frombuffer(heat.FloatPixelData, np.float32).reshape(heat.Rows, heat.Columns), placement)
     colour = np.ptp(seen, axis=-1)
     assert expected.max() > 0.1
     assert np.corrcoef(colour.ravel(), expected.ravel())[0, 1] > 0.98
-    outcome = "held where OHIF has the image's metadata before the map's"
+    outcome = "held where it is drawn; at times it is not, until the study is opened again"
     record(source=SOURCE, object="PM", profile="complete", reader="OHIF heat map", outcome=outcome)
 
 

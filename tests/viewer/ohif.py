@@ -113,20 +113,15 @@ class Viewer:
         self.begin_to_load(series_uid)
         self._settle()
 
-    def wait_for_colour(self) -> None:
-        """Wait until something coloured is drawn over the grey image.
-
-        Raises
-        ------
-        PageFailed
-            Nothing was within the time.
-        """
-        deadline = time.monotonic() + LOADING_S
+    def is_coloured_within(self, timeout_s: float) -> bool:
+        """Whether something coloured is drawn over the grey image within a time."""
+        deadline = time.monotonic() + timeout_s
         while not np.ptp(self.pixels(self.placement()), axis=-1).any():
             if time.monotonic() > deadline:
-                raise PageFailed(f"nothing coloured is drawn within {LOADING_S} s")
+                return False
             time.sleep(0.2)
         self._settle()
+        return True
 
     def is_known(self, series_uid: str) -> bool:
         """Whether the viewer can show a series of the study; one that it cannot is listed with a mark."""
