@@ -174,7 +174,7 @@ LIMITS = """## What to know
 - OHIF's loader reads a SEG in JPEG 2000 that has Plane Orientation, in any size, and inflates no deflated one. Through
   Orthanc 1.10.1 JPEG 2000 does not come into OHIF: it serves no single frame of one-bit pixels.
 - OHIF 3.13.2 shows no Key Object Selection and no Presentation State of an image; it lists them with a mark.
-- OHIF 3.13.2 at times loads a heat map and does not draw it, about one time in three here, until the study is opened again.
+- OHIF 3.13.2 at times loads a heat map and does not draw it, until the study is opened again.
 - Of two images in one series OHIF 3.13.2 takes the first for every SEG whose metadata it has before the images'. Over
   that image it draws nothing, as the SEG names the other one; opening the study again helps. Images in a series each
   are not affected.
