@@ -58,13 +58,12 @@ def test_the_private_scheme_is_written_in_no_other_module() -> None:
 
 
 def test_no_uid_of_the_standard_is_written_twice() -> None:
-    """In `node` and `workers`; `models` knows neither and has a few of its own, and so has the reader of sources."""
+    """In `node` and `workers`; `models` knows neither and has a few of its own."""
     root = Path(models.__file__).parents[1]
     written = Counter(
         uid
         for name in ("node", "workers")
         for path in (root / name).rglob("*.py")
-        if path.name != "source.py"
         for uid in re.findall(r'"(1\.2\.840\.10008\.[\d.]+)"', path.read_text())
     )
     assert len(written) > 30

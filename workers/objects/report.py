@@ -25,6 +25,7 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from models.codes import Code
+from node.dimse.contexts import COMPUTED_RADIOGRAPHY
 from node.profiles import Profile, ResultKind, kind_of
 from workers.objects import equipment, vocabulary
 from workers.objects.groups import (
@@ -42,7 +43,7 @@ from workers.objects.library import image_library
 from workers.objects.part10 import local_time
 from workers.objects.references import IMAGES, hierarchical, orders, stand_in, superseded
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
-from workers.objects.source import COMPUTED_RADIOGRAPHY_IMAGE_STORAGE, Source, empty_header
+from workers.objects.source import Source, empty_header
 from workers.objects.vocabulary import concept
 from workers.objects.wording import intended_use_sentence, limits, sentence, study_lines, study_status
 
@@ -220,7 +221,7 @@ def _context(subject: Source) -> Dataset:
     """Return the header that highdicom copies patient and study from, under a SOP class that it knows."""
     # A Study Instance UID that is not valid stays as it is: under another, the result would not belong to the study.
     header = deepcopy(subject.header)
-    header.SOPClassUID = COMPUTED_RADIOGRAPHY_IMAGE_STORAGE
+    header.SOPClassUID = UID(COMPUTED_RADIOGRAPHY)
     header.SOPInstanceUID = UID(derived_uid("context", str(header.StudyInstanceUID)))
     header.SeriesInstanceUID = UID(derived_uid("context", "series", str(header.StudyInstanceUID)))
     return header

@@ -25,11 +25,9 @@ from pydicom.uid import UID
 
 from models.pixels import SPACING_LIMITS_MM
 from node.deflated import MAXIMUM_HEAD_BYTES, inflated_head
-from node.dimse.contexts import DEFLATED
+from node.dimse.contexts import COMPUTED_RADIOGRAPHY, DEFLATED
 from node.part10 import read_meta
 from workers.objects import values
-
-COMPUTED_RADIOGRAPHY_IMAGE_STORAGE = UID("1.2.840.10008.5.1.4.1.1.1")
 
 _SERIES_INSTANCE_UID_TAG = Tag("SeriesInstanceUID")
 
@@ -197,7 +195,7 @@ def empty_header(study_instance_uid: str) -> Source:
     """Return a stand-in for a study of which no object can be parsed: nothing is known but its UID."""
     header = _clean(Dataset(), Dataset())
     header.StudyInstanceUID = study_instance_uid
-    header.SOPClassUID = COMPUTED_RADIOGRAPHY_IMAGE_STORAGE
+    header.SOPClassUID = UID(COMPUTED_RADIOGRAPHY)
     return Source(header, "", ())
 
 
