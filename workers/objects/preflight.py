@@ -6,6 +6,7 @@ is put aside and not sent. The external validators (dciodvfy, dsrdump, dcmqi) ru
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 
@@ -14,7 +15,11 @@ from pydicom.dataset import Dataset
 
 from node.errors import HilumError
 from node.profiles import Profile, ResultKind
+from workers.objects.checks.content import content_items, observers, procedure, regions, tracking
+from workers.objects.checks.contributors import contributors
+from workers.objects.checks.fixed import fixed
 from workers.objects.checks.identity import patient_and_study, uids
+from workers.objects.checks.pictures import graphics, grid, length
 from workers.objects.checks.references import (
     Instances,
     evidence,
@@ -25,7 +30,6 @@ from workers.objects.checks.references import (
     references,
 )
 from workers.objects.checks.segments import makers, properties, segments
-from workers.objects.equipment import algorithms, node
 from workers.objects.modules import attributes
 from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.segmentation import parts
@@ -94,7 +98,8 @@ def preflight(
     faults: list[tuple[EncodedResult, tuple[str, ...]]] = []
     made: list[EncodedResult] = []
     for result in results:
-        found = tuple(dict.fromkeys(_faults(result, request, sources, known=known, earlier=earlier, made=made)))
+        said = _faults(result, request, sources, profile, known=known, earlier=earlier, made=made)
+        found = tuple(dict.fromkeys(said))
         if found:
             faults.append((result, found))
         made.append(result)
@@ -121,6 +126,7 @@ def _faults(
     result: EncodedResult,
     request: ResultRequest,
     sources: Sequence[Source],
+    profile: Profile,
     *,
     known: Instances,
     earlier: Instances,
@@ -134,20 +140,42 @@ def _faults(
             yield "PatientOrientation is missing, expected a value or an empty one (Type 2C)"
         yield from uids(ds, result, request, sources, made)
         yield from patient_and_study(ds, result, request, sources)
-        yield from _algorithms(ds, request)
+        yield from contributors(ds, result.kind, request)
         yield from references(ds, known, earlier, request.study_instance_uid)
+        yield from fixed(ds, result.kind, profile)
         match result.kind:
             case ResultKind.SEG:
+                yield from grid(ds, sources)
+                yield from length(ds)
                 yield from segments(ds)
                 yield from properties(ds, request)
                 yield from makers(ds)
             case ResultKind.SR:
-                yield from evidence(ds)
+                yield from _document(ds, request)
                 yield from _answers(ds, request)
+                yield from procedure(ds)
+                yield from tracking(ds, known)
+                yield from regions(ds, sources)
             case ResultKind.KO:
-                yield from evidence(ds)
+                yield from _document(ds, request)
+            case ResultKind.SC:
+                yield from length(ds)
+            case ResultKind.PM:
+                yield from grid(ds, sources)
+                yield from length(ds)
+            case ResultKind.PR:
+                yield from graphics(ds, sources)
+            case ResultKind.DOC:
+                pass
     except (AttributeError, IndexError, KeyError, TypeError, EOFError) as error:
         yield f"cannot be checked: {type(error).__name__}, so that something that must be there is not"
+
+
+def _document(ds: Dataset, request: ResultRequest) -> Iterator[str]:
+    """Check what SR and KO have in common."""
+    yield from content_items(ds)
+    yield from observers(ds, request)
+    yield from evidence(ds)
 
 
 def _attributes(ds: Dataset, result: EncodedResult) -> Iterator[str]:
@@ -175,17 +203,6 @@ def _check_sources(request: ResultRequest, sources: Sequence[Source]) -> None:
             raise ValueError("the sources name different patients, expected one Patient ID")
 
 
-def _algorithms(ds: Dataset, request: ResultRequest) -> Iterator[str]:
-    """Check that the result names algorithms of this request, each with its Device UID (IHE AI Results 1.3).
-
-    What shows an image for which no bundle computed anything names the node.
-    """
-    expected = {algorithm.uid for algorithm in (*algorithms(request), node(request.configuration_digest))}
-    found = [str(item.DeviceUID) for item in ds.ContributingEquipmentSequence if "DeviceUID" in item]
-    if not found or len(set(found)) < len(found) or not set(found) <= expected:
-        yield f"Contributing Equipment has Device UIDs {found}, expected one item for each algorithm that made it"
-
-
 def _answers(ds: Dataset, request: ResultRequest) -> Iterator[str]:
     """Check that the report gives the reason of every image that was left out."""
     codes = {str(i.get("CodeValue") or i.get("LongCodeValue")) for i in items(ds.ContentSequence)}
@@ -195,9 +212,9 @@ def _answers(ds: Dataset, request: ResultRequest) -> Iterator[str]:
 
 
 def _check_kinds(results: Sequence[EncodedResult], request: ResultRequest, known: set[str], profile: Profile) -> None:
-    """Check that there is one SR, and a SEG for each bundle with segments in an image that can be referred to."""
-    reports = sum(result.kind is ResultKind.SR for result in results)
-    stored = sum(result.kind is ResultKind.SEG for result in results)
+    """Check that there are one SR, a SEG for each part of what was found in an image that can be referred to, a DOC."""
+    made = Counter(result.kind for result in results)
+    reports, stored, pages = made[ResultKind.SR], made[ResultKind.SEG], made[ResultKind.DOC]
     expected = sum(
         len(parts(image, profile))
         for image in request.images
@@ -205,3 +222,5 @@ def _check_kinds(results: Sequence[EncodedResult], request: ResultRequest, known
     )
     if reports != 1 or stored != expected:
         raise ValueError(f"{stored} SEG and {reports} SR were made, expected {expected} and 1")
+    if pages != int(profile.makes(ResultKind.DOC)):
+        raise ValueError(f"{pages} DOC were made, expected {int(profile.makes(ResultKind.DOC))}")

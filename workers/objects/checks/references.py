@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 
 from pydicom import dcmread
@@ -19,11 +19,16 @@ _LISTS = ("ReferencedSOPSequence", "ReferencedInstanceSequence", "ReferencedImag
 
 @dataclass(frozen=True)
 class Instance:
-    """An object that results may refer to; `segments` are the numbers of those that it has."""
+    """An object that results may refer to; `tracking_uids` are those of its segments, by their numbers."""
 
     sop_class_uid: str
     series_instance_uid: str
-    segments: frozenset[int] = frozenset()
+    tracking_uids: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def segments(self) -> frozenset[int]:
+        """The numbers of its segments."""
+        return frozenset(self.tracking_uids)
 
 
 Instances = Mapping[str, Instance]
@@ -42,11 +47,13 @@ def of_predecessors(predecessors: Sequence[Predecessor]) -> dict[str, Instance]:
 
 def of_result(result: EncodedResult) -> Instance:
     """Return a result that later ones may refer to."""
-    segments: frozenset[int] = frozenset()
+    tracking_uids: dict[int, str] = {}
     if result.kind is ResultKind.SEG:
         ds = dcmread(BytesIO(result.content), stop_before_pixels=True, specific_tags=["SegmentSequence"])
-        segments = frozenset(int(item.SegmentNumber) for item in ds.get("SegmentSequence", ()))
-    return Instance(result.sop_class_uid, result.series_instance_uid, segments)
+        described = ds.get("SegmentSequence", ())
+        # The background of a label map has no Tracking UID: nothing tracks it.
+        tracking_uids = {int(item.SegmentNumber): str(item.get("TrackingUID", "")) for item in described}
+    return Instance(result.sop_class_uid, result.series_instance_uid, tracking_uids)
 
 
 def references(ds: Dataset, known: Instances, predecessors: Instances, study_instance_uid: str) -> Iterator[str]:
