@@ -182,6 +182,11 @@ def status(
             console.print(
                 f"[yellow]circuit open[/]: {name} after {failures} failures, tried again at {until:%H:%M:%S}Z"
             )
+    if found.jobs.get("failed"):
+        console.print(
+            f"[red]studies without an answer: {found.jobs['failed']}[/] (`hilum studies UID` says why, "
+            "`hilum rerun --dead` tries again)"
+        )
     if found.withheld:
         console.print(
             f"[red]results withheld: {found.withheld}[/] (they failed the node's own checks; `hilum studies UID` says "

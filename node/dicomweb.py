@@ -103,7 +103,7 @@ def store(
     with _client(destination, connect_timeout_s, response_timeout_s) as client:
         for index, file in enumerate(files):
             if index and not outcomes[-1].answered:
-                why = "the service stopped answering before"
+                why = f"not sent, as the service did not take what came before: {outcomes[0].detail}"
                 outcomes.append(SendOutcome(file.sop_instance_uid, None, Disposition.RETRY, why, answered=False))
                 continue
             try:

@@ -8,7 +8,7 @@ import structlog
 
 from node.db import jobs, studies
 from node.db.jobs import ClaimedJob, NewResult, WithheldResult
-from node.db.states import InstanceState
+from node.db.states import InstanceState, JobState
 from node.errors import BrokerUnavailable, StaleClaim, place_of
 from node.profiles import OHIF, Profile
 from node.reasons import Reason
@@ -155,13 +155,14 @@ def _put_aside(runtime: Runtime, item: Withheld) -> WithheldResult:
 
 def _give_back(runtime: Runtime, claimed: ClaimedJob, error: Exception) -> None:
     # The text of an unknown exception may quote an attribute of the patient; only its type and place are kept.
-    log.error("job.attempt_failed", error=type(error).__name__, attempt=claimed.attempts)
+    place = place_of(error)
+    log.error("job.attempt_failed", error=place, attempt=claimed.attempts)
     try:
         with runtime.database.write() as tx:
-            jobs.retry_or_answer(
+            state = jobs.retry_or_answer(
                 tx,
                 claimed,
-                error=place_of(error),
+                error=place,
                 maximum_attempts=runtime.settings.analysis.maximum_attempts,
                 delay_s=RETRY_DELAY_S * claimed.attempts,
                 owner=runtime.actor,
@@ -169,3 +170,6 @@ def _give_back(runtime: Runtime, claimed: ClaimedJob, error: Exception) -> None:
             )
     except StaleClaim:
         log.warning("job.lost", why="the lease ran out and the job was given to another worker")
+        return
+    if state is JobState.FAILED:
+        log.critical("job.failed", error=place, why="the study goes unanswered; `hilum rerun --dead` tries again")

@@ -49,6 +49,7 @@ class Outcome(StrEnum):
     UNANSWERED = "no answer about it"
 
 
+ASKED = frozenset({Outcome.WOULD_BE_TAKEN, Outcome.NO_CLASS, Outcome.NO_SYNTAX})
 GOOD = frozenset({Outcome.TAKEN, Outcome.WOULD_BE_TAKEN})
 
 
@@ -88,7 +89,7 @@ class Report:
     commitment_wanted: bool = False
     """Whether the destination is configured to ask for it."""
     study_instance_uid: str | None = None
-    """The study that was sent; None: nothing was."""
+    """The study of which it holds something now; None: nothing was sent, or nothing taken."""
     image_refused: str = ""
     """Why the image that the results belong to was not taken."""
 
@@ -164,8 +165,8 @@ def check(
 
 def print_report(report: Report, name: str, settings: Settings, console: Console) -> None:
     """Print what was found, and what to configure."""
-    sent = report.study_instance_uid is not None
-    title = f"{name}, profile {report.configured} (configured)" + ("" if sent else ", only asked")
+    asked = all(line.outcome in ASKED for line in report.of(report.configured))
+    title = f"{name}, profile {report.configured} (configured)" + (", only asked" if asked else "")
     console.print(_table("object", "transfer syntax", title, [_cells(line) for line in report.of(report.configured)]))
     others = [other for other in dict.fromkeys(line.profile for line in report.lines) if other != report.configured]
     if others:
@@ -316,11 +317,12 @@ def _send(settings: Settings, destination: AnyDestination, parcel: _Parcel, acce
         _line(profile, file, outcome, accepted)
         for (profile, file), outcome in zip(parcel.results, results, strict=True)
     ]
+    took_any = any(outcome.disposition is Disposition.ACCEPTED for outcome in (image, *results))
     return Report(
         configured=destination.profile,
         lines=tuple(lines),
         commitment=None,
-        study_instance_uid=parcel.study_instance_uid,
+        study_instance_uid=parcel.study_instance_uid if took_any else None,
         image_refused="" if image.disposition is Disposition.ACCEPTED else image.detail,
     )
 

@@ -280,8 +280,13 @@ def retry_or_answer(
     delay_s: float,
     owner: str,
     now: datetime,
-) -> None:
+) -> JobState:
     """Give a failed attempt back: to be tried again, then to be answered as failed, then FAILED for good.
+
+    Returns
+    -------
+    JobState
+        QUEUED, or FAILED: the study goes unanswered.
 
     Raises
     ------
@@ -290,6 +295,7 @@ def retry_or_answer(
     """
     job = _held(tx, claimed)
     _give_back(tx, job, error=error, maximum_attempts=maximum_attempts, delay_s=delay_s, actor=owner, now=now)
+    return job.state
 
 
 def take_back(tx: Transaction, *, maximum_attempts: int, actor: str, now: datetime) -> list[str]:

@@ -154,7 +154,6 @@ def test_pictures_for_the_pages_are_drawn(viewer: Viewer, answer: object, pytest
     assert_shown(viewer, answered, anatomy(answered.of("SEG"))[0])
     save(viewer, images / "viewer.png")
     assert_report(viewer, answered, answered.report)
-    viewer.scroll_to_text("Qualitative Evaluations")
     save(viewer, images / "viewer-report.png")
 
 

@@ -89,3 +89,10 @@ def test_a_lost_file_is_the_nodes_fault_and_no_answer(tmp_path: Path) -> None:
 def test_every_reason_has_a_meaning() -> None:
     assert {reason for reason in Reason if reason not in vocabulary.REASON_MEANINGS} == set()
     assert all(len(meaning) <= 64 for meaning in vocabulary.REASON_MEANINGS.values())
+
+
+def test_the_procedure_is_of_the_chest_only_where_the_gate_saw_one(tmp_path: Path) -> None:
+    path = sources.source(tmp_path)
+    for images, code in (((made.image(sources.uid()),), "399208008"), ((made.refused(sources.uid()),), "168537006")):
+        report = report_of(encode(made.request((path,), images), profile=OHIF))
+        assert answers(report, "121058") == [code]

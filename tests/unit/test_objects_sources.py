@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import config, dcmread
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 
-from node.profiles import OHIF, STRICT, Profile
+from node.profiles import BUILT_IN, OHIF, STRICT, Profile
 from node.reasons import Reason
 from tests import result_requests as made
 from tests import sources
@@ -20,6 +24,9 @@ from tests.encoded import (
 )
 from workers.objects.encode import encode
 from workers.objects.request import DeclinedImage
+from workers.objects.source import read_sources
+
+NO_DATES = ("19800101-", "-19800101", "19800101-19900101", "19800230", "00000101", "00010101", "1980.01.01")
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -119,3 +126,56 @@ def test_private_attributes_are_not_repeated(tmp_path: Path) -> None:
     ds.private_block(0x0011, "PLANTED", create=True).add_new(1, "LO", "PLANTED-PRIVATE")
     ds.save_as(request.sources[0])
     assert all(b"PLANTED-PRIVATE" not in r.content for r in encode(request, profile=OHIF))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        *((keyword, value) for keyword in ("PatientBirthDate", "StudyDate") for value in NO_DATES),
+        *(("StudyTime", value) for value in ("1000-1200", "2400", "101160", "10:11", "1011.5")),
+        ("PatientOrientation", "X\\Y"),
+        ("PatientOrientation", "L\\L"),
+        ("PatientOrientation", "L\\R"),
+        ("PatientOrientation", "LFHARP\\FLLL"),
+    ],
+)
+def test_a_value_of_another_form_counts_as_absent_and_the_study_is_answered(
+    tmp_path: Path, keyword: str, value: str
+) -> None:
+    path = sources.source(tmp_path)
+    raw = dcmread(path)
+    raw.add(DataElement(keyword, dictionary_VR(keyword), value.split("\\"), validation_mode=config.IGNORE))
+    raw.save_as(path)
+    results = encode(made.request((path,), (made.image(sources.uid()),)), profile=BUILT_IN["complete"])
+    for result in results:
+        assert not read(result).get(keyword), result.kind
+    declined = (DeclinedImage(sources.uid(), Reason.ANALYSIS_FAILED, ""),)
+    (answer,) = encode(replace(made.request((path,), ()), declined=declined), profile=OHIF)
+    assert not read(answer).get(keyword)
+
+
+@pytest.mark.parametrize("value", ["0\\0\\0\\0\\0\\0", "1\\0\\0\\1\\0\\0", "1e300\\0\\0\\0\\1\\0"])
+def test_a_position_without_two_directions_at_a_right_angle_is_none(tmp_path: Path, value: str) -> None:
+    position = {"FrameOfReferenceUID": "1.2.3", "ImagePositionPatient": [0, 0, 0], "PixelSpacing": ["0.4", "0.4"]}
+    path = sources.source(tmp_path, **position, ImageOrientationPatient=value.split("\\"))
+    (source,) = read_sources([path])
+    assert "ImagePositionPatient" not in source.header
+    assert "ImageOrientationPatient" not in source.header
+
+
+@pytest.mark.parametrize(
+    ("item", "kept"),
+    [
+        ({"UniversalEntityID": "1.2.3"}, False),
+        ({"UniversalEntityIDType": "ISO"}, False),
+        ({"LocalNamespaceEntityID": "A", "UniversalEntityID": "1.2.3"}, False),
+        ({"LocalNamespaceEntityID": "A"}, True),
+        ({"UniversalEntityID": "1.2.3", "UniversalEntityIDType": "ISO"}, True),
+    ],
+)
+def test_an_issuer_of_the_accession_number_is_whole_or_absent(tmp_path: Path, item: dict[str, str], kept: bool) -> None:
+    issuer = Dataset()
+    for keyword, value in item.items():
+        setattr(issuer, keyword, value)
+    (source,) = read_sources([sources.source(tmp_path, IssuerOfAccessionNumberSequence=[issuer])])
+    assert ("IssuerOfAccessionNumberSequence" in source.header) is kept

@@ -144,12 +144,6 @@ class Viewer:
         box = f"{found}(e => !e.childElementCount && e.innerText.includes({json.dumps(words)})).getBoundingClientRect()"
         return bool(self.page.ask(f"{box}.top >= 0 && {box}.bottom <= window.innerHeight"))
 
-    def scroll_to_text(self, words: str) -> None:
-        """Scroll a report until the last element that holds these words is at the top."""
-        found = "[...document.querySelectorAll('[data-cy=viewport-grid] *')].filter"
-        self.page.ask(f"{found}(e => e.innerText && e.innerText.includes({json.dumps(words)})).at(-1).scrollIntoView()")
-        self._settle()
-
     def colours(self) -> dict[int, tuple[int, int, int]]:
         """Return the colour in which each segment is drawn, by Segment Number."""
         drawn = self.page.ask(

@@ -23,7 +23,7 @@ from workers.objects.request import EncodedResult, Predecessor, ResultRequest
 from workers.objects.series import contributions, identification
 from workers.objects.source import Source, empty_header
 from workers.objects.vocabulary import concept
-from workers.objects.wording import capital, finding_sentence, sentence
+from workers.objects.wording import capital, finding_sentence, image_name, sentence
 
 OF_INTEREST = Code("113000", "DCM", "Of Interest")
 """Document title (PS3.16 CID 7010)."""
@@ -109,5 +109,6 @@ def _description(images: Sequence[ImageFindings], by_uid: dict[str, Source], wor
     lines = []
     for image in images:
         said = "; ".join(finding_sentence(finding, words) for finding in present(image)) or words.term(_NOTHING_PRESENT)
-        lines.append(f"{capital(by_uid[image.sop_instance_uid].name)}: {said}." if len(images) > 1 else f"{said}.")
+        name = capital(image_name(image.sop_instance_uid, by_uid, words))
+        lines.append(f"{name}: {said}." if len(images) > 1 else f"{said}.")
     return f"{words.say(Sentence.RESEARCH_ONLY)}. " + " ".join(lines)

@@ -154,7 +154,7 @@ def _content(
         raise ValueError("a result needs at least one image, analysed or declined")
     content = MeasurementReport(
         observation_context=context,
-        procedure_reported=concept(vocabulary.PLAIN_CHEST_RADIOGRAPHY),
+        procedure_reported=concept(_procedure(request)),
         imaging_measurements=groups,
         title=concept(TITLES[profile.text_report]),
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(concept(words.code)),
@@ -173,6 +173,12 @@ def _content(
         root[1:1] = [*summary, _text(vocabulary.LIMITS, limits(request, words))]
     _separate(content)
     return content
+
+
+def _procedure(request: ResultRequest) -> Code:
+    """Return the imaging procedure that is reported on: of the chest, where the gate saw one."""
+    seen = any(image.gate.passed for image in request.images)
+    return vocabulary.PLAIN_CHEST_RADIOGRAPHY if seen else vocabulary.PLAIN_RADIOGRAPHY
 
 
 def _separate(items: Sequence[Dataset]) -> None:

@@ -73,6 +73,8 @@ _OFFSET_LIMITS = (-1200, 1400)
 _YEARS_IN = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 """Units of an Age String (PS3.5 section 6.2)."""
 _DIRECTION_TOLERANCE = 1e-3
+_DIRECTIONS = re.compile("[LRAPHF]{1,3}")
+_AXES = {"L": "x", "R": "x", "A": "y", "P": "y", "H": "z", "F": "z"}
 _ADULT_YEARS = 18
 _SHORTEST_ENDING = 8
 
@@ -299,9 +301,15 @@ def _clean(ds: Dataset, header: Dataset) -> Dataset:
     if not _is_offset(str(header.get("TimezoneOffsetFromUTC") or "")):
         header.pop("TimezoneOffsetFromUTC", None)
     issuers = [_copied(item, _ISSUER) for item in values.items(ds, "IssuerOfAccessionNumberSequence")]
-    if issuers and any(len(item) for item in issuers):
+    if issuers and _names_an_issuer(issuers[0]):
         header.IssuerOfAccessionNumberSequence = issuers[:1]
     return header
+
+
+def _names_an_issuer(item: Dataset) -> bool:
+    """Whether an item holds what the HL7v2 Hierarchic Designator Macro wants (PS3.3 Table 10-17)."""
+    universal = [keyword in item for keyword in ("UniversalEntityID", "UniversalEntityIDType")]
+    return universal[0] == universal[1] and (universal[0] or "LocalNamespaceEntityID" in item)
 
 
 def _is_offset(text: str) -> bool:
@@ -320,7 +328,7 @@ def _copy_geometry(ds: Dataset, header: Dataset) -> None:
         if isinstance(value, int) and value > 0:
             values.put(header, keyword, value)
     orientation = values.parts(ds, "PatientOrientation")
-    values.put(header, "PatientOrientation", orientation if len(orientation) == 2 else None)
+    values.put(header, "PatientOrientation", orientation if _are_directions(orientation) else None)
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         spacing = values.numbers(ds, keyword, 2)
         if spacing and min(spacing) > 0:
@@ -335,10 +343,18 @@ def _copy_geometry(ds: Dataset, header: Dataset) -> None:
     if frame_of_reference is None or not UID(frame_of_reference).is_valid:
         return
     header.FrameOfReferenceUID = UID(frame_of_reference)
-    whole = values.numbers(ds, "ImagePositionPatient", 3) and values.numbers(ds, "ImageOrientationPatient", 6)
+    whole = values.numbers(ds, "ImagePositionPatient", 3) and _orientation(ds)
     if whole and "PixelSpacing" in header:
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
             values.put(header, keyword, values.parts(ds, keyword))
+
+
+def _are_directions(orientation: Sequence[str]) -> bool:
+    """Whether a Patient Orientation names two directions, of different axes (PS3.3 section C.7.6.1.1.1)."""
+    if len(orientation) != 2 or not all(_DIRECTIONS.fullmatch(direction) for direction in orientation):
+        return False
+    axes = [[_AXES[letter] for letter in direction] for direction in orientation]
+    return axes[0][0] != axes[1][0] and all(len(set(each)) == len(each) for each in axes)
 
 
 def _orientation(ds: Dataset) -> tuple[str, ...]:

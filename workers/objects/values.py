@@ -9,6 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from pydicom import config
@@ -41,6 +42,11 @@ _IDENTIFYING = frozenset({"PatientID", "PatientName", "AccessionNumber"})
 """Kept even where their length or form is wrong: an archive files a result by them, so they must equal the source's."""
 _UID_FORM = re.compile(r"[0-9.]{1,64}")
 """Looser than PS3.5 section 9: a component with a leading zero is wrong, and common."""
+_DATE_FORM = re.compile(r"[0-9]{8}")
+_FIRST_YEAR = 1800
+"""Nobody who was born before was radiographed; such dates stand for unknown."""
+_TIME_FORM = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?")
+"""One time of day; without the leap second, which validators refuse."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -122,13 +128,21 @@ def _decoded(ds: Dataset, keyword: str) -> Any:
 
 def _accepted(vr: str, line: str) -> str | None:
     """Return a line of text if it is a value of this VR (PS3.5 section 6.2)."""
-    if not line:
+    if not line or (vr == "DA" and not _is_date(line)) or (vr == "TM" and not _TIME_FORM.fullmatch(line)):
         return None
     try:
         validate_value(vr, PersonName(line) if vr == "PN" else line, config.RAISE)
     except PARSE_ERRORS:
         return None
     return line
+
+
+def _is_date(line: str) -> bool:
+    """Whether a text is one day of the calendar; pydicom accepts ranges of queries, and the 30th of February."""
+    try:
+        return bool(_DATE_FORM.fullmatch(line)) and datetime.strptime(line, "%Y%m%d").year >= _FIRST_YEAR  # noqa: DTZ007
+    except ValueError:
+        return False
 
 
 def _plain(value: object) -> str:

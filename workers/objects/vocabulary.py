@@ -19,6 +19,7 @@ def private(value: str) -> Code:
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
 PLAIN_CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray")
+PLAIN_RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 DEVICE = Code("121007", "DCM", "Device")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")

@@ -6,7 +6,7 @@ themselves, and their languages, are in `workers.objects.languages`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from models.codes import (
     ANATOMICAL_STRUCTURE,
@@ -244,7 +244,9 @@ def study_lines(request: ResultRequest, sources: Sequence[Source], words: Langua
         (d.sop_instance_uid, _declined_lines(d.reason, by_uid.get(d.sop_instance_uid), words)) for d in request.declined
     ]
     return [
-        words.say(Sentence.OF_IMAGE, image=capital(_name(uid, by_uid, words)), text=line) if several else capital(line)
+        words.say(Sentence.OF_IMAGE, image=capital(image_name(uid, by_uid, words)), text=line)
+        if several
+        else capital(line)
         for uid, lines in said
         for line in lines
     ]
@@ -272,17 +274,17 @@ def limits(request: ResultRequest, words: Language = ENGLISH) -> str:
     )
 
 
-def _amount(measurement: Measurement, words: Language) -> str:
-    unit = "" if measurement.unit == RATIO else f" {words.term(_UNITS.get(measurement.unit, measurement.unit.meaning))}"
-    return f"{words.number(measurement.value, _FORMAT.get(measurement.unit, ',.1f'))}{unit}"
-
-
-def _name(uid: str, by_uid: dict[str, Source], words: Language) -> str:
+def image_name(uid: str, by_uid: Mapping[str, Source], words: Language) -> str:
     """Return the name of an image; its few words are terms."""
     name = by_uid[uid].name if uid in by_uid else bare_name(uid)
     for part in ("series", "image", "UID ending in"):
         name = name.replace(part, words.term(part))
     return name
+
+
+def _amount(measurement: Measurement, words: Language) -> str:
+    unit = "" if measurement.unit == RATIO else f" {words.term(_UNITS.get(measurement.unit, measurement.unit.meaning))}"
+    return f"{words.number(measurement.value, _FORMAT.get(measurement.unit, ',.1f'))}{unit}"
 
 
 def _declined_lines(reason: Reason, source: Source | None, words: Language) -> list[str]:
