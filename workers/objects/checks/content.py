@@ -12,7 +12,7 @@ from workers.objects.equipment import algorithms
 from workers.objects.modules import VALUE_MACROS
 from workers.objects.request import ResultRequest
 from workers.objects.source import Source
-from workers.objects.vocabulary import PLAIN_CHEST_RADIOGRAPHY
+from workers.objects.vocabulary import PLAIN_CHEST_RADIOGRAPHY, PLAIN_RADIOGRAPHY
 
 PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure reported")
 DEVICE_OBSERVER_UID = Code("121012", "DCM", "Device Observer UID")
@@ -52,8 +52,8 @@ def observers(ds: Dataset, request: ResultRequest) -> Iterator[str]:
 def procedure(ds: Dataset) -> Iterator[str]:
     """Check that the report names the procedure (PS3.16 TID 1500 row 4)."""
     found = [str(item.ConceptCodeSequence[0].CodeValue) for item in _named(ds, PROCEDURE_REPORTED)]
-    if found != [PLAIN_CHEST_RADIOGRAPHY.value]:
-        yield f"reports the procedures {found}, expected {PLAIN_CHEST_RADIOGRAPHY.value}"
+    if found not in ([PLAIN_CHEST_RADIOGRAPHY.value], [PLAIN_RADIOGRAPHY.value]):
+        yield f"reports the procedures {found}, expected plain radiography, of the chest or in general"
 
 
 def tracking(ds: Dataset, known: Instances) -> Iterator[str]:
