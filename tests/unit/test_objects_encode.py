@@ -134,7 +134,7 @@ def test_any_mask_survives(
     mask = np.frombuffer(data.draw(st.binary(min_size=rows * columns, max_size=rows * columns)), np.uint8) > 127
     mask = mask.reshape(rows, columns) | np.eye(rows, columns, dtype=np.bool_)
     image = made.image(sources.uid(), 40, 40)
-    image = replace(image, segments=(replace(image.segments[0], mask=mask),))
+    image = replace(image, segments=(replace(image.segments[0], mask=mask),), measurements=())
     request = made.request((sources.source(folder, rows=rows, columns=columns),), (image,))
     _assert_masks(request, encode(request, profile=STRICT)[0], folder)
 
