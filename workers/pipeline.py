@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models import pixels
 from models.bundle import Bundle
@@ -27,6 +27,9 @@ from workers.objects.preflight import PreflightFailed
 from workers.objects.request import DeclinedImage, EncodedResult, IntendedUse, Predecessor, ResultRequest
 from workers.objects.summary import summary
 from workers.runtime import Networks, configuration_digest
+
+if TYPE_CHECKING:
+    from models.chest import ChestAnalyser
 
 
 @dataclass(frozen=True)
@@ -142,26 +145,7 @@ def run(
         progress("load")
         with watch.stage("load"):
             analyser = networks.analyser(chosen)
-        for image in candidates:
-            progress("decode")
-            try:
-                with watch.stage("decode"):
-                    header, radiograph = _read(image.path)
-            except Undecodable as error:
-                undecodable.append(DeclinedImage(image.sop_instance_uid, Reason.UNDECODABLE, str(error)))
-                continue
-            progress("infer")
-            with watch.stage("infer"):
-                findings.append(
-                    analyser.analyse(
-                        radiograph,
-                        sop_instance_uid=image.sop_instance_uid,
-                        age_years=header.age_years,
-                        view=header.view_position,
-                        sex=header.sex,
-                        heat_maps=heat_maps,
-                    )
-                )
+        findings, undecodable = _analysed(analyser, candidates, watch, progress, heat_maps=heat_maps)
     request = ResultRequest(
         study_instance_uid=study_instance_uid,
         sources=tuple(image.path for image in images),
@@ -185,6 +169,39 @@ def run(
     return Analysis(
         request, tuple(results), tuple(withheld), tuple(undecodable), watch.seconds, summary(request), left_out
     )
+
+
+def _analysed(
+    analyser: ChestAnalyser,
+    images: Sequence[SourceImage],
+    watch: Stopwatch,
+    progress: Callable[[str], None],
+    *,
+    heat_maps: bool,
+) -> tuple[list[ImageFindings], list[DeclinedImage]]:
+    """Return what the networks find in each image, and the images that cannot be decoded."""
+    findings, undecodable = [], []
+    for image in images:
+        progress("decode")
+        try:
+            with watch.stage("decode"):
+                header, radiograph = _read(image.path)
+        except Undecodable as error:
+            undecodable.append(DeclinedImage(image.sop_instance_uid, Reason.UNDECODABLE, str(error)))
+            continue
+        progress("infer")
+        with watch.stage("infer"):
+            findings.append(
+                analyser.analyse(
+                    radiograph,
+                    sop_instance_uid=image.sop_instance_uid,
+                    age_years=header.age_years,
+                    view=header.view_position,
+                    sex=header.sex,
+                    heat_maps=heat_maps,
+                )
+            )
+    return findings, undecodable
 
 
 def _of_one_patient(images: Sequence[SourceImage]) -> tuple[Sequence[SourceImage], tuple[str, ...]]:
