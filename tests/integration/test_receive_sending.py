@@ -221,52 +221,46 @@ def test_a_peer_that_stops_or_dribbles_within_a_pdu_is_for_later(
 
 
 def test_a_peer_that_dribbles_its_answer_to_the_association_is_unavailable(tmp_path: Path) -> None:
+    def dribble(connection: socket.socket, leave: threading.Event) -> None:
+        wire.Wire(connection).pdu()
+        connection.sendall(b"\x02\x00\x00\x00\x01\x00")
+        while not leave.wait(0.05):
+            connection.sendall(b"\0")
+
+    assert unavailable_after_s(dribble) < 0.5 + scu.ABORT_LINGER_S + 2
+
+
+def unavailable_after_s(serve: Callable[[socket.socket, threading.Event], None], **values: Any) -> float:
+    """Return how long an echo to a peer that serves so takes until it is given up, having half a second."""
     leave = threading.Event()
 
-    def dribble() -> None:
+    def accept() -> None:
         connection, _ = listener.accept()
         with connection, contextlib.suppress(OSError):
-            wire.Wire(connection).pdu()
-            connection.sendall(b"\x02\x00\x00\x00\x01\x00")
-            while not leave.wait(0.05):
-                connection.sendall(b"\0")
+            serve(connection, leave)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=dribble)
+        thread = threading.Thread(target=accept)
         thread.start()
-        to = Destination(ae_title="PEER", host="127.0.0.1", port=listener.getsockname()[1])
+        to = Destination(ae_title="PEER", host="127.0.0.1", port=listener.getsockname()[1], **values)
         begun = time.monotonic()
         with pytest.raises(PeerUnavailable):
             scu.echo(to, calling_ae_title="HILUM", timeout_s=0.5)
         took_s = time.monotonic() - begun
         leave.set()
         thread.join(20)
-    assert took_s < 0.5 + scu.ABORT_LINGER_S + 2
+    return took_s
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x16\x03\x03\x40\x00"], ids=["silent", "dribbling"])
 def test_a_peer_that_stops_or_dribbles_within_the_tls_handshake_is_unavailable(tmp_path: Path, answer: bytes) -> None:
-    leave = threading.Event()
+    def shake(connection: socket.socket, leave: threading.Event) -> None:
+        connection.sendall(answer)
+        while not leave.wait(0.05):
+            connection.sendall(answer and b"\0")
 
-    def shake() -> None:
-        connection, _ = listener.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.sendall(answer)
-            while not leave.wait(0.05):
-                connection.sendall(answer and b"\0")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=shake)
-        thread.start()
-        files = peers.authority(tmp_path / "pki").issue("node")
-        to = Destination(ae_title="PEER", host="127.0.0.1", port=listener.getsockname()[1], tls=files)
-        begun = time.monotonic()
-        with pytest.raises(PeerUnavailable):
-            scu.echo(to, calling_ae_title="HILUM", timeout_s=0.5)
-        took_s = time.monotonic() - begun
-        leave.set()
-        thread.join(20)
-    assert took_s < 0.5 + scu.ABORT_LINGER_S + 2
+    files = peers.authority(tmp_path / "pki").issue("node")
+    assert unavailable_after_s(shake, tls=files) < 0.5 + scu.ABORT_LINGER_S + 2
 
 
 @pytest.mark.parametrize("pdu_bytes", [1 << 31, 1 << 16])
