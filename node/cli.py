@@ -8,11 +8,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import structlog
 import typer
@@ -136,25 +136,7 @@ def status(
     free = spool.free_bytes() if spool.root.exists() else None
     broker = broker_alive(settings)
     if as_json:
-        print_json(
-            {
-                "instances": found.instances,
-                "studies": found.studies,
-                "jobs": found.jobs,
-                "deliveries": found.deliveries,
-                "oldest_queued_s": {p: age_s(at, now) for p, at in found.oldest_queued_at.items()},
-                "oldest_pending_delivery_s": age_s(found.oldest_pending_delivery_at, now),
-                "waiting_for_commitment": {
-                    c.destination: {"results": c.deliveries, "oldest_s": age_s(c.oldest_at, now)}
-                    for c in found.commitments
-                },
-                "withheld": found.withheld,
-                "circuits_open": [name for name, _, until in found.circuits_open if until > now],
-                "workers": [{"id": w, "device": d, "seen_s": age_s(at, now)} for w, d, at in found.workers],
-                "broker": broker,
-                "free_bytes": free,
-            }
-        )
+        print_json({**_status_values(found, now), "broker": broker, "free_bytes": free})
         return
     table = Table(title=f"{settings.receiver.ae_title} on {settings.receiver.host}:{settings.receiver.port}")
     table.add_column("")
@@ -172,30 +154,50 @@ def status(
     console.print(f"disk: {space}, watermark {settings.spool.minimum_free_bytes / 1e9:.1f} GB")
     alive = [w for w in found.workers if (age_s(w[2], now) or 0) < 3 * settings.analysis.lease_s]
     console.print("workers: " + (", ".join(f"{w} ({d})" for w, d, _ in alive) or "[red]none seen[/] (`hilum work`)"))
+    for line in _status_alerts(found, now):
+        console.print(line)
+
+
+def _status_values(found: report.Status, now: datetime) -> dict[str, Any]:
+    """Return what the rows say as plain values, ages in seconds."""
+    return {
+        "instances": found.instances,
+        "studies": found.studies,
+        "jobs": found.jobs,
+        "deliveries": found.deliveries,
+        "oldest_queued_s": {p: age_s(at, now) for p, at in found.oldest_queued_at.items()},
+        "oldest_pending_delivery_s": age_s(found.oldest_pending_delivery_at, now),
+        "waiting_for_commitment": {
+            c.destination: {"results": c.deliveries, "oldest_s": age_s(c.oldest_at, now)} for c in found.commitments
+        },
+        "withheld": found.withheld,
+        "circuits_open": [name for name, _, until in found.circuits_open if until > now],
+        "workers": [{"id": w, "device": d, "seen_s": age_s(at, now)} for w, d, at in found.workers],
+    }
+
+
+def _status_alerts(found: report.Status, now: datetime) -> Iterator[str]:
+    """Yield what an operator should look at, and what to do about it."""
     for waits in found.commitments:
-        console.print(
+        yield (
             f"waits for storage commitment: {waits.deliveries} result(s) at {waits.destination}, the oldest for "
             f"{_duration(age_s(waits.oldest_at, now))}"
         )
     for name, failures, until in found.circuits_open:
         if until > now:
-            console.print(
-                f"[yellow]circuit open[/]: {name} after {failures} failures, tried again at {until:%H:%M:%S}Z"
-            )
+            yield f"[yellow]circuit open[/]: {name} after {failures} failures, tried again at {until:%H:%M:%S}Z"
     if found.jobs.get("failed"):
-        console.print(
+        yield (
             f"[red]studies without an answer: {found.jobs['failed']}[/] (`hilum studies UID` says why, "
             "`hilum rerun --dead` tries again)"
         )
     if found.withheld:
-        console.print(
+        yield (
             f"[red]results withheld: {found.withheld}[/] (they failed the node's own checks; `hilum studies UID` says "
             "why, the objects are in quarantine)"
         )
     if found.deliveries.get("dead"):
-        console.print(
-            f"[red]dead letters: {found.deliveries['dead']}[/] (`hilum studies --failed`, `hilum rerun --dead`)"
-        )
+        yield f"[red]dead letters: {found.deliveries['dead']}[/] (`hilum studies --failed`, `hilum rerun --dead`)"
 
 
 @app.command("studies")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -158,21 +158,40 @@ def test_an_object_that_cannot_be_made_costs_its_own_profile_only(database, tmp_
 
 
 def test_a_lost_file_is_no_fault_of_the_result_and_the_job_goes_back(database, tmp_path):
+    _, job_id = analysed(database, tmp_path, losing(tmp_path / "source.dcm"))
+    with database.read() as tx:
+        assert report.job(tx, job_id).state is JobState.QUEUED
+        assert report.status(tx).withheld == 0
+
+
+def test_a_study_that_goes_unanswered_after_all_attempts_is_a_loud_failure(database, tmp_path):
+    runtime, job_id = analysed(database, tmp_path, losing(tmp_path / "source.dcm"))
+    with capture_logs() as logs:
+        for hours in range(1, 2 * runtime.settings.analysis.maximum_attempts):
+            later = replace(runtime, clock=lambda hours=hours: NOW + timedelta(hours=hours))
+            assert analyse_job(later, job_id)
+    with database.read() as tx:
+        assert report.job(tx, job_id).state is JobState.FAILED
+    loud = [entry for entry in logs if entry["log_level"] == "critical"]
+    assert [entry["event"] for entry in loud] == ["job.failed"]
+    assert "hilum rerun --dead" in loud[0]["why"]
+
+
+def losing(source: Path) -> type[Stub]:
+    """Networks that lose the file of a source while they look at it."""
+
     class Losing(Stub):
         def analyser(self, chosen):
             outliner = super().analyser(chosen)
 
             def analyse(radiograph, **values):
-                (tmp_path / "source.dcm").unlink()
+                source.unlink()
                 return Outliner.analyse(outliner, radiograph, **values)
 
             outliner.analyse = analyse
             return outliner
 
-    _, job_id = analysed(database, tmp_path, Losing)
-    with database.read() as tx:
-        assert report.job(tx, job_id).state is JobState.QUEUED
-        assert report.status(tx).withheld == 0
+    return Losing
 
 
 @pytest.fixture
