@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from node.profiles import BUILT_IN
 from tests import peers
+from tests.dicomweb import service
 from tests.pacs import SEG, SR, FakePACS
 from workers.cli import app
 from workers.profile_check import PATIENT_ID
@@ -87,38 +85,14 @@ def test_a_commitment_that_is_configured_and_not_offered_does_not_fit(tmp_path):
 
 
 def test_a_service_that_knows_us_not_is_no_question_of_its_disk(tmp_path):
-    with service(401) as url:
-        outcome = checked(tmp_path, {"url": url})
+    with service() as fake:
+        fake.status = 401
+        outcome = checked(tmp_path, {"url": fake.url})
     assert outcome.exit_code == 1
     assert "took no radiograph from HILUM (HTTP 401 Unauthorized" in outcome.output
     assert "gave no answer about SR" in outcome.output
     assert "look at its address, at the credentials" in outcome.output
     assert "disk" not in outcome.output
-
-
-@contextmanager
-def service(status: int) -> Iterator[str]:
-    """Serve one answer to every request."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Stay silent."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/dicom-web"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_a_site_may_check_a_profile_of_its_own(tmp_path):
