@@ -19,7 +19,7 @@ from node.db.states import DeliveryState, JobState
 from node.destinations import TLSFiles
 from node.settings import Settings
 from node.spool import Spool
-from tests import peers
+from tests import certificates, peers
 from tests.pacs import SR, FakePACS
 from tests.unit.test_delivery import Clock, NoBroker
 from workers.runtime import Networks, Runtime
@@ -67,7 +67,7 @@ class Setup:
 
 
 @contextmanager
-def joined(folder: Path, authority: peers.Authority | None = None) -> Iterator[Setup]:
+def joined(folder: Path, authority: certificates.Authority | None = None) -> Iterator[Setup]:
     """Run the receiver and the archive, with everything of the node's in `folder`; with an authority over TLS."""
     mine, theirs = (TLSFiles(), TLSFiles()) if authority is None else map(authority.issue, ("node", "pacs"))
     with FakePACS(commits="when told", tls=theirs) as pacs:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from node.db.states import DeliveryState, JobState
 from node.destinations import TLSFiles
-from tests import peers
+from tests import certificates
 from tests.commitment import Setup, joined, no_wait, restart
 from tests.pacs import SR
 from tests.system import wait_for
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> peers.Authority:
-    return peers.authority(tmp_path / "pki")
+def authority(tmp_path: Path) -> certificates.Authority:
+    return certificates.authority(tmp_path / "pki")
 
 
 @pytest.fixture
-def setup(tmp_path: Path, authority: peers.Authority) -> Iterator[Setup]:
+def setup(tmp_path: Path, authority: certificates.Authority) -> Iterator[Setup]:
     with joined(tmp_path, authority) as made:
         yield made
 
@@ -53,7 +53,7 @@ def test_an_archive_without_the_right_certificate_cannot_report(setup: Setup, tm
     job_id = published(setup.runtime)
     deliver_job(setup.runtime, job_id)
     (request,) = setup.pacs.requests
-    right, foreign = setup.pacs.tls, peers.authority(tmp_path / "foreign").issue("pacs")
+    right, foreign = setup.pacs.tls, certificates.authority(tmp_path / "foreign").issue("pacs")
     for wrong in (TLSFiles(), TLSFiles(certificate=foreign.certificate, key=foreign.key, ca=right.ca)):
         setup.pacs.tls = wrong
         assert setup.pacs.report(request) is None, "no association"

@@ -23,7 +23,7 @@ from node.dimse import contexts, scu, tls
 from node.dimse.negotiation import negotiate, read_proposal
 from node.dimse.status import Disposition
 from node.errors import PeerUnavailable
-from tests import peers, wire
+from tests import certificates, peers, wire
 from tests.radiographs import DX, radiograph, write
 
 
@@ -133,7 +133,7 @@ def test_a_peer_that_does_not_answer_in_time_is_for_later(tmp_path: Path) -> Non
 
 @contextmanager
 def accepting(
-    then: Callable[[socket.socket], None], authority: peers.Authority | None = None, **options: int
+    then: Callable[[socket.socket], None], authority: certificates.Authority | None = None, **options: int
 ) -> Iterator[Destination]:
     """A peer that accepts DX in Explicit VR Little Endian, and then does what it is told to with the connection.
 
@@ -165,13 +165,13 @@ def accepting(
 
 
 @pytest.fixture(params=["plain", "tls"])
-def authority(request: pytest.FixtureRequest, tmp_path: Path) -> peers.Authority | None:
+def authority(request: pytest.FixtureRequest, tmp_path: Path) -> certificates.Authority | None:
     """The authority of both sides' certificates; None: no TLS."""
-    return peers.authority(tmp_path / "pki") if request.param == "tls" else None
+    return certificates.authority(tmp_path / "pki") if request.param == "tls" else None
 
 
 def test_after_a_silence_the_rest_is_for_later_without_another_wait(
-    tmp_path: Path, authority: peers.Authority | None
+    tmp_path: Path, authority: certificates.Authority | None
 ) -> None:
     leave = threading.Event()
     files = [outgoing(tmp_path / f"{n}.dcm") for n in range(4)]
@@ -184,7 +184,7 @@ def test_after_a_silence_the_rest_is_for_later_without_another_wait(
     assert took_s < 0.5 + scu.ABORT_LINGER_S + 2
 
 
-def test_a_peer_that_stops_taking_data_is_for_later(tmp_path: Path, authority: peers.Authority | None) -> None:
+def test_a_peer_that_stops_taking_data_is_for_later(tmp_path: Path, authority: certificates.Authority | None) -> None:
     leave = threading.Event()
     large = outgoing(tmp_path / "large.dcm", PixelData=bytes(1 << 25))
     with accepting(lambda _: leave.wait(60), authority, SO_RCVBUF=4096) as to:  # type: ignore[arg-type, return-value]
@@ -198,7 +198,7 @@ def test_a_peer_that_stops_taking_data_is_for_later(tmp_path: Path, authority: p
 
 @pytest.mark.parametrize("every_s", [None, 0.05])
 def test_a_peer_that_stops_or_dribbles_within_a_pdu_is_for_later(
-    tmp_path: Path, authority: peers.Authority | None, every_s: float | None
+    tmp_path: Path, authority: certificates.Authority | None, every_s: float | None
 ) -> None:
     leave = threading.Event()
     answer = wire.p_data(wire.command_set(0x8001, data=False), command=True)
@@ -259,13 +259,13 @@ def test_a_peer_that_stops_or_dribbles_within_the_tls_handshake_is_unavailable(t
         while not leave.wait(0.05):
             connection.sendall(answer and b"\0")
 
-    files = peers.authority(tmp_path / "pki").issue("node")
+    files = certificates.authority(tmp_path / "pki").issue("node")
     assert unavailable_after_s(shake, tls=files) < 0.5 + scu.ABORT_LINGER_S + 2
 
 
 @pytest.mark.parametrize("pdu_bytes", [1 << 31, 1 << 16])
 def test_a_peer_that_sends_without_end_is_for_later(
-    tmp_path: Path, authority: peers.Authority | None, pdu_bytes: int
+    tmp_path: Path, authority: certificates.Authority | None, pdu_bytes: int
 ) -> None:
     sent = 0
 

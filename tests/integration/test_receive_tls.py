@@ -22,7 +22,7 @@ from node.dimse import scu, tls
 from node.errors import Misconfigured, PeerUnavailable
 from node.settings import Settings
 from node.spool import Spool
-from tests import peers, wire
+from tests import certificates, peers, wire
 from tests.radiographs import radiograph, write
 
 # pynetdicom does not close a socket whose TLS handshake has failed; the garbage collector does.
@@ -39,12 +39,12 @@ def collected() -> Iterator[None]:
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> peers.Authority:
-    return peers.authority(tmp_path / "pki")
+def authority(tmp_path: Path) -> certificates.Authority:
+    return certificates.authority(tmp_path / "pki")
 
 
 @pytest.fixture
-def settings(tmp_path: Path, authority: peers.Authority) -> Settings:
+def settings(tmp_path: Path, authority: certificates.Authority) -> Settings:
     return Settings(
         home=tmp_path / "home",
         receiver={"port": 0, "processes": 1, "tls": authority.issue("node"), "association_timeout_s": 2},
@@ -69,7 +69,7 @@ def send(to: Destination, path: Path) -> int | None:
     return outcome.status
 
 
-def test_both_sides_show_certificates(settings: Settings, authority: peers.Authority, tmp_path: Path) -> None:
+def test_both_sides_show_certificates(settings: Settings, authority: certificates.Authority, tmp_path: Path) -> None:
     with peers.hilum(settings) as port:
         assert send(destination(port, authority.issue("router")), tmp_path / "x.dcm") == 0x0000
     spool = Spool(settings.home / "spool")
@@ -78,22 +78,24 @@ def test_both_sides_show_certificates(settings: Settings, authority: peers.Autho
     assert len(folder.files) == 1
 
 
-def test_storescu_with_tls(settings: Settings, authority: peers.Authority, tmp_path: Path) -> None:
+def test_storescu_with_tls(settings: Settings, authority: certificates.Authority, tmp_path: Path) -> None:
     router = authority.issue("router")
     path = write(tmp_path / "x.dcm", radiograph())
     with peers.hilum(settings) as port:
         peers.storescu(port, [path], "+tls", str(router.key), str(router.certificate), "+cf", str(authority.path))
 
 
-def test_a_stranger_s_certificate_is_refused(settings: Settings, authority: peers.Authority, tmp_path: Path) -> None:
-    foreign = peers.authority(tmp_path / "foreign").issue("router")
+def test_a_stranger_s_certificate_is_refused(
+    settings: Settings, authority: certificates.Authority, tmp_path: Path
+) -> None:
+    foreign = certificates.authority(tmp_path / "foreign").issue("router")
     mixed = TLSFiles(certificate=foreign.certificate, key=foreign.key, ca=authority.path)
     with peers.hilum(settings) as port, pytest.raises(PeerUnavailable):
         send(destination(port, mixed), tmp_path / "x.dcm")
     assert list(Spool(settings.home / "spool").incoming.arrivals()) == []
 
 
-def client(authority: peers.Authority) -> ssl.SSLContext:
+def client(authority: certificates.Authority) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(authority.path))
     assert context.check_hostname
     return context
@@ -109,12 +111,12 @@ def exchange(port: int, context: ssl.SSLContext) -> bytes:
         return connection.recv(6)
 
 
-def test_a_client_without_certificate_is_refused(settings: Settings, authority: peers.Authority) -> None:
+def test_a_client_without_certificate_is_refused(settings: Settings, authority: certificates.Authority) -> None:
     with peers.hilum(settings) as port, pytest.raises((ssl.SSLError, ConnectionResetError)):
         exchange(port, client(authority))
 
 
-def test_old_versions_and_weak_ciphers_are_refused(settings: Settings, authority: peers.Authority) -> None:
+def test_old_versions_and_weak_ciphers_are_refused(settings: Settings, authority: certificates.Authority) -> None:
     with peers.hilum(settings) as port:
         router = authority.issue("router")
         for change in ("version", "cipher"):
@@ -143,7 +145,7 @@ def test_plain_dicom_to_the_tls_port_is_dropped(settings: Settings) -> None:
 
 
 def test_a_stalled_handshake_holds_up_nobody_and_is_dropped(
-    settings: Settings, authority: peers.Authority, tmp_path: Path
+    settings: Settings, authority: certificates.Authority, tmp_path: Path
 ) -> None:
     with peers.hilum(settings) as port, wire.connect(port) as stalled:
         begun = time.monotonic()
@@ -153,7 +155,7 @@ def test_a_stalled_handshake_holds_up_nobody_and_is_dropped(
 
 
 @contextmanager
-def associated(settings: Settings, authority: peers.Authority, **receiver: float) -> Iterator[wire.Wire]:
+def associated(settings: Settings, authority: certificates.Authority, **receiver: float) -> Iterator[wire.Wire]:
     """Run the receiver with some settings changed, and open an association to it over TLS."""
     changed = settings.receiver.model_copy(update=receiver)
     context = client(authority)
@@ -169,13 +171,13 @@ def associated(settings: Settings, authority: peers.Authority, **receiver: float
         yield peer
 
 
-def test_silence_over_tls_is_aborted(settings: Settings, authority: peers.Authority) -> None:
+def test_silence_over_tls_is_aborted(settings: Settings, authority: certificates.Authority) -> None:
     with associated(settings, authority, network_timeout_s=0.3) as peer:
         peer.send(wire.p_data(wire.command_set(), command=True), wire.p_data(bytes(1000), last=False))
         assert peer.pdu()[0] == 7
 
 
-def test_an_object_that_drips_over_tls_is_aborted(settings: Settings, authority: peers.Authority) -> None:
+def test_an_object_that_drips_over_tls_is_aborted(settings: Settings, authority: certificates.Authority) -> None:
     with associated(settings, authority, dimse_timeout_s=0.3) as peer:
         peer.send(wire.p_data(wire.command_set(), command=True))
         begun = time.monotonic()
@@ -186,8 +188,8 @@ def test_an_object_that_drips_over_tls_is_aborted(settings: Settings, authority:
         assert time.monotonic() < begun + 5
 
 
-def test_the_sender_checks_the_receiver(settings: Settings, authority: peers.Authority, tmp_path: Path) -> None:
-    foreign = peers.authority(tmp_path / "foreign")
+def test_the_sender_checks_the_receiver(settings: Settings, authority: certificates.Authority, tmp_path: Path) -> None:
+    foreign = certificates.authority(tmp_path / "foreign")
     router = authority.issue("router")
     with peers.hilum(settings) as port:
         with pytest.raises(PeerUnavailable):  # its certificate is not from the authority that is trusted
@@ -197,7 +199,7 @@ def test_the_sender_checks_the_receiver(settings: Settings, authority: peers.Aut
             send(destination(port, router, host="127.0.0.3"), tmp_path / "x.dcm")
 
 
-def test_the_profile_is_the_one_that_the_statement_names(authority: peers.Authority) -> None:
+def test_the_profile_is_the_one_that_the_statement_names(authority: certificates.Authority) -> None:
     """PS3.15 section B.12: TLS 1.2 must, 1.3 may be; RFC 9325: forward secrecy and authenticated encryption."""
     assert f"{tls.PROFILE} (PS3.15 section B.12)" in " ".join(conformance.statement().split())
     files = authority.issue("node")
@@ -213,7 +215,7 @@ def test_the_profile_is_the_one_that_the_statement_names(authority: peers.Author
         assert not any("CCM" in suite["name"] for suite in suites), "else the profile of section B.13 may hold"
 
 
-def test_unusable_files_are_said(authority: peers.Authority, tmp_path: Path) -> None:
+def test_unusable_files_are_said(authority: certificates.Authority, tmp_path: Path) -> None:
     good = authority.issue("node")
     (tmp_path / "junk.pem").write_text("junk")
     for bad in (tmp_path / "missing.pem", tmp_path / "junk.pem"):
@@ -227,7 +229,7 @@ def test_unusable_files_are_said(authority: peers.Authority, tmp_path: Path) -> 
 
 
 def test_an_encrypted_key_is_said_and_nobody_is_asked_for_its_password(
-    authority: peers.Authority, tmp_path: Path
+    authority: certificates.Authority, tmp_path: Path
 ) -> None:
     files = authority.issue("locked")
     assert files.key is not None

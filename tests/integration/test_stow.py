@@ -29,7 +29,7 @@ from node.dimse.status import Disposition
 from node.errors import Misconfigured, PeerUnavailable
 from node.settings import Settings
 from node.spool import Spool
-from tests import peers
+from tests import certificates, peers
 from tests.dicomweb import FakeService, service
 from tests.system import dataset_bytes, phantom_file, running_node, study_uid
 from tests.unit.test_delivery import Clock, NoBroker, lines, published
@@ -283,7 +283,7 @@ def test_a_service_is_not_asked_how_many_instances_it_has():
 
 
 def test_tls_takes_only_the_authority_of_the_settings_and_shows_our_certificate(tmp_path: Path):
-    ours, others = peers.authority(tmp_path / "ours"), peers.authority(tmp_path / "others")
+    ours, others = certificates.authority(tmp_path / "ours"), certificates.authority(tmp_path / "others")
     theirs, node = ours.issue("service"), ours.issue("node")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(str(theirs.certificate), str(theirs.key))
