@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a folder for what readers made of results; child processes inherit its name."""
-    os.environ.pop("COLUMNS", None)  # a console keeps the width that it began with
+    os.environ.pop("COLUMNS", None)  # xdist sets it; a console keeps what it began with
     if interoperability.FOLDER not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="hilum-interoperability-")
         os.environ[interoperability.FOLDER] = folder.name
