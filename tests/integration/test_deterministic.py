@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from node.profiles import ResultKind
-from tests.digests import digests
+from tests.digests import GOLDEN, digests, golden, versions
 
 ROOT = Path(__file__).parents[2]
 LIBRARIES = ("highdicom", "pydicom", "numpy", "matplotlib", "opencv-python-headless", "pylibjpeg-openjpeg")
@@ -52,6 +52,18 @@ def run(python: str, folder: Path, **environment: str) -> dict[str, list[str]]:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
+
+
+def test_results_are_those_of_the_committed_digests():
+    """A change of any byte of a result needs a commit of its own that writes the digests anew and says why."""
+    committed = json.loads(GOLDEN.read_text())
+    if committed["versions"] != versions():
+        pytest.skip(f"the digests are of other versions: {committed['versions']}, here are {versions()}")
+    found = golden()
+    changed = {
+        name for name in found.keys() | committed["results"].keys() if found.get(name) != committed["results"].get(name)
+    }
+    assert not changed
 
 
 def test_every_kind_of_result_is_among_what_is_compared(here):
