@@ -41,7 +41,7 @@ bench: $(VENV)/.dev packages
 
 docs: $(VENV)/.dev
 	$(PYTHON) -m node.conformance > docs/conformance.md
-	$(PYTHON) -m node.reference > docs/configuration.md
+	$(PYTHON) -m node.conformance.configuration > docs/configuration.md
 
 packages:
 	@sh deploy/debian-packages.sh

@@ -19,17 +19,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from node import anchors
 from node import log as logging
 from node import settings as configuration
 from node.clock import utc_now
 from node.db import audit, deliveries, jobs, report, studies
 from node.db.engine import Database, Transaction
 from node.db.states import DeliveryState, JobState
-from node.destinations import AnyDestination, Destination, WebDestination
+from node.delivery.destinations import AnyDestination, Destination, WebDestination
+from node.dispatch import anchors
 from node.errors import HilumError, Misconfigured
 from node.settings import Settings
-from node.spool import Spool
+from node.spool.store import Spool
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 console = Console()
@@ -81,7 +81,7 @@ def receive(
     Needs neither the database nor the broker. Port, AE Title, allowed networks and TLS are settings of `receiver`
     (see docs/configuration.md); by default only this machine is let in.
     """
-    from node.dimse import receiver
+    from node.dimse.scp import receiver
 
     settings = context.obj.start("receive")
     stop = stop_event()
@@ -95,8 +95,8 @@ def dispatch(context: typer.Context) -> None:
     One dispatcher works at a time; a second one stands by. The broker may be away: nothing is lost, messages are sent
     when it is back.
     """
-    from node.dispatch import Dispatcher, sole
-    from node.queue import Sender, make_app
+    from node.dispatch.dispatcher import Dispatcher, sole
+    from node.dispatch.queue import Sender, make_app
 
     settings = context.obj.start("dispatch")
     stop = stop_event()
@@ -126,7 +126,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Show what waits, for how long, and whether broker, workers and destinations are there."""
-    from node.queue import broker_alive
+    from node.dispatch.queue import broker_alive
 
     settings = context.obj.settings
     with context.obj.database(settings) as database, database.read() as tx:
@@ -334,15 +334,15 @@ def print_json(values: object) -> None:
 
 def _echo(settings: Settings, destination: AnyDestination) -> None:
     """Ask one destination whether it is there."""
-    from node import dicomweb
-    from node.dimse import scu
+    from node.dicomweb import stow
+    from node.dimse.scu import storage
 
     timeout_s = settings.delivery.connect_timeout_s
     match destination:
         case Destination():
-            scu.echo(destination, calling_ae_title=settings.receiver.ae_title, timeout_s=timeout_s)
+            storage.echo(destination, calling_ae_title=settings.receiver.ae_title, timeout_s=timeout_s)
         case WebDestination():
-            dicomweb.echo(destination, timeout_s=timeout_s)
+            stow.echo(destination, timeout_s=timeout_s)
 
 
 def _plain(value: object) -> str:

@@ -28,9 +28,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from node.destinations import AETitle, AnyDestination, Destination, Network, Section, TLSFiles
+from node.delivery.destinations import AETitle, AnyDestination, Destination, Network, Section, TLSFiles
+from node.delivery.profiles import BUILT_IN, Profile
 from node.errors import Misconfigured
-from node.profiles import BUILT_IN, Profile
 
 UNIX_SOCKET_PATH_BYTES = 100
 

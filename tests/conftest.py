@@ -12,9 +12,9 @@ import pytest
 
 from node.db.engine import Database
 from node.settings import Settings
-from tests import interoperability
+from tests.support.paths import ROOT
+from tests.support.results import interoperability
 
-ROOT = Path(__file__).parents[1]
 MISSING = re.compile("not installed|could not fetch")
 """What a test says that skips for want of a program."""
 
@@ -100,9 +100,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a PostgreSQL server of this test run; skips where the package is missing."""
-    from tests import peers
+    from tests.support.peers import servers
 
-    with peers.postgresql(tmp_path_factory.mktemp("postgresql")) as url:
+    with servers.postgresql(tmp_path_factory.mktemp("postgresql")) as url:
         yield url
 
 
@@ -112,9 +112,9 @@ def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dat
     if request.param == "sqlite":
         made = Database(f"sqlite:///{tmp_path / 'hilum.db'}")
     else:
-        from tests import peers
+        from tests.support.peers import servers
 
-        made = Database(peers.new_database(request.getfixturevalue("postgresql_server")))
+        made = Database(servers.new_database(request.getfixturevalue("postgresql_server")))
     made.migrate()
     yield made
     made.close()

@@ -24,10 +24,10 @@ RunFolder = Annotated[Path, typer.Option("--out", help="Folder of this run.")]
 @app.command()
 def prepare(recipe: RecipePath, data: DataFolder, cache: CacheFolder = Path("runs/cache")) -> None:
     """Decode the data sets of a recipe once, through the preprocessing of serving."""
-    from training import kinds
     from training.progress import bars
+    from training.tasks import registry
 
-    for name, images in kinds.prepare(recipe, data, cache, bars):
+    for name, images in registry.prepare(recipe, data, cache, bars):
         typer.echo(f"{name}: {images} images")
 
 
@@ -55,10 +55,10 @@ def train(
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Train a recipe; the best checkpoint, the metrics and the resolved recipe lie in the run's folder."""
-    from training import kinds
+    from training.tasks import registry
 
-    options = kinds.Options(cache, weights, earlier, resume, smoke, fold)
-    typer.echo(kinds.train(recipe, data, out, options))
+    options = registry.Options(cache, weights, earlier, resume, smoke, fold)
+    typer.echo(registry.train(recipe, data, out, options))
 
 
 @app.command()
@@ -76,11 +76,11 @@ def export(
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Write the bundle of a run, with thresholds, temperature and gate from validation; not yet evaluated."""
-    from training import kinds
+    from training.tasks import registry
 
     if ensemble and not folds:
         raise typer.BadParameter("an ensemble is made of the runs named by --fold")
-    for folder in kinds.export(run, data, cache, folds or (), together=ensemble):
+    for folder in registry.export(run, data, cache, folds or (), together=ensemble):
         typer.echo(folder)
 
 
@@ -146,9 +146,9 @@ def outlines(
     ids: Annotated[Path | None, typer.Option(help="csv of `training split` for --source.")] = None,
 ) -> None:
     """Write the masks of a bundle as run-length strings (RLE), as the SIIM-ACR challenge takes them."""
-    from models.bundle import load
-    from models.rle import Dialect
-    from training import collection
+    from models.bundle.manifest import load
+    from models.image.rle import Dialect
+    from training.data import collection
     from training.evaluation import submission, truths
     from training.progress import bars
 
@@ -178,7 +178,7 @@ def ship(
     """Copy a verified bundle to NAME-VERSION under the root; an existing one is never overwritten."""
     import shutil
 
-    from models.bundle import load
+    from models.bundle.manifest import load
 
     found = load(bundle)
     target = into / f"{found.manifest.name}-{found.manifest.version}"
@@ -202,7 +202,7 @@ def cross_site(
 def _own(source: list[str] | None, ids: Path | None) -> Data | None:
     """Give what --source and --ids name; None: the public data sets."""
     from training.config import Data
-    from training.splits import ALL
+    from training.data.splits import ALL
 
     if ids is not None and not source:
         raise typer.BadParameter("--ids is the split of the data set that --source names")

@@ -8,9 +8,9 @@ from typing import Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.inputs import InputSpec
+from models.image.inputs import InputSpec
 from models.networks import Architecture
-from training.evaluation.thresholds import Rule
+from training.evaluation.measures.thresholds import Rule
 
 Task = Literal["segmentation", "classification", "findings", "lesion-segmentation"]
 TASKS: tuple[str, ...] = get_args(Task)
@@ -42,7 +42,7 @@ class Mixture(Section):
     ctr: int = 309
     """Adults with all three masks; the whole training split when it has that many."""
     kermany: int = 120
-    """Children with lung fields in another convention: a partial label (see training/partial.py)."""
+    """Children with lung fields in another convention: a partial label (see training/data/partial.py)."""
     negatives: int = 90
     """Not a frontal chest the right way up: the target is three empty masks."""
     site: Literal["both", "wingspan", "jsrt"] = "both"
@@ -115,7 +115,7 @@ class Tuning(Section):
     frozen_epochs: int = 3
     """Epochs of the first phase."""
     upper_stages: int = 3
-    """How many of the backbone's last stages learn in the second (training/freezing.py)."""
+    """How many of the backbone's last stages learn in the second (training/fit/freezing.py)."""
     upper_rate: float = 1e-5
     """Their rate from its beginning on; the head's is `optimisation.learning_rate`."""
     upper_least_rate: float = 3e-6

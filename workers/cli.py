@@ -22,10 +22,10 @@ from models.errors import BundleRefused
 from node import __version__
 from node import cli as edge
 from node.cli import Invocation, stop_event
-from node.destinations import Destination
+from node.delivery.destinations import Destination
+from node.delivery.profiles import OHIF
+from node.dispatch.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, DELIVERY_THREADS, Device, make_app
 from node.errors import HilumError, Misconfigured
-from node.profiles import OHIF
-from node.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, DELIVERY_THREADS, Device, make_app
 
 app = typer.Typer(
     name="hilum",
@@ -70,8 +70,8 @@ def up(context: typer.Context) -> None:
     Embedded by default: SQLite and a private Redis in `home`, no server needed. Ctrl-C ends it; what was received and
     not yet answered goes on at the next start.
     """
-    from workers.runtime import Networks
-    from workers.supervisor import Node
+    from workers.jobs.runtime import Networks
+    from workers.process.supervisor import Node
 
     settings = context.obj.start("up")
     Networks(settings.analysis, "cpu").check(settings.rules)
@@ -120,8 +120,8 @@ def work(
     """
     for name, value in openmp.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from workers import tasks
-    from workers.runtime import Networks
+    from workers.jobs.runtime import Networks
+    from workers.process import tasks
 
     settings = context.obj.start("deliver" if delivery else "work")
     if not delivery:
@@ -148,8 +148,8 @@ def list_bundles(
     as_json: Annotated[bool, typer.Option("--json", help="Everything in the manifests, with whole digests.")] = False,
 ) -> None:
     """List the installed bundles with digest, figures, thresholds and terms, or print one bundle's model card."""
-    from workers import catalogue
-    from workers.runtime import Networks
+    from workers.commands import catalogue
+    from workers.jobs.runtime import Networks
 
     networks = Networks(context.obj.settings.analysis, "cpu")
     found = networks.installed()
@@ -205,8 +205,8 @@ def analyse(
     """Analyse DICOM files without any PACS: writes SEG, SR, an overlay PNG and a JSON summary for each study."""
     for name, value in openmp.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from workers import offline
-    from workers.runtime import Networks
+    from workers.commands import offline
+    from workers.jobs.runtime import Networks
 
     settings = context.obj.settings
     studies, unusable = offline.group(files)
@@ -246,10 +246,10 @@ def atrium(
     """Outline the left atrium on an MR series without any PACS: writes a multi-frame SEG, a PNG and a JSON summary."""
     for name, value in openmp.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from models import bundle as bundles
-    from models.atrium import VolumeAnalyser
+    from models.bundle import manifest as bundles
+    from models.volume.atrium import VolumeAnalyser
     from node.clock import utc_now
-    from workers import volume
+    from workers.pipelines import atrium as volume
 
     settings = context.obj.settings.analysis
     chosen = volume.choose_bundle(settings.bundles or bundles.shipped(), bundle)
@@ -285,8 +285,8 @@ def profile_check(
     """
     for key, value in openmp.ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    from workers import profile_check as checks
-    from workers.runtime import Networks
+    from workers.commands import profile_check as checks
+    from workers.jobs.runtime import Networks
 
     settings = context.obj.settings
     if name not in settings.destinations:
@@ -322,7 +322,7 @@ def demo(
 
     Ends with 0 only if the stand-in PACS holds a SEG and an SR.
     """
-    from workers import demonstration
+    from workers.commands import demonstration
 
     raise typer.Exit(demonstration.run(study or [], out=out, seed=seed, console=console))
 

@@ -33,7 +33,7 @@ class SingleChannel(nn.Module):
     """ResNet-18 whose first convolution takes one channel.
 
     Serving and training give every network three equal channels; this one looks at the first. ImageNet weights of the
-    first convolution are summed over its channels (training/initial.py), which gives the same for equal channels.
+    first convolution are summed over its channels (training/fit/initial.py), which gives the same for equal channels.
     """
 
     def __init__(self, labels: int) -> None:

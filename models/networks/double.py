@@ -34,7 +34,8 @@ LEAST_EXCITED = 4
 class DoubleSegmenter(nn.Module):
     """Double U-Net; the logits are the second network's, `Output.maps` the first one's at the same size.
 
-    The first logits are for deep supervision (training/losses.py) and for comparison; a bundle decides by the second.
+    The first logits are for deep supervision (training/fit/losses.py) and for comparison; a bundle decides by the
+    second.
     """
 
     def __init__(self, labels: int, *, width: float = 1.0) -> None:

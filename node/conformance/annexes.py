@@ -8,10 +8,10 @@ from typing import Final
 from pydicom.datadict import dictionary_description, tag_for_keyword
 
 from node.conformance.markdown import prose, section, table
+from node.delivery.profiles import BUILT_IN, RESULT_CLASSES, ResultKind
+from node.dicom.terminology import CODING_SCHEMES, PRIVATE_CODES, PRIVATE_SCHEME
 from node.identity import OWN_MANUFACTURER
-from node.profiles import BUILT_IN, RESULT_CLASSES, ResultKind
 from node.reasons import Reason
-from node.terminology import CODING_SCHEMES, PRIVATE_CODES, PRIVATE_SCHEME
 
 
 @dataclass(frozen=True, slots=True)

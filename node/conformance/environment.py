@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from node.conformance.markdown import prose, section, table
-from node.destinations import CommitmentSettings
-from node.dimse.tls import CIPHERS, MINIMUM_VERSION, PROFILE
+from node.delivery.destinations import CommitmentSettings
 from node.settings import CompletionSettings, DeliverySettings, ReceiverSettings
+from node.tls import CIPHERS, MINIMUM_VERSION, PROFILE
 
 
 def network_interfaces() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from node.dimse.status import StatusRange
+from node.dicom.status import StatusRange
 
 
 def section(*blocks: str) -> str:

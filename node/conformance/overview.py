@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from node.conformance.markdown import prose, section, table, yes
-from node.dimse.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
-from node.dimse.scu import STUDY_ROOT_FIND
+from node.delivery.profiles import RESULT_CLASSES
+from node.dicom.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
+from node.dimse.scu.storage import STUDY_ROOT_FIND
 from node.identity import IMPLEMENTATION_VERSION_NAME
-from node.profiles import RESULT_CLASSES
 
 NOT_PROVIDED: Final = (
     "Query/Retrieve (C-FIND, C-MOVE, C-GET) as SCP",

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.conformance.markdown import prose, section, table, yes
-from node.deflated import MAXIMUM_HEAD_BYTES
-from node.dimse.admission import APPLICATION_CONTEXT, Rejection
-from node.dimse.commitment import EVENT_TYPES, INSTANCE, MAXIMUM_REPORT_BYTES
-from node.dimse.connection import LINGER_S, MAXIMUM_ASSOCIATE_BYTES
-from node.dimse.contexts import (
+from node.dicom.contexts import (
     DEFLATED,
     PROVIDERS,
     STORAGE_CLASSES,
@@ -19,12 +15,16 @@ from node.dimse.contexts import (
     accepted_contexts,
     accepted_syntaxes,
 )
-from node.dimse.pdu import AbortReason
-from node.dimse.status import Status
-from node.dimse.stream import MINIMUM_BYTES_PER_SECOND
-from node.eligibility import MINIMUM_SIDE
-from node.header import MAXIMUM_PIXELS, MAXIMUM_SIDE
+from node.dicom.deflated import MAXIMUM_HEAD_BYTES
+from node.dicom.header import MAXIMUM_PIXELS, MAXIMUM_SIDE
+from node.dicom.status import Status
+from node.dimse.scp.admission import APPLICATION_CONTEXT, Rejection
+from node.dimse.scp.connection import LINGER_S, MAXIMUM_ASSOCIATE_BYTES
+from node.dimse.scp.pdu import AbortReason
+from node.dimse.scp.stream import MINIMUM_BYTES_PER_SECOND
+from node.dimse.scu.commitment import EVENT_TYPES, INSTANCE, MAXIMUM_REPORT_BYTES
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.intake.eligibility import MINIMUM_SIDE
 from node.settings import ReceiverSettings
 
 ALL, UNCOMPRESSED, AND_DEFLATED = "all", "uncompressed", ", deflated"

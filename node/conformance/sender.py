@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from node.conformance.markdown import prose, section, status_table, table
-from node.destinations import CommitmentSettings
-from node.dicomweb import HTTP_STATUSES, MAXIMUM_ANSWER_BYTES
-from node.dimse.commitment import INSTANCE, REQUEST_COMMITMENT
-from node.dimse.contexts import (
+from node.delivery.destinations import CommitmentSettings
+from node.delivery.profiles import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, result_syntaxes
+from node.dicom.contexts import (
     BY_UID,
     CLASS_BY_UID,
     DIGITAL_XRAY,
@@ -16,11 +15,12 @@ from node.dimse.contexts import (
     UNCOMPRESSED,
     VERIFICATION_SOP_CLASS,
 )
-from node.dimse.scu import MAXIMUM_PDU_BYTES, STUDY_ROOT_FIND
-from node.dimse.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES
-from node.dispatch import COUNTS_AT_ONCE
-from node.profiles import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, result_syntaxes
-from node.queue import DELIVERY_THREADS
+from node.dicom.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES
+from node.dicomweb.stow import HTTP_STATUSES, MAXIMUM_ANSWER_BYTES
+from node.dimse.scu.commitment import INSTANCE, REQUEST_COMMITMENT
+from node.dimse.scu.storage import MAXIMUM_PDU_BYTES, STUDY_ROOT_FIND
+from node.dispatch.dispatcher import COUNTS_AT_ONCE
+from node.dispatch.queue import DELIVERY_THREADS
 from node.settings import DeliverySettings
 
 PHANTOM_CLASS: Final = DIGITAL_XRAY

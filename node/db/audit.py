@@ -2,7 +2,8 @@
 
 `hash = SHA-256(previous hash | canonical JSON of the row)`. The last link is also kept in `audit_head`, so that rows
 cut off the end are noticed. Database triggers refuse UPDATE and DELETE. Someone who can rewrite the whole database can
-rewrite the whole chain: the dispatcher notes the head in a file (`node.anchors`), and `hilum verify-audit` compares.
+rewrite the whole chain: the dispatcher notes the head in a file (`node.dispatch.anchors`), and `hilum verify-audit`
+compares.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from node.settings import Settings
-from tests import peers
+from tests.support.peers import servers
 
 OUTPUT = Path("bench-output")
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -59,19 +59,19 @@ def _hilum(folder: Path) -> Iterator[int]:
     settings = Settings(
         home=folder, log_level="error", receiver={"port": 0, "processes": 2}, spool={"minimum_free_bytes": 1 << 30}
     )
-    with peers.hilum(settings, single=False) as port:
+    with servers.hilum(settings, single=False) as port:
         yield port
 
 
 @contextmanager
 def _storescp(folder: Path, *options: str) -> Iterator[int]:
-    with peers.storescp(folder, *options, ae_title=AE_TITLE) as peer:
+    with servers.storescp(folder, *options, ae_title=AE_TITLE) as peer:
         yield peer.port
 
 
 @contextmanager
 def _orthanc(folder: Path) -> Iterator[int]:
-    with peers.orthanc(folder, ae_title=AE_TITLE) as peer:
+    with servers.orthanc(folder, ae_title=AE_TITLE) as peer:
         yield peer.port
 
 
@@ -110,8 +110,8 @@ def make_files(folder: Path, load: Load, generator: np.random.Generator) -> list
 
 def send(port: int, files: Sequence[Path], associations: int) -> float:
     """Send files over several associations at once, and give back the images per second."""
-    command = [peers.require("storescu"), "-R", "-pdu", "131072", "-aec", AE_TITLE, "127.0.0.1", str(port)]
-    environment = {**os.environ, **peers.NO_DELAY}
+    command = [servers.require("storescu"), "-R", "-pdu", "131072", "-aec", AE_TITLE, "127.0.0.1", str(port)]
+    environment = {**os.environ, **servers.NO_DELAY}
     begun = time.perf_counter()
     children = [
         subprocess.Popen([*command, *map(str, files[k::associations])], env=environment) for k in range(associations)

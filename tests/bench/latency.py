@@ -17,9 +17,9 @@ from pathlib import Path
 
 from node.db import report
 from tests.bench.ingest import OUTPUT
-from tests.pacs import SR, FakePACS
-from tests.system import phantom_file, running_node, study_uid, wait_for
-from workers.terminal import stages
+from tests.support.peers.pacs import SR, FakePACS
+from tests.support.peers.system import phantom_file, running_node, study_uid, wait_for
+from workers.commands.terminal import stages
 
 SIZES = {10: (2500, 2000), 2: (1024, 1024)}
 """Rows and columns of phantoms of about so many megabytes."""

@@ -14,10 +14,10 @@ from pydicom.uid import generate_uid
 
 from models import phantom
 from models.phantom import Phantom, Photometric, SopClass
-from tests import peers
-from tests.system import RunningNode, running_node, study_uid
-from tests.viewer import browser, ohif, package, site
-from tests.viewer.ohif import Viewer
+from tests.support.peers import servers
+from tests.support.peers.system import RunningNode, running_node, study_uid
+from tests.support.viewer import browser, ohif, package, site
+from tests.support.viewer.ohif import Viewer
 
 PROFILE = "ohif"
 ORIENTED = {"plane_orientation": True, "text_report": True}
@@ -74,15 +74,15 @@ class Answered:
 
 
 @pytest.fixture(scope="package")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[peers.Orthanc]:
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Orthanc]:
     """An Orthanc with DICOMweb; 1.10.1 takes Label Map Segmentations only where it is told to take what is unknown."""
-    configuration = {**peers.dicomweb(), "UnknownSopClassAccepted": True}
-    with peers.orthanc(tmp_path_factory.mktemp("orthanc"), configuration=configuration) as running:
+    configuration = {**servers.dicomweb(), "UnknownSopClassAccepted": True}
+    with servers.orthanc(tmp_path_factory.mktemp("orthanc"), configuration=configuration) as running:
         yield running
 
 
 @pytest.fixture(scope="package")
-def node(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> Iterator[RunningNode]:
+def node(tmp_path_factory: pytest.TempPathFactory, archive: servers.Orthanc) -> Iterator[RunningNode]:
     """A node that sends its results to the archive: by one profile, or by all others where the router asks for it."""
     to_archive = {"ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.port}
     with running_node(
@@ -98,7 +98,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> It
 
 
 @pytest.fixture(scope="package")
-def viewer(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> Iterator[Viewer]:
+def viewer(tmp_path_factory: pytest.TempPathFactory, archive: servers.Orthanc) -> Iterator[Viewer]:
     """The viewer over the archive; skips where viewer or browser cannot be had."""
     files, root = package.dist(), f"http://127.0.0.1:{archive.http_port}"
     with site.serving(files, archive=root) as serving, browser.page(tmp_path_factory.mktemp("browser")) as page:
@@ -107,7 +107,7 @@ def viewer(tmp_path_factory: pytest.TempPathFactory, archive: peers.Orthanc) -> 
 
 @pytest.fixture(scope="package")
 def answer(
-    node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.TempPathFactory
+    node: RunningNode, archive: servers.Orthanc, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Answered]:
     """Return what sends a case to archive and node, once, and fetches the results from the archive."""
 
@@ -130,7 +130,7 @@ def answered(request: pytest.FixtureRequest, answer: Callable[[str], Answered]) 
 
 
 @pytest.fixture(scope="package")
-def grown(node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Answered:
+def grown(node: RunningNode, archive: servers.Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Answered:
     """A study whose second image came late, so that the first is answered twice."""
     folder, study, images = tmp_path_factory.mktemp("grown"), generate_uid(), {}
     for number in (1, 2):
@@ -141,7 +141,7 @@ def grown(node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(scope="package")
-def paired(node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Answered:
+def paired(node: RunningNode, archive: servers.Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Answered:
     """A study with two images in one series."""
     folder, study, series = tmp_path_factory.mktemp("paired"), generate_uid(), generate_uid()
     written = [write_small(folder, number, study=study, series=series) for number in (1, 2)]
@@ -162,7 +162,7 @@ def write_small(folder: Path, number: int, *, study: str, series: str) -> tuple[
 
 @pytest.fixture(scope="package")
 def of_other_profiles(
-    node: RunningNode, archive: peers.Orthanc, tmp_path_factory: pytest.TempPathFactory
+    node: RunningNode, archive: servers.Orthanc, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, str], Path]:
     """The results of one image by profile and kind, as the node stored them; the archive has them all."""
     folder = tmp_path_factory.mktemp("others")
@@ -176,19 +176,19 @@ def of_other_profiles(
 
 def send(
     node: RunningNode,
-    archive: peers.Orthanc,
+    archive: servers.Orthanc,
     paths: Sequence[Path],
     *,
     revision: int = 1,
     calling_ae_title: str = ROUTER,
 ) -> None:
     """Send images of a study to the archive and to the node, and wait until the study is answered."""
-    peers.storescu(archive.port, paths, called_ae_title=archive.ae_title)
+    servers.storescu(archive.port, paths, called_ae_title=archive.ae_title)
     assert node.send(paths, calling_ae_title=calling_ae_title) == [0x0000] * len(paths)
     assert node.wait_until_ended(study_uid(paths[0]), revision=revision).job_state == "done"
 
 
-def fetch(archive: peers.Orthanc, uid: str, folder: Path) -> list[Path]:
+def fetch(archive: servers.Orthanc, uid: str, folder: Path) -> list[Path]:
     """Fetch what the archive holds of a study, but for the images."""
     files = archive.files(uid, folder)
     return [path for path in files if dcmread(path, stop_before_pixels=True).Modality not in SOURCES]

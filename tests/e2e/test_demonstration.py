@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from models import phantom
 from workers.cli import app
-from workers.objects.read import findings_of_segs
+from workers.results.readback import findings_of_segs
 
 
 def hilum(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,7 @@ from highdicom.sr import srread
 from pydicom import dcmread
 
 from tests.e2e.conftest import PROFILE, Answered
-from tests.interoperability import record
-from tests.readers import (
+from tests.support.peers.readers import (
     Masks,
     Refused,
     dcm2json_masks,
@@ -25,7 +24,8 @@ from tests.readers import (
     stored_masks,
     with_positions,
 )
-from tests.system import RunningNode
+from tests.support.peers.system import RunningNode
+from tests.support.results.interoperability import record
 
 pytestmark = pytest.mark.interoperability
 Read = Callable[[Path, Path], Masks]

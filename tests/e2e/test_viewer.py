@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset
 
 from models.phantom import Phantom
 from tests.e2e.conftest import PROFILE, Answered
-from tests.interoperability import record
-from tests.readers import highdicom_masks
-from tests.viewer import overlay
-from tests.viewer.ohif import Viewer
+from tests.support.peers.readers import highdicom_masks
+from tests.support.results.interoperability import record
+from tests.support.viewer import overlay
+from tests.support.viewer.ohif import Viewer
 
 pytestmark = pytest.mark.interoperability
 ANATOMY = {"Right lung", "Left lung", "Heart"}

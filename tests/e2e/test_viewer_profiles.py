@@ -11,8 +11,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.interoperability import record
-from tests.viewer.ohif import Placement, Viewer
+from tests.support.results.interoperability import record
+from tests.support.viewer.ohif import Placement, Viewer
 
 pytestmark = pytest.mark.interoperability
 SOURCE = "DX 1200×1004"

@@ -14,13 +14,13 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
 from sqlalchemy import select
 
 from node.db.tables import InstanceRow
-from node.dimse import scu
-from node.dimse.scu import OutgoingFile
-from node.part10 import encode_meta, read_meta
+from node.dicom.part10 import encode_meta, read_meta
+from node.dimse.scu import storage
+from node.dimse.scu.storage import OutgoingFile
 from node.reasons import Reason
-from tests.encoded import answers
-from tests.pacs import SEG, SR, FakePACS
-from tests.system import RunningNode, phantom_file, running_node, study_uid, wait_for
+from tests.support.peers.pacs import SEG, SR, FakePACS
+from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid, wait_for
+from tests.support.results.encoded import answers
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def test_a_bad_image_is_put_aside_and_the_good_one_beside_it_is_answered(name, n
         spoiled(good, bad, tmp_path / "bad.dcm"),
         OutgoingFile(*_uids(good), good),
     ]
-    outcomes = scu.send(node.address, files, calling_ae_title="ROUTER", connect_timeout_s=10, response_timeout_s=30)
+    outcomes = storage.send(node.address, files, calling_ae_title="ROUTER", connect_timeout_s=10, response_timeout_s=30)
     assert [outcome.status for outcome in outcomes] == [0x0000, 0x0000]
     row = wait_for(lambda: newest_bad(node, bad.state, before), what=f"the bad object is {bad.state}")
     assert row.reason in bad.reasons, (row.reason, row.detail)
@@ -159,7 +159,7 @@ def test_a_bad_image_is_put_aside_and_the_good_one_beside_it_is_answered(name, n
 def test_a_study_of_nothing_but_a_bad_image_is_answered_with_the_reason(name, node, pacs, tmp_path):
     good = phantom_file(tmp_path, 300 + list(BAD).index(name))
     file = spoiled(good, BAD[name], tmp_path / "bad.dcm")
-    scu.send(node.address, [file], calling_ae_title="ROUTER", connect_timeout_s=10, response_timeout_s=30)
+    storage.send(node.address, [file], calling_ae_title="ROUTER", connect_timeout_s=10, response_timeout_s=30)
     line = node.wait_until_ended(study_uid(good))
     assert line.job_state == "done"
     (result,) = node.results(line)
@@ -263,7 +263,7 @@ def test_nothing_of_a_patient_is_in_logs_or_in_the_broker(node, pacs, tmp_path):
             setattr(ds, keyword, value)
         ds.save_as(path)
         file = OutgoingFile(*_uids(path), path) if bad is None else spoiled(path, bad, tmp_path / f"bad-{seed}.dcm")
-        scu.send(node.address, [file], calling_ae_title="ROUTER", connect_timeout_s=10, response_timeout_s=30)
+        storage.send(node.address, [file], calling_ae_title="ROUTER", connect_timeout_s=10, response_timeout_s=30)
         if bad is None:
             node.wait_until_ended(study_uid(path))
     node.wait_until_ended(study_uid(path))

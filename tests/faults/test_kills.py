@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from node.db import audit
-from tests.pacs import SEG, SR, FakePACS
-from tests.system import dataset_bytes, phantom_file, running_node, study_uid
+from tests.support.peers.pacs import SEG, SR, FakePACS
+from tests.support.peers.system import dataset_bytes, phantom_file, running_node, study_uid
 
 VICTIMS = [
     ("receive", False),

@@ -12,10 +12,10 @@ from pydicom import dcmread
 from pynetdicom import AE
 
 from node.db.states import JobState
-from node.queue import Sender, make_app
+from node.dispatch.queue import Sender, make_app
 from node.reasons import Reason
-from tests.pacs import SEG, SR, FakePACS
-from tests.system import RunningNode, phantom_file, running_node, study_uid, wait_for
+from tests.support.peers.pacs import SEG, SR, FakePACS
+from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Figure
-from training import cache, collection, masks, predict, splits
-from training.datasets import of_site
-from training.evaluation import bootstrap, overlap
+from models.bundle.manifest import Figure
+from training.data import cache, collection, masks, splits
+from training.evaluation.measures import bootstrap, overlap
+from training.tasks.chest import predict
+from training.tasks.chest.data import of_site
 
 OTHER = {"wingspan": "jsrt", "jsrt": "wingspan"}
 REPORT = "cross-site.json"

@@ -10,8 +10,8 @@ import json
 import shutil
 from pathlib import Path
 
-from models.bundle import CARD, WEIGHTS, Bundle, Calibration, Manifest, OperatingPoint, load, write_manifest
-from training import cards
+from models.bundle.manifest import CARD, WEIGHTS, Bundle, Calibration, Manifest, OperatingPoint, load, write_manifest
+from training.bundles import cards
 from training.evaluation.run import FOLDER, REPORT
 
 # Of temperature and thresholds: the same network on another machine differs in the last digits of its logits.

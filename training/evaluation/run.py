@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.bundle import CARD, Bundle, Figure, load, write_manifest
-from training import cards, collection
-from training.collection import Collection
+from models.bundle.manifest import CARD, Bundle, Figure, load, write_manifest
+from training.bundles import cards
 from training.config import Data
-from training.evaluation import anatomy, boxes, detections, labels, lesions, page, targets, truths, volumes
-from training.evaluation.outcome import Canvas, Outcome, Table, figure_table
+from training.data import collection
+from training.data.collection import Collection
+from training.data.splits import Split
+from training.evaluation import targets, truths
+from training.evaluation.report import page
+from training.evaluation.report.outcome import Canvas, Outcome, Table, figure_table
+from training.evaluation.tasks import anatomy, boxes, detections, labels, lesions, volumes
 from training.evaluation.truths import Truth
-from training.splits import Split
 
 FOLDER = "evaluation"
 REPORT = "report.json"

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from models import bundle as bundles
-from models import gate, intended_use
-from models.bundle import Bundle, GateSettings
-from models.chest import ChestAnalyser, Segmentation
+from models.bundle import intended_use
+from models.bundle import manifest as bundles
+from models.bundle.manifest import Bundle, GateSettings
+from models.chest import gate
+from models.chest.analyser import ChestAnalyser, Segmentation
 from models.errors import BundleRefused
-from models.findings import Box
-from models.inputs import ModelInput, prepare
-from models.patient import UNKNOWN, Patient
-from models.pixels import Radiograph
-from models.runtime import Answer, Runner
+from models.image.inputs import ModelInput, prepare
+from models.image.pixels import Radiograph
+from models.inference.runner import Answer, Runner
+from models.values.findings import Box
+from models.values.patient import UNKNOWN, Patient
 from training.evaluation.truths import Case
 
 SEGMENTER = "lungs-heart"

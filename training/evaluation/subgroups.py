@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle import Figure
-from training.evaluation import bootstrap, scores
-from training.evaluation.outcome import Table, interval_text
-from training.evaluation.scores import Measure, Scores
+from models.bundle.manifest import Figure
+from training.evaluation.measures import bootstrap, scores
+from training.evaluation.measures.scores import Measure, Scores
+from training.evaluation.report.outcome import Table, interval_text
 
 # Fewer images of a class than this say nothing about it.
 LEAST = 10

@@ -8,15 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models import rle
-from models.bundle import Bundle
-from models.rle import Dialect
-from training.collection import Collection
-from training.evaluation import lesions
+from models.bundle.manifest import Bundle
+from models.image import rle
+from models.image.rle import Dialect
+from training.data.collection import Collection
+from training.data.splits import Split
 from training.evaluation.serving import Server
+from training.evaluation.tasks import lesions
 from training.evaluation.truths import case_of
 from training.progress import Shown, silent
-from training.splits import Split
 
 HEADER = ("ImageId", "EncodedPixels")
 

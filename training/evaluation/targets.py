@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from models.bundle import Figure
-from training.evaluation.anatomy import BOTH, ELSEWHERE, NOT_TRAINED_ON, RATIO_ERROR
-from training.evaluation.boxes import OVERLAP, REGRESSION
-from training.evaluation.labels import SAME_SIDE
-from training.evaluation.lesions import CHALLENGE, DICE_TRUE_POSITIVES
-from training.evaluation.outcome import Table
+from models.bundle.manifest import Figure
+from training.evaluation.report.outcome import Table
+from training.evaluation.tasks.anatomy import BOTH, ELSEWHERE, NOT_TRAINED_ON, RATIO_ERROR
+from training.evaluation.tasks.boxes import OVERLAP, REGRESSION
+from training.evaluation.tasks.labels import SAME_SIDE
+from training.evaluation.tasks.lesions import CHALLENGE, DICE_TRUE_POSITIVES
+from training.evaluation.tasks.volumes import DICE
 from training.evaluation.truths import EXPERT_NEGATIVES, NIH_NO_FINDING
-from training.evaluation.volumes import DICE
 
 Verdict = Literal["reached", "not reached", "not measured"]
 

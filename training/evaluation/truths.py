@@ -13,18 +13,18 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from models import anatomy
-from models.anatomy import Anatomy
-from models.bundle import Manifest
-from models.findings import Box
-from models.patient import Patient
-from models.pixels import Radiograph
-from training import masks
-from training.collection import SHIPPED, Collection
-from training.evaluation.outcome import Table
-from training.evaluation.places import filled
-from training.sources import Record
-from training.splits import Split
+from models.bundle.manifest import Manifest
+from models.chest import anatomy
+from models.chest.anatomy import Anatomy
+from models.image.pixels import Radiograph
+from models.values.findings import Box
+from models.values.patient import Patient
+from training.data import masks
+from training.data.collection import SHIPPED, Collection
+from training.data.sources import Record
+from training.data.splits import Split
+from training.evaluation.measures.places import filled
+from training.evaluation.report.outcome import Table
 
 Mask = NDArray[np.bool_]
 # Upper ends of the age bands, in completed years, exclusive.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.splits import SEED
+from training.data.splits import SEED
 
 # The names of training/sources, which is not imported before a command runs.
 Name = Literal["atrium", "ctr", "dicom", "kermany", "nih", "rsna", "siim"]
@@ -28,10 +28,10 @@ def explore(
     near: Annotated[bool, typer.Option(help="Look for near duplicates too; takes minutes for large sets.")] = True,
 ) -> None:
     """Look at a data set: classes, sizes, ages, samples, broken files, duplicates, leaks between splits."""
+    from training.data.sources import SourceRefused, read
     from training.explore.report import examine, write
     from training.explore.summary import summary
     from training.progress import bars
-    from training.sources import SourceRefused, read
 
     try:
         found = examine(read(source, data), split=split, near=near, progress=bars)
@@ -60,8 +60,8 @@ def split(
     seed: int = SEED,
 ) -> None:
     """Split a new data set by patient, stratified, and write the list of ids to be committed."""
-    from training import splits
-    from training.sources import SourceRefused, read
+    from training.data import splits
+    from training.data.sources import SourceRefused, read
 
     try:
         found = read(source, data)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from training.duplicates import Near
+from training.data.duplicates import Near
 from training.explore.survey import Sight
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.evaluation.plots import ACCENT, INK, PALE, SECOND
+from training.evaluation.report.plots import ACCENT, INK, PALE, SECOND
 from training.explore.survey import BINS, Sight
 
 # Curves of one picture: more cannot be told apart.

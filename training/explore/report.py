@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from training import duplicates, splits
-from training.duplicates import Near
+from training.data import duplicates, splits
+from training.data.duplicates import Near
+from training.data.sources import SPLIT_FILE, DataSet, SourceRefused
 from training.explore import leaks
 from training.explore.page import page
 from training.explore.summary import Findings, summary
 from training.explore.survey import look
 from training.progress import Shown, silent
-from training.sources import SPLIT_FILE, DataSet, SourceRefused
 
 
 def examine(

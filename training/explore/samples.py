@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import Undecodable
+from training.data.sources import Record
 from training.explore.survey import Sight
-from training.sources import Record
 
 EDGE = 176
 # Rows of six fill the page; a set of few classes shows two of them.

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from training.data.sources import DataSet, Problem, Record
 from training.explore.leaks import Leaks, Twins
 from training.explore.survey import Sight
-from training.sources import DataSet, Problem, Record
 
 MANY = 8
 AGE_BANDS = (0, 1, 6, 18, 40, 60, 80, 121)
@@ -24,7 +24,7 @@ class Findings:
     ----------
     split_of : the part of each id; {} when there is no split.
     split_name : where the split came from; None: there is none.
-    near_bits, compared : how the search for near duplicates was bounded; see training/duplicates.py.
+    near_bits, compared : how the search for near duplicates was bounded; see training/data/duplicates.py.
     """
 
     source: DataSet

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import Undecodable
-from training.duplicates import Fingerprint, fingerprint
-from training.sources import DataSet, Kind, Problem, Record
+from training.data.duplicates import Fingerprint, fingerprint
+from training.data.sources import DataSet, Kind, Problem, Record
 
 BINS = 64
 # In 8 bits 25 grey values. Six of JSRT's images in DATA.md's form have 16 or fewer; the next flattest has 34.

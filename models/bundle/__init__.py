@@ -1,0 +1,1 @@
+"""Bundles: manifest, digests, calibration, intended use, a site's thresholds."""

@@ -1,0 +1,1 @@
+"""The chest radiograph: gate, findings, anatomy, lesions."""

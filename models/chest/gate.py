@@ -1,0 +1,181 @@
+"""The gate before the findings: an upright frontal chest radiograph with two plausible lungs, or a reason.
+
+Pure rules on the lung masks, and a distance of the encoder's features from those of known frontal chests. The network
+answers other pictures with empty masks (training/data/negatives.py), the rules catch scraps, and the distance catches
+what looks like no chest although something was segmented. Only numpy and OpenCV: no network here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle.manifest import GateSettings
+from models.values.findings import Gate, NotComputedReason
+
+Float = NDArray[np.float32]
+# A lung smaller than this part of the picture is none at all.
+TRACE = 0.005
+
+
+@dataclass(frozen=True)
+class FeatureStatistics:
+    """Known frontal chests in the space of the encoder's pooled features.
+
+    Attributes
+    ----------
+    mean : (features,).
+    components : (kept, features), orthonormal principal directions.
+    scale : (kept,), standard deviation along each.
+    residual_scale : root mean square of what the kept directions leave, per image.
+    """
+
+    mean: Float
+    components: Float
+    scale: Float
+    residual_scale: float
+
+    def distance(self, features: Float) -> float:
+        """Give the distance of one image's features (features,); about 1 for a typical chest.
+
+        The Mahalanobis distance within the kept directions and the relative size of the rest, as root mean squares.
+        """
+        centred = features.astype(np.float64) - self.mean
+        along = self.components @ centred
+        rest = centred - self.components.T @ along
+        within = float(np.mean((along / self.scale) ** 2))
+        beyond = float(np.sum(rest**2)) / self.residual_scale**2
+        return float(np.sqrt((within + beyond) / 2))
+
+
+@dataclass(frozen=True)
+class Lung:
+    """Shape of one lung's mask on the model grid, measured on its largest piece."""
+
+    area_part: float
+    centre: tuple[float, float]
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    solidity: float
+    largest_piece: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the gate looks at: both lungs (None: no trace) and the distance of the features."""
+
+    right: Lung | None
+    left: Lung | None
+    feature_distance: float
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The measured values by the names of `GateSettings`; empty unless there are two lungs."""
+        if self.right is None or self.left is None:
+            return {}
+        right, left = self.right, self.left
+        width = max(right.columns[1], left.columns[1]) - min(right.columns[0], left.columns[0])
+        common = min(right.rows[1], left.rows[1]) - max(right.rows[0], left.rows[0])
+        shorter = min(right.rows[1] - right.rows[0], left.rows[1] - left.rows[0])
+        return {
+            "smallest_lung": min(right.area_part, left.area_part),
+            "largest_lung": max(right.area_part, left.area_part),
+            "lungs": right.area_part + left.area_part,
+            "smaller_to_larger_area": min(right.area_part, left.area_part) / max(right.area_part, left.area_part),
+            "horizontal_separation": (left.centre[1] - right.centre[1]) / max(width, 1),
+            "vertical_overlap": common / max(shorter, 1),
+            "solidity": min(right.solidity, left.solidity),
+            "largest_piece": min(right.largest_piece, left.largest_piece),
+            "confidence": min(right.confidence, left.confidence),
+        }
+
+
+def observe(
+    probabilities: Float, content: tuple[slice, slice], features: Float, statistics: FeatureStatistics
+) -> Observation:
+    """Measure one image.
+
+    Parameters
+    ----------
+    probabilities : (labels, size, size) on the model grid, right lung first, then left lung.
+    content : the picture within the model grid.
+    features : (features,), pooled over the encoder's last stage.
+    statistics : known chests.
+    """
+    right, left = (_lung(probability[content]) for probability in probabilities[:2])
+    return Observation(right, left, statistics.distance(features))
+
+
+def judge(seen: Observation, settings: GateSettings) -> Gate:
+    """Give the verdict: no trace of a lung or strange features are no chest; one lung or odd lungs are implausible."""
+    if seen.right is None and seen.left is None:
+        return Gate(NotComputedReason.NOT_A_CHEST, "no lung was found")
+    distance = f"(distance {seen.feature_distance:.2f}, limit {settings.feature_distance:.2f})"
+    if seen.feature_distance > settings.feature_distance:
+        detail = f"the image does not look like the chest radiographs that the network knows {distance}"
+        return Gate(NotComputedReason.NOT_A_CHEST, detail)
+    if seen.right is None or seen.left is None:
+        missing = "right" if seen.right is None else "left"
+        return Gate(NotComputedReason.LUNGS_IMPLAUSIBLE, f"no {missing} lung was found")
+    failed = failures(seen, settings)
+    if failed:
+        return Gate(NotComputedReason.LUNGS_IMPLAUSIBLE, "; ".join(failed))
+    detail = f"two lungs were found, and the image looks like the chest radiographs that the network knows {distance}"
+    return Gate(None, detail)
+
+
+def failures(seen: Observation, settings: GateSettings) -> tuple[str, ...]:
+    """List the rules that two found lungs break, with values and limits."""
+    values = seen.values
+    limits: tuple[tuple[str, float, float], ...] = (
+        ("smallest_lung", settings.lung_area_part[0], np.inf),
+        ("largest_lung", -np.inf, settings.lung_area_part[1]),
+        ("lungs", *settings.lungs_area_part),
+        ("smaller_to_larger_area", settings.smaller_to_larger_area, np.inf),
+        ("horizontal_separation", settings.horizontal_separation, np.inf),
+        ("vertical_overlap", settings.vertical_overlap, np.inf),
+        ("solidity", settings.solidity, np.inf),
+        ("largest_piece", settings.largest_piece, np.inf),
+        ("confidence", settings.confidence, np.inf),
+    )
+    return tuple(
+        f"{name.replace('_', ' ')} {values[name]:.3f}, expected {_span(low, high)}"
+        for name, low, high in limits
+        if not low <= values[name] <= high
+    )
+
+
+def _span(low: float, high: float) -> str:
+    """Say a range in words."""
+    if np.isinf(high):
+        return f"at least {low:.3f}"
+    return f"at most {high:.3f}" if np.isinf(low) else f"{low:.3f} to {high:.3f}"
+
+
+def _lung(probability: Float) -> Lung | None:
+    """Measure one lung's probability map (rows, columns); None without a trace of a lung."""
+    mask = np.ascontiguousarray(probability > 0.5).astype(np.uint8)
+    count, labelled, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if count < 2:
+        return None
+    best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    area = int(stats[best, cv2.CC_STAT_AREA])
+    if area < TRACE * mask.size:
+        return None
+    piece = labelled == best
+    left, top, width, height = (int(stats[best, i]) for i in range(4))
+    outline, _ = cv2.findContours(piece.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.fillConvexPoly(np.zeros_like(mask), cv2.convexHull(np.concatenate(outline)), 1)
+    return Lung(
+        area_part=area / mask.size,
+        centre=(float(centres[best][1]), float(centres[best][0])),
+        rows=(top, top + height),
+        columns=(left, left + width),
+        solidity=area / max(int(hull.sum()), 1),
+        largest_piece=area / int(mask.sum()),
+        confidence=float(probability[piece].mean()),
+    )

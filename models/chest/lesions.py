@@ -1,0 +1,50 @@
+"""From a map of probabilities to the mask of a lesion, by three numbers (`Triplet` of models/bundle/manifest.py).
+
+The scheme of the challenge's first place (Anuar 2019): whether there is a lesion and how far it reaches are two
+questions. An image has one only where enough pixels are above the top threshold; then the mask is every pixel above the
+bottom threshold. The decision is for the whole image, as in the challenge: the variant that decides for each connected
+piece drops the small second piece of a lesion, and its metric counts images, not pieces.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Triplet(Protocol):
+    """What a manifest says about lesions (models/bundle/manifest.py)."""
+
+    @property
+    def top_threshold(self) -> float:
+        """A pixel above it is a sure one."""
+
+    @property
+    def minimum_area(self) -> float:
+        """Least area of the sure pixels, as a part of the model grid."""
+
+    @property
+    def bottom_threshold(self) -> float:
+        """Where there is a lesion, every pixel above it belongs to it."""
+
+
+def lesion(probability: NDArray[np.floating], triplet: Triplet) -> NDArray[np.bool_]:
+    """Give the mask of a lesion (..., rows, columns) on the model grid; all False where there is none.
+
+    Parameters
+    ----------
+    probability : (..., rows, columns) in [0, 1]; leading dimensions are images, each decided for itself.
+    """
+    certain = (probability > triplet.top_threshold).sum(axis=(-2, -1), keepdims=True)
+    there = certain >= least_pixels(triplet.minimum_area, probability.shape[-2] * probability.shape[-1])
+    mask: NDArray[np.bool_] = (probability > triplet.bottom_threshold) & there
+    return mask
+
+
+def least_pixels(minimum_area: float, pixels: int) -> int:
+    """Give the least number of sure pixels of a grid with so many; at least one, whatever the area."""
+    # An area that was a whole number of pixels is one again, in spite of rounding.
+    return max(1, math.ceil(minimum_area * pixels - 1e-6))

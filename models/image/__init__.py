@@ -1,0 +1,1 @@
+"""From a file to the input of a network, and exactly back."""

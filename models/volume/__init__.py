@@ -1,0 +1,1 @@
+"""MR volumes: series, grid, left atrium."""

@@ -1,0 +1,1 @@
+"""What goes where, as values: destinations, profiles, and what becomes of a file that was sent."""

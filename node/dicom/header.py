@@ -1,0 +1,423 @@
+"""The header of a received object: what the node must know of it, typed, and without the patient's name or identity.
+
+Everything that makes an object unusable is found here, before a decoder or another parser sees the bytes. The patient's
+age is the only attribute of the patient that is read; it decides on the intended use.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from pydicom.charset import python_encoding
+
+from node.dicom.contexts import BY_UID, CLASS_BY_UID, DEFLATED, Syntax, Use
+from node.dicom.deflated import MAXIMUM_HEAD_BYTES, inflated_head
+from node.dicom.elements import PIXEL_DATA, UNDEFINED, Buffer, Element, Walker
+from node.dicom.part10 import FileMeta, read_meta
+from node.errors import Quarantined
+from node.identity import IMPLEMENTATION_CLASS_UID
+from node.reasons import Reason
+
+MAXIMUM_SIDE: Final = 65500
+"""Most rows or columns of an image: the limit of JPEG, under that of US (65535)."""
+
+MAXIMUM_PIXELS: Final = 100_000_000
+"""Most pixels of one frame; the largest flat panels have 25 million."""
+
+_DEFLATED_ATTRIBUTES: Final = 0x0020000E
+"""Last attribute that is read of a deflated object: Series Instance UID. Elements stand in the order of their tags."""
+
+MAXIMUM_TEXT: Final = 1024
+"""Bytes of a text value that are read; LO has 64 characters."""
+
+_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
+_AGE: Final = re.compile(r"([0-9]{1,3})([DWMY]?)")
+_ESCAPE: Final = re.compile(rb"\x1b[\x20-\x2f]*[\x30-\x7e]")
+_DAYS_IN: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25, "": 365.25}
+
+
+class Tag:
+    """Tags of the attributes that are read (PS3.6 chapter 6)."""
+
+    SPECIFIC_CHARACTER_SET = 0x00080005
+    IMAGE_TYPE = 0x00080008
+    SOP_CLASS_UID = 0x00080016
+    SOP_INSTANCE_UID = 0x00080018
+    STUDY_DATE = 0x00080020
+    MODALITY = 0x00080060
+    PRESENTATION_INTENT_TYPE = 0x00080068
+    MANUFACTURER = 0x00080070
+    CODE_VALUE = 0x00080100
+    CODING_SCHEME_DESIGNATOR = 0x00080102
+    CODE_MEANING = 0x00080104
+    STUDY_DESCRIPTION = 0x00081030
+    SERIES_DESCRIPTION = 0x0008103E
+    ANATOMIC_REGION_SEQUENCE = 0x00082218
+    PATIENT_BIRTH_DATE = 0x00100030
+    PATIENT_SEX = 0x00100040
+    PATIENT_AGE = 0x00101010
+    SPECIES_DESCRIPTION = 0x00102201
+    SPECIES_CODE_SEQUENCE = 0x00102202
+    SEX_NEUTERED = 0x00102203
+    BODY_PART_EXAMINED = 0x00180015
+    DEVICE_UID = 0x00181002
+    VIEW_POSITION = 0x00185101
+    CONTRIBUTING_EQUIPMENT_SEQUENCE = 0x0018A001
+    STUDY_INSTANCE_UID = 0x0020000D
+    SERIES_INSTANCE_UID = 0x0020000E
+    PATIENT_ORIENTATION = 0x00200020
+    SAMPLES_PER_PIXEL = 0x00280002
+    PHOTOMETRIC_INTERPRETATION = 0x00280004
+    NUMBER_OF_FRAMES = 0x00280008
+    ROWS = 0x00280010
+    COLUMNS = 0x00280011
+    BITS_ALLOCATED = 0x00280100
+    BITS_STORED = 0x00280101
+    PURPOSE_OF_REFERENCE_CODE_SEQUENCE = 0x0040A170
+    PERFORMED_PROTOCOL_CODE_SEQUENCE = 0x00400260
+    VIEW_CODE_SEQUENCE = 0x00540220
+
+
+_WANTED: Final = frozenset(value for name, value in vars(Tag).items() if name.isupper()) | {PIXEL_DATA}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A coded entry (PS3.3 section 8.8)."""
+
+    value: str
+    scheme: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """An item of the Contributing Equipment Sequence (PS3.3 section C.12.1)."""
+
+    purpose: Code | None
+    manufacturer: str | None
+    device_uid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the node knows of one object. None: absent or empty; `()`: none given."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    modality: str | None
+    image_type: tuple[str, ...]
+    presentation_intent: str | None
+    body_part: str | None
+    anatomic_region: Code | None
+    view_position: str | None
+    view_code: Code | None
+    patient_orientation: tuple[str, ...]
+    rows: int | None
+    columns: int | None
+    frames: int
+    samples_per_pixel: int
+    bits_allocated: int | None
+    bits_stored: int | None
+    photometric_interpretation: str | None
+    age_years: float | None
+    """Patient's age at the study, from Patient's Age, else from birth date and study date."""
+    sex: str | None
+    """Patient's Sex."""
+    is_human: bool | None
+    """False: a species other than human, or an attribute of animals, is given. None: no species is given."""
+    protocol: tuple[str, ...]
+    """Meanings of the Performed Protocol Codes."""
+    study_description: str | None
+    series_description: str | None
+    manufacturer: str | None
+    contributing_equipment: tuple[Equipment, ...]
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of a Part 10 file, in bounded time and memory whatever its bytes are.
+
+    Checked are: the file format, that every element fits, the four UIDs, that the object is the one announced in the
+    C-STORE request, and of images: rows, columns, and that the pixel data is there, whole, and as the transfer syntax
+    says. Pixels are not decoded. Of a deflated object only the attributes to its Series Instance UID are read.
+
+    Raises
+    ------
+    Quarantined
+        The object cannot be used. Its UIDs are given where they could still be read.
+    OSError
+        The file cannot be read.
+    """
+    with path.open("rb") as file:
+        meta = read_meta(file)
+        if meta.transfer_syntax_uid == DEFLATED.uid:
+            return _Reading(inflated_head(file.read(MAXIMUM_HEAD_BYTES)), replace(meta, dataset_offset=0)).header()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Reading(data, meta).header()
+
+
+class _Reading:
+    """The reading of one object."""
+
+    def __init__(self, data: Buffer, meta: FileMeta) -> None:
+        self._meta, self._end = meta, len(data)
+        syntax = BY_UID.get(meta.transfer_syntax_uid)
+        if syntax is None:
+            raise Quarantined(Reason.TRANSFER_SYNTAX, f"{meta.transfer_syntax_uid[:64]!r} is not accepted")
+        self._syntax: Syntax = syntax
+        self._walker = Walker(data, explicit=syntax.explicit_vr)
+        self._found: dict[int, Element] = {}
+        self._encoding = "latin-1"
+
+    def header(self) -> Header:
+        """Read everything; a failure carries the UIDs that were found before it."""
+        try:
+            self._check_encoding()
+            self._collect()
+            self._encoding = _encoding(self._texts(Tag.SPECIFIC_CHARACTER_SET))
+            header = self._header()
+            self._check_announced(header)
+            storage_class = CLASS_BY_UID.get(header.sop_class_uid)
+            if self._syntax is not DEFLATED and (storage_class is None or storage_class.use is not Use.IGNORED):
+                self._check_image(header)
+        except Quarantined as error:
+            raise self._with_uids(error) from error
+        return header
+
+    def _check_encoding(self) -> None:
+        """Compare the first element with the transfer syntax: explicit or implicit VR, little or big endian."""
+        data, start = self._walker.data, self._meta.dataset_offset
+        if start + 8 > self._end:
+            raise Quarantined(Reason.TRUNCATED, "there is no data set")
+        group, vr = int.from_bytes(data[start : start + 2], "little"), bytes(data[start + 4 : start + 6])
+        looks_explicit = vr.isalpha() and vr.isupper()
+        if group >= 0x0100 and group & 0xFF == 0:
+            raise Quarantined(Reason.TRANSFER_SYNTAX, "the data set is big endian, little endian was announced")
+        if looks_explicit != self._syntax.explicit_vr:
+            found = "explicit" if looks_explicit else "implicit"
+            raise Quarantined(
+                Reason.TRANSFER_SYNTAX, f"the data set is in {found} VR, {self._syntax.name} was announced"
+            )
+
+    def _collect(self) -> None:
+        """Find the wanted elements; those found before a failure stay."""
+        for element in self._walker.elements(self._meta.dataset_offset, self._end):
+            if element.tag in _WANTED:
+                if element.tag in self._found:
+                    raise Quarantined(Reason.MALFORMED, f"({element.tag:08X}) stands there twice")
+                self._found[element.tag] = element
+            if self._syntax is DEFLATED and element.tag >= _DEFLATED_ATTRIBUTES:
+                return  # what follows may go on behind the part that was inflated
+
+    def _header(self) -> Header:
+        return Header(
+            sop_class_uid=self._uid(Tag.SOP_CLASS_UID),
+            sop_instance_uid=self._uid(Tag.SOP_INSTANCE_UID),
+            study_instance_uid=self._uid(Tag.STUDY_INSTANCE_UID),
+            series_instance_uid=self._uid(Tag.SERIES_INSTANCE_UID),
+            transfer_syntax_uid=self._meta.transfer_syntax_uid,
+            modality=self._text(Tag.MODALITY),
+            image_type=self._texts(Tag.IMAGE_TYPE),
+            presentation_intent=self._text(Tag.PRESENTATION_INTENT_TYPE),
+            body_part=self._text(Tag.BODY_PART_EXAMINED),
+            anatomic_region=self._code(Tag.ANATOMIC_REGION_SEQUENCE),
+            view_position=self._text(Tag.VIEW_POSITION),
+            view_code=self._code(Tag.VIEW_CODE_SEQUENCE),
+            patient_orientation=self._texts(Tag.PATIENT_ORIENTATION),
+            rows=self._number(Tag.ROWS),
+            columns=self._number(Tag.COLUMNS),
+            frames=self._frames(),
+            samples_per_pixel=self._number(Tag.SAMPLES_PER_PIXEL) or 1,
+            bits_allocated=self._number(Tag.BITS_ALLOCATED),
+            bits_stored=self._number(Tag.BITS_STORED),
+            photometric_interpretation=self._text(Tag.PHOTOMETRIC_INTERPRETATION),
+            age_years=self._age_years(),
+            sex=self._text(Tag.PATIENT_SEX),
+            is_human=self._is_human(),
+            protocol=tuple(code.meaning for code in self._codes(Tag.PERFORMED_PROTOCOL_CODE_SEQUENCE) if code.meaning),
+            study_description=self._text(Tag.STUDY_DESCRIPTION),
+            series_description=self._text(Tag.SERIES_DESCRIPTION),
+            manufacturer=self._text(Tag.MANUFACTURER),
+            contributing_equipment=tuple(self._equipment()),
+        )
+
+    def _check_announced(self, header: Header) -> None:
+        """Compare with the C-STORE request, which our receiver has written into the File Meta Information.
+
+        A file that another system wrote announces nothing; some of those differ.
+        """
+        if self._meta.implementation_class_uid != IMPLEMENTATION_CLASS_UID:
+            return
+        for announced, found, what in (
+            (self._meta.sop_class_uid, header.sop_class_uid, "SOP Class UID"),
+            (self._meta.sop_instance_uid, header.sop_instance_uid, "SOP Instance UID"),
+        ):
+            if announced is not None and announced != found:
+                raise Quarantined(Reason.IDENTITY_MISMATCH, f"{what} is {found}, {announced[:64]!r} was announced")
+
+    def _check_image(self, header: Header) -> None:
+        """Check the geometry and that the pixel data fits it."""
+        pixel_data = self._found.get(PIXEL_DATA)
+        if pixel_data is None:
+            raise Quarantined(Reason.NO_PIXEL_DATA, "there is no Pixel Data (7FE0,0010)")
+        rows, columns = header.rows or 0, header.columns or 0
+        if not (0 < rows <= MAXIMUM_SIDE and 0 < columns <= MAXIMUM_SIDE and rows * columns <= MAXIMUM_PIXELS):
+            raise Quarantined(Reason.ABSURD_GEOMETRY, f"{rows} rows, {columns} columns")
+        if header.bits_allocated not in (1, 8, 16, 32) or header.samples_per_pixel not in (1, 2, 3, 4):
+            detail = f"{header.bits_allocated} bits allocated, {header.samples_per_pixel} samples per pixel"
+            raise Quarantined(Reason.MALFORMED, detail)
+        if (pixel_data.length == UNDEFINED) != self._syntax.encapsulated:
+            found = "encapsulated" if pixel_data.length == UNDEFINED else "native"
+            raise Quarantined(Reason.TRANSFER_SYNTAX, f"{found} pixel data, {self._syntax.name} was announced")
+        if self._syntax.encapsulated:
+            fragments = self._walker.fragments(pixel_data)[1:]
+            if not any(fragments):
+                raise Quarantined(Reason.NO_PIXEL_DATA, "the encapsulated pixel data is empty")
+        else:
+            _check_length(header, pixel_data.length)
+
+    def _with_uids(self, error: Quarantined) -> Quarantined:
+        """Add to a failure the UIDs that can be read nevertheless."""
+
+        def readable(tag: int) -> str | None:
+            try:
+                return self._uid(tag)
+            except Quarantined:
+                return None
+
+        return Quarantined(
+            error.reason,
+            error.detail,
+            study_instance_uid=readable(Tag.STUDY_INSTANCE_UID),
+            sop_instance_uid=readable(Tag.SOP_INSTANCE_UID),
+        )
+
+    # Values
+
+    def _raw(self, tag: int, found: dict[int, Element] | None = None) -> bytes:
+        """Copy the beginning of a value; empty where it is absent."""
+        element = (self._found if found is None else found).get(tag)
+        if element is None or element.length == UNDEFINED:
+            return b""
+        return bytes(self._walker.data[element.start : element.start + min(element.length, MAXIMUM_TEXT)])
+
+    def _texts(self, tag: int, found: dict[int, Element] | None = None) -> tuple[str, ...]:
+        """Read a text value; empty ones only between others."""
+        raw = _ESCAPE.sub(b"", self._raw(tag, found)) if self._encoding != "iso2022_jp_2" else self._raw(tag, found)
+        text = raw.decode(self._encoding, "replace").strip("\0 ")
+        values = tuple("".join(c for c in value if c.isprintable()).strip() for value in text.split("\\"))
+        return values if any(values) else ()
+
+    def _text(self, tag: int, found: dict[int, Element] | None = None) -> str | None:
+        values = self._texts(tag, found)
+        return values[0] or None if values else None
+
+    def _uid(self, tag: int) -> str:
+        """Read a UID: digits and dots (PS3.5 section 9.1). Leading zeros are against the Standard, but frequent."""
+        uid = self._raw(tag).rstrip(b"\0 ").decode("latin-1")
+        if len(uid) > 64 or not _UID.fullmatch(uid):
+            raise Quarantined(Reason.INVALID_UID, f"({tag:08X}) is not a UID of at most 64 digits and dots")
+        return uid
+
+    def _number(self, tag: int) -> int | None:
+        """Read an unsigned short."""
+        raw = self._raw(tag)
+        return int.from_bytes(raw[:2], "little") if len(raw) >= 2 else None
+
+    def _frames(self) -> int:
+        """Read the number of frames; absent is one, unreadable is malformed."""
+        text = self._text(Tag.NUMBER_OF_FRAMES)
+        if text is None:
+            return 1
+        if not text.isascii() or not text.lstrip("+").isdigit() or len(text) > 12:
+            raise Quarantined(Reason.MALFORMED, "Number of Frames (0028,0008) is not a number")
+        return max(1, int(text))
+
+    def _item_elements(self, tag: int) -> Iterator[dict[int, Element]]:
+        """Walk the items of a sequence that was found."""
+        sequence = self._found.get(tag)
+        if sequence is None or (sequence.vr not in (b"", b"SQ")):
+            return
+        for start, end in self._walker.items(sequence):
+            yield {element.tag: element for element in self._walker.elements(start, end) if element.tag in _WANTED}
+
+    def _codes(self, tag: int) -> tuple[Code, ...]:
+        return tuple(self._code_of(found) for found in self._item_elements(tag))
+
+    def _code(self, tag: int) -> Code | None:
+        return next(iter(self._codes(tag)), None)
+
+    def _code_of(self, found: dict[int, Element]) -> Code:
+        return Code(
+            self._text(Tag.CODE_VALUE, found) or "",
+            self._text(Tag.CODING_SCHEME_DESIGNATOR, found) or "",
+            self._text(Tag.CODE_MEANING, found) or "",
+        )
+
+    def _equipment(self) -> Iterator[Equipment]:
+        for found in self._item_elements(Tag.CONTRIBUTING_EQUIPMENT_SEQUENCE):
+            with self._inside(found):
+                purpose = self._code(Tag.PURPOSE_OF_REFERENCE_CODE_SEQUENCE)
+            device = self._text(Tag.DEVICE_UID, found)
+            yield Equipment(purpose, self._text(Tag.MANUFACTURER, found), device)
+
+    @contextmanager
+    def _inside(self, found: dict[int, Element]) -> Iterator[None]:
+        """Read from an item for a while."""
+        outside, self._found = self._found, found
+        try:
+            yield
+        finally:
+            self._found = outside
+
+    def _age_years(self) -> float | None:
+        """Read the age; "062Y" as in the Standard, and "62" as challenge data has it."""
+        match = _AGE.fullmatch(self._text(Tag.PATIENT_AGE) or "")
+        if match is not None:
+            return int(match[1]) * _DAYS_IN[match[2]] / 365.25
+        try:
+            born = datetime.strptime(self._text(Tag.PATIENT_BIRTH_DATE) or "", "%Y%m%d")  # noqa: DTZ007  a date
+            studied = datetime.strptime(self._text(Tag.STUDY_DATE) or "", "%Y%m%d")  # noqa: DTZ007
+        except ValueError:
+            return None
+        years = (studied - born).days / 365.25
+        return years if 0 <= years < 130 else None
+
+    def _is_human(self) -> bool | None:
+        """Tell from the species (PS3.3 section C.7.1.1), or from an attribute that only animals have."""
+        code = self._code(Tag.SPECIES_CODE_SEQUENCE)
+        if code is not None and code.value:
+            return code.value in ("337915000", "L-85003")
+        description = (self._text(Tag.SPECIES_DESCRIPTION) or "").casefold()
+        if description:
+            return description in ("human", "homo sapiens")
+        return False if self._text(Tag.SEX_NEUTERED) else None
+
+
+def _check_length(header: Header, length: int) -> None:
+    """Compare the length of native pixel data with the geometry; less than a row too much is padding."""
+    bits = (header.rows or 0) * (header.columns or 0) * header.samples_per_pixel * (header.bits_allocated or 0)
+    if header.photometric_interpretation == "YBR_FULL_422":
+        bits = bits * 2 // 3
+    expected = (bits * header.frames + 7) // 8
+    if length < expected:
+        raise Quarantined(Reason.TRUNCATED, f"{length} bytes of pixel data, {expected} were expected")
+    if length - expected > max(1, expected // max(1, header.frames) // max(1, header.rows or 0)):
+        raise Quarantined(Reason.MALFORMED, f"{length} bytes of pixel data, {expected} were expected")
+
+
+def _encoding(character_sets: tuple[str, ...]) -> str:
+    """Choose the codec of text values (PS3.3 section C.12.1.1.2): the last named one that Python knows."""
+    known = [python_encoding[name] for name in character_sets if name in python_encoding]
+    codec = known[-1] if known else "latin-1"
+    return {"ascii": "latin-1", "iso2022_jp": "iso2022_jp_2"}.get(codec, codec)

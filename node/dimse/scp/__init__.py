@@ -1,0 +1,1 @@
+"""The Storage, Verification and Storage Commitment SCP (PS3.7, PS3.8): what others send to this node."""

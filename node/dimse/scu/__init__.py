@@ -1,0 +1,1 @@
+"""Storage, Verification, Query and Storage Commitment as SCU: what this node asks of others."""

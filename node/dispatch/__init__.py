@@ -1,0 +1,1 @@
+"""What moves studies on: the dispatcher's rounds, the Celery messages that it sends, and what it keeps in order."""

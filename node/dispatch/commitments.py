@@ -1,0 +1,69 @@
+"""Records the reports about storage commitment that receivers and workers made durable. May be killed and run again."""
+
+from __future__ import annotations
+
+import structlog
+
+from node.clock import Clock
+from node.db import commitments
+from node.db.commitments import InstanceOutcome
+from node.db.deliveries import Verdict
+from node.db.engine import Database
+from node.dicom.status import FAILURE_REASONS, Disposition, disposition_of
+from node.dispatch.backoff import next_attempt
+from node.settings import DeliverySettings
+from node.spool.commitments import FailedReference, Mailbox, Report
+
+log = structlog.get_logger()
+
+
+def take_in(mailbox: Mailbox, database: Database, settings: DeliverySettings, *, actor: str, clock: Clock) -> int:
+    """Record every report that has come; return how many. First committed, then removed, so it may be repeated."""
+    count = 0
+    for path, report in mailbox.reports():
+        if report is None:
+            log.error("commitment.report_unreadable", file=path.name)
+        else:
+            _record(report, database, settings, actor=actor, clock=clock)
+            count += 1
+        mailbox.discard(path)
+    return count
+
+
+def _record(report: Report, database: Database, settings: DeliverySettings, *, actor: str, clock: Clock) -> None:
+    now = clock()
+    with database.write() as tx:
+        recorded = commitments.record(
+            tx,
+            report.transaction_uid,
+            _outcomes(report),
+            retry_at=lambda delivery_id, attempts: next_attempt(settings, delivery_id, attempts, now=now),
+            actor=actor,
+            now=now,
+        )
+    log.info(
+        "commitment.recorded" if recorded.job_id else "commitment.unknown",
+        job_id=recorded.job_id,
+        repeated=recorded.repeated,
+        committed=recorded.committed,
+        failed=recorded.failed,
+        passed_over=recorded.passed_over,
+    )
+
+
+def _outcomes(report: Report) -> dict[str, InstanceOutcome]:
+    """Say what the report means for each instance; one that it names twice has failed where it failed once."""
+    committed = {
+        reference.sop_instance_uid: InstanceOutcome(reference.sop_class_uid, Verdict.ACCEPTED, None, "")
+        for reference in report.committed
+    }
+    return committed | {reference.sop_instance_uid: _failure(reference) for reference in report.failed}
+
+
+def _failure(reference: FailedReference) -> InstanceOutcome:
+    if reference.reason is None:
+        return InstanceOutcome(reference.sop_class_uid, Verdict.RETRY, None, "without reason")
+    disposition, meaning = disposition_of(reference.reason, FAILURE_REASONS)
+    # No reason is a commitment: whatever a table would accept, the archive has not.
+    verdict = Verdict.REFUSED if disposition is Disposition.REFUSED else Verdict.RETRY
+    return InstanceOutcome(reference.sop_class_uid, verdict, reference.reason, f"{reference.reason:#06x} {meaning}")

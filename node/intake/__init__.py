@@ -1,0 +1,1 @@
+"""From durable files to recorded instances: eligibility, ingest, completion and routing."""

@@ -1,0 +1,147 @@
+"""Intake: durable files of the spool become recorded instances. May be killed anywhere and run again.
+
+Order for each file: linked into its place by content, recorded and committed, then removed from `incoming`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from node.clock import Clock
+from node.db import studies
+from node.db.engine import Database
+from node.db.states import InstanceState
+from node.dicom.header import Header, read_header
+from node.errors import Quarantined
+from node.intake.eligibility import Disposition, judge
+from node.reasons import Reason
+from node.spool.incoming import IncomingFolder
+from node.spool.store import KeptObject, Spool
+
+log = structlog.get_logger()
+
+BATCH = 32
+"""Files recorded in one transaction."""
+
+_STATES = {
+    Disposition.ACCEPT: InstanceState.ACCEPTED,
+    Disposition.DECLINE: InstanceState.DECLINED,
+    Disposition.IGNORE: InstanceState.IGNORED,
+}
+
+
+def take_in(spool: Spool, database: Database, *, maximum_bytes: int, actor: str, clock: Clock) -> int:
+    """Record everything that has arrived; return the number of files."""
+    count = 0
+    for folder in spool.incoming.arrivals():
+        files = list(folder.files)
+        for start in range(0, max(1, len(files)), BATCH):
+            last = start + BATCH >= len(files)
+            count += _take_in_batch(
+                spool,
+                database,
+                folder,
+                files[start : start + BATCH],
+                last=last,
+                maximum_bytes=maximum_bytes,
+                actor=actor,
+                clock=clock,
+            )
+        if folder.outcome is not None:
+            folder.remove()
+    return count
+
+
+def _take_in_batch(
+    spool: Spool,
+    database: Database,
+    folder: IncomingFolder,
+    files: list[Path],
+    *,
+    last: bool,
+    maximum_bytes: int,
+    actor: str,
+    clock: Clock,
+) -> int:
+    arrivals = [examine(spool, folder, file, maximum_bytes=maximum_bytes, clock=clock) for file in files]
+    outcome = folder.outcome if last else None
+    if not arrivals and outcome is None:
+        return 0
+    with database.write() as tx:
+        studies.record_association(
+            tx,
+            association_id=folder.info.association_id,
+            calling_ae_title=folder.info.calling_ae_title,
+            called_ae_title=folder.info.called_ae_title,
+            peer_address=folder.info.peer_address,
+            opened_at=folder.info.opened_at,
+            outcome=outcome,
+            now=clock(),
+        )
+        recorded = [studies.record_arrival(tx, arrival, actor=actor, now=clock()) for arrival in arrivals]
+    for file, arrival, state in zip(files, arrivals, recorded, strict=True):
+        log.info(
+            f"instance.{state or 'repeated'}",
+            association_id=folder.info.association_id,
+            digest=arrival.digest[:12],
+            reason=arrival.reason,
+        )
+        spool.discard(file)
+    return len(files)
+
+
+def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: int, clock: Clock) -> studies.Arrival:
+    """Put one file in its place and say what it is; nothing is recorded yet."""
+    # When the receiver stored it; a file from the future, by a clock that was set back, counts as of now.
+    received_at = min(datetime.fromtimestamp(file.stat().st_mtime, UTC), clock())
+    try:
+        if file.stat().st_size > maximum_bytes:
+            raise Quarantined(Reason.TOO_LARGE, f"the object is larger than the limit of {maximum_bytes} bytes")
+        header = read_header(file)
+    except (
+        Exception
+    ) as unexpected:  # a hostile file must not stop the files behind it: whatever it did, it is put aside
+        error = (
+            unexpected
+            if isinstance(unexpected, Quarantined)
+            else Quarantined(Reason.MALFORMED, f"the header cannot be read ({type(unexpected).__name__})")
+        )
+        kept = spool.quarantine(file, error.reason, error.detail)
+        return studies.Arrival(
+            arrival=f"{folder.info.association_id}/{file.stem}",
+            association_id=folder.info.association_id,
+            received_at=received_at,
+            digest=kept.sha256,
+            path=kept.path,
+            size_bytes=kept.size,
+            state=InstanceState.QUARANTINED,
+            reason=Reason(error.reason),
+            detail=error.detail,
+            study_instance_uid=error.study_instance_uid,
+            sop_instance_uid=error.sop_instance_uid,
+        )
+    return _judged(folder, file, header, spool.keep(file), received_at)
+
+
+def _judged(
+    folder: IncomingFolder, file: Path, header: Header, kept: KeptObject, received_at: datetime
+) -> studies.Arrival:
+    verdict = judge(header)
+    return studies.Arrival(
+        arrival=f"{folder.info.association_id}/{file.stem}",
+        association_id=folder.info.association_id,
+        received_at=received_at,
+        digest=kept.sha256,
+        path=kept.path,
+        size_bytes=kept.size,
+        state=_STATES[verdict.disposition],
+        reason=verdict.reason,
+        detail=verdict.detail,
+        study_instance_uid=header.study_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        sop_class_uid=header.sop_class_uid,
+        transfer_syntax_uid=header.transfer_syntax_uid,
+    )

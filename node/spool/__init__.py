@@ -1,0 +1,1 @@
+"""Every byte that the node keeps on disk. Knows no network and no database."""

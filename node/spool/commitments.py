@@ -1,0 +1,165 @@
+"""The mailbox of storage commitment: what archives were asked, and what they reported (PS3.4 Annex J).
+
+Files, because a receiver has no database: the worker notes each request before it is sent, whoever gets the report
+checks it against that note and writes it down before it is answered, and the dispatcher records it and removes it. ::
+
+    asked/<sha256 of the Transaction UID>.json        by whom it may be answered
+    reports/<time>-<random>.json                      durable, to be recorded
+
+No name comes from the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from ipaddress import ip_network
+from pathlib import Path
+
+import structlog
+
+from node.errors import SpoolFull
+from node.spool import durable
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request for commitment, and who may answer it."""
+
+    transaction_uid: str
+    ae_title: str
+    """Calling AE Title of the archive's report."""
+    networks: tuple[str, ...]
+    """Networks (CIDR) that the report may come from; empty: any that may open an association."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One instance of a report (PS3.3 section C.14)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedReference:
+    """One instance that the archive does not commit itself to, with its Failure Reason (0008,1197)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    reason: int | None
+    """None: not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one N-EVENT-REPORT says (PS3.4 Table J.3-2)."""
+
+    transaction_uid: str
+    committed: tuple[Reference, ...]
+    failed: tuple[FailedReference, ...]
+
+
+class Mailbox:
+    """The two folders under `root`, which `create` has made.
+
+    Parameters
+    ----------
+    new_path
+        Gives a path for an unfinished file on the same file system.
+    """
+
+    def __init__(self, root: Path, new_path: Callable[[], Path]) -> None:
+        self._asked, self._reports, self._new_path = root / "asked", root / "reports", new_path
+
+    @staticmethod
+    def create(root: Path) -> None:
+        """Make the folders where they do not exist."""
+        for folder in (root, root / "asked", root / "reports"):
+            durable.make_directory(folder)
+
+    def note(self, asked: Asked) -> None:
+        """Write down durably that an archive is about to be asked.
+
+        Raises
+        ------
+        SpoolFull
+            It cannot be written.
+        """
+        self._write(self._note_path(asked.transaction_uid), asdict(asked))
+
+    def asked(self, transaction_uid: str) -> Asked | None:
+        """Look up a request; None where there is no (readable) note of it."""
+        try:
+            values = json.loads(self._note_path(transaction_uid).read_text(encoding="utf-8"))
+            found = Asked(values["transaction_uid"], values["ae_title"], tuple(values["networks"]))
+            for network in found.networks:
+                ip_network(network)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            log.error("commitment.note_unreadable", error=type(error).__name__)
+            return None
+        return found
+
+    def forget_asked_before(self, moment: datetime) -> None:
+        """Remove the notes of requests that were made before a moment; reports about them are unknown from then on."""
+        for path in self._asked.glob("*.json"):
+            if path.stat().st_mtime < moment.timestamp():
+                path.unlink(missing_ok=True)
+
+    def put(self, report: Report) -> None:
+        """Keep a report; when this returns, it survives a power cut.
+
+        Raises
+        ------
+        SpoolFull
+            It cannot be written.
+        """
+        self._write(self._reports / f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", asdict(report))
+
+    def reports(self) -> Iterator[tuple[Path, Report | None]]:
+        """List the reports that wait to be recorded, oldest first; None for one that cannot be read."""
+        for path in sorted(self._reports.glob("*.json")):
+            try:
+                yield path, _read(json.loads(path.read_text(encoding="utf-8")))
+            except FileNotFoundError:
+                continue
+            except (ValueError, TypeError, KeyError):
+                yield path, None
+
+    def discard(self, path: Path) -> None:
+        """Remove a report that was recorded; gone already is no error."""
+        path.unlink(missing_ok=True)
+
+    def _note_path(self, transaction_uid: str) -> Path:
+        return self._asked / f"{hashlib.sha256(transaction_uid.encode('utf-8', 'replace')).hexdigest()}.json"
+
+    def _write(self, path: Path, values: object) -> None:
+        try:
+            durable.write_file(path, json.dumps(values).encode(), aside=self._new_path())
+        except OSError as error:
+            raise SpoolFull(f"cannot write {path.parent.name}: {os.strerror(error.errno or 0)}") from error
+
+
+def _read(values: dict[str, list[dict[str, str]]]) -> Report:
+    return Report(
+        transaction_uid=str(values["transaction_uid"]),
+        committed=tuple(Reference(r["sop_class_uid"], r["sop_instance_uid"]) for r in values["committed"]),
+        failed=tuple(
+            FailedReference(r["sop_class_uid"], r["sop_instance_uid"], _reason(r.get("reason")))
+            for r in values["failed"]
+        ),
+    )
+
+
+def _reason(value: object) -> int | None:
+    return value if isinstance(value, int) else None

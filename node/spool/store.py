@@ -1,0 +1,218 @@
+"""The spool: every byte that the node keeps on disk, in folders that no other module but its parts knows.
+
+::
+
+    tmp/<owner>.lock, tmp/<owner>/              unfinished files of one process, which holds the lock
+    incoming/                                   received and not yet taken in (see `node.spool.incoming`)
+    objects/<ab>/<sha256>.dcm                   accepted, named by content
+    quarantine/<sha256>.dcm, <sha256>.json      not usable, and why
+    results/<ab>/<sha256>.dcm                   our own results, as they are sent
+    commitment/                                 what archives were asked and reported (see `node.spool.commitments`)
+
+Several receivers, the intake and the workers share one spool. Each step is one rename or one hard link, so a process
+may be killed between any two: `keep`, `quarantine` and `discard` may be repeated, and only `discard` removes a received
+file. No name comes from the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from node.dicom.part10 import identity_digest
+from node.errors import SpoolFull
+from node.spool import durable
+from node.spool.commitments import Mailbox
+from node.spool.incoming import AssociationInfo, Incoming
+from node.spool.temporary import TemporaryFolder, leftovers
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptObject:
+    """An object in the spool, named by its content."""
+
+    sha256: str
+    """SHA-256 of transfer syntax UID and data set (`node.dicom.part10.identity_digest`)."""
+    path: Path
+    size: int
+    """Size of the file in bytes."""
+
+
+class Spool:
+    """The folders under `root`, which `create` has made."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._temporary = TemporaryFolder(root / "tmp")
+        self.mailbox = Mailbox(root / "commitment", self.temporary_path)
+        self.incoming = Incoming(root / "incoming", self.temporary_path)
+
+    @classmethod
+    def create(cls, root: Path) -> Spool:
+        """Make the folders where they do not exist, and open the spool."""
+        root.mkdir(parents=True, exist_ok=True)
+        for name in ("tmp", "objects", "quarantine", "results"):
+            durable.make_directory(root / name)
+        Incoming.create(root / "incoming")
+        Mailbox.create(root / "commitment")
+        return cls(root)
+
+    def close(self) -> None:
+        """Give back what this process holds: its unfinished files and its lock. The spool may be used again after.
+
+        Associations whose threads have not ended are closed as aborted; where that cannot be written, the next sweep of
+        any process does it.
+        """
+        self._temporary.close(keep_lock_file=self.incoming.close() > 0)
+
+    # The receiver
+
+    def temporary_path(self) -> Path:
+        """Give a new path for an unfinished file, on the file system of the spool.
+
+        If the process dies, `sweep_temporary` of another one removes the file.
+        """
+        return self._temporary.new_path()
+
+    def free_bytes(self) -> int:
+        """Count the bytes that an unprivileged process may still write."""
+        figures = os.statvfs(self.root)
+        return figures.f_bavail * figures.f_frsize
+
+    def sweep_temporary(self) -> int:
+        """Remove unfinished files of dead processes and mark the associations that died with them as aborted.
+
+        Files of running processes stay. Any process may call it at any time, also while others do: it costs two system
+        calls for each running process, and looks at the incoming folders only where somebody died. An association that
+        cannot be marked, because the disk is full, is left to the next sweep.
+
+        Returns
+        -------
+        int
+            How many dead processes had left something.
+        """
+        dead = leftovers(self.root / "tmp")
+        try:
+            for left in dead:
+                left.remove_files()
+            unmarked = self.incoming.abort_those_of({left.owner for left in dead}) if dead else set()
+            for left in dead:
+                if left.owner not in unmarked:
+                    left.forget()
+        finally:
+            for left in dead:
+                left.close()
+        return len(dead)
+
+    # The intake
+
+    def keep(self, file: Path) -> KeptObject:
+        """Accept an arrived file: give it its name by content. The arrived file stays until `discard`.
+
+        Repeating it changes nothing; the same content under two arrivals is one object.
+        """
+        sha256, size = identity_digest(file)
+        target = self.object_path(sha256)
+        durable.make_directory(target.parent)
+        durable.link_file(file, target, aside=self.temporary_path())
+        return KeptObject(sha256, target, size)
+
+    def quarantine(self, file: Path, reason: str, detail: str) -> KeptObject:
+        """Put an arrived file aside, with the reason next to it. The arrived file stays until `discard`.
+
+        Parameters
+        ----------
+        reason
+            A `node.reasons.Reason`.
+        detail
+            What was found and what was expected; never a patient attribute.
+        """
+        sha256, size = identity_digest(file)
+        target = self.root / "quarantine" / f"{sha256}.dcm"
+        record = {
+            "reason": str(reason),
+            "detail": detail,
+            "quarantined_at": datetime.now(UTC).isoformat(),
+            "arrival": f"{file.parent.name}/{file.name}",
+            "association": json.loads(AssociationInfo.read(file.parent).to_json()),
+        }
+        durable.link_file(file, target, aside=self.temporary_path())
+        content = json.dumps(record, indent=1).encode()
+        durable.write_file(target.with_suffix(".json"), content, aside=self.temporary_path())
+        return KeptObject(sha256, target, size)
+
+    def discard(self, file: Path) -> None:
+        """Remove an arrived file that was kept, quarantined or is to be ignored; gone already is no error."""
+        file.unlink(missing_ok=True)
+
+    def object_path(self, sha256: str) -> Path:
+        """Path of an accepted object, whether it exists or not."""
+        return self._by_content("objects", sha256)
+
+    # The workers
+
+    def store_result(self, content: bytes) -> tuple[str, Path]:
+        """Keep a result for ever-equal sending: durable, and read back before this returns.
+
+        Returns
+        -------
+        tuple
+            SHA-256 of all bytes, and the path.
+
+        Raises
+        ------
+        SpoolFull
+            It cannot be written, or what was written is not what is read.
+        """
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = self.result_path(sha256)
+        try:
+            if not path.exists() or path.read_bytes() != content:
+                durable.make_directory(path.parent)
+                durable.write_file(path, content, aside=self.temporary_path())
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise SpoolFull(f"cannot store result {sha256}: {error.strerror}") from error
+        if found != sha256:
+            raise SpoolFull(f"result {sha256} reads back as {found}")
+        return sha256, path
+
+    def quarantine_result(self, content: bytes, reason: str, detail: str) -> str:
+        """Put a result aside that must not be sent, with the reason next to it; return the SHA-256 of its bytes.
+
+        Raises
+        ------
+        SpoolFull
+            It cannot be written.
+        """
+        sha256 = hashlib.sha256(content).hexdigest()
+        target = self.root / "quarantine" / f"{sha256}.dcm"
+        record = {"reason": str(reason), "detail": detail, "quarantined_at": datetime.now(UTC).isoformat()}
+        try:
+            durable.write_file(target, content, aside=self.temporary_path())
+            durable.write_file(
+                target.with_suffix(".json"), json.dumps(record, indent=1).encode(), aside=self.temporary_path()
+            )
+        except OSError as error:
+            raise SpoolFull(f"cannot put result {sha256} aside: {error.strerror}") from error
+        return sha256
+
+    def result_path(self, sha256: str) -> Path:
+        """Path of a result, whether it exists or not."""
+        return self._by_content("results", sha256)
+
+    # Private
+
+    def _by_content(self, folder: str, sha256: str) -> Path:
+        """Path of content-addressed bytes."""
+        if not _SHA256.fullmatch(sha256):
+            raise ValueError("sha256 must be 64 lower-case hexadecimal digits")
+        return self.root / folder / sha256[:2] / f"{sha256}.dcm"

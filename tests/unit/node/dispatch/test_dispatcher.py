@@ -1,0 +1,201 @@
+"""The dispatcher's rounds: what is due is sent, and a step that fails stops nothing else."""
+
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from models import phantom
+from node.db import report
+from node.db.states import JobState, StudyState
+from node.dispatch.dispatcher import Dispatcher, sole
+from node.errors import BrokerUnavailable
+from node.settings import Settings
+from node.spool.incoming import AssociationInfo, Outcome, new_association_id
+from node.spool.store import Spool
+from tests.unit.workers.jobs.test_delivery import NOW, Clock
+
+
+@dataclass
+class Broker:
+    """A broker that remembers, and can be away."""
+
+    away: bool = False
+    analyses: list[tuple[str, str, str]] = field(default_factory=list)
+    deliveries: list[tuple[str, str]] = field(default_factory=list)
+
+    def analyse(self, job_id, *, device, priority):
+        if self.away:
+            raise BrokerUnavailable("away")
+        self.analyses.append((job_id, device, priority))
+        return f"analysis.{device}"
+
+    def deliver(self, job_id, *, priority):
+        if self.away:
+            raise BrokerUnavailable("away")
+        self.deliveries.append((job_id, priority))
+
+
+@pytest.fixture
+def dispatcher(tmp_path, database):
+    settings = Settings(home=tmp_path, completion={"release_s": 0, "quiet_s": 5})
+    return Dispatcher(settings, database, Spool.create(tmp_path / "spool"), Broker(), "test", Clock())
+
+
+def arrive(dispatcher, *files, outcome=Outcome.RELEASED):
+    info = AssociationInfo(new_association_id(NOW), "ROUTER", "HILUM", "127.0.0.1", NOW)
+    incoming = dispatcher.spool.incoming.open(info)
+    for content in files:
+        temporary = dispatcher.spool.temporary_path()
+        if isinstance(content, bytes):
+            temporary.write_bytes(content)
+        else:
+            phantom.write(temporary, content)
+        incoming.store(temporary)
+    if outcome:
+        incoming.close(outcome)
+    dispatcher.clock.now = max(dispatcher.clock.now, NOW)
+
+
+def studies(dispatcher):
+    with dispatcher.database.read() as tx:
+        return report.study_lines(tx, limit=10)
+
+
+SMALL = phantom.generate(3, rows=128, columns=128)
+
+
+@pytest.fixture(autouse=True)
+def present(dispatcher):
+    """Arrivals carry the real time of their files; the dispatcher's clock starts a little after."""
+    from node.clock import utc_now
+
+    dispatcher.clock.now = utc_now() + timedelta(seconds=1)
+
+
+def test_a_round_takes_in_completes_and_sends(dispatcher):
+    arrive(dispatcher, SMALL)
+    dispatcher.round()
+    (line,) = studies(dispatcher)
+    assert (line.state, line.completion_reason, line.job_state) == (StudyState.COMPLETE, "released", JobState.QUEUED)
+    assert dispatcher.sender.analyses == [(line.job_id, "cpu", "routine")]
+    assert not list((dispatcher.spool.root / "incoming").iterdir())
+    dispatcher.round()
+    assert len(dispatcher.sender.analyses) == 1
+
+
+def test_an_aborted_association_waits_for_quiet(dispatcher):
+    arrive(dispatcher, SMALL, outcome=Outcome.ABORTED)
+    dispatcher.round()
+    assert studies(dispatcher)[0].state is StudyState.OPEN
+    dispatcher.clock.now += timedelta(seconds=6)
+    dispatcher.round()
+    assert studies(dispatcher)[0].completion_reason == "quiet"
+
+
+def test_with_the_broker_away_everything_else_goes_on(dispatcher):
+    dispatcher.sender.away = True
+    arrive(dispatcher, SMALL)
+    dispatcher.round()
+    (line,) = studies(dispatcher)
+    assert line.job_state is JobState.QUEUED
+    dispatcher.sender.away = False
+    dispatcher.round()
+    assert [job for job, _, _ in dispatcher.sender.analyses] == [line.job_id]
+
+
+def test_garbage_is_quarantined_and_stops_no_file_behind_it(dispatcher):
+    arrive(dispatcher, b"", b"\x00" * 5000, SMALL)
+    dispatcher.round()
+    assert [line.images for line in studies(dispatcher)] == [1]
+    assert len(list((dispatcher.spool.root / "quarantine").glob("*.dcm"))) == 2
+
+
+def test_a_study_whose_file_is_gone_is_closed_and_stops_no_other(dispatcher):
+    arrive(dispatcher, SMALL, outcome=None)
+    arrive(dispatcher, phantom.generate(4, rows=128, columns=128), outcome=None)
+    dispatcher.round()
+    assert {line.state for line in studies(dispatcher)} == {StudyState.OPEN}
+    next((dispatcher.spool.root / "objects").rglob("*.dcm")).unlink()
+    dispatcher.clock.now += timedelta(seconds=6)
+    dispatcher.round()
+    assert {line.state for line in studies(dispatcher)} == {StudyState.COMPLETE}
+
+
+def test_an_archive_that_cannot_be_asked_leaves_the_other_rules(dispatcher, tmp_path):
+    lost = {"certificate": tmp_path / "no.pem", "key": tmp_path / "no.key", "ca": tmp_path / "no.ca"}
+    archive = {"ae_title": "A", "host": "127.0.0.1", "port": 1, "tls": lost}
+    settings = Settings(
+        home=tmp_path, destinations={"a": archive}, completion={"count_from": "a", "release_s": 3600, "quiet_s": 5}
+    )
+    asking = Dispatcher(settings, dispatcher.database, dispatcher.spool, dispatcher.sender, "t", dispatcher.clock)
+    arrive(asking, SMALL)
+    for _ in range(3):
+        asking.round()
+        asking.clock.now += timedelta(seconds=6)
+    assert studies(asking)[0].completion_reason == "quiet"
+
+
+def test_a_clock_that_was_set_back_leaves_no_study_open(dispatcher):
+    arrive(dispatcher, SMALL, outcome=None)
+    dispatcher.round()
+    dispatcher.clock.now -= timedelta(days=1)
+    dispatcher.round()
+    assert studies(dispatcher)[0].state is StudyState.COMPLETE
+
+
+def test_the_head_of_the_audit_chain_is_anchored_in_a_file(dispatcher):
+    from node.db import audit
+    from node.dispatch import anchors
+
+    arrive(dispatcher, SMALL)
+    dispatcher.round()
+    dispatcher.clock.now += timedelta(minutes=2)
+    dispatcher.round()
+    with dispatcher.database.read() as tx:
+        assert anchors.read(dispatcher.settings.home)[-1] == audit.head(tx)
+
+
+def test_a_gpu_worker_that_is_alive_gets_the_jobs(dispatcher):
+    from node.db import workers
+
+    with dispatcher.database.write() as tx:
+        workers.seen(tx, "gpu", device="cuda", now=dispatcher.clock.now)
+    arrive(dispatcher, SMALL)
+    dispatcher.round()
+    assert dispatcher.sender.analyses[0][1] == "cuda"
+
+
+def test_a_study_without_a_rule_is_recorded_and_not_analysed(dispatcher):
+    object.__setattr__(dispatcher.settings, "rules", [])
+    arrive(dispatcher, SMALL)
+    dispatcher.round()
+    (line,) = studies(dispatcher)
+    assert (line.state, line.job_id) == (StudyState.COMPLETE, None)
+
+
+def test_a_second_dispatcher_stands_by_until_the_first_ends(tmp_path):
+    lock, order = tmp_path / "dispatch.lock", []
+    first_in, end_first, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def first():
+        with sole(lock, stop) as chosen:
+            order.append(("first", chosen))
+            first_in.set()
+            end_first.wait(10)
+
+    def second():
+        first_in.wait(10)
+        with sole(lock, stop) as chosen:
+            order.append(("second", chosen))
+
+    threads = [threading.Thread(target=target) for target in (first, second)]
+    for thread in threads:
+        thread.start()
+    first_in.wait(10)
+    assert order == [("first", True)]
+    end_first.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == [("first", True), ("second", True)]

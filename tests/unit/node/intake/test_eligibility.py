@@ -1,0 +1,188 @@
+"""Which objects are analysed, by header alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.dicom.contexts import STORAGE_CLASSES, Use
+from node.dicom.header import Code, Equipment, Header, read_header
+from node.identity import OWN_MANUFACTURER
+from node.intake.eligibility import Disposition, judge
+from node.reasons import Reason
+
+CR, DX, SC = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.7"
+SEG, SR = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.34"
+
+CHEST = Header(
+    sop_class_uid=DX,
+    sop_instance_uid="1.2.3",
+    study_instance_uid="1.2.4",
+    series_instance_uid="1.2.5",
+    transfer_syntax_uid="1.2.840.10008.1.2.1",
+    modality="DX",
+    image_type=("ORIGINAL", "PRIMARY"),
+    presentation_intent="FOR PRESENTATION",
+    body_part="CHEST",
+    anatomic_region=None,
+    view_position="PA",
+    view_code=None,
+    patient_orientation=("L", "F"),
+    rows=2500,
+    columns=2000,
+    frames=1,
+    samples_per_pixel=1,
+    bits_allocated=16,
+    bits_stored=12,
+    photometric_interpretation="MONOCHROME2",
+    age_years=60.0,
+    sex="F",
+    is_human=None,
+    protocol=(),
+    study_description=None,
+    series_description=None,
+    manufacturer="Vendor",
+    contributing_equipment=(),
+)
+
+OWN = Equipment(Code("109102", "DCM"), OWN_MANUFACTURER, "2.25.1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"body_part": None},
+        {"body_part": "UNKNOWN"},
+        {"body_part": "Thorax"},
+        {"body_part": "PORT CHEST"},
+        {"body_part": "LUNG"},
+        {"body_part": None, "anatomic_region": Code("51185008", "SCT")},
+        {"body_part": None, "anatomic_region": Code("T-D3000", "SRT")},
+        {"body_part": None, "anatomic_region": Code("X", "99VENDOR", "Chest AP")},
+        {"view_position": "AP"},
+        {"view_position": None, "view_code": Code("272479007", "SCT")},
+        {"view_position": None, "patient_orientation": ()},
+        {"view_position": "PA", "patient_orientation": ("A", "F")},
+        {"sop_class_uid": CR, "modality": "CR", "presentation_intent": None},
+        {"sop_class_uid": CR, "modality": None},
+        {"sop_class_uid": SC, "modality": "CR"},
+        {"sop_class_uid": SC, "modality": "OT"},
+        {"photometric_interpretation": "MONOCHROME1"},
+        {"samples_per_pixel": 3, "photometric_interpretation": "RGB"},
+        {"is_human": True},
+        {"manufacturer": OWN_MANUFACTURER},
+        {"series_instance_uid": "2.25.7"},
+        {"contributing_equipment": (Equipment(Code("109102", "DCM"), "Other", None),)},
+        {"rows": 256, "columns": 256},
+    ],
+)
+def test_accepted(change: dict[str, object]) -> None:
+    verdict = judge(replace(CHEST, **change))  # type: ignore[arg-type]
+    assert (verdict.disposition, verdict.reason) == (Disposition.ACCEPT, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"body_part": "HAND"}, Reason.NOT_THE_CHEST),
+        ({"body_part": "TSPINE"}, Reason.NOT_THE_CHEST),
+        ({"body_part": "THORACIC SPINE"}, Reason.NOT_THE_CHEST),
+        ({"body_part": "THORACOLUMBAR"}, Reason.NOT_THE_CHEST),
+        ({"body_part": "RIBS"}, Reason.NOT_THE_CHEST),
+        ({"body_part": None, "anatomic_region": Code("122495006", "SCT")}, Reason.NOT_THE_CHEST),
+        ({"view_position": "LL"}, Reason.LATERAL_VIEW),
+        ({"view_position": "lateral"}, Reason.LATERAL_VIEW),
+        ({"view_position": "RLD"}, Reason.LATERAL_VIEW),
+        ({"view_position": "LAO"}, Reason.LATERAL_VIEW),
+        ({"view_position": None, "view_code": Code("399173006", "SCT")}, Reason.LATERAL_VIEW),
+        ({"view_position": None, "view_code": Code("R-10236", "SRT")}, Reason.LATERAL_VIEW),
+        ({"view_position": None, "patient_orientation": ("A", "F")}, Reason.LATERAL_VIEW),
+        ({"presentation_intent": "FOR PROCESSING"}, Reason.FOR_PROCESSING),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1.1", "presentation_intent": None}, Reason.FOR_PROCESSING),
+        ({"frames": 2}, Reason.MULTI_FRAME),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7.2"}, Reason.MULTI_FRAME),
+        ({"is_human": False}, Reason.NOT_HUMAN),
+        ({"protocol": ("CANINE LATERAL THORAX",)}, Reason.NOT_HUMAN),
+        ({"photometric_interpretation": "PALETTE COLOR"}, Reason.COLOUR_IMAGE),
+        ({"photometric_interpretation": None}, Reason.COLOUR_IMAGE),
+        ({"samples_per_pixel": 3}, Reason.COLOUR_IMAGE),
+        ({"rows": 255}, Reason.TOO_SMALL),
+        ({"modality": "CT"}, Reason.NOT_A_RADIOGRAPH),
+        ({"modality": "MG"}, Reason.NOT_A_RADIOGRAPH),
+        ({"sop_class_uid": SC, "modality": "OT", "body_part": None}, Reason.NOT_A_RADIOGRAPH),
+        ({"sop_class_uid": SC, "modality": None, "body_part": None}, Reason.NOT_A_RADIOGRAPH),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.2"}, Reason.NOT_A_RADIOGRAPH),
+    ],
+)
+def test_declined(change: dict[str, object], reason: Reason) -> None:
+    verdict = judge(replace(CHEST, **change))  # type: ignore[arg-type]
+    assert (verdict.disposition, verdict.reason) == (Disposition.DECLINE, reason)
+    assert verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"body_part": "Hand"}, "body part HAND"),
+        ({"body_part": "T SPINE"}, "body part TSPINE"),
+        ({"body_part": "ZZSECRETPART"}, "a body part that is not the chest"),
+        ({"body_part": None, "anatomic_region": Code("122495006", "SCT")}, "anatomic region 122495006 SCT"),
+        ({"body_part": None, "anatomic_region": Code("ZZSECRET", "99ZZ")}, "an anatomic region that is not the chest"),
+        ({"modality": "CT"}, "modality CT"),
+        ({"modality": "ZZSECRET"}, "a modality that is not of radiographs"),
+        ({"view_position": None, "patient_orientation": ("A", "F")}, "patient orientation A/F"),
+        ({"view_position": None, "patient_orientation": ("A", "ZZ")}, "a view that is not frontal"),
+        ({"photometric_interpretation": "PALETTE COLOR"}, "photometric interpretation PALETTE COLOR"),
+        ({"photometric_interpretation": "ZZSECRET"}, "photometric interpretation that is not grey"),
+    ],
+)
+def test_the_detail_repeats_defined_terms_and_no_free_text_of_the_sender(
+    change: dict[str, object], detail: str
+) -> None:
+    said = judge(replace(CHEST, **change)).detail  # type: ignore[arg-type]
+    assert said.startswith(detail)
+    assert "ZZ" not in said
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"sop_class_uid": SEG, "manufacturer": OWN_MANUFACTURER}, Reason.OWN_RESULT),
+        ({"sop_class_uid": SR, "rows": None, "contributing_equipment": (OWN,)}, Reason.OWN_RESULT),
+        ({"sop_class_uid": SC, "contributing_equipment": (OWN,)}, Reason.OWN_RESULT),
+        ({"sop_class_uid": SEG}, Reason.NOT_AN_IMAGE),
+        ({"sop_class_uid": SR, "rows": None}, Reason.NOT_AN_IMAGE),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.88.11", "rows": None}, Reason.NOT_AN_IMAGE),
+    ],
+)
+def test_ignored(change: dict[str, object], reason: Reason) -> None:
+    verdict = judge(replace(CHEST, **change))  # type: ignore[arg-type]
+    assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, reason)
+
+
+@pytest.mark.parametrize("storage_class", STORAGE_CLASSES, ids=lambda row: row.uid)
+def test_the_table_of_sop_classes_says_what_happens(storage_class: object) -> None:
+    disposition = {Use.ANALYSED: "accept", Use.ANSWERED: "decline", Use.IGNORED: "ignore"}
+    verdict = judge(replace(CHEST, sop_class_uid=storage_class.uid))  # type: ignore[attr-defined]
+    assert verdict.disposition == disposition[storage_class.use]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "disposition", "reason"),
+    [
+        ("chest-cr-monochrome1-jpeg2000", Disposition.ACCEPT, None),
+        ("chest-cr-monochrome1-jpegls-near", Disposition.ACCEPT, None),
+        ("chest-siim-sc-jpegbaseline", Disposition.ACCEPT, None),
+        ("not-chest-extremity-rle", Disposition.DECLINE, Reason.NOT_THE_CHEST),
+        ("not-chest-hip-jpegls", Disposition.DECLINE, Reason.NOT_THE_CHEST),
+        # Its header does not say what it shows: pixels decide.
+        ("not-chest-teeth-cr-modality-lut-jpeglossless", Disposition.ACCEPT, None),
+        ("not-human-dx-lateral-thorax", Disposition.DECLINE, Reason.NOT_HUMAN),
+    ],
+)
+def test_real_objects(data_folder: Path, name: str, disposition: Disposition, reason: Reason | None) -> None:
+    verdict = judge(read_header(data_folder / "dicom" / f"{name}.dcm"))
+    assert (verdict.disposition, verdict.reason) == (disposition, reason)

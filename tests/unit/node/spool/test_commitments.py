@@ -1,0 +1,71 @@
+"""The mailbox of storage commitment: durable, in order, and unharmed by what cannot be read or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.dicom.status import Status
+from node.dimse.scu.commitment import take_report
+from node.errors import SpoolFull
+from node.spool.commitments import Asked, FailedReference, Mailbox, Reference, Report
+from node.spool.store import Spool
+from tests.support.peers.commitment import encoded, information
+from tests.support.peers.wire import EXPLICIT
+
+REPORTS = [
+    Report(f"2.25.{number}", (Reference("1.2", "1.3"),), (FailedReference("1.2", "1.4", reason),))
+    for number, reason in enumerate((0x0112, None, 0x0110))
+]
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Mailbox:
+    return Spool.create(tmp_path).mailbox
+
+
+def test_reports_come_out_as_they_were_put_in_and_in_order(mailbox: Mailbox):
+    for report in REPORTS:
+        mailbox.put(report)
+    assert [report for _, report in mailbox.reports()] == REPORTS
+    for path, _ in mailbox.reports():
+        mailbox.discard(path)
+        mailbox.discard(path)
+    assert list(mailbox.reports()) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"transaction_uid": "1", "committed": [1], "failed": []}']
+)
+def test_a_damaged_report_hides_no_other(mailbox: Mailbox, content: bytes):
+    mailbox.put(REPORTS[0])
+    (path,) = (path for path, _ in mailbox.reports())
+    (path.parent / "00000000000000000000-x.json").write_bytes(content)
+    mailbox.put(REPORTS[1])
+    assert [report for _, report in mailbox.reports()] == [None, *REPORTS[:2]]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b'{"transaction_uid": "2.25.5", "ae_title": "A", "networks": ["x"]}']
+)
+def test_a_damaged_note_lets_nobody_in(mailbox: Mailbox, content: bytes):
+    mailbox.note(Asked("2.25.5", "PACS", ("192.0.2.0/24",)))
+    assert mailbox.asked("2.25.5") == Asked("2.25.5", "PACS", ("192.0.2.0/24",))
+    assert mailbox.asked("2.25.6") is None
+    for path in mailbox._asked.iterdir():
+        path.write_bytes(content)
+    assert mailbox.asked("2.25.5") is None
+
+
+def test_a_report_that_cannot_be_written_is_not_answered_with_success(tmp_path: Path):
+    spool = Spool.create(tmp_path)
+    spool.mailbox.note(Asked("2.25.5", "PACS", ()))
+    lost = Mailbox(tmp_path / "commitment", lambda: tmp_path / "no such folder" / "x.part")
+    status, _ = take_report(
+        lost, encoded(information()), event_type=1, transfer_syntax=EXPLICIT, may_answer=lambda _: True
+    )
+    assert status is Status.RESOURCE_LIMITATION
+    with pytest.raises(SpoolFull):
+        lost.note(Asked("2.25.6", "PACS", ()))
+    assert list(spool.mailbox.reports()) == []

@@ -1,0 +1,1 @@
+"""What turns a run into a bundle: manifest, limits of gate and lesions, card."""

@@ -1,0 +1,1 @@
+"""Data sets, their splits, and the arrays that are made of them."""

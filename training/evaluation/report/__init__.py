@@ -1,0 +1,1 @@
+"""What an evaluation hands on: page, plots, pictures."""

@@ -1,0 +1,1 @@
+"""Classification and segmentation of chest radiographs."""

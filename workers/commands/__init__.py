@@ -1,0 +1,1 @@
+"""What the commands of `hilum` do that need networks or results."""

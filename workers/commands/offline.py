@@ -1,0 +1,155 @@
+"""Analysis of files without any PACS: the same pipeline as the workers, results into a folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from models.image import pixels
+from node.clock import utc_now
+from node.delivery.profiles import Profile, ResultKind
+from node.dicom.header import Header, read_header
+from node.errors import Quarantined
+from node.intake.eligibility import Disposition, judge
+from node.reasons import Reason
+from workers.commands import terminal
+from workers.jobs.runtime import Networks
+from workers.pipelines import chest
+from workers.pipelines.chest import SourceImage
+from workers.rendering import heatmaps
+from workers.rendering.overlay import overlay_png
+
+
+@dataclass
+class OfflineStudy:
+    """The images of one study among the files given."""
+
+    study_instance_uid: str
+    images: list[SourceImage] = field(default_factory=list)
+
+
+def files_under(paths: Iterable[Path]) -> list[Path]:
+    """Return the files given and those inside the folders given, in order."""
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return found
+
+
+def group(paths: Sequence[Path]) -> tuple[list[OfflineStudy], list[tuple[Path, str]]]:
+    """Group files by study.
+
+    Returns
+    -------
+    tuple
+        The studies, and the files that cannot be used at all, each with the reason.
+    """
+    studies: dict[str, OfflineStudy] = {}
+    seen: dict[str, Path] = {}
+    unusable: list[tuple[Path, str]] = []
+    for path in files_under(paths):
+        try:
+            header = read_header(path)
+        except (Quarantined, OSError) as error:
+            unusable.append((path, str(error)))
+            continue
+        verdict = judge(header)
+        if verdict.disposition is Disposition.IGNORE:
+            unusable.append((path, verdict.detail))
+            continue
+        if header.sop_instance_uid in seen:
+            unusable.append((path, f"the same SOP Instance UID as {seen[header.sop_instance_uid].name}"))
+            continue
+        seen[header.sop_instance_uid] = path
+        declined = verdict.reason if verdict.disposition is Disposition.DECLINE else None
+        study = studies.setdefault(header.study_instance_uid, OfflineStudy(header.study_instance_uid))
+        study.images.append(_image(path, header, declined, verdict.detail))
+    return list(studies.values()), unusable
+
+
+def analyse(
+    study: OfflineStudy,
+    *,
+    networks: Networks,
+    out: Path,
+    profile: Profile,
+    console: Console,
+    bundles: Sequence[str] | None = None,
+    heat_maps: bool = False,
+) -> Path:
+    """Analyse one study; return the folder with SEG, SR, PNG and JSON.
+
+    Parameters
+    ----------
+    bundles
+        Names of those to run, as in a rule; None for all that run unasked.
+    heat_maps
+        Also one picture for each finding that is present, of where the classifier looked.
+    """
+    with console.status("analysing") as status:
+        analysis = chest.run(
+            networks,
+            study.images,
+            study_instance_uid=study.study_instance_uid,
+            bundles=bundles,
+            revision=1,
+            created_at=utc_now(),
+            profiles=[profile],
+            heat_maps=heat_maps,
+            progress=lambda stage: status.update(f"analysing: {stage}"),
+        )
+        folder = out / study.study_instance_uid
+        folder.mkdir(parents=True, exist_ok=True)
+        written = _write(folder, analysis)
+        paths = {image.sop_instance_uid: image.path for image in study.images}
+        for number, image in enumerate(analysis.request.images, start=1):
+            name = folder / f"overlay-{number}.png"
+            radiograph = pixels.read(paths[image.sop_instance_uid])
+            overlay_png(radiograph, image, name)
+            written.append(name)
+            for heat, finding in heatmaps.pairs(image):
+                name = folder / f"heat-map-{number}-{heat.bundle.name}-{_file_name(heat.label)}.png"
+                heatmaps.heat_map_png(radiograph.pixels, heat, finding, name, orientation=radiograph.orientation)
+                written.append(name)
+    for item in analysis.withheld:
+        console.print(
+            f"[red]withheld[/] {item.result.kind if item.result else item.profile.name}: {'; '.join(item.faults)}",
+            soft_wrap=True,
+        )
+    terminal.print_summary(analysis.summary, console)
+    terminal.print_timings(analysis.timings_s, console)
+    for path in written:
+        console.print(f"  {path}", soft_wrap=True, highlight=False)
+    return folder
+
+
+def _image(path: Path, header: Header, declined: Reason | None, detail: str) -> SourceImage:
+    return SourceImage(path=path, sop_instance_uid=header.sop_instance_uid, declined=declined, detail=detail)
+
+
+_ONE_OF_A_STUDY = frozenset({ResultKind.SR, ResultKind.KO, ResultKind.DOC})
+
+
+def _file_name(label: str) -> str:
+    """Keep of a label what every file system takes."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", label)
+
+
+def _write(folder: Path, analysis: chest.Analysis) -> list[Path]:
+    counts: dict[ResultKind, int] = defaultdict(int)
+    written = []
+    for _, result in analysis.results:
+        counts[result.kind] += 1
+        number = "" if result.kind in _ONE_OF_A_STUDY else f"-{counts[result.kind]}"
+        path = folder / f"{result.kind.lower()}{number}.dcm"
+        path.write_bytes(result.content)
+        written.append(path)
+    path = folder / "summary.json"
+    path.write_text(json.dumps(analysis.summary, indent=1, ensure_ascii=False), encoding="utf-8")
+    return [*written, path]

@@ -1,0 +1,1 @@
+"""One job from claim to its last delivery, without Celery."""

@@ -1,0 +1,149 @@
+"""Delivery of a job's results: one association for each destination, the stored bytes every time.
+
+Where a destination is to commit itself to keeping them, it is asked right after (`workers.jobs.commitment`).
+
+Retries live in the rows: the next attempt's time is written there, and the dispatcher sends a message when it comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+import structlog
+
+from node.db import deliveries
+from node.db.deliveries import ClaimedDelivery, Settlement, Verdict
+from node.delivery.destinations import Destination
+from node.dicom.status import Disposition
+from node.dimse.scu.storage import OutgoingFile
+from node.dispatch.backoff import next_attempt
+from node.errors import Misconfigured, PeerUnavailable
+from workers.jobs import commitment
+from workers.jobs.circuit import note
+from workers.jobs.heartbeat import beating
+from workers.jobs.runtime import Runtime
+from workers.jobs.transport import transmit
+
+log = structlog.get_logger()
+
+_VERDICTS = {
+    Disposition.ACCEPTED: Verdict.ACCEPTED,
+    Disposition.RETRY: Verdict.RETRY,
+    Disposition.REFUSED: Verdict.REFUSED,
+}
+
+
+def deliver_job(runtime: Runtime, job_id: str) -> int:
+    """Send what is due of one job; return how many results were tried. May be called any number of times.
+
+    Each destination is claimed when its turn comes, those that answered last time first, so that a dead one holds up
+    nobody's rows but its own.
+
+    No destination can keep the worker from the others: by DICOM an attempt ends within four times `connect_timeout_s`
+    (TCP, TLS, A-ASSOCIATE, release), `response_timeout_s` for each result and a second for the abort; by STOW-RS within
+    2 * `connect_timeout_s` + `response_timeout_s` for each result. After the first one without an answer the rest is
+    not tried. Resolving the name is left to the system's own timeouts.
+    """
+    with runtime.database.read() as tx:
+        destinations = deliveries.waiting_destinations(tx, job_id, now=runtime.clock())
+    tried = 0
+    for destination in destinations:
+        tried += _deliver_to(runtime, job_id, destination)
+        _ask(runtime, job_id, destination)
+    return tried
+
+
+def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
+    lease_s = runtime.settings.analysis.lease_s
+    with runtime.database.write() as tx:
+        batch = deliveries.claim(
+            tx,
+            job_id,
+            destination,
+            lease_s=lease_s,
+            threshold=runtime.settings.delivery.breaker_failures,
+            now=runtime.clock(),
+        )
+    if not batch:
+        return 0
+    with beating(partial(_heartbeat, runtime, batch), lease_s=lease_s):
+        try:
+            settlements = _send(runtime, destination, batch)
+        except Exception as error:  # one destination's trouble must not reach the others: it is tried again later
+            log.error("delivery.attempt_failed", destination=destination, error=type(error).__name__)
+            note(runtime, destination, reached=False)
+            settlements = [_later(runtime, d, f"the attempt failed: {type(error).__name__}") for d in batch]
+    with runtime.database.write() as tx:
+        state = deliveries.settle(tx, job_id, settlements, actor=runtime.actor, now=runtime.clock())
+    log.info(
+        "delivery.tried",
+        destination=destination,
+        results=len(batch),
+        accepted=sum(s.verdict in (Verdict.ACCEPTED, Verdict.STORED) for s in settlements),
+        job_state=state,
+    )
+    return len(batch)
+
+
+def _ask(runtime: Runtime, job_id: str, destination: str) -> None:
+    try:
+        commitment.ask(runtime, job_id, destination)
+    except Exception as error:  # as above; what was to be asked about is due again
+        log.error("commitment.attempt_failed", destination=destination, error=type(error).__name__)
+        note(runtime, destination, reached=False)
+
+
+def _heartbeat(runtime: Runtime, batch: Sequence[ClaimedDelivery]) -> None:
+    with runtime.database.write() as tx:
+        deliveries.heartbeat(tx, batch, lease_s=runtime.settings.analysis.lease_s, now=runtime.clock())
+
+
+def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list[Settlement]:
+    destination = runtime.settings.destinations.get(name)
+    if destination is None:
+        return [_later(runtime, d, "the destination is not configured any more") for d in batch]
+    sound, settlements = [], []
+    for delivery in batch:
+        if _intact(delivery):
+            sound.append(delivery)
+        else:
+            why = "the stored bytes do not match their SHA-256"
+            settlements.append(Settlement(delivery.id, delivery.token, Verdict.REFUSED, None, why))
+    if not sound:
+        return settlements
+    files = [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, d.path) for d in sound]
+    try:
+        outcomes = transmit(runtime.settings, destination, files)
+    except (PeerUnavailable, Misconfigured) as error:
+        opened = note(runtime, name, reached=False)
+        log.warning("delivery.peer_unavailable", destination=name, error=str(error), circuit_open=opened)
+        return settlements + [_later(runtime, d, str(error)) for d in sound]
+    # A peer that takes the association and then says nothing is as dead as one that is not there.
+    note(runtime, name, reached=all(outcome.answered for outcome in outcomes))
+    by_uid = {outcome.sop_instance_uid: outcome for outcome in outcomes}
+    for delivery in sound:
+        outcome = by_uid[delivery.sop_instance_uid]
+        verdict = _VERDICTS[outcome.disposition]
+        if verdict is Verdict.ACCEPTED and isinstance(destination, Destination) and destination.commitment.ask:
+            verdict = Verdict.STORED
+        retry_at = _retry_at(runtime, delivery) if verdict is Verdict.RETRY else None
+        settlements.append(Settlement(delivery.id, delivery.token, verdict, outcome.status, outcome.detail, retry_at))
+    return settlements
+
+
+def _later(runtime: Runtime, delivery: ClaimedDelivery, why: str) -> Settlement:
+    return Settlement(delivery.id, delivery.token, Verdict.RETRY, None, why, _retry_at(runtime, delivery))
+
+
+def _retry_at(runtime: Runtime, delivery: ClaimedDelivery) -> datetime:
+    return next_attempt(runtime.settings.delivery, delivery.id, delivery.attempts, now=runtime.clock())
+
+
+def _intact(delivery: ClaimedDelivery) -> bool:
+    try:
+        return hashlib.sha256(delivery.path.read_bytes()).hexdigest() == delivery.sha256
+    except OSError:
+        return False

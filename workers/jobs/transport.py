@@ -1,0 +1,40 @@
+"""Sending files to a destination, by whichever transport it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from node.delivery.destinations import AnyDestination, Destination, WebDestination
+from node.dicomweb import stow
+from node.dimse.scu import storage
+from node.dimse.scu.storage import OutgoingFile, SendOutcome
+from node.settings import Settings
+
+
+def transmit(settings: Settings, destination: AnyDestination, files: Sequence[OutgoingFile]) -> list[SendOutcome]:
+    """Send files by C-STORE or STOW-RS; one outcome for each, in order.
+
+    Raises
+    ------
+    PeerUnavailable
+        There was no association or connection, so that nothing was sent.
+    Misconfigured
+        A file with a secret or certificate cannot be used.
+    """
+    timeouts = settings.delivery
+    match destination:
+        case Destination():
+            return storage.send(
+                destination,
+                files,
+                calling_ae_title=settings.receiver.ae_title,
+                connect_timeout_s=timeouts.connect_timeout_s,
+                response_timeout_s=timeouts.response_timeout_s,
+            )
+        case WebDestination():
+            return stow.store(
+                destination,
+                files,
+                connect_timeout_s=timeouts.connect_timeout_s,
+                response_timeout_s=timeouts.response_timeout_s,
+            )

@@ -1,0 +1,1 @@
+"""Pipelines: from the images of a study to findings, and from findings to results."""

@@ -1,0 +1,1 @@
+"""The processes: Celery tasks, and the supervisor of the embedded node."""

@@ -1,0 +1,184 @@
+"""The embedded node: Redis, receiver, dispatcher and workers as child processes, restarted when one dies."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from node.db.engine import Database
+from node.dispatch import embedded
+from node.errors import Misconfigured
+from node.settings import ReceiverSettings, Settings
+
+log = structlog.get_logger()
+
+FIRST_RESTART_DELAY_S = 0.5
+MAXIMUM_RESTART_DELAY_S = 30.0
+HEALTHY_AFTER_S = 30.0
+STOP_TIMEOUT_S = 15.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str]
+    output: Path | None = None
+    _process: subprocess.Popen[bytes] | None = None
+    _started_at: float = 0.0
+    _delay_s: float = FIRST_RESTART_DELAY_S
+    _start_again_at: float = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the process; it dies with its parent."""
+        stream = self.output.open("ab") if self.output else None
+        try:
+            self._process = subprocess.Popen(
+                self.command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock
+                start_new_session=True,
+            )
+        finally:
+            if stream:
+                stream.close()
+        self._started_at = time.monotonic()
+        log.info("child.started", child=self.name, pid=self._process.pid)
+
+    def watch(self) -> None:
+        """Start the process again if it died, later each time that it dies soon."""
+        if self._process is None:
+            return
+        code = self._process.poll()
+        if code is None:
+            return
+        now = time.monotonic()
+        if self._start_again_at == 0.0:
+            if now - self._started_at > HEALTHY_AFTER_S:
+                self._delay_s = FIRST_RESTART_DELAY_S
+            log.error("child.died", child=self.name, exit_code=code, restart_in_s=self._delay_s)
+            self._start_again_at = now + self._delay_s
+            self._delay_s = min(2 * self._delay_s, MAXIMUM_RESTART_DELAY_S)
+        elif now >= self._start_again_at:
+            self._start_again_at = 0.0
+            self.start()
+
+    def stop(self) -> None:
+        """Ask the process to end; kill it if it does not."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+@dataclass
+class Node:
+    """All processes of the embedded node."""
+
+    settings: Settings
+    config: Path | None
+    logs: Path | None = None
+    children: list[Child] = field(default_factory=list)
+    _lock: IO[str] | None = None
+
+    def start(self) -> None:
+        """Prepare the folders and the schema, and start every process.
+
+        Raises
+        ------
+        Misconfigured
+            There is no Redis server, the database cannot be opened, or another node works on the same data.
+        """
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.settings.home / "up.lock").open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise Misconfigured(f"another `hilum up` already runs with the data in {self.settings.home}") from error
+        _require_free(self.settings.receiver)
+        if self.logs:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        if self.settings.broker_url is None:
+            self._add("redis", embedded.command(self.settings))
+            embedded.wait_until_ready(self.settings.embedded_redis_socket)
+        with Database(self.settings.resolved_database_url) as database:
+            database.migrate()
+        for name, arguments in (
+            ("receive", ["receive"]),
+            ("dispatch", ["dispatch"]),
+            ("work-analysis", ["work"]),
+            ("work-delivery", ["work", "--delivery"]),
+        ):
+            self._add(name, [sys.executable, "-m", "workers.cli", *arguments])
+
+    def run(self, stop: threading.Event) -> None:
+        """Watch the processes until told to stop, then end them in reverse order."""
+        try:
+            while not stop.wait(0.2):
+                for child in self.children:
+                    child.watch()
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """End every process, the receiver first and Redis last."""
+        for child in sorted(self.children, key=lambda c: (c.name == "redis", c.name != "receive")):
+            child.stop()
+        if self._lock is not None:
+            self._lock.close()
+
+    def _add(self, name: str, command: Sequence[str]) -> None:
+        environment = dict(os.environ)
+        if self.config is not None:
+            environment["HILUM_CONFIG"] = str(self.config.resolve())
+        child = Child(name, command, environment, self.logs / f"{name}.log" if self.logs else None)
+        child.start()
+        self.children.append(child)
+
+
+def _require_free(receiver: ReceiverSettings) -> None:
+    """Say at once, and not in the log of a child, that the port is taken."""
+    family = socket.AF_INET6 if ":" in receiver.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((receiver.host, receiver.port))
+        except OSError as error:
+            raise Misconfigured(
+                f"cannot listen on {receiver.host}:{receiver.port} ({error.strerror}): is another program using it? "
+                "Set `receiver.port` or `receiver.host`"
+            ) from error
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to send SIGTERM when the parent dies, so that nothing is left behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

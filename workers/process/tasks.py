@@ -1,0 +1,94 @@
+"""The Celery tasks: translate a message into one call of a plain function, with the job id bound to the log."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+
+from node.clock import utc_now
+from node.db import workers
+from node.db.engine import Database
+from node.dispatch.queue import ANALYSE, DELIVER, Device
+from node.settings import Settings
+from workers.jobs.delivery import deliver_job
+from workers.jobs.runtime import Runtime
+
+log = structlog.get_logger()
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _keep_our_logging(**_signal: Any) -> None:
+    """Celery leaves logging alone where this signal has a receiver."""
+
+
+class Process:
+    """The runtime of this process, opened after the fork and kept."""
+
+    def __init__(self, settings: Settings, device: Device, component: str) -> None:
+        self._settings, self._device, self._component = settings, device, component
+        self._runtime: Runtime | None = None
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    def runtime(self) -> Runtime:
+        """Return this process's runtime."""
+        with self._lock:
+            if self._runtime is None or self._pid != os.getpid():
+                self._runtime = Runtime.open(self._settings, device=self._device, component=self._component)
+                self._pid = os.getpid()
+            return self._runtime
+
+
+def register_analysis(app: Celery, settings: Settings, *, device: Device) -> None:
+    """Register the analysis task, and load the networks in each process of the pool when it starts."""
+    from workers.jobs.analysis import analyse_job
+
+    process = Process(settings, device, f"work-{device}")
+    _announce_when_started(process, settings, device)
+
+    @app.task(name=ANALYSE)  # type: ignore[untyped-decorator]
+    def analyse(job_id: str) -> None:
+        with structlog.contextvars.bound_contextvars(job_id=job_id):
+            analyse_job(process.runtime(), job_id)
+
+
+def register_delivery(app: Celery, settings: Settings) -> None:
+    """Register the delivery task; it needs no networks."""
+    process = Process(settings, "cpu", "deliver")
+
+    @app.task(name=DELIVER, time_limit=None)  # type: ignore[untyped-decorator]
+    def deliver(job_id: str) -> None:
+        with structlog.contextvars.bound_contextvars(job_id=job_id):
+            deliver_job(process.runtime(), job_id)
+
+
+def _announce_when_started(process: Process, settings: Settings, device: Device) -> None:
+    """After the fork of the pool's child: load and warm up the networks, and tell the node that a worker is there."""
+
+    def start(**_signal: Any) -> None:
+        runtime = process.runtime()
+        try:
+            runtime.networks.analyser(runtime.networks.choose(None))
+        except Exception as error:  # jobs will fail with the same error and be answered; the child must not loop
+            log.error("worker.networks_not_loaded", error=f"{type(error).__name__}: {error}")
+        else:
+            log.info("worker.ready", device=device)
+        threading.Thread(target=_announce, args=(runtime.actor, settings, device), daemon=True).start()
+
+    signals.worker_process_init.connect(start, weak=False)
+
+
+def _announce(worker_id: str, settings: Settings, device: Device) -> None:
+    database = Database(settings.resolved_database_url)
+    pause = threading.Event()
+    while True:
+        try:
+            with database.write() as tx:
+                workers.seen(tx, worker_id, device=device, now=utc_now())
+        except Exception as error:  # the database may be away for a while; the next round tries again
+            log.warning("worker.announce_failed", error=type(error).__name__)
+        pause.wait(settings.analysis.lease_s / 2)

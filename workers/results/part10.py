@@ -1,0 +1,128 @@
+"""The last step of every result: what the clock or chance put into it is replaced, and it becomes bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from io import BytesIO
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pydicom.valuerep import DA, DT, TM, PersonName
+
+from node.delivery.profiles import DEFLATED_LITTLE_ENDIAN, RLE_LOSSLESS, STRICT, Profile, ResultKind
+from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from workers.results.parts.identity import derived_uid
+from workers.results.parts.references import request_attributes
+from workers.results.request import EncodedResult
+from workers.results.sources.source import Source
+
+_DATE, _TIME, _DATE_TIME = "%Y%m%d", "%H%M%S", "%Y%m%d%H%M%S%z"
+_EVENTS = ("Content", "PresentationCreation")
+"""When content was made: which of these dates and times an object has depends on its IOD."""
+_DOCUMENTS = frozenset({ResultKind.SR, ResultKind.KO})
+"""Their series have no Request Attributes: they name the order in the Referenced Request Sequence (PS3.3 A.35)."""
+_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""Value representations that Specific Character Set governs (PS3.5 section 6.1.2.3)."""
+
+
+def local_time(created_at: datetime, source: Source) -> datetime:
+    """Return the moment in the time zone of the source object, where it names one (0008,0201).
+
+    Dates and times of an object are read in its Timezone Offset From UTC; a result copies it together with the study's
+    date and time. Without it, the moment stays in the zone in which it was given.
+
+    Raises
+    ------
+    ValueError
+        `created_at` has no time zone.
+    """
+    if created_at.tzinfo is None:
+        raise ValueError("created_at must carry a time zone")
+    offset = source.header.get("TimezoneOffsetFromUTC")
+    if not offset:
+        return created_at
+    sign = -1 if offset[0] == "-" else 1
+    return created_at.astimezone(timezone(sign * timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))))
+
+
+def written(
+    ds: Dataset, kind: ResultKind, source: Source, created_at: datetime, profile: Profile = STRICT
+) -> EncodedResult:
+    """Pin what the libraries took from the clock, name the order, and write the object (PS3.10 section 7) for good.
+
+    Pixel data in JPEG 2000 has its transfer syntax already; RLE and Deflated (PS3.5 section A.5) are made here.
+    """
+    _compress(ds, profile.transfer_syntax(kind))
+    _complete(ds)
+    moment = local_time(created_at, source)
+    # highdicom shares the elements of the source header: a new one, so that the header stays as it is.
+    ds.add_new("PatientName", "PN", PersonName(source.patient_name))
+    asked = request_attributes(source)
+    if asked and kind not in _DOCUMENTS:
+        ds.RequestAttributesSequence = asked
+    if "TimezoneOffsetFromUTC" in source.header:
+        ds.TimezoneOffsetFromUTC = source.header.TimezoneOffsetFromUTC
+    ds.InstanceCreationDate, ds.InstanceCreationTime = DA(moment.strftime(_DATE)), TM(moment.strftime(_TIME))
+    for event in _EVENTS:
+        if f"{event}Date" in ds:
+            setattr(ds, f"{event}Date", DA(moment.strftime(_DATE)))
+            setattr(ds, f"{event}Time", TM(moment.strftime(_TIME)))
+    for item in ds.ContributingEquipmentSequence:
+        item.ContributionDateTime = DT(moment.strftime(_DATE_TIME))
+    ds.SpecificCharacterSet = character_set(ds)
+    ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    buffer = BytesIO()
+    ds.save_as(buffer, enforce_file_format=True)
+    content = buffer.getvalue()
+    return EncodedResult(
+        kind=kind,
+        sop_class_uid=str(ds.SOPClassUID),
+        sop_instance_uid=str(ds.SOPInstanceUID),
+        series_instance_uid=str(ds.SeriesInstanceUID),
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _compress(ds: Dataset, syntax: str) -> None:
+    if syntax == DEFLATED_LITTLE_ENDIAN:
+        ds.file_meta.TransferSyntaxUID = UID(DEFLATED_LITTLE_ENDIAN)
+    elif syntax == RLE_LOSSLESS:
+        # The encoder that highdicom would take, gdcm's, ends the process on an image of odd width (measured).
+        ds.compress(RLE_LOSSLESS, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+
+
+def _complete(ds: Dataset) -> None:
+    """Add what the multi-frame IODs ask for and highdicom leaves out, and replace the UID that it draws by chance."""
+    if "DimensionOrganizationSequence" not in ds:
+        return
+    if "ContentCreatorName" not in ds:
+        ds.ContentCreatorName = None
+    organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
+    for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organization
+
+
+def character_set(ds: Dataset) -> str:
+    """Return the Specific Character Set (0008,0005) for the texts of a data set: Latin 1 where it suffices, else UTF-8.
+
+    PS3.3 section C.12.1.1.2. DCMTK 3.6.7 warns that its checker does not support ISO_IR 192, and older readers do not
+    support it at all.
+    """
+    return "ISO_IR 100" if all(map(_is_latin, _texts(ds))) else "ISO_IR 192"
+
+
+def _is_latin(text: str) -> bool:
+    return all(character < "\x80" or "\xa0" <= character <= "\xff" for character in text)
+
+
+def _texts(ds: Dataset) -> Iterator[str]:
+    for element in ds:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _texts(item)
+        elif element.VR in _TEXT_VRS:
+            yield str(element.value)

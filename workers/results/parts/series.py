@@ -1,0 +1,101 @@
+"""The series of the optional results, and what every one of their objects says of itself and its maker.
+
+Each kind has one series in a study, which keeps its UID over revisions. Parametric Maps have one for each image: each
+may have a Frame of Reference of its own, and a series has no more than one (PS3.3 section A.1.2.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from highdicom import ContributingEquipment
+from pydicom.dataset import Dataset
+
+from models.values.findings import BundleIdentity, ImageFindings
+from node.delivery.profiles import Profile, ResultKind
+from workers.results.parts import equipment
+from workers.results.parts.identity import result_uid, series_uid
+from workers.results.request import ResultRequest
+from workers.results.text import vocabulary
+
+NUMBERS: Final[Mapping[ResultKind, int]] = {
+    ResultKind.KO: 9103,
+    ResultKind.SC: 9104,
+    ResultKind.PR: 9105,
+    ResultKind.PM: 9106,
+    ResultKind.DOC: 9107,
+}
+
+BODY_PART: Final = "CHEST"
+"""Body Part Examined (0018,0015). It has no side, so that Laterality (0020,0060), Type 2C, is absent."""
+
+_BY_IMAGE = frozenset({ResultKind.PM})
+_PARTS, _IMAGES = 100, 100
+
+
+def identification(
+    request: ResultRequest,
+    kind: ResultKind,
+    profile: Profile,
+    *,
+    image_uid: str = "",
+    part: str = "",
+    position: int = 0,
+    part_number: int = 0,
+) -> dict[str, Any]:
+    """Return arguments that every constructor of highdicom takes: UIDs, numbers, maker, description, text encoding.
+
+    Parameters
+    ----------
+    image_uid, position
+        The source image and its place in the study; none for an object of the whole study.
+    part, part_number
+        What tells several objects of one image apart, and its place among them.
+    """
+    number = (request.revision * _IMAGES + position) * _PARTS + part_number
+    return {
+        "series_instance_uid": series_uid(
+            request.study_instance_uid, kind, profile, image_uid=image_uid if kind in _BY_IMAGE else ""
+        ),
+        "series_number": NUMBERS[kind],
+        "sop_instance_uid": result_uid(request, kind, profile, image_uid, part),
+        "instance_number": number if position else request.revision,
+        "manufacturer": equipment.MANUFACTURER,
+        "manufacturer_model_name": equipment.MODEL_NAME,
+        "software_versions": equipment.SOFTWARE_VERSION,
+        "device_serial_number": equipment.node(request.configuration_digest).serial_number,
+        "series_description": f"AI {kind.value} - {equipment.RESEARCH_ONLY}",
+        "specific_character_set": "ISO_IR 192",
+        "coding_schemes": vocabulary.coding_schemes(),
+    }
+
+
+def patient(header: Dataset) -> dict[str, Any]:
+    """Return arguments that those constructors of highdicom take which copy no patient from an image."""
+    return {
+        "patient_id": header.PatientID,
+        "patient_birth_date": header.PatientBirthDate,
+        "patient_sex": header.PatientSex,
+        "accession_number": header.AccessionNumber,
+        "study_id": header.StudyID,
+        "study_date": header.StudyDate,
+        "study_time": header.StudyTime,
+    }
+
+
+def contributions(
+    request: ResultRequest, bundles: Iterable[BundleIdentity], moment: datetime
+) -> list[ContributingEquipment]:
+    """Return one Contributing Equipment item for each bundle that an object shows; for the node where it is none."""
+    used = {bundle.digest for bundle in bundles}
+    shown = [algorithm for algorithm in equipment.algorithms(request) if algorithm.digest in used]
+    shown = shown or [equipment.node(request.configuration_digest)]
+    return [equipment.contributing_equipment(algorithm, moment) for algorithm in shown]
+
+
+def bundles_of(image: ImageFindings) -> set[BundleIdentity]:
+    """Return the bundles that computed anything for an image."""
+    found = {finding.bundle for finding in image.findings} | {item.bundle for item in image.not_outlined}
+    return found | {segment.bundle for segment in image.segments} | {one.bundle for one in image.measurements}

@@ -1,0 +1,135 @@
+"""References within a result: each names an object that there is, with its class, series and segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from node.delivery.profiles import ResultKind
+from workers.results.request import EncodedResult, Predecessor
+from workers.results.sources.source import Source
+
+_LISTS = ("ReferencedSOPSequence", "ReferencedInstanceSequence", "ReferencedImageSequence")
+"""Of the instances of a series (PS3.3 sections C.17.2.1, C.12.2 and C.11.11)."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An object that results may refer to; `tracking_uids` are those of its segments, by their numbers."""
+
+    sop_class_uid: str
+    series_instance_uid: str
+    tracking_uids: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def segments(self) -> frozenset[int]:
+        """The numbers of its segments."""
+        return frozenset(self.tracking_uids)
+
+
+Instances = Mapping[str, Instance]
+"""By SOP Instance UID."""
+
+
+def of_sources(sources: Sequence[Source]) -> dict[str, Instance]:
+    """Return the sources that can be referred to."""
+    return {s.uid: Instance(s.sop_class_uid, s.series_instance_uid) for s in sources if s.can_be_referenced}
+
+
+def of_predecessors(predecessors: Sequence[Predecessor]) -> dict[str, Instance]:
+    """Return the results of earlier revisions."""
+    return {p.sop_instance_uid: Instance(p.sop_class_uid, p.series_instance_uid) for p in predecessors}
+
+
+def of_result(result: EncodedResult) -> Instance:
+    """Return a result that later ones may refer to."""
+    tracking_uids: dict[int, str] = {}
+    if result.kind is ResultKind.SEG:
+        ds = dcmread(BytesIO(result.content), stop_before_pixels=True, specific_tags=["SegmentSequence"])
+        described = ds.get("SegmentSequence", ())
+        # The background of a label map has no Tracking UID: nothing tracks it.
+        tracking_uids = {int(item.SegmentNumber): str(item.get("TrackingUID", "")) for item in described}
+    return Instance(result.sop_class_uid, result.series_instance_uid, tracking_uids)
+
+
+def references(ds: Dataset, known: Instances, predecessors: Instances, study_instance_uid: str) -> Iterator[str]:
+    """Say which reference leads nowhere, or says something else of an object than that object does.
+
+    Parameters
+    ----------
+    known
+        Sources with valid UIDs, and the results made before this one.
+    """
+    for item in items([ds]):
+        uid = item.get("ReferencedSOPInstanceUID")
+        if uid is not None:
+            yield from _reference(item, str(uid), {**predecessors, **known})
+        if item is not ds and item.get("StudyInstanceUID", study_instance_uid) != study_instance_uid:
+            yield f"refers to study {item.StudyInstanceUID}, expected {study_instance_uid}"
+        if item is not ds and "SeriesInstanceUID" in item:
+            yield from _series(item, {**predecessors, **known})
+    for item in _superseded(ds):
+        if str(item.ReferencedSOPInstanceUID) not in predecessors:
+            yield f"supersedes instance {item.ReferencedSOPInstanceUID}, which is no result of an earlier revision"
+
+
+def evidence(ds: Dataset) -> Iterator[str]:
+    """Whatever the content tree refers to stands in the evidence (PS3.3 section C.17.2)."""
+    listed = {
+        i.ReferencedSOPInstanceUID
+        for i in items(ds.get("CurrentRequestedProcedureEvidenceSequence", ()))
+        if "ReferencedSOPInstanceUID" in i
+    }
+    for item in items(ds.ContentSequence):
+        uid = item.get("ReferencedSOPInstanceUID")
+        if uid is not None and uid not in listed:
+            yield f"refers to instance {uid}, which its evidence does not list"
+
+
+def items(sequence: Sequence[Dataset]) -> Iterator[Dataset]:
+    """Yield every data set of a sequence, and of the sequences in it."""
+    for item in sequence:
+        yield item
+        for element in item:
+            if element.VR == "SQ":
+                yield from items(element.value)
+
+
+def _reference(item: Dataset, uid: str, known: Instances) -> Iterator[str]:
+    instance = known.get(uid)
+    if instance is None:
+        yield f"refers to instance {uid}, which is no source of it, or not valid"
+        return
+    if item.ReferencedSOPClassUID != instance.sop_class_uid:
+        yield f"refers to instance {uid} as {item.ReferencedSOPClassUID}, expected {instance.sop_class_uid}"
+    strange = sorted(_numbers(item, "ReferencedSegmentNumber") - instance.segments)
+    if strange:
+        yield f"refers to segments {strange} of instance {uid}, which has {sorted(instance.segments)}"
+
+
+def _series(item: Dataset, known: Instances) -> Iterator[str]:
+    """Say which instance is listed under another series than its own."""
+    for keyword in _LISTS:
+        for listed in item.get(keyword, ()):
+            uid = str(listed.ReferencedSOPInstanceUID)
+            if uid in known and known[uid].series_instance_uid != item.SeriesInstanceUID:
+                yield f"lists instance {uid} in series {item.SeriesInstanceUID}, which is not its own"
+
+
+def _superseded(ds: Dataset) -> Iterator[Dataset]:
+    """Yield the references to predecessors: of an image object, and of a document."""
+    yield from ds.get("ReferencedInstanceSequence", ())
+    for item in items(ds.get("PredecessorDocumentsSequence", ())):
+        if "ReferencedSOPInstanceUID" in item:
+            yield item
+
+
+def _numbers(item: Dataset, keyword: str) -> set[int]:
+    value = item.get(keyword)
+    if value is None:
+        return set()
+    return {int(value)} if isinstance(value, int) else {int(part) for part in value}

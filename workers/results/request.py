@@ -1,0 +1,97 @@
+"""What a result is made from, and what encoding yields: the boundary between the pipeline and the DICOM objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from models.values.findings import BundleIdentity, ImageFindings
+from node.delivery.profiles import ResultKind
+from node.reasons import Reason
+
+
+@dataclass(frozen=True)
+class DeclinedImage:
+    """A source image for which nothing was computed, with the coded reason and one sentence for the reader."""
+
+    sop_instance_uid: str
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True)
+class IntendedUse:
+    """What one bundle may be used for, in the words of its manifest; repeated in every report."""
+
+    bundle_name: str
+    text: str
+    age_years_from: float | None = None
+    """Youngest age; None: not said."""
+    age_years_below: float | None = None
+    """First age that is too old; None: no limit."""
+    views: tuple[str, ...] = ()
+    """Values of View Position (0018,5101)."""
+    translations: Mapping[str, str] = field(default_factory=dict)
+    """The same words in other languages, by their tag (RFC 5646), where the manifest has them."""
+
+
+class Predecessor(NamedTuple):
+    """A result of the revision that this one supersedes."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True)
+class ResultRequest:
+    """One analysed study revision.
+
+    Attributes
+    ----------
+    sources
+        Part 10 files of every image of the study, analysed or declined; owned by the spool. For a declined image
+        only the header is read, and its pixel data may be undecodable.
+    images
+        Findings of the analysed images; also those that the gate refused (`gate.passed` is False).
+    declined
+        Images that never reached the networks.
+    bundles
+        The bundles that ran; empty where every image was declined.
+    configuration_digest
+        SHA-256, in hex, of the operating configuration (thresholds, arithmetic, profile-independent settings).
+    revision
+        1 for the first analysis of the study; n + 1 supersedes n.
+    created_at
+        The job's stored timestamp (UTC); the only clock that a result may show.
+    intended_use
+        Statements of the bundles' manifests for the report.
+    urgent
+        The study was routed as STAT.
+    """
+
+    study_instance_uid: str
+    sources: tuple[Path, ...]
+    images: tuple[ImageFindings, ...]
+    declined: tuple[DeclinedImage, ...]
+    bundles: tuple[BundleIdentity, ...]
+    configuration_digest: str
+    revision: int
+    created_at: datetime
+    intended_use: tuple[IntendedUse, ...] = ()
+    urgent: bool = False
+
+
+@dataclass(frozen=True)
+class EncodedResult:
+    """One result object as it will be stored and sent: Part 10 bytes and their SHA-256 in hex."""
+
+    kind: ResultKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    content: bytes
+    sha256: str

@@ -1,0 +1,1 @@
+"""Headers of the images that results are made of."""

@@ -1,0 +1,167 @@
+"""The result as plain values for people and programs: JSON that a job keeps and the command line prints.
+
+Holds UIDs and findings, and no attribute of the patient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from models.values.codes import ANATOMICAL_STRUCTURE, Code
+from models.values.findings import (
+    BundleIdentity,
+    Decision,
+    Finding,
+    ImageFindings,
+    Measurement,
+    NotComputed,
+    NotComputedReason,
+    NotOutlined,
+    Segment,
+)
+from node.reasons import Reason
+from workers.results.parts.equipment import RESEARCH_ONLY
+from workers.results.parts.quality import Observation, observations
+from workers.results.request import ResultRequest
+from workers.results.sources.source import Source, read_sources
+from workers.results.text.vocabulary import reason_code
+from workers.results.text.wording import display_name, reference_notes, spacing_notes, study_lines, study_status
+
+
+def summary(request: ResultRequest) -> dict[str, Any]:
+    """Return the whole result.
+
+    Returns
+    -------
+    dict
+        `status` (PS3.16 CID 6042, in words), `notice`, `revision`, `created_at` (ISO 8601), `algorithms`, `images`
+        (each with `gate`, `findings`, `structures`, `measurements`, `not_outlined`, `not_computed`, `quality`,
+        `pixel_notes`, `notes`),
+        `declined`, and `text`: the same in sentences. Every reason has `reason` (stable value) and `meaning` (words).
+
+    Raises
+    ------
+    OSError
+        A source file cannot be read.
+    """
+    sources = read_sources(request.sources)
+    by_uid = {source.uid: source for source in sources}
+    return {
+        "status": study_status(request).meaning,
+        "notice": RESEARCH_ONLY,
+        "study_instance_uid": request.study_instance_uid,
+        "revision": request.revision,
+        "created_at": request.created_at.isoformat(),
+        "configuration_digest": request.configuration_digest,
+        "algorithms": [_algorithm(bundle, request) for bundle in request.bundles],
+        "images": [_image(image, by_uid.get(image.sop_instance_uid)) for image in request.images],
+        "declined": [
+            {"sop_instance_uid": d.sop_instance_uid, **_reason(d.reason), "detail": d.detail} for d in request.declined
+        ],
+        "text": study_lines(request, sources),
+    }
+
+
+def _algorithm(bundle: BundleIdentity, request: ResultRequest) -> dict[str, Any]:
+    use = next((use for use in request.intended_use if use.bundle_name == bundle.name), None)
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "digest": bundle.digest,
+        "shipped_digest": bundle.shipped_digest or bundle.digest,
+        "intended_use": None if use is None else use.text,
+        "intended_age_years": None if use is None else [use.age_years_from, use.age_years_below],
+        "intended_views": None if use is None else list(use.views),
+    }
+
+
+def _image(image: ImageFindings, source: Source | None) -> dict[str, Any]:
+    gate = {"passed": image.gate.passed, "detail": image.gate.detail}
+    return {
+        "sop_instance_uid": image.sop_instance_uid,
+        "gate": gate if image.gate.reason is None else {**gate, **_reason(image.gate.reason)},
+        "findings": [_finding(finding) for finding in image.findings],
+        "structures": [_structure(segment) for segment in image.segments],
+        "measurements": [_measurement(measurement) for measurement in image.measurements],
+        "heart_box": None if image.heart_box is None else asdict(image.heart_box),
+        "not_outlined": [_not_outlined(item) for item in image.not_outlined],
+        "not_computed": [_not_computed(item) for item in image.not_computed],
+        "quality": [] if source is None else [_observation(seen) for seen in observations(image, source)],
+        "pixel_notes": [*image.pixel_notes, *(() if source is None else spacing_notes(image, source))],
+        "notes": [] if source is None else list(reference_notes(source, image)),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "label": display_name(finding.label),
+        "code": _code(finding.code),
+        "decision": finding.decision.value,
+        "present": finding.decision is Decision.PRESENT,
+        "laterality": _side(finding.laterality),
+        "probability": float(finding.probability),
+        "threshold": float(finding.threshold),
+        "threshold_rule": finding.threshold_rule,
+        "doubt": None if finding.doubt is None else [float(limit) for limit in finding.doubt],
+        "bundle": finding.bundle.name,
+    }
+
+
+def _observation(seen: Observation) -> dict[str, Any]:
+    return {
+        "name": None if seen.name is None else seen.name.meaning,
+        "answer": None if seen.answer is None else seen.answer.meaning,
+        "text": seen.text,
+        "matters": seen.matters,
+    }
+
+
+def _structure(segment: Segment) -> dict[str, Any]:
+    return {
+        "label": display_name(segment.label),
+        "code": _code(segment.property_type),
+        "category": segment.property_category.meaning,
+        "is_disease": segment.property_category != ANATOMICAL_STRUCTURE,
+        "laterality": _side(segment.laterality),
+        "pixels": int(segment.mask.sum()),
+        "bundle": segment.bundle.name,
+    }
+
+
+def _measurement(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "label": display_name(measurement.label),
+        "code": _code(measurement.code),
+        "value": float(measurement.value),
+        "unit": measurement.unit.meaning,
+        "laterality": _side(measurement.laterality),
+        "extents": [[point._asdict() for point in extent] for extent in measurement.extents],
+        "bundle": measurement.bundle.name,
+    }
+
+
+def _not_outlined(item: NotOutlined) -> dict[str, Any]:
+    return {"label": display_name(item.label), "bundle": item.bundle.name, "detail": item.detail}
+
+
+def _not_computed(item: NotComputed) -> dict[str, Any]:
+    return {
+        "label": display_name(item.label),
+        "bundle": item.bundle.name,
+        **_reason(item.reason),
+        "detail": item.detail,
+    }
+
+
+def _code(code: Code) -> str:
+    return f"{code.value} {code.scheme}"
+
+
+def _side(laterality: Code | None) -> str | None:
+    """Return the side; None is unknown, or the thing has none."""
+    return None if laterality is None else laterality.meaning.lower()
+
+
+def _reason(reason: Reason | NotComputedReason) -> dict[str, str]:
+    return {"reason": reason.value, "meaning": reason_code(reason).meaning}
