@@ -328,3 +328,18 @@ def load(config: Path | None = None) -> Settings:
     except ValidationError as error:
         lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'settings'}: {e['msg']}" for e in error.errors()]
         raise Misconfigured("wrong settings" + (f" in {path}" if path else "") + ":\n" + "\n".join(lines)) from error
+
+
+def for_children(config: Path | None) -> dict[str, str]:
+    """Return the environment of a child process that shall read the same settings."""
+    environment = dict(os.environ)
+    if config is not None:
+        environment["HILUM_CONFIG"] = str(config.resolve())
+    return environment
+
+
+def forget_environment(*, but: str) -> None:
+    """Remove the settings from this process's environment, except those of one section."""
+    for name in list(os.environ):
+        if name.startswith("HILUM_") and not name.startswith(f"HILUM_{but}__"):
+            del os.environ[name]

@@ -118,8 +118,7 @@ def work(
 
     Run at least one of each. An analysis worker takes jobs of its device's queue (`analysis.cpu`, `analysis.cuda`).
     """
-    for name, value in openmp.ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    openmp.apply()
     from workers.jobs.runtime import Networks
     from workers.process import tasks
 
@@ -203,8 +202,7 @@ def analyse(
     ] = False,
 ) -> None:
     """Analyse DICOM files without any PACS: writes SEG, SR, an overlay PNG and a JSON summary for each study."""
-    for name, value in openmp.ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    openmp.apply()
     from workers.commands import offline
     from workers.jobs.runtime import Networks
 
@@ -244,8 +242,7 @@ def atrium(
     ] = None,
 ) -> None:
     """Outline the left atrium on an MR series without any PACS: writes a multi-frame SEG, a PNG and a JSON summary."""
-    for name, value in openmp.ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    openmp.apply()
     from models.bundle import manifest as bundles
     from models.volume.atrium import VolumeAnalyser
     from node.clock import utc_now
@@ -283,8 +280,7 @@ def profile_check(
     Of its own profile the results are sent, of the other profiles it is asked (nothing is stored by asking). Ends with
     0 only if the configured profile is taken whole.
     """
-    for key, value in openmp.ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
+    openmp.apply()
     from workers.commands import profile_check as checks
     from workers.jobs.runtime import Networks
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import threading
@@ -58,7 +57,7 @@ class Source:
 def run(files: Sequence[Path], *, out: Path, seed: int, console: Console) -> int:
     """Run the demonstration; return the exit code: 0 only if the stand-in PACS holds a SEG and an SR."""
     logging.configure(level="error", component="demo")
-    _forget_environment()
+    configuration.forget_environment(but="ANALYSIS")  # device and arithmetic are those of a real node too
     if out.exists():
         if not (out / ".hilum-demo").exists():
             raise Misconfigured(f"{out} exists and was not made by the demo; choose another folder with --out")
@@ -90,13 +89,6 @@ def run(files: Sequence[Path], *, out: Path, seed: int, console: Console) -> int
     if not finished:
         console.print(f"[red]Not everything was answered within {TIMEOUT_S:.0f} s[/]; the logs are in {out / 'logs'}")
     return EXIT_COMPLETE if finished and all(complete) else EXIT_INCOMPLETE
-
-
-def _forget_environment() -> None:
-    """Keep the settings of a real node out of this one: only those of the analysis (device, arithmetic) count."""
-    for name in list(os.environ):
-        if name.startswith("HILUM_") and not name.startswith("HILUM_ANALYSIS__"):
-            del os.environ[name]
 
 
 def _phantom(out: Path, seed: int) -> Source:

@@ -18,6 +18,7 @@ from typing import IO
 
 import structlog
 
+from node import settings as configuration
 from node.db.engine import Database
 from node.dispatch import embedded
 from node.errors import Misconfigured
@@ -157,10 +158,9 @@ class Node:
             self._lock.close()
 
     def _add(self, name: str, command: Sequence[str]) -> None:
-        environment = dict(os.environ)
-        if self.config is not None:
-            environment["HILUM_CONFIG"] = str(self.config.resolve())
-        child = Child(name, command, environment, self.logs / f"{name}.log" if self.logs else None)
+        child = Child(
+            name, command, configuration.for_children(self.config), self.logs / f"{name}.log" if self.logs else None
+        )
         child.start()
         self.children.append(child)
 

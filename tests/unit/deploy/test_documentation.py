@@ -1,7 +1,6 @@
 """The documentation says what the program does: generated pages are current, and every command teaches."""
 
 import re
-from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -56,19 +55,6 @@ def test_the_architecture_page_knows_every_job_state():
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-def test_the_architecture_page_lists_every_module_once():
-    rows = re.findall(r"^\| `((?:node|workers)[a-z/]*)` \| [^|`]+ \| (.+) \|$", ARCHITECTURE, re.MULTILINE)
-    listed = [f"{folder}/{name}" for folder, names in rows for name in re.findall(r"`([a-z_0-9/]+)`", names)]
-    folders = {folder for folder, _ in rows}
-    there = {f"{folder}/{path.stem}" for folder in folders for path in (ROOT / folder).glob("*.py")}
-    packages = {
-        path.parent.relative_to(ROOT).as_posix() for top in ("node", "workers") for path in (ROOT / top).rglob("*.py")
-    }
-    # Of a package that is not a folder of the table its name stands in the row of its parent; what is below, below it.
-    tops = {name for name in packages - folders if str(Path(name).parent) in folders}
-    assert sorted(listed) == sorted({m for m in there if not m.endswith("__")} | {f"{name}/" for name in tops})
-
-
 def test_the_architecture_page_says_where_every_exception_is_caught():
     said = ARCHITECTURE.partition("*`except Exception`*")[2].partition("\n- ")[0]
     catching = {
@@ -81,14 +67,10 @@ def test_the_architecture_page_says_where_every_exception_is_caught():
 
 
 def test_the_files_that_the_architecture_page_names_are_there():
-    folder = "."
-    for cell in re.findall(r"^\| \d+a? [^|]+\| ([^|]+) \|", ARCHITECTURE, re.MULTILINE):
-        for name in re.findall(r"`([a-z_/]+(?:\.py)?)`", cell):
-            if name.startswith(("node/", "workers/", "models/")):
-                folder = str(Path(name).parent)
-                assert (ROOT / name).exists(), name
-            else:
-                assert (ROOT / folder / name).exists(), f"{folder}/{name}"
+    cells = re.findall(r"^\| \d+a? [^|]+\| ([^|]+) \|", ARCHITECTURE, re.MULTILINE)
+    names = [name for cell in cells for name in re.findall(r"`([a-z_/]+(?:\.py)?)`", cell)]
+    assert len(names) > len(cells) > 10
+    assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 def test_every_dependency_has_its_reason():

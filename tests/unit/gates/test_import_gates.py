@@ -1,0 +1,169 @@
+"""The gates of imports, seen red: each contract and each banned name is broken once, in a copy of the packages."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PACKAGES = ("node", "workers", "models", "training")
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+CONTRACTS = {contract["name"]: contract for contract in CONFIGURATION["importlinter"]["contracts"]}
+
+
+class Plant(NamedTuple):
+    """A line that is added to a module, and the contract that it breaks."""
+
+    contract: str
+    module: str
+    line: str
+
+
+PLANTS = (
+    Plant(
+        "workers and training stand above node and models; siblings do not see each other",
+        "models.values.codes",
+        "import node.reasons",
+    ),
+    Plant("training never sees node", "training.progress", "from node.dicom import header"),
+    Plant("the always-on edge stays small", "node.clock", "import torch"),
+    Plant("node: the way of an image", "node.spool.durable", "import node.db.tables"),
+    Plant("pynetdicom only in node.dimse", "node.intake.routing", "import pynetdicom"),
+    Plant("requests and dicomweb-client only in node.dicomweb", "workers.jobs.circuit", "from requests import get"),
+    Plant("SQLAlchemy and Alembic only in node.db", "node.dicom.header", "import sqlalchemy"),
+    Plant("Celery only where the queue and the tasks are", "workers.pipelines.chest", "from celery import Celery"),
+    Plant("Redis only in node.dispatch", "workers.jobs.heartbeat", "import redis"),
+    Plant("pydantic-settings only in node.settings", "node.log", "import pydantic_settings"),
+    Plant("highdicom only in workers.results", "workers.commands.offline", "import highdicom"),
+    Plant("Lightning only in training", "models.inference.runner", "import lightning"),
+)
+
+PLACED = tuple(contract["containers"][0] for contract in CONTRACTS.values() if contract.get("exhaustive"))
+"""Packages whose parts are layers."""
+
+BANNED = (
+    "os.environ",
+    "os.environb",
+    "os.getenv",
+    "os.getenvb",
+    "os.putenv",
+    "os.unsetenv",
+    "http.server",
+    "socketserver",
+)
+
+
+def copied(folder: Path) -> Path:
+    """Copy the packages, without weights and other data, and what configures the gates."""
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, folder / name, ignore=_all_but_modules)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def _all_but_modules(folder: str, names: list[str]) -> list[str]:
+    return [
+        name
+        for name in names
+        if not name.endswith(".py") and (name == "__pycache__" or not Path(folder, name).is_dir())
+    ]
+
+
+def contracts_broken(folder: Path) -> dict[str, str]:
+    """Run import-linter; return what it says about each broken contract."""
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command; lint_imports_command()",
+            "--no-cache",
+        ],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Contracts:" in run.stdout, run.stdout + run.stderr
+    titles = re.compile(rf"^({'|'.join(map(re.escape, CONTRACTS))})\n-+$", re.MULTILINE)
+    parts = titles.split(run.stdout.partition("Broken contracts")[2])
+    assert (run.returncode == 0) == (len(parts) == 1)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What import-linter says of a copy with every plant, and with a package that nobody has placed."""
+    folder = copied(tmp_path_factory.mktemp("planted"))
+    for plant in PLANTS:
+        file = folder / (plant.module.replace(".", "/") + ".py")
+        file.write_text(file.read_text(encoding="utf-8") + plant.line + "\n", encoding="utf-8")
+    for name in PACKAGES:
+        (folder / name / "unplaced").mkdir()
+        (folder / name / "unplaced" / "__init__.py").write_text("import sqlite3\n", encoding="utf-8")
+    return contracts_broken(folder)
+
+
+def test_without_plants_no_contract_is_broken(tmp_path):
+    assert contracts_broken(copied(tmp_path)) == {}
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.contract)
+def test_a_planted_import_breaks_its_contract(plant, said):
+    assert plant.module in said.get(plant.contract, "")
+
+
+def test_every_contract_has_a_plant():
+    assert {plant.contract for plant in PLANTS} == set(CONTRACTS)
+
+
+@pytest.mark.parametrize("top", PLACED)
+def test_a_package_without_a_line_in_the_layers_is_refused(top, said):
+    (layers,) = (name for name, contract in CONTRACTS.items() if contract.get("containers") == [top])
+    assert f"- {top}.unplaced" in said.get(layers, "")
+
+
+def linted(folder: Path) -> Iterator[tuple[str, str]]:
+    """Run ruff's rule of banned names on a copy; yield file and message of each finding."""
+    run = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--select", "TID251", "--output-format", "json", "--no-cache", "."],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    for finding in json.loads(run.stdout):
+        yield Path(finding["filename"]).relative_to(folder.resolve()).as_posix(), finding["message"]
+
+
+def test_the_environment_and_servers_are_refused_in_new_modules(tmp_path):
+    folder = copied(tmp_path)
+    expected = set()
+    for index, name in enumerate(BANNED):
+        module, _, attribute = name.rpartition(".")
+        ways = (
+            (f"from {module} import {attribute}", f"import {module} as x\nx.{attribute}")
+            if module
+            else (f"import {name}",)
+        )
+        for way, text in enumerate(ways):
+            file = f"{PACKAGES[index % len(PACKAGES)]}/planted_{index}_{way}.py"
+            (folder / file).write_text(text + "\n", encoding="utf-8")
+            expected.add((file, name))
+    assert {(file, message.split("`")[1]) for file, message in linted(folder)} == expected
+
+
+def test_the_banned_names_are_those_that_are_tried():
+    assert set(CONFIGURATION["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]) == set(BANNED)
