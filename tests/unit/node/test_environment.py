@@ -5,8 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from models import openmp
 from node import settings
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """Bring back whatever a test removes."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def test_the_settings_of_another_node_are_forgotten_but_one_section(monkeypatch):
