@@ -288,6 +288,39 @@ def echo(
         raise typer.Exit(1)
 
 
+@app.command()
+def explain(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.", exists=True)],
+    *,
+    sender: Annotated[str, typer.Option("--from", metavar="AE", help="Calling AE Title of whoever sends it.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, one entry for each file.")] = False,
+) -> None:
+    """Show what this node would do with DICOM files, and why: header, eligibility, rule, priority and destinations.
+
+    For whoever writes `rules`. Nothing is received, stored, analysed or sent. One file is explained whole; of several,
+    or of a folder, there is a table. Each file is judged as if it came alone: a study is routed by its first accepted
+    image.
+
+    For example: `hilum -c hilum.yaml explain --from ER_ROUTER chest.dcm`; for a program: `hilum explain --json folder`.
+
+    Ends with 0; with 1 if a file is no DICOM object or cannot be used; with 2 if the settings are wrong.
+    """
+    from node.commands import explain as command
+    from node.commands.files import files_under
+
+    settings = context.obj.settings
+    found = [command.explain(path, settings, calling_ae_title=sender.strip()) for path in files_under(files)]
+    if as_json:
+        print_json([command.described(one, settings) for one in found])
+    elif len(found) == 1:
+        command.print_one(found[0], settings, console, sender_known=bool(sender))
+    else:
+        command.print_table(found, console)
+    if not all(one.usable for one in found):
+        raise typer.Exit(1)
+
+
 @app.command("verify-audit")
 def verify_audit(
     context: typer.Context,

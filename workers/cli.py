@@ -350,6 +350,7 @@ _PANELS = {
     "studies": "Look",
     "verify-audit": "Look",
     "echo": "Look",
+    "explain": "Look",
     "rerun": "Look",
 }
 for _command in edge.app.registered_commands:

@@ -224,19 +224,13 @@ class Dispatcher:
         ranked = sorted(instances, key=lambda i: (i.state is not InstanceState.ACCEPTED, i.id))
         for instance in ranked:
             caller = studies.calling_ae_title(tx, instance.association_id)
-            facts = routing.StudyFacts(caller, "", (), None)
+            header = None
             try:
                 header = read_header(instance.path)
             except (Quarantined, OSError):
                 if instance is not ranked[-1]:
                     continue
-            else:
-                facts = routing.StudyFacts(
-                    caller,
-                    header.modality or "",
-                    tuple(text for text in (header.study_description, header.series_description) if text),
-                    header.age_years,
-                )
+            facts = routing.StudyFacts.of(header, caller)
             return routing.route(facts, self.settings.rules, self.settings.destinations)
         return None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from node.db.studies import Order
 from node.delivery.destinations import AnyDestination
+from node.dicom.header import Header
 from node.settings import Rule
 
 
@@ -20,11 +21,19 @@ class StudyFacts:
     descriptions: tuple[str, ...]
     age_years: float | None
 
+    @classmethod
+    def of(cls, header: Header | None, calling_ae_title: str) -> StudyFacts:
+        """Take the facts from the header of an image; None: no image of the study can be read."""
+        if header is None:
+            return cls(calling_ae_title, "", (), None)
+        descriptions = tuple(text for text in (header.study_description, header.series_description) if text)
+        return cls(calling_ae_title, header.modality or "", descriptions, header.age_years)
+
 
 def route(facts: StudyFacts, rules: Sequence[Rule], destinations: Mapping[str, AnyDestination]) -> Order | None:
     """Return what to do with a study, or None when no rule asks for an analysis."""
     for rule in rules:
-        if _matches(rule, facts):
+        if unmet(rule, facts) is None:
             if rule.pipeline == "none":
                 return None
             return Order(
@@ -36,16 +45,26 @@ def route(facts: StudyFacts, rules: Sequence[Rule], destinations: Mapping[str, A
     return None
 
 
-def _matches(rule: Rule, facts: StudyFacts) -> bool:
+def unmet(rule: Rule, facts: StudyFacts) -> str | None:
+    """Say which condition of a rule does not hold, the first one, and what is there instead; None: all hold."""
     if rule.calling_ae_title and facts.calling_ae_title not in rule.calling_ae_title:
-        return False
+        found = facts.calling_ae_title or "unknown"
+        return f"calling AE Title is {found}, not {_alternatives(rule.calling_ae_title)}"
     if rule.modality and facts.modality not in rule.modality:
-        return False
+        return f"modality is {facts.modality or 'absent'}, not {_alternatives(rule.modality)}"
     if rule.description is not None and not any(
         re.search(rule.description, text, re.IGNORECASE) for text in facts.descriptions
     ):
-        return False
+        found = "neither description has" if facts.descriptions else "no description is given; asked for is"
+        return f"{found} {rule.description!r}"
     if rule.age_years is not None:
         first, last = rule.age_years
-        return facts.age_years is not None and first <= facts.age_years < last
-    return True
+        if facts.age_years is None:
+            return f"age is unknown, not from {first:g} to under {last:g} years"
+        if not first <= facts.age_years < last:
+            return f"age is {facts.age_years:.1f}, not from {first:g} to under {last:g} years"
+    return None
+
+
+def _alternatives(values: Sequence[str]) -> str:
+    return " or ".join(values)

@@ -22,6 +22,7 @@ from models.image import pixels
 from node import log as logging
 from node import settings as configuration
 from node.cli import trail
+from node.commands.files import files_under
 from node.db import report
 from node.db.engine import Database
 from node.db.states import JobState
@@ -36,7 +37,7 @@ from node.dimse.scu.storage import OutgoingFile
 from node.errors import HilumError, Misconfigured, PeerUnavailable, Quarantined
 from node.reasons import Reason
 from node.settings import Settings
-from workers.commands import offline, terminal
+from workers.commands import terminal
 from workers.process.supervisor import Node
 from workers.rendering.overlay import overlay_png
 from workers.results.readback import findings_of_segs, source_of_seg
@@ -104,7 +105,7 @@ def _own(files: Sequence[Path], out: Path, console: Console) -> list[Source]:
     folder = out / "source"
     folder.mkdir(parents=True)
     sources: list[Source] = []
-    for path in offline.files_under(files):
+    for path in files_under(files):
         try:
             header = read_header(path)
             if header.sop_class_uid not in CLASS_BY_UID:

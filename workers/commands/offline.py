@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from models.image import pixels
 from node.clock import utc_now
+from node.commands.files import files_under
 from node.delivery.profiles import Profile, ResultKind
 from node.dicom.header import Header, read_header
 from node.errors import Quarantined
@@ -32,14 +33,6 @@ class OfflineStudy:
 
     study_instance_uid: str
     images: list[SourceImage] = field(default_factory=list)
-
-
-def files_under(paths: Iterable[Path]) -> list[Path]:
-    """Return the files given and those inside the folders given, in order."""
-    found: list[Path] = []
-    for path in paths:
-        found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    return found
 
 
 def group(paths: Sequence[Path]) -> tuple[list[OfflineStudy], list[tuple[Path, str]]]:

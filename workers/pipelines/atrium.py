@@ -20,8 +20,8 @@ from models.inference.runner import Dtype
 from models.volume import series as mr
 from models.volume.atrium import VolumeAnalyser, VolumeFindings
 from models.volume.series import Canonical, Series, SeriesRefused
+from node.commands.files import files_under
 from node.errors import Misconfigured
-from workers.commands.offline import files_under
 from workers.results.builders import volume_segmentation
 from workers.results.builders.volume_segmentation import VolumeRequest
 from workers.results.parts.equipment import RESEARCH_ONLY
