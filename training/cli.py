@@ -146,7 +146,7 @@ def outlines(
     ids: Annotated[Path | None, typer.Option(help="csv of `training split` for --source.")] = None,
 ) -> None:
     """Write the masks of a bundle as run-length strings (RLE), as the SIIM-ACR challenge takes them."""
-    from models.bundle.manifest import load
+    from models.bundle.store import load
     from models.image.rle import Dialect
     from training.data import collection
     from training.evaluation import submission, truths
@@ -178,7 +178,7 @@ def ship(
     """Copy a verified bundle to NAME-VERSION under the root; an existing one is never overwritten."""
     import shutil
 
-    from models.bundle.manifest import load
+    from models.bundle.store import load
 
     found = load(bundle)
     target = into / f"{found.manifest.name}-{found.manifest.version}"

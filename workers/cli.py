@@ -243,13 +243,13 @@ def atrium(
 ) -> None:
     """Outline the left atrium on an MR series without any PACS: writes a multi-frame SEG, a PNG and a JSON summary."""
     openmp.apply()
-    from models.bundle import manifest as bundles
+    from models.bundle import store
     from models.volume.atrium import VolumeAnalyser
     from node.clock import utc_now
     from workers.pipelines import atrium as volume
 
     settings = context.obj.settings.analysis
-    chosen = volume.choose_bundle(settings.bundles or bundles.shipped(), bundle)
+    chosen = volume.choose_bundle(settings.bundles or store.shipped(), bundle)
     slices = volume.series_files(files, series_uid=series)
     with console.status("analysing"):
         analyser = VolumeAnalyser(chosen, device=_device(settings.device), dtype=settings.dtype)

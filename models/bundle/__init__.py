@@ -1,1 +1,1 @@
-"""Bundles: manifest, digests, calibration, intended use, a site's thresholds."""
+"""Bundles: manifest, store on disk, calibration, intended use, a site's thresholds."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from models.bundle.manifest import Bundle, IntendedUse, Task
+from models.bundle.manifest import IntendedUse, Task
+from models.bundle.store import Bundle
 from models.values.findings import NotComputed, NotComputedReason
 
 # PS3.3 C.8.11.5 and C.8.1.2, View Position (0018,5101): frontal views.

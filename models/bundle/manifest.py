@@ -1,30 +1,18 @@
-"""Bundles: weights with the manifest that says what they are, verified by digest before anything of them is used.
+"""What a bundle says about itself (`manifest.json`): closed and fixed parts, whose unknown keys are refused.
 
-A bundle is a folder of `manifest.json`, `weights.safetensors`, `card.md` and `evaluation/`. The manifest lists the
-SHA-256 of every other file; the bundle's digest is the SHA-256 of the manifest's bytes, so it stands for all of them.
-This module imports no torch: listing bundles is fast.
+Finding, verifying and writing bundles on disk is the work of models/bundle/store.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.errors import BundleRefused
 from models.image.inputs import InputSpec
 from models.values.codes import Code
-from models.values.findings import BundleIdentity
-from models.volume.grid import VolumeSpec
 
-MANIFEST = "manifest.json"
-WEIGHTS = "weights.safetensors"
-CARD = "card.md"
-MAX_MANIFEST_BYTES = 1 << 20
 CHOSEN = "chosen"
 
 Task = Literal["segmentation", "lesion-segmentation", "classification", "box", "detection", "volume-segmentation"]
@@ -176,6 +164,28 @@ class GateSettings(Part):
     """How the limits were chosen."""
 
 
+class VolumeSpec(Part):
+    """How a volume is given to a network, part of a manifest."""
+
+    spacing_mm: tuple[float, float, float]
+    """Edges of a voxel of the model grid: slice, row, column."""
+    window: tuple[int, int, int]
+    """What the network answers at once, in voxels; a larger volume is covered by overlapping windows."""
+    context: int = Field(default=0, ge=0, le=4)
+    """Slices on either side that the network sees besides; 0 for 3-D networks, 1 for the 2-D one."""
+    overlap: float = Field(default=0.5, ge=0.0, lt=1.0)
+    """Least part of a window that the next one repeats."""
+    field_mm: tuple[float, float, float]
+    """Largest extent of a volume of the training data. More than that the network has not seen."""
+    source_spacing_mm: tuple[float, float, float]
+    """Voxels of the training data before resampling; their files carry none, see the card."""
+
+    @property
+    def seen(self) -> tuple[int, int, int]:
+        """Voxels of the network's input: the window and its context."""
+        return (self.window[0] + 2 * self.context, self.window[1], self.window[2])
+
+
 class Manifest(Part):
     """What a bundle says about itself."""
 
@@ -209,6 +219,11 @@ class Manifest(Part):
     files: dict[str, str]
     """SHA-256, in hex, of every other file, by its path within the bundle."""
 
+    @property
+    def version_numbers(self) -> tuple[int, ...]:
+        """The version as numbers, which compare: 1.10.0 is later than 1.9.0."""
+        return tuple(int(part) for part in self.version.split("."))
+
     def operating_point(self, label: str) -> OperatingPoint:
         """Give the threshold that decides about a label.
 
@@ -221,113 +236,3 @@ class Manifest(Part):
             if point.label == label and point.name == CHOSEN:
                 return point
         raise BundleRefused(f"bundle {self.name} {self.version} has no threshold for {label}")
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A verified bundle at `path`; `digest` is the SHA-256 of its manifest, in hex."""
-
-    path: Path
-    manifest: Manifest
-    digest: str
-
-    @property
-    def identity(self) -> BundleIdentity:
-        """Name, version and digest, as results carry them."""
-        return BundleIdentity(self.manifest.name, self.manifest.version, self.digest)
-
-    @property
-    def weights(self) -> Path:
-        """The safetensors file."""
-        return self.path / WEIGHTS
-
-
-def shipped() -> Path:
-    """Give the folder of the bundles that come with this package."""
-    return Path(__file__).parents[1] / "bundles"
-
-
-def find(root: Path) -> tuple[Bundle, ...]:
-    """Load every bundle directly under `root`, sorted by name and version; () where there is none.
-
-    Raises
-    ------
-    BundleRefused
-        One of them does not verify.
-    """
-    folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
-    return tuple(sorted((load(folder) for folder in folders), key=lambda b: (b.manifest.name, b.manifest.version)))
-
-
-def load(path: Path, expected_digest: str | None = None) -> Bundle:
-    """Read and verify the bundle in the folder `path`.
-
-    Raises
-    ------
-    BundleRefused
-        The digest is not the expected one, the manifest has an unknown key or a wrong value, or a file is missing,
-        altered or not listed.
-    """
-    content = _read_manifest(path)
-    digest = hashlib.sha256(content).hexdigest()
-    if expected_digest is not None and digest != expected_digest:
-        raise BundleRefused(f"bundle {path.name} has digest {digest}, {expected_digest} was expected")
-    try:
-        manifest = Manifest.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleRefused(f"manifest of {path.name}: {where}: {first['msg']}") from error
-    _verify(path, manifest)
-    return Bundle(path, manifest, digest)
-
-
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write the manifest with the digests of what lies in the folder; `manifest.files` is replaced."""
-    files = {name: file_digest(path / name) for name in sorted(_present(path))}
-    complete = manifest.model_copy(update={"files": files})
-    text = json.dumps(complete.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    (path / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
-
-
-def file_digest(path: Path) -> str:
-    """Give the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_manifest(path: Path) -> bytes:
-    """Read the manifest's bytes, bounded."""
-    try:
-        with (path / MANIFEST).open("rb") as file:
-            content = file.read(MAX_MANIFEST_BYTES + 1)
-    except OSError as error:
-        raise BundleRefused(f"bundle {path.name} has no readable {MANIFEST}") from error
-    if len(content) > MAX_MANIFEST_BYTES:
-        raise BundleRefused(f"manifest of {path.name} is larger than {MAX_MANIFEST_BYTES} bytes")
-    return content
-
-
-def _verify(path: Path, manifest: Manifest) -> None:
-    """Compare the folder with the manifest's list, both ways."""
-    present = _present(path)
-    for name in (WEIGHTS, CARD):
-        if name not in manifest.files:
-            raise BundleRefused(f"manifest of {path.name} does not list {name}")
-    for name in sorted(set(manifest.files) | present):
-        if name not in manifest.files:
-            raise BundleRefused(f"bundle {path.name} holds {name}, which its manifest does not list")
-        if name not in present:
-            raise BundleRefused(f"bundle {path.name} lacks {name}")
-        if file_digest(path / name) != manifest.files[name]:
-            raise BundleRefused(f"{name} of bundle {path.name} is not the file that its manifest describes")
-
-
-def _present(path: Path) -> set[str]:
-    """List the files of a bundle but for the manifest; links are not followed out of it."""
-    found = (file for file in path.rglob("*") if file.is_symlink() or file.is_file())
-    names = {str(PurePosixPath(file.relative_to(path))) for file in found}
-    linked = next((file for file in path.rglob("*") if file.is_symlink()), None)
-    if linked is not None:
-        raise BundleRefused(f"bundle {path.name} holds a link: {linked.name}")
-    return names - {MANIFEST}

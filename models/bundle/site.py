@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from models.bundle.manifest import CHOSEN, Bundle, OperatingPoint
+from models.bundle.manifest import CHOSEN, OperatingPoint
+from models.bundle.store import Bundle
 from models.values.findings import BundleIdentity
 
 Thresholds = Mapping[str, float | str]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from models.bundle import intended_use
 from models.bundle.calibration import calibrated
-from models.bundle.manifest import Bundle, GateSettings, Label
+from models.bundle.manifest import GateSettings, Label
+from models.bundle.store import Bundle
 from models.chest import anatomy, gate
 from models.chest import segmenter as outlines
 from models.chest.anatomy import Anatomy, Size

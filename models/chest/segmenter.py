@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.calibration import calibrated
-from models.bundle.manifest import Bundle, Label, Manifest
+from models.bundle.manifest import Label, Manifest
+from models.bundle.store import Bundle
 from models.chest import laterality
 from models.chest.anatomy import Anatomy, Mask
 from models.chest.lesions import lesion

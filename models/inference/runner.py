@@ -15,10 +15,10 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from models import networks
-from models.bundle.manifest import WEIGHTS, Bundle
-from models.chest.gate import FeatureStatistics
+from models.bundle.store import WEIGHTS, Bundle
 from models.errors import BundleRefused
 from models.networks.patient import WithPatient
+from models.values.features import FeatureStatistics
 from models.values.patient import UNKNOWN, Patient
 
 Dtype = Literal["float32", "bfloat16"]

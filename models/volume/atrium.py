@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.bundle.manifest import Bundle, Label
+from models.bundle.manifest import Label
+from models.bundle.store import Bundle
 from models.errors import BundleRefused
 from models.inference.runner import Dtype, read_weights
 from models.networks.volumes import build_volume

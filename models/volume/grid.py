@@ -13,8 +13,8 @@ from typing import cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
+from models.bundle.manifest import VolumeSpec
 from models.image.inputs import InputSpec
 
 Float = NDArray[np.float32]
@@ -24,30 +24,6 @@ Spacing = tuple[float, float, float]
 _WINDOW_SIGMA = 0.25
 """Standard deviation of the weights over a window, as a part of its edge."""
 _LEAST_WEIGHT = 1e-3
-
-
-class VolumeSpec(BaseModel):
-    """How a volume is given to a network, part of a manifest."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    spacing_mm: Spacing
-    """Edges of a voxel of the model grid: slice, row, column."""
-    window: Triple
-    """What the network answers at once, in voxels; a larger volume is covered by overlapping windows."""
-    context: int = Field(default=0, ge=0, le=4)
-    """Slices on either side that the network sees besides; 0 for 3-D networks, 1 for the 2-D one."""
-    overlap: float = Field(default=0.5, ge=0.0, lt=1.0)
-    """Least part of a window that the next one repeats."""
-    field_mm: Spacing
-    """Largest extent of a volume of the training data. More than that the network has not seen."""
-    source_spacing_mm: Spacing
-    """Voxels of the training data before resampling; their files carry none, see the card."""
-
-    @property
-    def seen(self) -> Triple:
-        """Voxels of the network's input: the window and its context."""
-        return (self.window[0] + 2 * self.context, self.window[1], self.window[2])
 
 
 def normalised(image: NDArray[np.generic], percentiles: tuple[float, float]) -> Float:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.bundle.intended_use import age_range
-from models.bundle.manifest import CHOSEN, Calibration, Manifest
+from models.bundle.manifest import CHOSEN, Calibration, Manifest, VolumeSpec
 from models.image.inputs import InputSpec
-from models.volume.grid import VolumeSpec
 from training.bundles import notes
 from training.data.collection import SHIPPED
 from training.evaluation import targets

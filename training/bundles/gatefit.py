@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.bundle.manifest import GateSettings
-from models.chest.gate import FeatureStatistics, Observation, judge, observe
+from models.chest.gate import Observation, judge, observe
+from models.values.features import FeatureStatistics
 from training.config import Recipe
 from training.data import cache, collection, masks, negatives, splits
 from training.data.cache import Cache

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import manifest
+from models.bundle import store
 from models.chest.analyser import ChestAnalyser
 from models.errors import ModelsError
 from models.image import pixels
@@ -63,7 +63,7 @@ class Cache:
 def folder_of(cache: Path, given: Collection, spec: InputSpec, targets: Masks | None) -> Path:
     """Give the folder of a collection for one input geometry and one kind of masks."""
     low, high = spec.contrast_percentiles
-    found_by = _segmenter().manifest.files[manifest.WEIGHTS][:8] if spec.region == "lungs" else ""
+    found_by = _segmenter().manifest.files[store.WEIGHTS][:8] if spec.region == "lungs" else ""
     region = f"-lungs{spec.margin:g}-{found_by}" if found_by else ""
     kind = "" if targets is None else f"-{targets.__name__}"
     return cache / f"{given.name}-{given.digest()}-{spec.size}-p{low:g}-{high:g}-r{REVISION}{region}{kind}"
@@ -126,9 +126,9 @@ def lung_finder() -> Callable[[pixels.Radiograph], Box | None]:
     return lambda radiograph: analyser.lungs_of(analyser.segment(radiograph), radiograph)
 
 
-def _segmenter() -> manifest.Bundle:
-    """Load the newest shipped lungs-heart bundle."""
-    return [one for one in manifest.find(manifest.shipped()) if one.manifest.name == SEGMENTER][-1]
+def _segmenter() -> store.Bundle:
+    """Load the shipped lungs-heart bundle."""
+    return store.named(store.shipped(), SEGMENTER)
 
 
 def _no_lungs(radiograph: pixels.Radiograph) -> None:

@@ -10,7 +10,8 @@ import json
 import shutil
 from pathlib import Path
 
-from models.bundle.manifest import CARD, WEIGHTS, Bundle, Calibration, Manifest, OperatingPoint, load, write_manifest
+from models.bundle.manifest import Calibration, Manifest, OperatingPoint
+from models.bundle.store import CARD, WEIGHTS, Bundle, load, write_manifest
 from training.bundles import cards
 from training.evaluation.run import FOLDER, REPORT
 
@@ -55,7 +56,7 @@ def inherit(folder: Path, earlier_folder: Path) -> Bundle:
 
 def _compare(exported: Manifest, earlier: Manifest) -> None:
     """Refuse two manifests of which one is not a later version of the other that answers alike."""
-    if _numbers(exported.version) <= _numbers(earlier.version):
+    if exported.version_numbers <= earlier.version_numbers:
         raise ValueError(f"version {exported.version} is not later than {earlier.version}")
     other = [
         name
@@ -64,11 +65,6 @@ def _compare(exported: Manifest, earlier: Manifest) -> None:
     ]
     if other or not _same_calibration(exported.calibration, earlier.calibration):
         raise ValueError(f"{exported.name} differs from {earlier.version} in {', '.join(other) or 'calibration'}")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Give a version as numbers, which compare."""
-    return tuple(int(part) for part in version.split("."))
 
 
 def _same_calibration(one: Calibration, other: Calibration) -> bool:

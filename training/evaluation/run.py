@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.bundle.manifest import CARD, Bundle, Figure, load, write_manifest
+from models.bundle.manifest import Figure
+from models.bundle.store import CARD, Bundle, load, write_manifest
 from training.bundles import cards
 from training.config import Data
 from training.data import collection

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from models.bundle import intended_use
-from models.bundle import manifest as bundles
-from models.bundle.manifest import Bundle, GateSettings
+from models.bundle import intended_use, store
+from models.bundle.manifest import GateSettings
+from models.bundle.store import Bundle
 from models.chest import gate
 from models.chest.analyser import ChestAnalyser, Segmentation
 from models.errors import BundleRefused
@@ -46,7 +46,7 @@ class Server:
 
     def __init__(self, bundle: Bundle, companions: Path | None = None, *, with_gate: bool = True) -> None:
         self.bundle = bundle
-        self.companions = companions or bundles.shipped()
+        self.companions = companions or store.shipped()
         self.runner = Runner(bundle, device="cpu", dtype="float32")
         needed = bundle.manifest.input.region == "lungs"
         self.with_gate = needed or with_gate
@@ -60,7 +60,7 @@ class Server:
     def segmenter(self) -> Bundle:
         """The bundle that finds lungs and heart; this one, if it does."""
         is_one = self.bundle.manifest.task == "segmentation"
-        return self.bundle if is_one else companion(self.companions, SEGMENTER)
+        return self.bundle if is_one else store.named(self.companions, SEGMENTER)
 
     @cached_property
     def gatekeeper(self) -> Server | None:
@@ -68,7 +68,7 @@ class Server:
         name = self.bundle.manifest.gated_by
         if name is None:
             return None
-        return Server(companion(self.companions, name), self.companions)
+        return Server(store.named(self.companions, name), self.companions)
 
     def refused(self, case: Case) -> bool:
         """Whether the intended use forbids the image; an age that the data set does not give is not asked for."""
@@ -94,17 +94,3 @@ class Server:
         if settings is None:
             raise BundleRefused(f"bundle {self.segmenter.manifest.name} has no gate")
         return settings
-
-
-def companion(root: Path, name: str) -> Bundle:
-    """Give the only bundle of a name under a folder.
-
-    Raises
-    ------
-    BundleRefused
-        There is none, or more than one version.
-    """
-    found = [one for one in bundles.find(root) if one.manifest.name == name]
-    if len(found) != 1:
-        raise BundleRefused(f"{len(found)} bundles named {name} in {root}, exactly one was expected")
-    return found[0]

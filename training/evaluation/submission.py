@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.bundle.manifest import Bundle
+from models.bundle.store import Bundle
 from models.image import rle
 from models.image.rle import Dialect
 from training.data.collection import Collection

@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models import networks
-from models.bundle import manifest as bundles
+from models.bundle import store
 from models.errors import ModelsError
 from models.inference import runner
 from training import config
@@ -64,7 +64,7 @@ def fill(net: nn.Module, source: str) -> int:
         return put(encoder_of(net), _timm(name), source)
     if path.is_file():
         return put(encoder_of(net), _file(path), path.name)
-    if (path / bundles.MANIFEST).is_file():
+    if (path / store.MANIFEST).is_file():
         return put(encoder_of(net), _of_bundle(path), path.name)
     if (path / "recipe.yaml").is_file():
         return put(encoder_of(net), _of_run(path), path.name)
@@ -176,7 +176,7 @@ def _file(path: Path) -> dict[str, Tensor]:
 
 def _of_bundle(path: Path) -> dict[str, Tensor]:
     """Give the encoder of a verified bundle."""
-    bundle = bundles.load(path)
+    bundle = store.load(path)
     manifest = bundle.manifest
     return _encoder_state(manifest.architecture, len(manifest.labels), runner.read_weights(bundle).network)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from safetensors import safe_open
 
-from models.bundle import manifest as bundles
+from models.bundle import store
 from models.bundle.manifest import DataSource
 
 FILE = "origin.json"
@@ -40,8 +40,8 @@ def of(source: str) -> tuple[DataSource, ...]:
         with safe_open(path, framework="pt") as file:
             told = file.metadata() or {}
         return (_weights(path.stem, told.get("licence", "as its owner states"), told.get("source", "a file")),)
-    if (path / bundles.MANIFEST).is_file():
-        manifest = bundles.load(path).manifest
+    if (path / store.MANIFEST).is_file():
+        manifest = store.load(path).manifest
         return (_weights(f"bundle {manifest.name} {manifest.version}", manifest.licence, "its training_data"),)
     if (path / "recipe.yaml").is_file():
         recipe = yaml.safe_load((path / "recipe.yaml").read_text())

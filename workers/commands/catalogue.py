@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.bundle.intended_use import CHEST_TASKS, age_range
-from models.bundle.manifest import CARD, CHOSEN, Bundle, Figure, Manifest, OperatingPoint, Task
+from models.bundle.manifest import CHOSEN, Figure, Manifest, OperatingPoint, Task
+from models.bundle.store import CARD, Bundle
 from node.errors import Misconfigured
 from node.settings import Rule
 from workers.jobs.runtime import Networks, configuration_digest

@@ -20,7 +20,7 @@ from node.settings import AnalysisSettings, Rule, Settings
 from node.spool.store import Spool
 
 if TYPE_CHECKING:
-    from models.bundle.manifest import Bundle
+    from models.bundle.store import Bundle
     from models.chest.analyser import ChestAnalyser
 
 
@@ -49,9 +49,9 @@ class Networks:
     @property
     def root(self) -> Path:
         """Folder of the bundles."""
-        from models.bundle import manifest as bundles
+        from models.bundle import store
 
-        return self.settings.bundles or bundles.shipped()
+        return self.settings.bundles or store.shipped()
 
     def choose(self, names: Sequence[str] | None) -> tuple[Bundle, ...]:
         """Return the verified bundles of these names, with this site's thresholds.
@@ -98,9 +98,9 @@ class Networks:
         BundleRefused
             A bundle does not match its digests.
         """
-        from models.bundle import manifest as bundles
+        from models.bundle import store
 
-        return _with_thresholds(bundles.find(self.root), self.settings.operating_points, self.root)
+        return _with_thresholds(store.find(self.root), self.settings.operating_points, self.root)
 
     def check(self, rules: Sequence[Rule]) -> None:
         """Find at the start what would fail every job: names in rules and site thresholds that are not there.

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models.bundle import manifest as bundles
-from models.bundle.manifest import Bundle
+from models.bundle import store
+from models.bundle.store import Bundle
 from models.inference.runner import Dtype
 from models.volume import series as mr
 from models.volume.atrium import VolumeAnalyser, VolumeFindings
@@ -70,7 +70,7 @@ def choose_bundle(root: Path, name: str) -> Bundle:
     Misconfigured
         It is not there, is there twice, or is not for volumes.
     """
-    volumes = [bundle for bundle in bundles.find(root) if bundle.manifest.task == "volume-segmentation"]
+    volumes = [bundle for bundle in store.find(root) if bundle.manifest.task == "volume-segmentation"]
     named = [bundle for bundle in volumes if bundle.manifest.name == name]
     if len(named) != 1:
         known = ", ".join(f"{b.manifest.name} {b.manifest.version}" for b in volumes) or "none"

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.bundle.manifest import Bundle
+from models.bundle.store import Bundle
 from models.errors import Undecodable
 from models.image import pixels
 from models.values.findings import ImageFindings

@@ -13,7 +13,7 @@ import highdicom
 import numpy as np
 import pytest
 
-from models.bundle import manifest as bundles
+from models.bundle import store
 from models.volume import series as mr
 from models.volume.atrium import VolumeAnalyser
 from tests.support.data import mr as made
@@ -28,7 +28,7 @@ SPACING = (1.25, 0.625, 0.625)
 @pytest.mark.parametrize("name", ["atrium-2d", "atrium-3d"])
 @pytest.mark.parametrize("turned", [False, True], ids=["axial", "coronal-reversed"])
 def test_the_atrium_is_found_in_its_place(data_folder: Path, tmp_path: Path, name: str, turned: bool) -> None:
-    shipped = [one for one in bundles.find(bundles.shipped()) if one.manifest.name == name]
+    shipped = [one for one in store.find(store.shipped()) if one.manifest.name == name]
     if not shipped:
         pytest.skip(f"no bundle {name} is shipped")
     given = collection.read(data_folder, collection.SHIPPED["atrium"])

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 
 from models import phantom
-from models.bundle import manifest as bundles
+from models.bundle import store
 from models.values import codes
 from node.db import audit, studies
 from node.db.engine import Database
@@ -151,7 +151,7 @@ def _named_in(answered: Answered) -> tuple[dict[str, str], dict[str, str]]:
 
 def test_one_job_runs_every_bundle_and_all_name_the_same_algorithms(run: Run, root: Path) -> None:
     done = run()
-    shipped = {bundle.manifest.name: bundle.digest for bundle in bundles.find(root)}
+    shipped = {bundle.manifest.name: bundle.digest for bundle in store.find(root)}
     assert done.bundles == shipped
     in_seg, in_sr = _named_in(done)
     assert in_sr == shipped
@@ -163,7 +163,7 @@ def test_one_job_runs_every_bundle_and_all_name_the_same_algorithms(run: Run, ro
 
 def test_a_sites_threshold_changes_the_identity_in_audit_row_seg_and_sr(run: Run, root: Path) -> None:
     mine = run(9, {"pneumothorax": {"pneumothorax": 0.55}})
-    shipped = {bundle.manifest.name: bundle.digest for bundle in bundles.find(root)}
+    shipped = {bundle.manifest.name: bundle.digest for bundle in store.find(root)}
     assert mine.bundles["pneumothorax"] != shipped["pneumothorax"]
     assert {**mine.bundles, "pneumothorax": shipped["pneumothorax"]} == shipped
     in_seg, in_sr = _named_in(mine)

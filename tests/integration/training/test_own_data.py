@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from models.bundle.manifest import load
+from models.bundle.store import load
 from models.image import rle
 from models.image.rle import Dialect
 from tests.integration.training.test_recipes import RECIPES, training

@@ -12,7 +12,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from models.bundle import manifest
+from models.bundle import store
 from models.inference import heatmap
 from models.inference.runner import Runner
 from tests.support.data import training_data
@@ -65,12 +65,12 @@ def test_a_recipe_trains_and_becomes_bundles_that_load(recipe: Path, data: Path,
     exported = training("export", run, "--data", data, "--cache", cache).split()
     assert exported
     for folder in exported:
-        found = manifest.load(Path(folder))
+        found = store.load(Path(folder))
         if found.manifest.task in ("classification", "segmentation", "lesion-segmentation"):
             check_that_it_answers_as_the_trained_network(run, found)
 
 
-def check_that_it_answers_as_the_trained_network(run: Path, found: manifest.Bundle) -> None:
+def check_that_it_answers_as_the_trained_network(run: Path, found: store.Bundle) -> None:
     """Bit for bit; a bundle cut out of many labels keeps one row of the last layer, whose sums another kernel makes."""
     recipe, task = predict.load_task(run)
     export.round_to_fp16(task)
@@ -102,7 +102,7 @@ def test_isotonic_calibration_is_a_choice_of_the_recipe(data: Path, cache: Path,
     given = ("--data", data, "--cache", cache)
     training("train", tmp_path / "recipe.yaml", *given, "--out", tmp_path / "run", "--smoke")
     (folder,) = training("export", tmp_path / "run", *given).split()
-    calibration = manifest.load(Path(folder)).manifest.calibration
+    calibration = store.load(Path(folder)).manifest.calibration
     assert calibration.isotonic is not None
     assert calibration.method.startswith("isotonic regression on 12 validation images")
 
@@ -130,7 +130,7 @@ def test_networks_of_a_cross_validation_are_shipped_together(data: Path, cache: 
     with pytest.raises(ValueError, match=r"one run of each of the 3 folds .* given: folds \[0, 1\]"):
         training("export", tmp_path / "run", *given, *named[:4])
     exported = training("export", tmp_path / "run", *given, *named, "--ensemble").strip()
-    found = manifest.load(Path(exported))
+    found = store.load(Path(exported))
     assert found.manifest.architecture == "mobilenet_v2-ensemble3"
     assert "on 36 training and validation (out of 3 folds) images" in found.manifest.operating_points[0].rule
     assert found.manifest.training_data[0].images == 36

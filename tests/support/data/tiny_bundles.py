@@ -11,9 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from models import networks
-from models.bundle import manifest as bundles
+from models.bundle import store
 from models.bundle.manifest import (
-    Bundle,
     Calibration,
     Coded,
     Figure,
@@ -24,6 +23,7 @@ from models.bundle.manifest import (
     Task,
     Triplet,
 )
+from models.bundle.store import Bundle
 from models.image.inputs import InputSpec
 from models.inference.runner import NETWORK
 from models.values import codes
@@ -47,7 +47,7 @@ LAST = {
 
 def segmenter(root: Path) -> Path:
     """Copy the shipped bundle for lungs and heart."""
-    found = next(one for one in bundles.find(bundles.shipped()) if one.manifest.task == "segmentation")
+    found = next(one for one in store.find(store.shipped()) if one.manifest.task == "segmentation")
     return Path(shutil.copytree(found.path, root / found.path.name))
 
 
@@ -141,7 +141,7 @@ def _write(root: Path, manifest: Manifest, probabilities: list[float]) -> Bundle
         state["share"].zero_()
         state["locate.weight"].zero_()
         state["locate.bias"].fill_(2.0)
-    save_file({NETWORK + key: value.contiguous() for key, value in state.items()}, folder / bundles.WEIGHTS)
-    (folder / bundles.CARD).write_text(f"# {manifest.name}\n\nNot for clinical use.\n")
-    bundles.write_manifest(folder, manifest)
-    return bundles.load(folder)
+    save_file({NETWORK + key: value.contiguous() for key, value in state.items()}, folder / store.WEIGHTS)
+    (folder / store.CARD).write_text(f"# {manifest.name}\n\nNot for clinical use.\n")
+    store.write_manifest(folder, manifest)
+    return store.load(folder)

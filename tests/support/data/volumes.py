@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from models.bundle import manifest as bundles
-from models.bundle.manifest import Bundle
+from models.bundle import store
+from models.bundle.manifest import VolumeSpec
+from models.bundle.store import Bundle
 from models.inference.runner import NETWORK
 from models.networks.volumes import build_volume
-from models.volume.grid import VolumeSpec
 from tests.support.paths import RECIPES
 from training.data import splits
 from training.tasks.atrium import export
@@ -75,11 +75,11 @@ def bright_bundle(folder: Path, *, field_mm: tuple[float, float, float] = (60.0,
     state["head.weight"][:] = 1
     state["head.bias"][:] = -0.05
     folder.mkdir(parents=True)
-    save_file({NETWORK + key: value.contiguous() for key, value in state.items()}, folder / bundles.WEIGHTS)
-    (folder / bundles.CARD).write_text("card")
+    save_file({NETWORK + key: value.contiguous() for key, value in state.items()}, folder / store.WEIGHTS)
+    (folder / store.CARD).write_text("card")
     manifest = export.manifest(made, ())
-    bundles.write_manifest(folder, manifest.model_copy(update={"volume": window}))
-    return bundles.load(folder)
+    store.write_manifest(folder, manifest.model_copy(update={"volume": window}))
+    return store.load(folder)
 
 
 def body(shape: tuple[int, int, int], centre: tuple[float, float, float], radius: float) -> NDArray[np.bool_]:

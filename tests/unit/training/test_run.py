@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from models.bundle import manifest as bundles
+from models.bundle import store
 from models.image.inputs import InputSpec
 from models.inference.runner import GATE, NETWORK, Runner
 from tests.support.paths import RECIPES
@@ -131,10 +132,10 @@ def test_an_exported_bundle_answers_as_the_network_does(tmp_path: Path) -> None:
     )
     tensors = {NETWORK + key: export.stored(value) for key, value in task.net.state_dict().items()}
     tensors |= {GATE + key: value for key, value in export.gate_tensors(statistics).items()}
-    save_file(tensors, tmp_path / bundles.WEIGHTS)
-    (tmp_path / bundles.CARD).write_text("card")
-    bundles.write_manifest(tmp_path, manifests.lungs_heart_manifest(recipe, limits, (terms.source("jsrt", 1, 1),)))
-    runner = Runner(bundles.load(tmp_path), device="cpu", dtype="float32")
+    save_file(tensors, tmp_path / store.WEIGHTS)
+    (tmp_path / store.CARD).write_text("card")
+    store.write_manifest(tmp_path, manifests.lungs_heart_manifest(recipe, limits, (terms.source("jsrt", 1, 1),)))
+    runner = Runner(store.load(tmp_path), device="cpu", dtype="float32")
     image = np.random.default_rng(1).random((SIZE, SIZE)).astype(np.float32)
     logits, pooled, _ = runner.run(image)
     with torch.inference_mode():

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle.manifest import Bundle, Figure
+from models.bundle.manifest import Figure
+from models.bundle.store import Bundle
 from models.chest import anatomy
 from models.chest.analyser import ChestAnalyser
 from models.chest.anatomy import Size

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle.manifest import Bundle
+from models.bundle.store import Bundle
 from models.chest import anatomy
 from models.chest.analyser import ChestAnalyser
 from models.chest.anatomy import Size

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle.manifest import Bundle
+from models.bundle.store import Bundle
 from models.image.inputs import ModelInput
 from models.values.findings import Box
 from training.evaluation import subgroups

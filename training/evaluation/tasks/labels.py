@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.calibration import calibrated, sigmoid
-from models.bundle.manifest import Bundle, Figure, OperatingPoint
+from models.bundle.manifest import Figure, OperatingPoint
+from models.bundle.store import Bundle
 from models.inference.heatmap import heat_map
 from training.evaluation import subgroups
 from training.evaluation.measures import bootstrap, scores

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.calibration import calibrated
-from models.bundle.manifest import Bundle
+from models.bundle.store import Bundle
 from models.chest import segmenter as outline_serving
 from models.image.pixels import Radiograph
 from training.evaluation import subgroups

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle.manifest import Bundle
+from models.bundle.store import Bundle
 from models.volume.atrium import VolumeAnalyser
 from training.data.collection import Collection
 from training.data.splits import Split

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.volume.grid import Float, Mask, VolumeSpec, grid_shape, on_model_grid, resampled
+from models.bundle.manifest import VolumeSpec
+from models.volume.grid import Float, Mask, grid_shape, on_model_grid, resampled
 from training.data.collection import Collection
 from training.tasks.atrium.recipe import VolumeRecipe
 

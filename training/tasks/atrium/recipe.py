@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from models.bundle.manifest import VolumeSpec
 from models.image.inputs import InputSpec
 from models.networks.volumes import VolumeArchitecture
-from models.volume.grid import VolumeSpec
 from training.config import Data, Section, read_as
 from training.data.splits import Split
 

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
-from models.bundle import manifest as bundle
+from models.bundle import store
 from models.bundle.calibration import calibrated
-from models.bundle.manifest import CARD, WEIGHTS, Calibration, DataSource, Manifest, OperatingPoint, write_manifest
-from models.chest.gate import FeatureStatistics
+from models.bundle.manifest import Calibration, DataSource, Manifest, OperatingPoint
+from models.bundle.store import CARD, WEIGHTS, write_manifest
 from models.inference.runner import GATE, NETWORK, Runner
 from models.networks import ARCHITECTURES, ENSEMBLE
 from models.networks.ensemble import joined
+from models.values.features import FeatureStatistics
 from training.bundles import gatefit, hysteresis, manifests
 from training.config import Recipe
 from training.data import cache, collection, masks, splits
@@ -274,11 +275,8 @@ def _lesions(run: Path, recipe: Recipe, task: Task, data: Path, folder: Path) ->
 
 
 def _gate_opens(name: str, given: Collection, ids: tuple[str, ...], folder: Path) -> np.ndarray:
-    """Ask the newest shipped classifier `name` about each image (ids,)."""
-    found = [one for one in bundle.find(bundle.shipped()) if one.manifest.name == name]
-    if not found:
-        raise ValueError(f"no shipped bundle {name}: the masks are given only where it is positive; ship it first")
-    gate = found[-1]
+    """Ask the shipped classifier `name`, where it is positive masks are given, about each image (ids,)."""
+    gate = store.named(store.shipped(), name)
     source = cache.build(given, gate.manifest.input, folder, targets=masks.lesions)
     runner = Runner(gate, device="cpu", dtype="float32")
     logits = [

@@ -14,23 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.bundle import manifest as bundles
-from models.bundle.manifest import Bundle
+from models.bundle import store
+from models.bundle.store import Bundle
 from models.chest.analyser import ChestAnalyser
 from models.chest.anatomy import Anatomy
 from models.image.pixels import Radiograph
+from training.data.cache import SEGMENTER
 from training.data.collection import Collection
 
 Array = NDArray[np.uint8]
 RIGHT_BIT, LEFT_BIT, HEART_BIT = 1, 2, 4
-
-
-def segmenter() -> Bundle:
-    """Give the shipped lungs-heart bundle, the newest one."""
-    found = [one for one in bundles.find(bundles.shipped()) if one.manifest.task == "segmentation"]
-    if not found:
-        raise FileNotFoundError(f"no lungs-heart bundle in {bundles.shipped()}")
-    return found[-1]
 
 
 def folder_of(cache: Path, name: str, bundle: Bundle) -> Path:
@@ -40,7 +33,7 @@ def folder_of(cache: Path, name: str, bundle: Bundle) -> Path:
 
 def build(given: Collection, ids: Iterable[str], cache: Path) -> Path:
     """Segment the images that have no mask yet, and give the folder of the masks."""
-    bundle = segmenter()
+    bundle = store.named(store.shipped(), SEGMENTER)
     folder = folder_of(cache, f"{given.name}-{given.digest()}", bundle)
     missing = [one for one in ids if not path_of(folder, one).exists()]
     if missing:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import manifest as bundles
-from models.bundle import site
-from models.bundle.manifest import CHOSEN, Bundle
+from models.bundle import site, store
+from models.bundle.manifest import CHOSEN
+from models.bundle.store import Bundle
 from tests.support.data import tiny_bundles
 
 
@@ -90,4 +90,4 @@ def test_the_limits_of_an_outline_are_not_set_by_one_threshold(tmp_path: Path) -
 
 
 def test_a_bundle_read_from_disk_knows_no_site(shipped: Bundle) -> None:
-    assert bundles.load(shipped.path, shipped.digest) == shipped
+    assert store.load(shipped.path, shipped.digest) == shipped

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models import phantom
-from models.bundle import manifest
+from models.bundle import store
 from models.chest import anatomy
 from models.chest.analyser import ChestAnalyser, measurements
 from models.chest.anatomy import Anatomy
@@ -27,9 +27,7 @@ IDENTITY = BundleIdentity("lungs-heart", "1.0.0", "00")
 def analyser() -> ChestAnalyser:
     """Load lungs and heart, and one classifier: that for children."""
     wanted = ("lungs-heart", "paediatric-pneumonia")
-    loaded = ChestAnalyser.load(
-        [one for one in manifest.find(manifest.shipped()) if one.manifest.name in wanted], threads=2
-    )
+    loaded = ChestAnalyser.load([one for one in store.find(store.shipped()) if one.manifest.name in wanted], threads=2)
     loaded.warm_up()
     return loaded
 
@@ -67,7 +65,7 @@ def test_an_adult_gets_masks_and_measurements(analyser: ChestAnalyser, chest: Ra
 
 @pytest.mark.parametrize("age", [3, 60])
 def test_every_shipped_bundle_answers_or_says_why_not(chest: Radiograph, age: float) -> None:
-    everything = ChestAnalyser.load(manifest.find(manifest.shipped()), threads=2)
+    everything = ChestAnalyser.load(store.find(store.shipped()), threads=2)
     found = everything.analyse(chest, sop_instance_uid="1", age_years=age, view="PA")
     answers = (found.findings, found.segments, found.not_outlined, found.not_computed)
     assert {one.bundle for group in answers for one in group} == set(everything.identities)
@@ -147,7 +145,7 @@ def test_masks_return_to_a_turned_source(analyser: ChestAnalyser, chest: Radiogr
 
 
 def test_bfloat16_stays_close(analyser: ChestAnalyser, chest: Radiograph) -> None:
-    segmenters = [one for one in manifest.find(manifest.shipped()) if one.manifest.task == "segmentation"]
+    segmenters = [one for one in store.find(store.shipped()) if one.manifest.task == "segmentation"]
     half = ChestAnalyser.load(segmenters, dtype="bfloat16")
     one, other = (
         found.analyse(chest, sop_instance_uid="1", age_years=60, view=None).segments[2].mask
@@ -159,7 +157,7 @@ def test_bfloat16_stays_close(analyser: ChestAnalyser, chest: Radiograph) -> Non
 def test_no_segmenter_or_two_are_refused() -> None:
     with pytest.raises(BundleRefused, match="exactly one"):
         ChestAnalyser.load([])
-    segmenter = next(one for one in manifest.find(manifest.shipped()) if one.manifest.task == "segmentation")
+    segmenter = next(one for one in store.find(store.shipped()) if one.manifest.task == "segmentation")
     with pytest.raises(BundleRefused, match="exactly one"):
         ChestAnalyser.load([segmenter, segmenter])
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from models import phantom
-from models.bundle import manifest as bundles
-from models.bundle.manifest import Bundle, Calibration, IntendedUse, Triplet
+from models.bundle import store
+from models.bundle.manifest import Calibration, IntendedUse, Triplet
+from models.bundle.store import Bundle
 from models.chest.analyser import ChestAnalyser
 from models.errors import BundleRefused
 from models.image import pixels
@@ -42,7 +43,7 @@ def chest() -> Radiograph:
 
 @pytest.fixture(scope="module")
 def segmenter() -> Bundle:
-    return next(one for one in bundles.find(bundles.shipped()) if one.manifest.task == "segmentation")
+    return next(one for one in store.find(store.shipped()) if one.manifest.task == "segmentation")
 
 
 @pytest.fixture

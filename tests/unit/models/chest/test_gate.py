@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import manifest
+from models.bundle import store
 from models.bundle.manifest import GateSettings
 from models.chest import gate
 from models.chest.analyser import ChestAnalyser
-from models.chest.gate import FeatureStatistics
 from models.image import pixels
 from models.image.geometry import Orientation
 from models.image.pixels import Radiograph
+from models.values.features import FeatureStatistics
 from models.values.findings import NotComputedReason
 
 SETTINGS = GateSettings(
@@ -111,7 +111,7 @@ def test_distance_grows_within_and_beyond_the_kept_directions() -> None:
 @pytest.fixture(scope="module")
 def analyser() -> ChestAnalyser:
     """Load the shipped segmenter."""
-    found = [one for one in manifest.find(manifest.shipped()) if one.manifest.task == "segmentation"]
+    found = [one for one in store.find(store.shipped()) if one.manifest.task == "segmentation"]
     return ChestAnalyser.load(found[-1:], threads=2)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.bundle.manifest import Bundle, Triplet
+from models.bundle.manifest import Triplet
+from models.bundle.store import Bundle
 from models.chest import segmenter
 from models.chest.anatomy import Anatomy
 from models.image.geometry import Orientation

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models import networks
-from models.bundle import manifest as bundles
+from models.bundle import store
 from models.inference import heatmap
 from models.networks import Output
 
@@ -109,7 +109,7 @@ def test_maps_of_the_network_are_taken_as_they_are() -> None:
 def test_the_shipped_classifier_gives_a_map_on_the_model_grid() -> None:
     from models.inference.runner import Runner
 
-    for one in bundles.find(bundles.shipped()):
+    for one in store.find(store.shipped()):
         if one.manifest.task == "classification":
             size = one.manifest.input.size
             image = np.random.default_rng(0).random((size, size)).astype(np.float32)

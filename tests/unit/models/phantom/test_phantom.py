@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 
 from models import phantom
-from models.bundle import manifest
+from models.bundle import store
 from models.phantom import anatomy
 from models.phantom.image import Phantom
 from models.phantom.warp import displacement
@@ -182,7 +182,7 @@ def test_the_fitted_file_holds_statistics_only() -> None:
 
 def test_the_gate_takes_it_for_a_frontal_chest_and_finds_its_lungs(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the networks need torch (extra `worker`)")
-    segmenters = [found for found in manifest.find(manifest.shipped()) if found.manifest.name == "lungs-heart"]
+    segmenters = [found for found in store.find(store.shipped()) if found.manifest.name == "lungs-heart"]
     if not segmenters:
         pytest.skip("no lungs-heart bundle in models/bundles yet")
     from models.chest import analyser as chest

@@ -13,8 +13,8 @@ import pytest
 from pydicom import dcmread
 from typer.testing import CliRunner
 
-from models.bundle import manifest as bundles
-from models.bundle.manifest import Bundle
+from models.bundle import store
+from models.bundle.store import Bundle
 from models.errors import BundleRefused
 from models.volume import series as mr
 from models.volume.atrium import VolumeAnalyser, field_at
@@ -154,7 +154,7 @@ def test_a_bundle_is_chosen_by_name_and_only_for_volumes(tmp_path: Path, bright:
 
 
 def test_a_bundle_for_radiographs_is_refused() -> None:
-    chest = next(bundle for bundle in bundles.find(bundles.shipped()) if bundle.manifest.name == "lungs-heart")
+    chest = next(bundle for bundle in store.find(store.shipped()) if bundle.manifest.name == "lungs-heart")
     with pytest.raises(BundleRefused, match="not for volumes"):
         VolumeAnalyser(chest)
 

@@ -8,17 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.volume.grid import (
-    VolumeSpec,
-    answered,
-    blending,
-    grid_shape,
-    largest_piece,
-    normalised,
-    padded,
-    resampled,
-    windows,
-)
+from models.bundle.manifest import VolumeSpec
+from models.volume.grid import answered, blending, grid_shape, largest_piece, normalised, padded, resampled, windows
 
 
 def spec(window: tuple[int, int, int] = (4, 6, 8), **values: object) -> VolumeSpec:

@@ -15,19 +15,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from models import networks, phantom
-from models.bundle import manifest as bundles
+from models.bundle import store
 from models.bundle.calibration import calibrated, sigmoid
-from models.bundle.manifest import (
-    Bundle,
-    Calibration,
-    Coded,
-    Figure,
-    IntendedUse,
-    Label,
-    Manifest,
-    OperatingPoint,
-    Triplet,
-)
+from models.bundle.manifest import Calibration, Coded, Figure, IntendedUse, Label, Manifest, OperatingPoint, Triplet
+from models.bundle.store import Bundle
 from models.chest.analyser import ChestAnalyser
 from models.image import pixels
 from models.image.geometry import Letterbox
@@ -68,8 +59,8 @@ def made(
     network = settled(networks.build(architecture, 1))
     folder.mkdir()
     tensors = {NETWORK + key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(tensors, folder / bundles.WEIGHTS)
-    (folder / bundles.CARD).write_text("Not evaluated yet.")
+    save_file(tensors, folder / store.WEIGHTS)
+    (folder / store.CARD).write_text("Not evaluated yet.")
     manifest = Manifest(
         name="pneumothorax" if task == "classification" else "pneumothorax-segmentation",
         version="1.0.0",
@@ -98,7 +89,7 @@ def made(
         else None,
         files={},
     )
-    bundles.write_manifest(folder, manifest)
+    store.write_manifest(folder, manifest)
     return folder
 
 
@@ -161,7 +152,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Outcome
     """Evaluate a classifier with two operating points."""
     folder = tmp_path_factory.mktemp("evaluated")
     truth = cases()
-    source = bundles.load(made(folder / "raw", "mobilenet_v2"))
+    source = store.load(made(folder / "raw", "mobilenet_v2"))
     probabilities = [
         float(
             calibrated(Server(source, with_gate=False).serve(case.read()).answer.logits, source.manifest.calibration)[0]
@@ -170,7 +161,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Outcome
     ]
     # Random weights answer nearly the same to everything: a threshold in the midst of it gives all four outcomes.
     threshold = float(np.median(probabilities))
-    bundle = bundles.load(made(folder / "bundle", "mobilenet_v2", points={"chosen": threshold, "none": 1.0}))
+    bundle = store.load(made(folder / "bundle", "mobilenet_v2", points={"chosen": threshold, "none": 1.0}))
     target = folder / "out"
     target.mkdir()
     return bundle, labels.evaluate(bundle, truth, "test", Canvas(target)), target
@@ -274,7 +265,7 @@ def test_a_completed_bundle_verifies_and_comes_out_the_same_twice(
     folder = made(tmp_path / "bundle", "mobilenet_v2")
     monkeypatch.setitem(truth_tables.TRUTHS, "pneumothorax", lambda *_: replace(cases(18), data_set="nih"))  # type: ignore[index]
     monkeypatch.setattr(run, "_collection", lambda *_: Collection("nih", (), {}, {}))
-    raw = bundles.load(folder).digest
+    raw = store.load(folder).digest
     first = run.complete(folder, tmp_path)
     assert first.digest != raw
     assert run.complete(folder, tmp_path).digest == first.digest
@@ -302,16 +293,16 @@ def test_evaluating_aside_leaves_the_bundle_and_may_read_validation(
 
     monkeypatch.setitem(truth_tables.TRUTHS, "pneumothorax", truth)  # type: ignore[index]
     monkeypatch.setattr(run, "_collection", lambda *_: Collection("nih", (), {}, {}))
-    digest = bundles.load(folder).digest
+    digest = store.load(folder).digest
     outcome = run.aside(folder, tmp_path, tmp_path / "out", split="val", pictures=True)
     assert asked == ["val"]
-    assert bundles.load(folder).digest == digest
+    assert store.load(folder).digest == digest
     assert (tmp_path / "out" / "index.html").exists()
     assert all("val split" in one.measured_on for one in outcome.figures)
 
 
 def test_the_server_answers_as_the_analyser_does() -> None:
-    found = {one.manifest.name: one for one in bundles.find(bundles.shipped())}
+    found = {one.manifest.name: one for one in store.find(store.shipped())}
     drawn = phantom.generate(3, rows=640, columns=512)
     chest = pixels.from_array(np.clip(drawn.pixels / drawn.pixels.max() * 255, 0, 255).astype(np.uint8))
     classifier = found["paediatric-pneumonia"]
@@ -324,7 +315,7 @@ def test_the_server_answers_as_the_analyser_does() -> None:
 
 
 def test_masks_of_a_lesion_are_measured(tmp_path: Path) -> None:
-    bundle = bundles.load(made(tmp_path / "bundle", "unet-mobilenet_v2", task="lesion-segmentation"))
+    bundle = store.load(made(tmp_path / "bundle", "unet-mobilenet_v2", task="lesion-segmentation"))
     (tmp_path / "out").mkdir()
     outcome = lesions.evaluate(bundle, cases(18), "test", Canvas(tmp_path / "out"))
     rows = outcome.report["by_image"]
@@ -349,12 +340,12 @@ def test_a_negative_answer_of_the_classifier_withholds_the_mask(tmp_path: Path) 
     root = tmp_path / "companions"
     root.mkdir()
     made(root / "classifier", "mobilenet_v2", points={"chosen": 1.0})
-    shutil.copytree(next(bundles.shipped().glob("lungs-heart-*")), root / "lungs-heart")
+    shutil.copytree(next(store.shipped().glob("lungs-heart-*")), root / "lungs-heart")
     folder = made(tmp_path / "bundle", "unet-mobilenet_v2", task="lesion-segmentation")
-    manifest = bundles.load(folder).manifest.model_copy(update={"gated_by": "pneumothorax"})
-    bundles.write_manifest(folder, manifest)
+    manifest = store.load(folder).manifest.model_copy(update={"gated_by": "pneumothorax"})
+    store.write_manifest(folder, manifest)
     (tmp_path / "out").mkdir()
-    outcome = lesions.evaluate(bundles.load(folder), cases(9), "test", Canvas(tmp_path / "out"), root)
+    outcome = lesions.evaluate(store.load(folder), cases(9), "test", Canvas(tmp_path / "out"), root)
     assert not any(row["found"] for row in outcome.report["by_image"])
     assert any(row["found_without_gate"] for row in outcome.report["by_image"])
 
@@ -363,7 +354,7 @@ def test_lungs_and_heart_are_measured_by_site(tmp_path: Path) -> None:
     drawn = phantom.generate(3, rows=320, columns=256)
     grey = np.clip(drawn.pixels / drawn.pixels.max() * 255, 0, 255).astype(np.uint8)
     chest = pixels.from_array(grey)
-    bundle = next(one for one in bundles.find(bundles.shipped()) if one.manifest.task == "segmentation")
+    bundle = next(one for one in store.find(store.shipped()) if one.manifest.task == "segmentation")
     analyser = ChestAnalyser.load([bundle])
     shape = analyser.anatomy_of(analyser.segment(chest), chest)
     own = np.stack([shape.right_lung, shape.left_lung, shape.heart])
@@ -424,7 +415,7 @@ def test_targets_are_compared_and_a_missing_figure_is_not_reached() -> None:
 
 
 def test_a_box_is_measured_beside_that_of_the_mask(tmp_path: Path) -> None:
-    bundle = bundles.load(made(tmp_path / "bundle", "box-mobilenet_v2", task="box"))
+    bundle = store.load(made(tmp_path / "bundle", "box-mobilenet_v2", task="box"))
     drawn = phantom.generate(3, rows=320, columns=256)
     chest = pixels.from_array(np.clip(drawn.pixels / drawn.pixels.max() * 255, 0, 255).astype(np.uint8))
     server = Server(bundle, with_gate=False)
@@ -441,7 +432,7 @@ def test_a_box_is_measured_beside_that_of_the_mask(tmp_path: Path) -> None:
 
 
 def test_a_detector_is_scored_as_the_challenge_does(tmp_path: Path) -> None:
-    bundle = bundles.load(made(tmp_path / "bundle", "retinanet-mobilenet_v2", task="detection", points={"chosen": 0.0}))
+    bundle = store.load(made(tmp_path / "bundle", "retinanet-mobilenet_v2", task="detection", points={"chosen": 0.0}))
     server = Server(bundle, with_gate=False)
     served = server.serve(picture(0))
     found = detections.detections(served.answer.logits, served.given, 0.0)
@@ -529,7 +520,7 @@ def test_truths_of_nih_on_validation(data_folder: Path) -> None:
 
 
 def test_the_figures_of_a_shipped_report_follow_from_its_probabilities() -> None:
-    bundle = next(one for one in bundles.find(bundles.shipped()) if one.manifest.name == "paediatric-pneumonia")
+    bundle = next(one for one in store.find(store.shipped()) if one.manifest.name == "paediatric-pneumonia")
     report = json.loads((bundle.path / "evaluation" / "report.json").read_text())
     patients = splits.patients("kermany")
     found = Scores(
@@ -556,7 +547,7 @@ def test_the_figures_of_a_shipped_report_follow_from_its_probabilities() -> None
 def test_the_shipped_bundles_give_their_own_figures_again(data_folder: Path, tmp_path: Path, whole: bool) -> None:
     if not whole:
         pytest.skip("reads the whole test split through the serving path; --whole runs it")
-    for found in bundles.find(bundles.shipped()):
+    for found in store.find(store.shipped()):
         folder = tmp_path / found.manifest.name
         shutil.copytree(found.path, folder)
         again = {(one.name, one.measured_on): one for one in run.complete(folder, data_folder).manifest.evaluation}

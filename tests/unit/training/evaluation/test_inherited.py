@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import manifest as bundles
-from models.bundle.manifest import CHOSEN, Bundle, Figure, Manifest, OperatingPoint, write_manifest
+from models.bundle import store
+from models.bundle.manifest import CHOSEN, Figure, Manifest, OperatingPoint
+from models.bundle.store import Bundle, write_manifest
 from tests.support.data import tiny_bundles
 from training.evaluation import inherited
 
@@ -41,7 +42,7 @@ def version_of(folder: Path, version: str, *, measured: bool, change: Change | N
     if measured:
         figure = Figure(name="AUC", value=0.9, count=7, measured_on="by hand")
         manifest = manifest.model_copy(update={"evaluation": (figure,)})
-        (made.path / bundles.CARD).write_text(CARD)
+        (made.path / store.CARD).write_text(CARD)
         report = made.path / "evaluation" / "report.json"
         report.parent.mkdir(exist_ok=True)
         report.write_text(json.dumps({"bundle": {"name": "pneumothorax", "version": version}}))
@@ -60,7 +61,7 @@ def chosen(manifest: Manifest, **update: object) -> Manifest:
 
 @pytest.fixture
 def earlier(tmp_path: Path) -> Bundle:
-    return bundles.load(version_of(tmp_path / "earlier", "1.0.0", measured=True))
+    return store.load(version_of(tmp_path / "earlier", "1.0.0", measured=True))
 
 
 def test_the_evaluation_is_taken_over_beside_the_ranges_of_the_export(tmp_path: Path, earlier: Bundle) -> None:
@@ -71,13 +72,13 @@ def test_the_evaluation_is_taken_over_beside_the_ranges_of_the_export(tmp_path: 
     point = found.operating_point("pneumothorax")
     assert (point.threshold, point.doubt, point.doubt_rule) == (0.4, (0.3, 0.5), "found by hand")
     assert found.files["evaluation/report.json"] == earlier.manifest.files["evaluation/report.json"]
-    assert found.files[bundles.WEIGHTS] == earlier.manifest.files[bundles.WEIGHTS]
+    assert found.files[store.WEIGHTS] == earlier.manifest.files[store.WEIGHTS]
 
 
 def test_the_card_is_that_of_before_but_for_title_and_thresholds(tmp_path: Path, earlier: Bundle) -> None:
     folder = version_of(tmp_path / "new", "1.0.1", measured=False, change=lambda one: chosen(one, **DOUBT))
     inherited.inherit(folder, earlier.path)
-    text = (folder / bundles.CARD).read_text()
+    text = (folder / store.CARD).read_text()
     assert text.startswith("# pneumothorax 1.0.1\n\n**Research use only.**\n")
     assert "of before" not in text
     assert "- pneumothorax, chosen: 0.4 (a rule)\n" in text
@@ -90,7 +91,7 @@ def test_a_second_inheritance_still_names_the_version_that_was_measured(tmp_path
     first, second = (version_of(tmp_path / number, f"1.0.{number}", measured=False) for number in "12")
     inherited.inherit(first, earlier.path)
     inherited.inherit(second, first)
-    text = (second / bundles.CARD).read_text()
+    text = (second / store.CARD).read_text()
     assert text.startswith("# pneumothorax 1.0.2\n")
     assert text.count("Measured with version") == text.count("Measured with version 1.0.0,") == 1
 
@@ -117,8 +118,8 @@ def test_what_answers_otherwise_is_refused(tmp_path: Path, earlier: Bundle, chan
 
 def test_other_weights_are_refused(tmp_path: Path, earlier: Bundle) -> None:
     folder = version_of(tmp_path / "new", "1.0.1", measured=False)
-    weights = folder / bundles.WEIGHTS
+    weights = folder / store.WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    write_manifest(folder, Manifest.model_validate_json((folder / bundles.MANIFEST).read_bytes()))
+    write_manifest(folder, Manifest.model_validate_json((folder / store.MANIFEST).read_bytes()))
     with pytest.raises(ValueError, match="other weights"):
         inherited.inherit(folder, earlier.path)

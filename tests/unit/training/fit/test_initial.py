@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from models import networks
-from models.bundle import manifest as bundles
+from models.bundle import store
 from tests.support.paths import ROOT
 from training import config
 from training.fit import initial
@@ -104,7 +104,7 @@ def test_the_imagenet_file_fills_every_mobilenet(data_folder: Path, name: str) -
 
 
 def test_a_bundle_gives_its_encoder() -> None:
-    folder = next(bundles.shipped().glob("lungs-heart-*"))
+    folder = next(store.shipped().glob("lungs-heart-*"))
     if not folder.is_dir():
         pytest.skip("the lungs-heart bundle is not there")
     net = networks.build("mobilenet_v2", 1)

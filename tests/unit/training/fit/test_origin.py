@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from models.bundle import manifest as bundles
+from models.bundle import store
 from training.fit import origin
 
 
@@ -22,7 +22,7 @@ def test_a_file_tells_its_own_terms(tmp_path: Path) -> None:
 def test_weights_by_name_bundles_and_nothing(tmp_path: Path) -> None:
     (named,) = origin.of("torchvision:resnet18")
     assert named.name.startswith("torchvision resnet18")
-    shipped = next(one for one in bundles.find(bundles.shipped()) if one.manifest.name == "pneumothorax")
+    shipped = next(one for one in store.find(store.shipped()) if one.manifest.name == "pneumothorax")
     (found,) = origin.of(str(shipped.path))
     assert found.licence == shipped.manifest.licence
     assert origin.of("random") == ()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.bundle import manifest as bundles
+from models.bundle import store
 from models.networks.volumes import VOLUME_ARCHITECTURES, build_volume
 from models.volume.atrium import VolumeAnalyser
 from tests.support.data import volumes
@@ -40,7 +40,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def test_a_recipe_runs_from_volumes_to_a_bundle_that_answers(tmp_path: Path, name: str) -> None:
     data, recipe = volumes.data_set(tmp_path), volumes.recipe(name)
     fit.train(recipe, data, tmp_path / "run")
-    bundle = bundles.load(export.export(tmp_path / "run", data))
+    bundle = store.load(export.export(tmp_path / "run", data))
     assert (bundle.manifest.task, bundle.manifest.volume) == ("volume-segmentation", recipe.volume)
     given = collection.read(data, recipe.data)
     (case,) = cases.read(given, given.ids("val")[:1], recipe.volume)

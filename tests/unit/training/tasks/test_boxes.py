@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models import networks
-from models.bundle import manifest
+from models.bundle import store
 from models.image.geometry import Letterbox
 from models.inference.runner import Runner
 from tests.support.data import training_data
@@ -85,7 +85,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_exported_bundle_answers_as_the_network_does(run: Path, data: Path) -> None:
-    found = manifest.load(export.export(run, data))
+    found = store.load(export.export(run, data))
     assert found.manifest.task == "box"
     task = fit.BoxTask(recipe.read(run / "recipe.yaml"))
     module.fill(task, run)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.bundle import store
 from models.chest.anatomy import Anatomy
 from models.image import pixels
 from tests.support.data import training_data
@@ -112,7 +113,7 @@ def test_a_missing_age_is_unknown() -> None:
 def outlined(data: Path, cache: Path) -> None:
     """Give each drawn chest the masks of one that was drawn alike: the networks know no drawings."""
     given = collection.read(data, DATA)
-    folder = lungs.folder_of(cache, f"{given.name}-{given.digest()}", lungs.segmenter())
+    folder = lungs.folder_of(cache, f"{given.name}-{given.digest()}", store.named(store.shipped(), "lungs-heart"))
     folder.mkdir(parents=True)
     _, masks = training_data.chest(np.random.default_rng(0))
     bits = masks["right"] * lungs.RIGHT_BIT | masks["left"] * lungs.LEFT_BIT | masks["heart"] * lungs.HEART_BIT

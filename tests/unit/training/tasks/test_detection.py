@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models import networks
-from models.bundle import manifest
+from models.bundle import store
 from models.inference.runner import Runner
 from models.networks.detectors import MOST
 from tests.support.data import training_data
@@ -109,7 +109,7 @@ def test_the_whole_way_on_drawn_chests(tmp_path: Path) -> None:
     data = training_data.write(tmp_path / "data")
     fit.train(RECIPE, data, tmp_path / "run", smoke=True)
     assert list((tmp_path / "run").glob("metrics/*/metrics.csv"))
-    found = manifest.load(export.export(tmp_path / "run", data))
+    found = store.load(export.export(tmp_path / "run", data))
     assert found.manifest.task == "detection"
     assert found.manifest.training_data[1].images == 16
     task = fit.DetectionTask(recipe.read(tmp_path / "run" / "recipe.yaml"))

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from typer.testing import CliRunner
 
 from models import phantom
-from models.bundle import manifest as bundles
+from models.bundle import store
 from models.bundle.manifest import Figure
 from models.values import codes
 from node.errors import Misconfigured
@@ -48,7 +48,7 @@ def hilum(root: Path, folder: Path, *arguments: str, columns: int = 200, **analy
 
 def test_the_table_says_what_a_reader_asks_of_each_bundle(root: Path, tmp_path: Path) -> None:
     shown = hilum(root, tmp_path, "bundles")
-    found = {bundle.manifest.name: bundle for bundle in bundles.find(root)}
+    found = {bundle.manifest.name: bundle for bundle in store.find(root)}
     for name, bundle in found.items():
         assert name in shown
         assert bundle.digest[:12] in shown
@@ -73,7 +73,7 @@ def test_the_table_says_what_a_reader_asks_of_each_bundle(root: Path, tmp_path: 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_names_and_digests_are_whole_on_a_narrow_terminal(root: Path, tmp_path: Path, columns: int) -> None:
     shown = hilum(root, tmp_path, "bundles", columns=columns)
-    for bundle in bundles.find(root):
+    for bundle in store.find(root):
         assert bundle.manifest.name in shown
         assert bundle.digest[:12] in shown
     assert "…" not in shown
@@ -83,7 +83,7 @@ def test_the_table_shows_a_threshold_that_the_site_has_set(root: Path, tmp_path:
     thresholds = {"pneumothorax": {"pneumothorax": 0.35}}
     shown = hilum(root, tmp_path, "bundles", columns=260, operating_points=thresholds)
     assert "threshold set by this site: pneumothorax 0.35" in shown
-    before = next(one.digest for one in bundles.find(root) if one.manifest.name == "pneumothorax")
+    before = next(one.digest for one in store.find(root) if one.manifest.name == "pneumothorax")
     assert f"shipped as {before[:12]}" in shown
     assert f"digest {before[:12]}" not in shown
     card = hilum(root, tmp_path, "bundles", "pneumothorax", operating_points=thresholds)
@@ -95,8 +95,8 @@ def test_json_holds_the_manifests_with_whole_digests(root: Path, tmp_path: Path)
         hilum(root, tmp_path, "bundles", "--json", operating_points={"atelectasis": {"atelectasis": 0.2}})
     )
     by_name = {one["name"]: one for one in values}
-    assert sorted(by_name) == [bundle.manifest.name for bundle in bundles.find(root)]
-    for bundle in bundles.find(root):
+    assert sorted(by_name) == [bundle.manifest.name for bundle in store.find(root)]
+    for bundle in store.find(root):
         one = by_name[bundle.manifest.name]
         assert one["shipped_digest"] == bundle.digest
         assert (one["digest"] == bundle.digest) is (bundle.manifest.name != "atelectasis")
@@ -140,7 +140,7 @@ def test_each_rule_with_bundles_of_its_own_has_device_uids_of_its_own(root: Path
 
 def test_a_card_is_printed_with_its_digest(root: Path, tmp_path: Path) -> None:
     shown = hilum(root, tmp_path, "bundles", "atelectasis")
-    digest = next(one.digest for one in bundles.find(root) if one.manifest.name == "atelectasis")
+    digest = next(one.digest for one in store.find(root) if one.manifest.name == "atelectasis")
     assert digest in shown
     assert "Not for clinical use." in shown
 
@@ -160,7 +160,7 @@ def test_wrong_thresholds_stop_the_start(root: Path, tmp_path: Path, command: li
 
 
 def test_the_main_figure_of_a_disease_is_the_first_of_its_usual_name(root: Path) -> None:
-    manifest = next(one.manifest for one in bundles.find(root) if one.manifest.name == "pneumothorax")
+    manifest = next(one.manifest for one in store.find(root) if one.manifest.name == "pneumothorax")
     figures = tuple(
         Figure(name=name, value=value, count=count, measured_on="a test split")
         for name, value, count in (("sensitivity", 0.9, 5), ("AUC", 0.93, 10), ("AUC", 0.97, 99))

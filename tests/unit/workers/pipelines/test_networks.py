@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from models.bundle import manifest as bundles
+from models.bundle import store
 from node.errors import Misconfigured
 from node.settings import AnalysisSettings, Rule
 from tests.support.data import tiny_bundles
@@ -13,7 +13,7 @@ from workers.jobs.runtime import Networks, configuration_digest
 
 @pytest.fixture
 def networks(tmp_path):
-    for path in bundles.shipped().iterdir():
+    for path in store.shipped().iterdir():
         if path.name.startswith(("lungs-heart-", "paediatric-pneumonia-")):
             shutil.copytree(path, tmp_path / path.name)
     return Networks(AnalysisSettings(bundles=tmp_path), "cpu")
@@ -95,7 +95,7 @@ def test_the_configuration_digest_follows_a_sites_thresholds(networks):
 def test_the_shipped_digests_are_what_they_were_before_sites_could_set_thresholds(networks):
     chosen = by_name(networks.choose(None))
     for bundle in chosen.values():
-        assert bundle.identity.digest == bundles.file_digest(bundle.path / bundles.MANIFEST)
+        assert bundle.identity.digest == store.file_digest(bundle.path / store.MANIFEST)
         assert bundle.identity.shipped_digest is None
 
 

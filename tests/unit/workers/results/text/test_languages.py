@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from models.bundle import manifest as bundle
+from models.bundle import store
 from models.bundle.intended_use import CHEST_TASKS
 from models.chest.analyser import measurements
 from models.chest.anatomy import Box, Size
@@ -55,7 +55,7 @@ def _labels() -> set[str]:
     point = Point(0.0, 0.0)
     size = Size(1, 2, 3, 4, Box(0, 0, 1, 1), (point, point), (point, point))
     found = measurements(size, Radiograph(np.zeros((2, 2), np.float32)), BundleIdentity("", "", ""))
-    shipped = [b.manifest for b in bundle.find(bundle.shipped()) if b.manifest.task in CHEST_TASKS]
+    shipped = [b.manifest for b in store.find(store.shipped()) if b.manifest.task in CHEST_TASKS]
     names = {label.name for manifest in shipped for label in manifest.labels} | {m.name for m in shipped}
     return {display_name(name) for name in names | {m.label for m in found}}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import manifest, site
+from models.bundle import site, store
 from node.delivery.profiles import OHIF
 from tests.support.results.encoded import named, one_image, report_of
 from training.evaluation.measures.thresholds import Rule, choose
@@ -19,7 +19,7 @@ from workers.results.text.languages.language import ENGLISH
 from workers.results.text.threshold_rules import rule_text
 
 OTHERS = [tag for tag, words in LANGUAGES.items() if words is not ENGLISH]
-CLASSIFIERS = [b for b in manifest.find(manifest.shipped()) if b.manifest.task == "classification"]
+CLASSIFIERS = [b for b in store.find(store.shipped()) if b.manifest.task == "classification"]
 RULES = {
     "sensitivity": Rule(kind="target-sensitivity", value=0.9),
     "specificity": Rule(kind="target-specificity", value=0.75),

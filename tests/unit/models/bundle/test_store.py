@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from models.bundle import manifest as bundle
+from models.bundle import store
 from models.bundle.manifest import Calibration, Coded, IntendedUse, Label, Manifest, OperatingPoint
 from models.errors import BundleRefused
 from models.image.inputs import InputSpec
 from models.values import codes
 
 
-def manifest(name: str = "example") -> Manifest:
+def manifest(name: str = "example", version: str = "1.2.3") -> Manifest:
     """Make a small classification manifest."""
     return Manifest(
         name=name,
-        version="1.2.3",
+        version=version,
         task="classification",
         architecture="mobilenet_v2",
         input=InputSpec(size=64),
@@ -43,58 +43,58 @@ def manifest(name: str = "example") -> Manifest:
     )
 
 
-def written(root: Path, name: str = "example") -> Path:
+def written(root: Path, name: str = "example", version: str = "1.2.3") -> Path:
     """Write a complete bundle whose weights are no weights."""
-    folder = root / f"{name}-1.2.3"
+    folder = root / f"{name}-{version}"
     (folder / "evaluation").mkdir(parents=True)
-    (folder / bundle.WEIGHTS).write_bytes(b"weights")
-    (folder / bundle.CARD).write_text("# card\n")
+    (folder / store.WEIGHTS).write_bytes(b"weights")
+    (folder / store.CARD).write_text("# card\n")
     (folder / "evaluation" / "report.json").write_text("{}\n")
-    bundle.write_manifest(folder, manifest(name))
+    store.write_manifest(folder, manifest(name, version))
     return folder
 
 
 def test_a_bundle_loads_by_its_digest(tmp_path: Path) -> None:
     folder = written(tmp_path)
-    found = bundle.load(folder)
-    assert bundle.load(folder, found.digest) == found
-    assert found.identity.digest == bundle.file_digest(folder / bundle.MANIFEST)
+    found = store.load(folder)
+    assert store.load(folder, found.digest) == found
+    assert found.identity.digest == store.file_digest(folder / store.MANIFEST)
     assert (found.identity.name, found.identity.version) == ("example", "1.2.3")
 
 
 def test_another_digest_than_the_expected_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleRefused, match="was expected"):
-        bundle.load(written(tmp_path), "0" * 64)
+        store.load(written(tmp_path), "0" * 64)
 
 
-@pytest.mark.parametrize("name", [bundle.WEIGHTS, bundle.CARD, "evaluation/report.json"])
+@pytest.mark.parametrize("name", [store.WEIGHTS, store.CARD, "evaluation/report.json"])
 def test_an_altered_file_is_refused(tmp_path: Path, name: str) -> None:
     folder = written(tmp_path)
     (folder / name).write_bytes((folder / name).read_bytes() + b" ")
     with pytest.raises(BundleRefused, match="not the file"):
-        bundle.load(folder)
+        store.load(folder)
 
 
-@pytest.mark.parametrize("name", [bundle.WEIGHTS, bundle.MANIFEST, "evaluation/report.json"])
+@pytest.mark.parametrize("name", [store.WEIGHTS, store.MANIFEST, "evaluation/report.json"])
 def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
     folder = written(tmp_path)
     (folder / name).unlink()
     with pytest.raises(BundleRefused):
-        bundle.load(folder)
+        store.load(folder)
 
 
 def test_a_file_that_is_not_listed_is_refused(tmp_path: Path) -> None:
     folder = written(tmp_path)
     (folder / "extra.py").write_text("")
     with pytest.raises(BundleRefused, match="does not list"):
-        bundle.load(folder)
+        store.load(folder)
 
 
 def test_a_link_out_of_the_bundle_is_refused(tmp_path: Path) -> None:
     folder = written(tmp_path)
     (folder / "evaluation" / "link").symlink_to("/etc/hostname")
     with pytest.raises(BundleRefused, match="link"):
-        bundle.load(folder)
+        store.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -110,57 +110,73 @@ def test_a_link_out_of_the_bundle_is_refused(tmp_path: Path) -> None:
 )
 def test_a_manifest_of_an_unknown_form_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     folder = written(tmp_path)
-    content = json.loads((folder / bundle.MANIFEST).read_text())
-    (folder / bundle.MANIFEST).write_text(json.dumps(content | change))
+    content = json.loads((folder / store.MANIFEST).read_text())
+    (folder / store.MANIFEST).write_text(json.dumps(content | change))
     with pytest.raises(BundleRefused):
-        bundle.load(folder)
+        store.load(folder)
 
 
 def test_a_manifest_that_is_no_json_or_too_large_is_refused(tmp_path: Path) -> None:
     folder = written(tmp_path)
-    (folder / bundle.MANIFEST).write_bytes(b"\xff\x00")
+    (folder / store.MANIFEST).write_bytes(b"\xff\x00")
     with pytest.raises(BundleRefused):
-        bundle.load(folder)
-    (folder / bundle.MANIFEST).write_bytes(b" " * (bundle.MAX_MANIFEST_BYTES + 1))
+        store.load(folder)
+    (folder / store.MANIFEST).write_bytes(b" " * (store.MAX_MANIFEST_BYTES + 1))
     with pytest.raises(BundleRefused, match="larger"):
-        bundle.load(folder)
+        store.load(folder)
 
 
 def test_research_use_cannot_be_turned_off(tmp_path: Path) -> None:
     folder = written(tmp_path)
-    content = json.loads((folder / bundle.MANIFEST).read_text())
+    content = json.loads((folder / store.MANIFEST).read_text())
     content["intended_use"]["research_use_only"] = False
-    (folder / bundle.MANIFEST).write_text(json.dumps(content))
+    (folder / store.MANIFEST).write_text(json.dumps(content))
     with pytest.raises(BundleRefused, match="research_use_only"):
-        bundle.load(folder)
+        store.load(folder)
 
 
 def test_a_threshold_may_say_in_which_range_it_is_uncertain(tmp_path: Path) -> None:
     folder = written(tmp_path)
-    content = json.loads((folder / bundle.MANIFEST).read_text())
+    content = json.loads((folder / store.MANIFEST).read_text())
     content["operating_points"][0]["doubt"] = [0.3, 0.4]
-    (folder / bundle.MANIFEST).write_text(json.dumps(content))
-    assert bundle.load(folder).manifest.operating_point("pneumonia").doubt == (0.3, 0.4)
+    (folder / store.MANIFEST).write_text(json.dumps(content))
+    assert store.load(folder).manifest.operating_point("pneumonia").doubt == (0.3, 0.4)
     del content["operating_points"][0]["doubt"]
-    (folder / bundle.MANIFEST).write_text(json.dumps(content))
-    assert bundle.load(folder).manifest.operating_point("pneumonia").doubt is None
+    (folder / store.MANIFEST).write_text(json.dumps(content))
+    assert store.load(folder).manifest.operating_point("pneumonia").doubt is None
 
 
 @pytest.mark.parametrize("doubt", [[0.41, 0.5], [0.3, 0.39], [-0.1, 0.5], [0.3, 1.1], [0.5, 0.3], [0.4], "wide"])
 def test_a_range_that_does_not_hold_the_threshold_is_refused(tmp_path: Path, doubt: object) -> None:
     folder = written(tmp_path)
-    content = json.loads((folder / bundle.MANIFEST).read_text())
+    content = json.loads((folder / store.MANIFEST).read_text())
     content["operating_points"][0]["doubt"] = doubt
-    (folder / bundle.MANIFEST).write_text(json.dumps(content))
+    (folder / store.MANIFEST).write_text(json.dumps(content))
     with pytest.raises(BundleRefused, match="doubt"):
-        bundle.load(folder)
+        store.load(folder)
 
 
 def test_find_sorts_by_name_and_gives_nothing_for_nothing(tmp_path: Path) -> None:
-    assert bundle.find(tmp_path) == ()
+    assert store.find(tmp_path) == ()
     written(tmp_path, "zebra")
     written(tmp_path, "aardvark")
-    assert [found.manifest.name for found in bundle.find(tmp_path)] == ["aardvark", "zebra"]
+    assert [found.manifest.name for found in store.find(tmp_path)] == ["aardvark", "zebra"]
+
+
+def test_versions_are_sorted_as_numbers(tmp_path: Path) -> None:
+    for version in ("1.10.0", "1.9.0", "1.9.12"):
+        written(tmp_path, version=version)
+    assert [one.manifest.version for one in store.find(tmp_path)] == ["1.9.0", "1.9.12", "1.10.0"]
+
+
+def test_a_bundle_is_found_by_its_name_where_it_is_there_once(tmp_path: Path) -> None:
+    written(tmp_path, version="1.9.0")
+    assert store.named(tmp_path, "example").manifest.version == "1.9.0"
+    with pytest.raises(BundleRefused, match=r"no bundle named other in .*; there are: example"):
+        store.named(tmp_path, "other")
+    written(tmp_path, version="1.10.0")
+    with pytest.raises(BundleRefused, match=r"2 versions of bundle example .*1\.9\.0, 1\.10\.0.*keep the one"):
+        store.named(tmp_path, "example")
 
 
 def test_an_unknown_label_has_no_threshold() -> None:
@@ -169,21 +185,21 @@ def test_an_unknown_label_has_no_threshold() -> None:
 
 
 def test_listing_bundles_loads_no_torch() -> None:
-    code = "import sys, models.bundle.manifest as b; b.find(b.shipped()); assert 'torch' not in sys.modules"
+    code = "import sys, models.bundle.store as b; b.find(b.shipped()); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_shipped_bundles_verify_and_stay_small() -> None:
-    found = bundle.find(bundle.shipped())
+    found = store.find(store.shipped())
     assert {one.manifest.name for one in found} >= {"lungs-heart", "paediatric-pneumonia"}
     for one in found:
         assert one.path.name == f"{one.manifest.name}-{one.manifest.version}"
         assert one.weights.stat().st_size < 20e6
-        assert "not for clinical use" in (one.path / bundle.CARD).read_text()
+        assert "not for clinical use" in (one.path / store.CARD).read_text()
 
 
 def test_shipped_classifiers_say_where_their_thresholds_are_uncertain() -> None:
-    classifiers = [one for one in bundle.find(bundle.shipped()) if one.manifest.task == "classification"]
+    classifiers = [one for one in store.find(store.shipped()) if one.manifest.task == "classification"]
     assert len(classifiers) == 4
     for found in classifiers:
         for point in found.manifest.operating_points:
@@ -192,16 +208,16 @@ def test_shipped_classifiers_say_where_their_thresholds_are_uncertain() -> None:
         (label,) = found.manifest.labels
         decides = found.manifest.operating_point(label.name)
         assert decides.doubt_rule is not None
-        assert decides.doubt_rule in (found.path / bundle.CARD).read_text()
+        assert decides.doubt_rule in (found.path / store.CARD).read_text()
 
 
 def test_a_manifest_may_state_its_intended_use_in_other_languages_and_need_not(tmp_path: Path) -> None:
     folder = written(tmp_path)
-    content = json.loads((folder / bundle.MANIFEST).read_text(encoding="utf-8"))
+    content = json.loads((folder / store.MANIFEST).read_text(encoding="utf-8"))
     content["intended_use"]["translations"] = {"de": "Nur für Forschungszwecke."}
-    (folder / bundle.MANIFEST).write_text(json.dumps(content), encoding="utf-8")
-    assert bundle.load(folder).manifest.intended_use.translations == {"de": "Nur für Forschungszwecke."}
-    for shipped in bundle.find(bundle.shipped()):
-        text = (shipped.path / bundle.MANIFEST).read_bytes()
+    (folder / store.MANIFEST).write_text(json.dumps(content), encoding="utf-8")
+    assert store.load(folder).manifest.intended_use.translations == {"de": "Nur für Forschungszwecke."}
+    for shipped in store.find(store.shipped()):
+        text = (shipped.path / store.MANIFEST).read_bytes()
         assert b"translations" not in text and shipped.manifest.intended_use.translations == {}
         assert shipped.digest == hashlib.sha256(text).hexdigest()
