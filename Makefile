@@ -1,10 +1,3 @@
-# make demo    a study through a whole node on this machine, results in demo-output/
-# make up      the node in the foreground, for real use
-# make test    all tests (installs what they need)
-# make check   format, lint, types, import rules, tests: what CI runs
-# make interoperability  results before OHIF and second readers, in every kind of source; writes docs/interoperability.md
-# make bench   ingest and latency figures, side by side with DCMTK and Orthanc
-
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 HILUM := $(VENV)/bin/hilum
@@ -14,42 +7,62 @@ OUT ?= demo-output
 JOBS ?= auto
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup
 
-.PHONY: demo up test check lint interoperability bench venv packages other-python docs clean
+.PHONY: help demo up test check lint interoperability bench build lock venv packages other-python docs clean
 
-demo: $(VENV)/.run
+help: ## this list
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## a study through a whole node on this machine, results in demo-output/ (STUDY=files OUT=folder)
 	$(HILUM) demo --out "$(OUT)" $(if $(STUDY),"$(STUDY)")
 
-up: $(VENV)/.run
+up: $(VENV)/.run ## the node in the foreground, for real use
 	$(HILUM) up
 
-test: $(VENV)/.dev packages other-python
+test: $(VENV)/.dev packages other-python ## all tests; installs what they need (ARGS=options of pytest, JOBS=processes)
 	$(PYTEST) $(ARGS)
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev ## format, style, types and import rules
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-check: lint test
+check: lint test ## everything that CI runs
 
-interoperability: $(VENV)/.dev packages
+interoperability: $(VENV)/.dev packages ## results before OHIF and second readers; writes docs/interoperability.md
 	$(PYTEST) -m interoperability --interoperability $(ARGS)
 
-bench: $(VENV)/.dev packages
+bench: $(VENV)/.dev packages ## ingest and latency figures, beside DCMTK and Orthanc
 	$(PYTHON) -m tests.bench $(ARGS)
 
-docs: $(VENV)/.dev
+docs: $(VENV)/.dev ## write the pages that are made from tables in the code
 	$(PYTHON) -m node.conformance > docs/conformance.md
 	$(PYTHON) -m node.conformance.configuration > docs/configuration.md
 
-packages:
+build: $(VENV)/.dev ## the wheels of the program and of the bundles, and the source archive, in dist/
+	rm -rf build dist
+	$(PYTHON) -m build --no-isolation --outdir dist .
+	$(PYTHON) -m build --no-isolation --wheel --outdir dist models/bundles
+
+# The versions that are there stay as long as they fit; UPGRADE=1 takes the newest. Hashes are for what an image installs.
+COMPILE := $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --python-platform linux \
+    --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+LOCKED := $(COMPILE) --constraint constraints.txt --generate-hashes
+
+lock: $(VENV)/.dev ## constraints.txt and the locks of the images, from pyproject.toml (UPGRADE=1: the newest versions)
+	$(PYTHON) -m pip install --quiet uv
+	$(COMPILE) pyproject.toml --all-extras $(if $(UPGRADE),--upgrade) --output-file constraints.txt
+	$(LOCKED) pyproject.toml --extra postgresql --output-file deploy/locks/edge.txt
+	$(LOCKED) pyproject.toml --extra postgresql --extra worker --output-file deploy/locks/worker.txt
+	printf 'build\nhatchling\nsetuptools\n' | $(LOCKED) - --output-file deploy/locks/build.txt
+
+packages: ## the real peers of the tests, from Debian, where that is allowed
 	@sh deploy/debian-packages.sh
 
-other-python: $(VENV)/.dev
+other-python: $(VENV)/.dev ## a second version of Python, to compare the bytes of results
 	@sh deploy/other-python.sh "$(VENV)/other-python"
 
-venv: $(VENV)/.run
+venv: $(VENV)/.run ## the environment in .venv
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@sh deploy/venv.sh "$(VENV)" embedded,worker
@@ -59,5 +72,5 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	@sh deploy/venv.sh "$(VENV)" embedded,postgresql,worker,training,dev
 	@touch $(VENV)/.run $@
 
-clean:
-	rm -rf "$(VENV)" build ./*.egg-info
+clean: ## remove the environment and what was built
+	rm -rf "$(VENV)" build dist ./*.egg-info

@@ -19,7 +19,6 @@ from models.networks.nested import NestedSegmenter
 from models.networks.output import Output
 from models.networks.patient import WithPatient, headless
 from models.networks.segmenters import Segmenter
-from models.networks.volumes import VOLUME_ARCHITECTURES, build_volume
 
 Architecture = Literal[
     "unet-mobilenet_v2",
@@ -58,12 +57,10 @@ def build(architecture: str, labels: int) -> nn.Module:  # noqa: PLR0912 - one c
     Raises
     ------
     ValueError
-        The name is neither one of `ARCHITECTURES` nor of `VOLUME_ARCHITECTURES`.
+        The name is not one of `ARCHITECTURES`.
     """
-    if architecture in VOLUME_ARCHITECTURES:
-        return build_volume(architecture, labels)
-    member, ensemble, members = architecture.partition(ENSEMBLE)
-    if ensemble and architecture in ARCHITECTURES:
+    member, together, members = architecture.partition(ENSEMBLE)
+    if together and architecture in ARCHITECTURES:
         return Ensemble(lambda: build(member, labels), int(members))
     match architecture:
         case "unet-mobilenet_v2" | "unet-resnet18":
@@ -95,7 +92,7 @@ def build(architecture: str, labels: int) -> nn.Module:  # noqa: PLR0912 - one c
             return BoxRegressor(labels)
         case "retinanet-mobilenet_v2":
             return Detector(labels)
-    raise ValueError(f"architecture {architecture!r} is none of {', '.join((*ARCHITECTURES, *VOLUME_ARCHITECTURES))}")
+    raise ValueError(f"architecture {architecture!r} is none of {', '.join(ARCHITECTURES)}")
 
 
 def three_channels(image: Tensor, *, scale: float, offset: float) -> Tensor:

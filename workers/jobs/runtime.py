@@ -70,6 +70,10 @@ class Networks:
         from models.bundle.intended_use import CHEST_TASKS
 
         found = self.installed()
+        if not found:
+            raise Misconfigured(
+                f"no bundles in {self.root}: install the distribution hilum-bundles, or set analysis.bundles"
+            )
         by_name = {bundle.manifest.name: bundle for bundle in found}
         if len(by_name) < len(found):
             versions = ", ".join(f"{bundle.manifest.name} {bundle.manifest.version}" for bundle in found)

@@ -13,14 +13,17 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from models.values import codes
-from node.delivery.kinds import (
+from node.delivery.profiles import (
+    BUILT_IN,
     DEFLATED_LITTLE_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,
+    OHIF,
     RLE_LOSSLESS,
+    STRICT,
+    Profile,
     ResultKind,
 )
-from node.delivery.profiles import BUILT_IN, OHIF, STRICT, Profile
 from tests.support.data import sources
 from tests.support.peers.servers import require
 from tests.support.results import result_requests as made

@@ -169,7 +169,15 @@ def test_edge_commands_run_with_nothing_but_what_the_edge_image_installs(tmp_pat
     owners = {m: set(map(canonicalize_name, ds)) for m, ds in metadata.packages_distributions().items()}
     blocked = {module for module, distributions in owners.items() if not distributions & {*installed, "hilum"}}
     assert {"torch", "highdicom", "cv2", "matplotlib"} <= blocked
-    commands = [["--help"], ["migrate"], ["status"], ["status", "--json"], ["studies"], ["receive", "--help"]]
+    commands = [
+        ["--help"],
+        ["migrate"],
+        ["status"],
+        ["status", "--json"],
+        ["studies"],
+        ["receive", "--help"],
+        ["explain", "--help"],
+    ]
     script = BLOCK.format(blocked=blocked, commands=commands)
     done = _python(["-c", script], {"PATH": os.environ["PATH"], "HILUM_HOME": str(tmp_path)})
     assert done.returncode == 0, done.stderr
@@ -177,10 +185,11 @@ def test_edge_commands_run_with_nothing_but_what_the_edge_image_installs(tmp_pat
     assert '"broker": false' in done.stdout
 
 
-def test_dockerfile_has_both_targets_and_brings_what_kombu_needs_for_redis() -> None:
+def test_dockerfile_has_both_targets_and_installs_by_hash() -> None:
     text = DOCKERFILE.read_text()
     assert re.findall(r"^FROM \S+ AS (edge|worker)$", text, re.MULTILINE) == ["edge", "worker"]
-    assert "celery[redis]" in text
+    assert re.findall(r"--requirement (\S+)", text) == re.findall(r"--require-hashes --requirement (\S+)", text)
+    assert set(re.findall(r"--requirement (\S+)", text)) == {"build.txt", "edge.txt", "worker.txt"}
     assert re.search(r'^ENTRYPOINT \["hilum"\]$', text, re.MULTILINE)
     assert re.search(r"^USER \d+:\d+$", text, re.MULTILINE)
     check = re.search(r"^HEALTHCHECK .*CMD (\[.*\])$", text, re.MULTILINE)
@@ -196,11 +205,11 @@ def test_dockerfile_copies_what_exists_and_is_let_into_the_context() -> None:
         for name in line.split()[:-1]
         if name != "."
     ]
-    assert sources == ["pyproject.toml", "constraints.txt"]
+    assert sources == [f"deploy/locks/{name}.txt" for name in ("build", "edge", "worker")]
     ignore = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
     let_in = {line[1:] for line in ignore if line.startswith("!")}
     assert "*" in ignore
-    assert {"node", "workers", "models", "LICENSE", *sources} <= let_in
+    assert {"node", "workers", "models", "LICENSE", "pyproject.toml", "deploy/locks"} <= let_in
     for name in let_in - {"README.md"}:
         assert (ROOT / name).exists(), name
 
