@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from node.db.studies import Order
+from node.db.studies import RoutingDecision
 from node.dicom.contexts import BY_UID, CLASS_BY_UID, WORKER_DECODERS, accepted_contexts
 from node.dicom.header import Header, read_header
 from node.errors import Quarantined
@@ -66,7 +66,7 @@ class Explanation:
     """Why the receiver would not take it from a sender; None: it would."""
     checks: tuple[RuleCheck, ...]
     """Empty: nothing is routed, because the object is ignored or its study is not known."""
-    order: Order | None
+    decision: RoutingDecision | None
     """What the rules ask for; None: nothing."""
 
     @property
@@ -101,8 +101,8 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
         header = read_header(path)
     except Quarantined as error:
         checks = _checks(None, settings, calling_ae_title) if error.study_instance_uid else ()
-        order = _order(None, settings, calling_ae_title) if error.study_instance_uid else None
-        return Explanation(path, None, QUARANTINED, error.reason, error.detail, None, checks, order)
+        decision = _decision(None, settings, calling_ae_title) if error.study_instance_uid else None
+        return Explanation(path, None, QUARANTINED, error.reason, error.detail, None, checks, decision)
     except OSError as error:
         return Explanation(path, None, UNREADABLE, None, error.strerror or str(error), None, (), None)
     verdict = judge(header)
@@ -115,7 +115,7 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
         verdict.detail,
         _refusal(header, settings, calling_ae_title),
         _checks(header, settings, calling_ae_title) if routed else (),
-        _order(header, settings, calling_ae_title) if routed else None,
+        _decision(header, settings, calling_ae_title) if routed else None,
     )
 
 
@@ -128,7 +128,7 @@ def _checks(header: Header | None, settings: Settings, calling_ae_title: str) ->
     return tuple(checks)
 
 
-def _order(header: Header | None, settings: Settings, calling_ae_title: str) -> Order | None:
+def _decision(header: Header | None, settings: Settings, calling_ae_title: str) -> RoutingDecision | None:
     facts = routing.StudyFacts.of(header, calling_ae_title)
     return routing.route(facts, settings.rules, settings.destinations)
 
@@ -163,8 +163,8 @@ def print_one(found: Explanation, settings: Settings, console: Console, *, sende
     if found.checks:
         _print_rows("Rules", _rule_rows(found.checks), console)
     console.print(f"\n[bold]So[/]           {_conclusion(found)}", highlight=False)
-    if found.order is not None:
-        _print_rows("Analysis", _order_rows(found, found.order, settings), console)
+    if found.decision is not None:
+        _print_rows("Analysis", _decision_rows(found, found.decision, settings), console)
     if not sender_known and any(check.rule.calling_ae_title for check in found.checks if check.reached):
         console.print("\n[dim]A file does not say who sends it: `--from AE` gives the calling AE Title.[/]")
 
@@ -183,8 +183,8 @@ def print_table(found: Sequence[Explanation], console: Console) -> None:
             f"[{_COLOURS[row.verdict]}]{row.verdict}[/]",
             escape(row.why or (f"receiver: {row.refusal}" if row.refusal else "-")),
             escape(rule.name) if rule is not None else "none matches" if row.checks else "-",
-            row.order.priority if row.order else "-",
-            escape(", ".join(row.order.destinations) or "none") if row.order else "-",
+            row.decision.priority if row.decision else "-",
+            escape(", ".join(row.decision.destinations) or "none") if row.decision else "-",
         )
     console.print(table)
     counts = Counter(row.verdict for row in found)
@@ -245,21 +245,24 @@ def _conclusion(found: Explanation) -> str:
             return "the node cannot say"
         case "quarantined" if not found.checks:
             return "kept in quarantine; not answered, because its study is not known"
-    if found.order is None:
+    if found.decision is None:
         return "recorded only: " + ("the rule asks for no analysis" if found.matching else "no rule matches")
     if found.verdict == "accepted":
         return "analysed, and answered with results"
     return "not analysed; the study is answered with a report that gives the reason"
 
 
-def _order_rows(found: Explanation, order: Order, settings: Settings) -> Iterator[tuple[str, str]]:
+def _decision_rows(found: Explanation, decision: RoutingDecision, settings: Settings) -> Iterator[tuple[str, str]]:
     if found.matching is not None and found.verdict == "accepted":
         yield "pipeline", found.matching.pipeline
-        yield "bundles", "all but those that run only when named" if order.bundles is None else ", ".join(order.bundles)
-    yield "priority", order.priority
-    if not order.destinations:
+        yield (
+            "bundles",
+            "all but those that run only when named" if decision.bundles is None else ", ".join(decision.bundles),
+        )
+    yield "priority", decision.priority
+    if not decision.destinations:
         yield "destinations", "none: results stay in the node"
-    for name in order.destinations:
+    for name in decision.destinations:
         destination = settings.destinations[name]
         profile = settings.object_profiles[destination.profile]
         yield f"to {name}", f"{destination.address}, profile {profile.name}: {', '.join(profile.objects)}"
@@ -280,8 +283,8 @@ def described(found: Explanation, settings: Settings) -> dict[str, Any]:
         "rules": [{"name": check.rule.name, "reached": check.reached, "unmet": check.unmet} for check in found.checks],
         "rule": None if found.matching is None else found.matching.name,
         "pipeline": None if found.matching is None else found.matching.pipeline,
-        "priority": None if found.order is None else found.order.priority,
-        "bundles": None if found.order is None else found.order.bundles,
+        "priority": None if found.decision is None else found.decision.priority,
+        "bundles": None if found.decision is None else found.decision.bundles,
         "destinations": [
             {
                 "name": name,
@@ -289,7 +292,7 @@ def described(found: Explanation, settings: Settings) -> dict[str, Any]:
                 "profile": settings.destinations[name].profile,
                 "objects": list(settings.object_profiles[settings.destinations[name].profile].objects),
             }
-            for name in (found.order.destinations if found.order else ())
+            for name in (found.decision.destinations if found.decision else ())
         ],
     }
 

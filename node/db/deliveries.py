@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 
 from sqlalchemy import case, func, or_, select
 
@@ -39,7 +38,6 @@ class ClaimedDelivery:
     sop_class_uid: str
     sop_instance_uid: str
     sha256: str
-    path: Path
 
 
 class Verdict(StrEnum):
@@ -154,7 +152,6 @@ def claim(
                 sop_class_uid=result.sop_class_uid,
                 sop_instance_uid=result.sop_instance_uid,
                 sha256=result.sha256,
-                path=Path(result.path),
             )
         )
     return claimed

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import case, func, or_, select
@@ -45,11 +44,12 @@ class DueJob:
 class ClaimedJob:
     """A job that this worker holds until its lease runs out.
 
-    `answer_only` is a reason when nothing is to be computed and only the answer is to be made.
+    `report_only` is a reason when nothing is to be computed and only the answer is to be made.
     """
 
     id: str
     token: str
+    pipeline: str
     priority: str
     study_id: int
     study_instance_uid: str
@@ -58,12 +58,12 @@ class ClaimedJob:
     created_at: datetime
     bundles: tuple[str, ...] | None
     destinations: tuple[str, ...]
-    answer_only: Reason | None
+    report_only: Reason | None
 
 
 @dataclass(frozen=True)
 class NewResult:
-    """A result object whose bytes are already stored at `path`."""
+    """A result object whose bytes are already in the spool."""
 
     kind: str
     profile: str
@@ -71,7 +71,6 @@ class NewResult:
     sop_instance_uid: str
     series_instance_uid: str
     sha256: str
-    path: Path
     size_bytes: int
 
 
@@ -146,6 +145,7 @@ def claim(tx: Transaction, job_id: str, *, owner: str, lease_s: float, now: date
     return ClaimedJob(
         id=job.id,
         token=job.lease_token,
+        pipeline=job.pipeline,
         priority=job.priority,
         study_id=job.study_id,
         study_instance_uid=study.study_instance_uid,
@@ -154,7 +154,7 @@ def claim(tx: Transaction, job_id: str, *, owner: str, lease_s: float, now: date
         created_at=job.created_at,
         bundles=tuple(job.bundles) if job.bundles is not None else None,
         destinations=tuple(job.destinations),
-        answer_only=Reason(job.answer_only) if job.answer_only else None,
+        report_only=Reason(job.report_only) if job.report_only else None,
     )
 
 
@@ -326,7 +326,7 @@ def revive(tx: Transaction, *, actor: str, now: datetime, study_instance_uid: st
     revived = []
     for job in tx.scalars(query):
         job.state = JobState.QUEUED
-        job.attempts, job.answer_only = 0, None
+        job.attempts, job.report_only = 0, None
         job.due_at, job.finished_at = now, None
         audit.append(tx, at=now, actor=actor, action="job.revived", study_id=job.study_id, job_id=job.id)
         revived.append(job.id)
@@ -342,7 +342,6 @@ def _row(job_id: str, result: NewResult, now: datetime) -> ResultRow:
         sop_instance_uid=result.sop_instance_uid,
         series_instance_uid=result.series_instance_uid,
         sha256=result.sha256,
-        path=str(result.path),
         size_bytes=result.size_bytes,
         created_at=now,
     )
@@ -361,7 +360,7 @@ def _give_back(
         job.state = JobState.QUEUED
         job.due_at = now + timedelta(seconds=delay_s)
         if job.attempts >= maximum_attempts:
-            job.answer_only = Reason.ANALYSIS_FAILED
+            job.report_only = Reason.ANALYSIS_FAILED
     audit.append(
         tx,
         at=now,
@@ -371,7 +370,7 @@ def _give_back(
         job_id=job.id,
         attempt=job.attempts,
         why=error,
-        answer_only=job.answer_only,
+        answer_only=job.report_only,
     )
 
 

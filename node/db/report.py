@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import exists, func, select
@@ -63,7 +62,6 @@ class ResultLine:
     profile: str
     sop_instance_uid: str
     sha256: str
-    path: Path
     destination: str | None
     state: DeliveryState | None
     attempts: int
@@ -173,7 +171,6 @@ def result_lines(tx: Transaction, job_id: str) -> Sequence[ResultLine]:
             profile=result.profile,
             sop_instance_uid=result.sop_instance_uid,
             sha256=result.sha256,
-            path=Path(result.path),
             destination=delivery.destination if delivery else None,
             state=delivery.state if delivery else None,
             attempts=delivery.attempts if delivery else 0,

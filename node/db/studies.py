@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
@@ -16,6 +15,7 @@ from node.db.engine import Transaction
 from node.db.states import InstanceState, JobState, StudyState
 from node.db.tables import AssociationRow, InstanceRow, JobRow, StudyRow
 from node.reasons import Reason
+from node.spool.incoming import AssociationInfo, Outcome
 
 ANSWERED = (InstanceState.ACCEPTED, InstanceState.DECLINED, InstanceState.QUARANTINED)
 """Instances that a job speaks of: analysed, or listed with the reason why not."""
@@ -35,7 +35,6 @@ class Arrival:
     association_id: str
     received_at: datetime
     digest: str
-    path: Path
     size_bytes: int
     state: InstanceState
     reason: Reason | None = None
@@ -66,45 +65,38 @@ class StoredInstance:
     id: int
     sop_instance_uid: str
     sop_class_uid: str
-    path: Path
+    digest: str
     state: InstanceState
     reason: Reason | None
     detail: str
-    association_id: str
+    calling_ae_title: str
 
 
-def record_association(
-    tx: Transaction,
-    *,
-    association_id: str,
-    calling_ae_title: str,
-    called_ae_title: str,
-    peer_address: str,
-    opened_at: datetime,
-    outcome: str | None,
-    now: datetime,
-) -> None:
+def record_association(tx: Transaction, info: AssociationInfo, outcome: Outcome | None, *, now: datetime) -> None:
     """Record an association, and how it ended once that is known."""
-    row = tx.get(AssociationRow, association_id)
+    row = tx.get(AssociationRow, info.association_id)
     if row is None:
         row = AssociationRow(
-            id=association_id,
-            calling_ae_title=calling_ae_title,
-            called_ae_title=called_ae_title,
-            peer_address=peer_address,
-            opened_at=opened_at,
+            id=info.association_id,
+            calling_ae_title=info.calling_ae_title,
+            called_ae_title=info.called_ae_title,
+            peer_address=info.peer_address,
+            tls_subject=info.tls_subject,
+            opened_at=info.opened_at,
         )
         tx.add(row)
         tx.flush()
     if outcome is not None and row.outcome is None:
         row.outcome = outcome
+        certificate: dict[str, Any] = {"tls_subject": info.tls_subject} if info.tls_subject else {}
         audit.append(
             tx,
             at=now,
-            actor=f"ae:{calling_ae_title}",
+            actor=f"ae:{info.calling_ae_title}",
             action=f"association.{outcome}",
-            association_id=association_id,
-            peer_address=peer_address,
+            association_id=info.association_id,
+            peer_address=info.peer_address,
+            **certificate,
         )
 
 
@@ -124,7 +116,7 @@ def record_arrival(tx: Transaction, arrival: Arrival, *, actor: str, now: dateti
     study = _study_of(tx, arrival)
     same_uid = _rows_of_uid(tx, arrival.sop_instance_uid)
     facts: dict[str, Any] = {
-        "calling_ae_title": calling_ae_title(tx, arrival.association_id),
+        "calling_ae_title": tx.get_one(AssociationRow, arrival.association_id).calling_ae_title,
         "association_id": arrival.association_id,
         "sop_instance_uid": arrival.sop_instance_uid,
         "digest": arrival.digest,
@@ -152,7 +144,6 @@ def record_arrival(tx: Transaction, arrival: Arrival, *, actor: str, now: dateti
             sop_class_uid=arrival.sop_class_uid,
             transfer_syntax_uid=arrival.transfer_syntax_uid,
             digest=arrival.digest,
-            path=str(arrival.path),
             size_bytes=arrival.size_bytes,
             state=state,
             reason=reason,
@@ -209,45 +200,42 @@ def instances_of(tx: Transaction, study_id: int, *, revision: int) -> tuple[Stor
     Those that came for a later revision are left out, and so is a damaged copy of an image that came sound as well.
     """
     query = (
-        select(InstanceRow)
+        select(InstanceRow, AssociationRow.calling_ae_title)
+        .join(AssociationRow, AssociationRow.id == InstanceRow.association_id)
         .where(InstanceRow.study_id == study_id, InstanceRow.state.in_(ANSWERED), InstanceRow.revision <= revision)
         .order_by(InstanceRow.id)
     )
-    rows = tx.scalars(query).all()
-    sound = {row.sop_instance_uid for row in rows if row.state in SOUND}
+    rows = tx.execute(query).all()
+    sound = {row.sop_instance_uid for row, _ in rows if row.state in SOUND}
     return tuple(
         StoredInstance(
             id=row.id,
             sop_instance_uid=row.sop_instance_uid or "",
             sop_class_uid=row.sop_class_uid or "",
-            path=Path(row.path),
+            digest=row.digest,
             state=row.state,
             reason=Reason(row.reason) if row.reason else None,
             detail=row.detail or "",
-            association_id=row.association_id,
+            calling_ae_title=caller,
         )
-        for row in rows
+        for row, caller in rows
         if row.state in SOUND or row.sop_instance_uid not in sound
     )
 
 
-def calling_ae_title(tx: Transaction, association_id: str) -> str:
-    """Return who sent the objects of an association."""
-    return tx.get_one(AssociationRow, association_id).calling_ae_title
-
-
 @dataclass(frozen=True)
-class Order:
+class RoutingDecision:
     """What the routing rules decided for a complete study; None in `complete` means: no analysis."""
 
     rule: str
+    pipeline: str
     priority: str
     bundles: Sequence[str] | None
     destinations: Sequence[str]
 
 
 def complete(
-    tx: Transaction, study_id: int, *, reason: str, order: Order | None, actor: str, now: datetime
+    tx: Transaction, study_id: int, *, reason: str, decision: RoutingDecision | None, actor: str, now: datetime
 ) -> str | None:
     """Close the study's revision and create its job, in one transaction with the audit events.
 
@@ -268,20 +256,21 @@ def complete(
         study_id=study.id,
         reason=reason,
         revision=study.revision,
-        rule=order.rule if order else None,
-        why=None if order else Reason.NO_RULE,
+        rule=decision.rule if decision else None,
+        why=None if decision else Reason.NO_RULE,
     )
-    if order is None:
+    if decision is None:
         return None
     job = JobRow(
         id=str(uuid.uuid4()),
         study_id=study.id,
         revision=study.revision,
         state=JobState.QUEUED,
-        rule=order.rule,
-        priority=order.priority,
-        bundles=list(order.bundles) if order.bundles is not None else None,
-        destinations=list(order.destinations),
+        rule=decision.rule,
+        pipeline=decision.pipeline,
+        priority=decision.priority,
+        bundles=list(decision.bundles) if decision.bundles is not None else None,
+        destinations=list(decision.destinations),
         created_at=now,
         due_at=now,
         timings={},
@@ -295,9 +284,10 @@ def complete(
         study_id=study.id,
         job_id=job.id,
         revision=study.revision,
-        rule=order.rule,
-        priority=order.priority,
-        destinations=list(order.destinations),
+        rule=decision.rule,
+        pipeline=decision.pipeline,
+        priority=decision.priority,
+        destinations=list(decision.destinations),
     )
     return job.id
 

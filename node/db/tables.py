@@ -102,6 +102,7 @@ class AssociationRow(Base):
     calling_ae_title: Mapped[str] = mapped_column(String(16))
     called_ae_title: Mapped[str] = mapped_column(String(16))
     peer_address: Mapped[str] = mapped_column(String(64))
+    tls_subject: Mapped[str | None] = mapped_column(Text)
     opened_at: Mapped[datetime]
     outcome: Mapped[str | None] = mapped_column(String(16))
 
@@ -124,7 +125,10 @@ class StudyRow(StateGuard, Base):
 
 
 class InstanceRow(StateGuard, Base):
-    """One received SOP Instance. The same UID with other bytes is a row of its own, in state CONFLICT."""
+    """One received SOP Instance. The same UID with other bytes is a row of its own, in state CONFLICT.
+
+    Where its file lies follows from its digest (`node.spool.store.Spool.received_path`).
+    """
 
     __tablename__ = "instances"
     __table_args__ = (UniqueConstraint("sop_instance_uid", "digest"),)
@@ -137,7 +141,6 @@ class InstanceRow(StateGuard, Base):
     sop_class_uid: Mapped[str | None] = mapped_column(UID)
     transfer_syntax_uid: Mapped[str | None] = mapped_column(UID)
     digest: Mapped[str] = mapped_column(DIGEST)
-    path: Mapped[str] = mapped_column(Text)
     size_bytes: Mapped[int]
     state: Mapped[InstanceState]
     reason: Mapped[str | None] = mapped_column(String(64))
@@ -162,6 +165,7 @@ class JobRow(StateGuard, Base):
     revision: Mapped[int]
     state: Mapped[JobState]
     rule: Mapped[str] = mapped_column(String(128))
+    pipeline: Mapped[str] = mapped_column(String(32), server_default="chest")
     priority: Mapped[str] = mapped_column(String(8))
     bundles: Mapped[list[str] | None]
     destinations: Mapped[list[str]]
@@ -169,7 +173,7 @@ class JobRow(StateGuard, Base):
     due_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
-    answer_only: Mapped[str | None] = mapped_column(String(64))
+    report_only: Mapped[str | None] = mapped_column(String(64))
     last_error: Mapped[str | None] = mapped_column(Text)
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_token: Mapped[str | None] = mapped_column(String(36))
@@ -187,7 +191,7 @@ class JobRow(StateGuard, Base):
 
 
 class ResultRow(Base):
-    """One SEG or SR object, encoded once; `path` holds the bytes that every destination gets."""
+    """One result object, encoded once: every destination gets the bytes that the spool holds by their SHA-256."""
 
     __tablename__ = "results"
 
@@ -199,7 +203,6 @@ class ResultRow(Base):
     sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     series_instance_uid: Mapped[str] = mapped_column(UID)
     sha256: Mapped[str] = mapped_column(DIGEST)
-    path: Mapped[str] = mapped_column(Text)
     size_bytes: Mapped[int]
     created_at: Mapped[datetime]
 

@@ -20,7 +20,7 @@ import structlog
 
 from node.clock import Clock, utc_now
 from node.db import audit, deliveries, jobs, studies, workers
-from node.db.engine import Database, Transaction
+from node.db.engine import Database
 from node.db.states import InstanceState
 from node.delivery.destinations import Destination
 from node.dicom.header import read_header
@@ -161,9 +161,11 @@ class Dispatcher:
         )
         if reason is None:
             return
+        with self.database.read() as tx:
+            instances = studies.instances_of(tx, study.id, revision=study.revision)
+        decision = self._route(instances)  # reads a file, so before anyone has to wait for the write lock
         with self.database.write() as tx:
-            order = self._order(studies.instances_of(tx, study.id, revision=study.revision), tx)
-            job_id = studies.complete(tx, study.id, reason=reason, order=order, actor=self.actor, now=now)
+            job_id = studies.complete(tx, study.id, reason=reason, decision=decision, actor=self.actor, now=now)
         self._counts.forget(study.study_instance_uid)
         log.info("study.completed", job_id=job_id, reason=reason, revision=study.revision)
 
@@ -219,18 +221,17 @@ class Dispatcher:
         self.spool.mailbox.forget_asked_before(now - timedelta(seconds=self.settings.delivery.retry_for_s))
         self._anchored_at = now
 
-    def _order(self, instances: tuple[studies.StoredInstance, ...], tx: Transaction) -> studies.Order | None:
+    def _route(self, instances: tuple[studies.StoredInstance, ...]) -> studies.RoutingDecision | None:
         """Route by the first image that can be read, an accepted one if there is one."""
         ranked = sorted(instances, key=lambda i: (i.state is not InstanceState.ACCEPTED, i.id))
         for instance in ranked:
-            caller = studies.calling_ae_title(tx, instance.association_id)
             header = None
             try:
-                header = read_header(instance.path)
+                header = read_header(self.spool.received_path(instance.digest))
             except (Quarantined, OSError):
                 if instance is not ranked[-1]:
                     continue
-            facts = routing.StudyFacts.of(header, caller)
+            facts = routing.StudyFacts.of(header, instance.calling_ae_title)
             return routing.route(facts, self.settings.rules, self.settings.destinations)
         return None
 

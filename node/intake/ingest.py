@@ -71,16 +71,7 @@ def _take_in_batch(
     if not arrivals and outcome is None:
         return 0
     with database.write() as tx:
-        studies.record_association(
-            tx,
-            association_id=folder.info.association_id,
-            calling_ae_title=folder.info.calling_ae_title,
-            called_ae_title=folder.info.called_ae_title,
-            peer_address=folder.info.peer_address,
-            opened_at=folder.info.opened_at,
-            outcome=outcome,
-            now=clock(),
-        )
+        studies.record_association(tx, folder.info, outcome, now=clock())
         recorded = [studies.record_arrival(tx, arrival, actor=actor, now=clock()) for arrival in arrivals]
     for file, arrival, state in zip(files, arrivals, recorded, strict=True):
         log.info(
@@ -115,7 +106,6 @@ def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: 
             association_id=folder.info.association_id,
             received_at=received_at,
             digest=kept.sha256,
-            path=kept.path,
             size_bytes=kept.size,
             state=InstanceState.QUARANTINED,
             reason=Reason(error.reason),
@@ -135,7 +125,6 @@ def _judged(
         association_id=folder.info.association_id,
         received_at=received_at,
         digest=kept.sha256,
-        path=kept.path,
         size_bytes=kept.size,
         state=_STATES[verdict.disposition],
         reason=verdict.reason,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from node.db.studies import Order
+from node.db.studies import RoutingDecision
 from node.delivery.destinations import AnyDestination
 from node.dicom.header import Header
 from node.settings import Rule
@@ -30,14 +30,17 @@ class StudyFacts:
         return cls(calling_ae_title, header.modality or "", descriptions, header.age_years)
 
 
-def route(facts: StudyFacts, rules: Sequence[Rule], destinations: Mapping[str, AnyDestination]) -> Order | None:
+def route(
+    facts: StudyFacts, rules: Sequence[Rule], destinations: Mapping[str, AnyDestination]
+) -> RoutingDecision | None:
     """Return what to do with a study, or None when no rule asks for an analysis."""
     for rule in rules:
         if unmet(rule, facts) is None:
             if rule.pipeline == "none":
                 return None
-            return Order(
+            return RoutingDecision(
                 rule=rule.name,
+                pipeline=rule.pipeline,
                 priority=rule.priority,
                 bundles=rule.bundles,
                 destinations=rule.destinations if rule.destinations is not None else sorted(destinations),

@@ -157,6 +157,15 @@ class Spool:
         """Path of an accepted object, whether it exists or not."""
         return self._by_content("objects", sha256)
 
+    def received_path(self, sha256: str) -> Path:
+        """Return where a recorded object lies: among the accepted ones, or in quarantine where it is only there.
+
+        Not by the state of its row: an image whose pixels turn out to be undecodable stays where it is.
+        """
+        accepted = self.object_path(sha256)
+        quarantined = self.root / "quarantine" / accepted.name
+        return quarantined if quarantined.exists() and not accepted.exists() else accepted
+
     # The workers
 
     def store_result(self, content: bytes) -> tuple[str, Path]:

@@ -18,6 +18,7 @@ from node.dicom.part10 import encode_meta, read_meta
 from node.dimse.scu import storage
 from node.dimse.scu.storage import OutgoingFile
 from node.reasons import Reason
+from node.spool.store import Spool
 from tests.support.peers.pacs import SEG, SR, FakePACS
 from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid, wait_for
 from tests.support.results.encoded import answers
@@ -148,7 +149,7 @@ def test_a_bad_image_is_put_aside_and_the_good_one_beside_it_is_answered(name, n
     row = wait_for(lambda: newest_bad(node, bad.state, before), what=f"the bad object is {bad.state}")
     assert row.reason in bad.reasons, (row.reason, row.detail)
     assert row.detail
-    assert Path(row.path).exists(), "its bytes are kept"
+    assert Spool(node.settings.home / "spool").received_path(row.digest).exists(), "its bytes are kept"
     line = node.wait_until_ended(study_uid(good))
     assert line.job_state == "done"
     assert len(pacs.distinct(study_uid(good), SEG)) == 1

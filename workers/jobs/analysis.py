@@ -32,7 +32,7 @@ def analyse_job(runtime: Runtime, job_id: str) -> bool:
     if claimed is None:
         log.debug("job.not_claimed")
         return False
-    log.info("job.started", attempt=claimed.attempts, answer_only=claimed.answer_only)
+    log.info("job.started", attempt=claimed.attempts, answer_only=claimed.report_only)
     try:
         with beating(partial(_heartbeat, runtime, claimed), lease_s=settings.lease_s):
             analysis = _run(runtime, claimed)
@@ -65,7 +65,7 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
         runtime.networks,
         [
             SourceImage(
-                path=instance.path,
+                path=runtime.spool.received_path(instance.digest),
                 sop_instance_uid=instance.sop_instance_uid,
                 declined=None if instance.state is InstanceState.ACCEPTED else instance.reason,
                 detail=instance.detail,
@@ -85,7 +85,7 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
             ]
             for profile in profiles
         },
-        answer_only=claimed.answer_only,
+        answer_only=claimed.report_only,
         urgent=claimed.priority == jobs.STAT,
     )
     if analysis.undecodable:
@@ -108,7 +108,7 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
     withheld = [_put_aside(runtime, item) for item in analysis.withheld]
     stored = []
     for profile, result in analysis.results:
-        sha256, path = runtime.spool.store_result(result.content)
+        sha256, _ = runtime.spool.store_result(result.content)
         stored.append(
             NewResult(
                 kind=result.kind,
@@ -117,7 +117,6 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
                 sop_instance_uid=result.sop_instance_uid,
                 series_instance_uid=result.series_instance_uid,
                 sha256=sha256,
-                path=path,
                 size_bytes=len(result.content),
             )
         )

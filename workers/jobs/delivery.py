@@ -107,14 +107,14 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
         return [_later(runtime, d, "the destination is not configured any more") for d in batch]
     sound, settlements = [], []
     for delivery in batch:
-        if _intact(delivery):
+        if _intact(runtime, delivery):
             sound.append(delivery)
         else:
             why = "the stored bytes do not match their SHA-256"
             settlements.append(Settlement(delivery.id, delivery.token, Verdict.REFUSED, None, why))
     if not sound:
         return settlements
-    files = [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, d.path) for d in sound]
+    files = [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, runtime.spool.result_path(d.sha256)) for d in sound]
     try:
         outcomes = transmit(runtime.settings, destination, files)
     except (PeerUnavailable, Misconfigured) as error:
@@ -142,8 +142,8 @@ def _retry_at(runtime: Runtime, delivery: ClaimedDelivery) -> datetime:
     return next_attempt(runtime.settings.delivery, delivery.id, delivery.attempts, now=runtime.clock())
 
 
-def _intact(delivery: ClaimedDelivery) -> bool:
+def _intact(runtime: Runtime, delivery: ClaimedDelivery) -> bool:
     try:
-        return hashlib.sha256(delivery.path.read_bytes()).hexdigest() == delivery.sha256
+        return hashlib.sha256(runtime.spool.result_path(delivery.sha256).read_bytes()).hexdigest() == delivery.sha256
     except OSError:
         return False

@@ -20,10 +20,11 @@ from models.values import codes
 from node.db import audit, studies
 from node.db.engine import Database
 from node.db.states import InstanceState
-from node.db.studies import Order
+from node.db.studies import RoutingDecision
 from node.db.tables import ResultRow
 from node.errors import BrokerUnavailable
 from node.settings import Settings
+from node.spool.incoming import AssociationInfo, Outcome
 from node.spool.store import Spool
 from tests.support.data import tiny_bundles
 from tests.support.results.encoded import answers, measurement_groups, named
@@ -85,34 +86,26 @@ def run(root: Path, tmp_path: Path, database: Database) -> Run:
             actor="test",
             clock=lambda: NOW,
         )
-        job = _job(database, tmp_path / f"{seed}.dcm", seed)
+        job = _job(database, made.spool, tmp_path / f"{seed}.dcm", seed)
         assert analyse_job(made, job)
-        return _answered(database, job)
+        return _answered(made, job)
 
     return once
 
 
-def _job(database: Database, path: Path, seed: int) -> str:
+def _job(database: Database, spool: Spool, path: Path, seed: int) -> str:
     phantom.write(path, phantom.generate(seed, rows=600, columns=501))
     ds = dcmread(path)
     with database.write() as tx:
-        studies.record_association(
-            tx,
-            association_id=f"a{seed}",
-            calling_ae_title="ROUTER",
-            called_ae_title="HILUM",
-            peer_address="127.0.0.1",
-            opened_at=NOW,
-            outcome="released",
-            now=NOW,
-        )
+        info = AssociationInfo(f"a{seed}", "ROUTER", "HILUM", "127.0.0.1", NOW)
+        studies.record_association(tx, info, Outcome.RELEASED, now=NOW)
+        kept = spool.keep(path)
         arrival = studies.Arrival(
             arrival=f"a{seed}/1",
             association_id=f"a{seed}",
             received_at=NOW,
-            digest=f"{seed:064d}",
-            path=path,
-            size_bytes=path.stat().st_size,
+            digest=kept.sha256,
+            size_bytes=kept.size,
             state=InstanceState.ACCEPTED,
             study_instance_uid=str(ds.StudyInstanceUID),
             sop_instance_uid=str(ds.SOPInstanceUID),
@@ -121,15 +114,15 @@ def _job(database: Database, path: Path, seed: int) -> str:
         )
         studies.record_arrival(tx, arrival, actor="test", now=NOW)
         (found,) = studies.open_studies(tx)
-        order = Order(rule="all", priority="routine", bundles=None, destinations=[])
-        return studies.complete(tx, found.id, reason="released", order=order, actor="test", now=NOW)
+        decision = RoutingDecision(rule="all", pipeline="chest", priority="routine", bundles=None, destinations=[])
+        return studies.complete(tx, found.id, reason="released", decision=decision, actor="test", now=NOW)
 
 
-def _answered(database: Database, job: str) -> Answered:
-    with database.read() as tx:
+def _answered(runtime: Runtime, job: str) -> Answered:
+    with runtime.database.read() as tx:
         (row,) = [event for event in audit.events(tx, job_id=job) if event.action == "job.analysed"]
         query = select(ResultRow).where(ResultRow.job_id == job).order_by(ResultRow.id)
-        stored = [(one.kind, Path(one.path)) for one in tx.scalars(query)]
+        stored = [(one.kind, runtime.spool.result_path(one.sha256)) for one in tx.scalars(query)]
     return Answered(
         bundles=row.detail["bundles"],
         configuration_digest=row.detail["configuration_digest"],

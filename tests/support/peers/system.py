@@ -29,6 +29,7 @@ from node.dimse.scu import storage
 from node.dimse.scu.storage import OutgoingFile
 from node.errors import PeerUnavailable
 from node.settings import Settings
+from node.spool.store import Spool
 from tests.support.peers.servers import listening
 from workers.process.supervisor import Child, Node
 
@@ -45,6 +46,13 @@ def wait_for(condition: Callable[[], Any], *, timeout_s: float = 60.0, what: str
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s} s: {what or condition}")
         time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class StoredResult(report.ResultLine):
+    """A result, and where its bytes lie."""
+
+    path: Path
 
 
 @dataclass
@@ -120,11 +128,13 @@ class RunningNode:
         found: StudyLine = wait_for(ended, timeout_s=timeout_s, what=f"study {uid} ended (now: {self.study(uid)})")
         return found
 
-    def results(self, line: StudyLine) -> Sequence[report.ResultLine]:
+    def results(self, line: StudyLine) -> Sequence[StoredResult]:
         """Return the results of the study's latest job."""
         assert line.job_id is not None
+        spool = Spool(self.settings.home / "spool")
         with self.database.read() as tx:
-            return report.result_lines(tx, line.job_id)
+            found = report.result_lines(tx, line.job_id)
+        return [StoredResult(**vars(result), path=spool.result_path(result.sha256)) for result in found]
 
     def log_text(self) -> str:
         """Return everything that any process has logged."""

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,10 +11,11 @@ from node.db.jobs import NewResult
 from node.db.states import DeliveryState, InstanceState, JobState
 from node.errors import StaleClaim
 from node.reasons import Reason
+from node.spool.incoming import AssociationInfo, Outcome
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-ORDER = studies.Order("default", "routine", None, ["pacs", "vna"])
-RESULT = NewResult("SR", "ohif", "1.2.3", "2.25.1", "2.25.2", "d" * 64, Path("/r"), 10)
+DECISION = studies.RoutingDecision("default", "chest", "routine", None, ["pacs", "vna"])
+RESULT = NewResult("SR", "ohif", "1.2.3", "2.25.1", "2.25.2", "d" * 64, 10)
 
 
 def later(seconds: float) -> datetime:
@@ -23,16 +23,8 @@ def later(seconds: float) -> datetime:
 
 
 def arrive(tx, number=1, *, study="1.2.3", digest=None, state=InstanceState.ACCEPTED, sop=None, outcome="released"):
-    studies.record_association(
-        tx,
-        association_id=f"a{number}",
-        calling_ae_title="ROUTER",
-        called_ae_title="HILUM",
-        peer_address="127.0.0.1",
-        opened_at=NOW,
-        outcome=outcome,
-        now=NOW,
-    )
+    info = AssociationInfo(f"a{number}", "ROUTER", "HILUM", "127.0.0.1", NOW)
+    studies.record_association(tx, info, Outcome(outcome) if outcome else None, now=NOW)
     return studies.record_arrival(
         tx,
         studies.Arrival(
@@ -40,7 +32,6 @@ def arrive(tx, number=1, *, study="1.2.3", digest=None, state=InstanceState.ACCE
             association_id=f"a{number}",
             received_at=later(number),
             digest=digest or f"{number:064d}",
-            path=Path(f"/spool/{number}.dcm"),
             size_bytes=100,
             state=state,
             reason=Reason.LATERAL_VIEW if state is InstanceState.DECLINED else None,
@@ -54,11 +45,11 @@ def arrive(tx, number=1, *, study="1.2.3", digest=None, state=InstanceState.ACCE
     )
 
 
-def queued_job(database, number=1, *, order=ORDER, study=None) -> str:
+def queued_job(database, number=1, *, decision=DECISION, study=None) -> str:
     with database.write() as tx:
         arrive(tx, number, study=study or f"1.2.{number}")
         (found,) = studies.open_studies(tx)
-        return studies.complete(tx, found.id, reason="released", order=order, actor="test", now=later(number))
+        return studies.complete(tx, found.id, reason="released", decision=decision, actor="test", now=later(number))
 
 
 def claimed_job(database, job_id, *, now=NOW, lease_s=60.0):
@@ -104,7 +95,7 @@ def test_the_same_uid_with_other_bytes_is_kept_as_a_conflict(any_database):
         arrive(tx, 1)
         assert arrive(tx, 2, sop="1.2.3.1") is InstanceState.CONFLICT
         (study,) = studies.open_studies(tx)
-        assert [i.path for i in studies.instances_of(tx, study.id, revision=1)] == [Path("/spool/1.dcm")]
+        assert [i.digest for i in studies.instances_of(tx, study.id, revision=1)] == [f"{1:064d}"]
         assert [e.action for e in audit.events(tx, study_id=study.id)].count("instance.conflict") == 1
 
 
@@ -113,7 +104,7 @@ def test_a_sound_image_sent_after_a_damaged_copy_is_analysed(any_database):
         assert arrive(tx, 1, state=InstanceState.QUARANTINED) is InstanceState.QUARANTINED
         assert arrive(tx, 2, sop="1.2.3.1") is InstanceState.ACCEPTED
         (study,) = studies.open_studies(tx)
-        assert [i.path for i in studies.instances_of(tx, study.id, revision=1)] == [Path("/spool/2.dcm")]
+        assert [i.digest for i in studies.instances_of(tx, study.id, revision=1)] == [f"{2:064d}"]
 
 
 def test_a_job_leaves_out_the_images_of_a_later_revision(any_database):
@@ -139,7 +130,7 @@ def test_a_late_image_opens_the_next_revision_of_the_same_study(any_database):
         arrive(tx, 7, study="1.2.1")
         (study,) = studies.open_studies(tx)
         assert (study.revision, study.instances, study.outcomes) == (2, 2, ("released",))
-        second = studies.complete(tx, study.id, reason="quiet", order=ORDER, actor="test", now=later(20))
+        second = studies.complete(tx, study.id, reason="quiet", decision=DECISION, actor="test", now=later(20))
     assert second != first
 
 
@@ -153,7 +144,7 @@ def test_a_declined_image_alone_still_makes_a_job(any_database):
     with any_database.write() as tx:
         arrive(tx, 1, state=InstanceState.DECLINED)
         (study,) = studies.open_studies(tx)
-        assert studies.complete(tx, study.id, reason="released", order=ORDER, actor="t", now=NOW) is not None
+        assert studies.complete(tx, study.id, reason="released", decision=DECISION, actor="t", now=NOW) is not None
         (instance,) = studies.instances_of(tx, study.id, revision=1)
         assert instance.reason is Reason.LATERAL_VIEW
 
@@ -180,7 +171,7 @@ def test_a_job_is_sent_once_and_again_only_when_stale(any_database):
 
 def test_stat_goes_first_and_is_not_held_by_the_window(any_database):
     routine = [queued_job(any_database, n) for n in (1, 2, 3)]
-    stat = queued_job(any_database, 4, order=studies.Order("er", "STAT", None, []))
+    stat = queued_job(any_database, 4, decision=studies.RoutingDecision("er", "chest", "STAT", None, []))
     with any_database.write() as tx:
         due = jobs.due(tx, now=later(9), resend_after_s=20, window=2)
         assert [j.id for j in due] == [stat, *routine[:2]]
@@ -215,19 +206,19 @@ def test_a_silent_workers_job_goes_back_and_its_late_results_are_refused(any_dat
 
 def test_a_job_that_always_fails_is_answered_and_then_given_up(any_database):
     job_id = queued_job(any_database)
-    answer_only = []
+    report_only = []
     for attempt in range(1, 7):
         claimed = claimed_job(any_database, job_id, now=later(1000 * attempt))
-        answer_only.append(claimed.answer_only)
+        report_only.append(claimed.report_only)
         with any_database.write() as tx:
             jobs.retry_or_answer(
                 tx, claimed, error="E", maximum_attempts=3, delay_s=1, owner="w", now=later(1000 * attempt)
             )
-    assert answer_only == [None] * 3 + [Reason.ANALYSIS_FAILED] * 3
+    assert report_only == [None] * 3 + [Reason.ANALYSIS_FAILED] * 3
     assert state_of(any_database, job_id) is JobState.FAILED
     with any_database.write() as tx:
         assert jobs.revive(tx, actor="op", now=NOW) == [job_id]
-    assert claimed_job(any_database, job_id).answer_only is None
+    assert claimed_job(any_database, job_id).report_only is None
 
 
 def test_without_destinations_a_job_is_done_when_analysed(any_database):
@@ -257,7 +248,7 @@ def test_the_predecessors_are_the_latest_of_each_series_also_of_one_that_was_not
     with any_database.write() as tx:
         studies.reopen(tx, "1.2.1", actor="op", now=NOW)
         (study,) = studies.open_studies(tx)
-        job_id = studies.complete(tx, study.id, reason="rerun", order=ORDER, actor="test", now=NOW)
+        job_id = studies.complete(tx, study.id, reason="rerun", decision=DECISION, actor="test", now=NOW)
     publish(any_database, claimed_job(any_database, job_id), results=(later_one,))
     with any_database.read() as tx:
         found = jobs.predecessors(tx, study_id=study.id, revision=3)
@@ -397,8 +388,8 @@ def test_destinations_without_failures_come_first(delivering):
 def test_stat_results_are_sent_before_routine_ones(any_database):
     ids = []
     for number, priority in ((1, "routine"), (2, "STAT")):
-        order = studies.Order("r", priority, None, [])
-        ids.append(queued_job(any_database, number, order=order))
+        decision = studies.RoutingDecision("r", "chest", priority, None, [])
+        ids.append(queued_job(any_database, number, decision=decision))
         result = replace(RESULT, sop_instance_uid=f"2.25.{number}")
         publish(any_database, claimed_job(any_database, ids[-1], now=later(5)), results=[result], now=later(number))
     with any_database.read() as tx:

@@ -45,12 +45,12 @@ def test_the_database_refuses_what_the_table_does_not_list(any_database: Databas
     rows = {
         "associations": "(id, calling_ae_title, called_ae_title, peer_address, opened_at) VALUES ('a','A','B','c',:t)",
         "studies": "(id, study_instance_uid, state, revision, opened_at, last_arrival_at) VALUES (1,'1',:s,1,:t,:t)",
-        "instances": "(id, association_id, arrival, digest, path, size_bytes, state, received_at)"
-        " VALUES (1,'a','x','d','p',1,:s,:t)",
+        "instances": "(id, association_id, arrival, digest, size_bytes, state, received_at)"
+        " VALUES (1,'a','x','d',1,:s,:t)",
         "jobs": "(id, study_id, revision, state, rule, priority, destinations, created_at, due_at, attempts, timings)"
         " VALUES ('j',1,1,:s,'r','STAT','[]',:t,:t,0,'{}')",
-        "results": "(id, job_id, kind, profile, sop_class_uid, sop_instance_uid, series_instance_uid, sha256, path,"
-        " size_bytes, created_at) VALUES (1,'j','SR','ohif','1','2','3','d','p',1,:t)",
+        "results": "(id, job_id, kind, profile, sop_class_uid, sop_instance_uid, series_instance_uid, sha256,"
+        " size_bytes, created_at) VALUES (1,'j','SR','ohif','1','2','3','d',1,:t)",
         "deliveries": "(id, job_id, result_id, destination, state, created_at, due_at, attempts, retry_until)"
         " VALUES (1,'j',1,'d',:s,:t,:t,0,:t)",
     }

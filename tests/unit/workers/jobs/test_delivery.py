@@ -1,9 +1,7 @@
 """Delivery: waits between attempts, and what each answer of a destination leads to."""
 
-import hashlib
 import random
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -78,14 +76,14 @@ def published(runtime, results=1, profiles=None) -> str:
     job_id = queued_job(runtime.database)
     rows = []
     for number in range(results):
-        path = runtime.settings.home / f"sr-{number}.dcm"
+        path = runtime.settings.home / "sr.dcm"
         ds = phantom.dataset(phantom.generate(1, rows=128, columns=128))
         del ds.PixelData
         ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = SR
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"2.25.{number + 1}"
         ds.save_as(path, enforce_file_format=True)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        rows.append(NewResult("SR", "ohif", SR, f"2.25.{number + 1}", "2.25.9", digest, path, 1))
+        digest, _ = runtime.spool.store_result(path.read_bytes())
+        rows.append(NewResult("SR", "ohif", SR, f"2.25.{number + 1}", "2.25.9", digest, 1))
     claimed = claimed_job(runtime.database, job_id)
     with runtime.database.write() as tx:
         jobs.publish(
@@ -156,9 +154,10 @@ def test_an_unreachable_destination_opens_its_circuit_and_is_tried_later(runtime
 def test_damaged_bytes_are_never_sent(runtime):
     job_id = published(runtime)
     (line,), _ = lines(runtime, job_id)
-    data = bytearray(Path(line.path).read_bytes())
+    stored = runtime.spool.result_path(line.sha256)
+    data = bytearray(stored.read_bytes())
     data[-1] ^= 1
-    Path(line.path).write_bytes(data)
+    stored.write_bytes(data)
     deliver_job(runtime, job_id)
     (line,), state = lines(runtime, job_id)
     assert (line.state, state) == (DeliveryState.DEAD, JobState.UNDELIVERED)

@@ -24,9 +24,10 @@ from node.dicom.header import read_header
 from node.errors import BrokerUnavailable
 from node.reasons import Reason
 from node.settings import Settings
+from node.spool.incoming import AssociationInfo, Outcome
 from node.spool.store import Spool
 from tests.support.results.encoded import answers
-from tests.unit.node.db.test_jobs import ORDER
+from tests.unit.node.db.test_jobs import DECISION
 from workers.jobs.analysis import analyse_job
 from workers.jobs.runtime import Networks, Runtime
 
@@ -98,34 +99,25 @@ def analysed(
     spool = Spool.create(folder / "spool")
     runtime = Runtime(settings, database, spool, NoBroker(), networks(settings.analysis, "cpu"), "test", lambda: NOW)
     with database.write() as tx:
-        studies.record_association(
-            tx,
-            association_id="a",
-            calling_ae_title="ROUTER",
-            called_ae_title="HILUM",
-            peer_address="127.0.0.1",
-            opened_at=NOW,
-            outcome="released",
-            now=NOW,
-        )
+        info = AssociationInfo("a", "ROUTER", "HILUM", "127.0.0.1", NOW)
+        studies.record_association(tx, info, Outcome.RELEASED, now=NOW)
         for number, source in enumerate(sources, start=1):
-            studies.record_arrival(tx, _arrival(number, source), actor="test", now=NOW)
+            studies.record_arrival(tx, _arrival(number, source, spool), actor="test", now=NOW)
         (study,) = studies.open_studies(tx)
-        order = replace(ORDER, destinations=list(profiles))
-        job_id = studies.complete(tx, study.id, reason="released", order=order, actor="test", now=NOW)
+        decision = replace(DECISION, destinations=list(profiles))
+        job_id = studies.complete(tx, study.id, reason="released", decision=decision, actor="test", now=NOW)
     assert analyse_job(runtime, job_id)
     return runtime, job_id
 
 
-def _arrival(number: int, source: Path) -> studies.Arrival:
-    header = read_header(source)
+def _arrival(number: int, source: Path, spool: Spool) -> studies.Arrival:
+    header, kept = read_header(source), spool.keep(source)
     return studies.Arrival(
         arrival=f"a/{number}",
         association_id="a",
         received_at=NOW,
-        digest=str(number) * 64,
-        path=source,
-        size_bytes=source.stat().st_size,
+        digest=kept.sha256,
+        size_bytes=kept.size,
         state=InstanceState.ACCEPTED,
         reason=None,
         study_instance_uid=header.study_instance_uid,
@@ -137,7 +129,7 @@ def _arrival(number: int, source: Path) -> studies.Arrival:
 
 def test_an_object_that_cannot_be_made_costs_its_own_profile_only(database, tmp_path):
     with capture_logs() as logs:
-        _, job_id = analysed(database, tmp_path, Restless, pacs="ohif", research="complete")
+        runtime, job_id = analysed(database, tmp_path, Restless, pacs="ohif", research="complete")
     with database.read() as tx:
         lines = report.result_lines(tx, job_id)
         (event,) = [event for event in audit.events(tx) if event.action == jobs.RESULT_WITHHELD]
@@ -150,7 +142,7 @@ def test_an_object_that_cannot_be_made_costs_its_own_profile_only(database, tmp_
         ("research", "SR"),
     ]
     (answer,) = [line for line in lines if (line.destination, line.kind) == ("research", "SR")]
-    assert Reason.RESULT_WITHHELD in answers(dcmread(answer.path), "REASON")
+    assert Reason.RESULT_WITHHELD in answers(dcmread(runtime.spool.result_path(answer.sha256)), "REASON")
     (alert,) = [entry for entry in logs if entry["event"] == jobs.RESULT_WITHHELD]
     assert (alert["log_level"], alert["profile"]) == ("error", "complete")
     assert "ValueError at workers.results.builders.parametric_map:" in alert["faults"][0]
@@ -159,14 +151,14 @@ def test_an_object_that_cannot_be_made_costs_its_own_profile_only(database, tmp_
 
 
 def test_a_lost_file_is_no_fault_of_the_result_and_the_job_goes_back(database, tmp_path):
-    _, job_id = analysed(database, tmp_path, losing(tmp_path / "source.dcm"))
+    _, job_id = analysed(database, tmp_path, losing(tmp_path / "spool" / "objects"))
     with database.read() as tx:
         assert report.job(tx, job_id).state is JobState.QUEUED
         assert report.status(tx).withheld == 0
 
 
 def test_a_study_that_goes_unanswered_after_all_attempts_is_a_loud_failure(database, tmp_path):
-    runtime, job_id = analysed(database, tmp_path, losing(tmp_path / "source.dcm"))
+    runtime, job_id = analysed(database, tmp_path, losing(tmp_path / "spool" / "objects"))
     with capture_logs() as logs:
         for hours in range(1, 2 * runtime.settings.analysis.maximum_attempts):
             later = replace(runtime, clock=lambda hours=hours: NOW + timedelta(hours=hours))
@@ -178,15 +170,16 @@ def test_a_study_that_goes_unanswered_after_all_attempts_is_a_loud_failure(datab
     assert "hilum rerun --dead" in loud[0]["why"]
 
 
-def losing(source: Path) -> type[Stub]:
-    """Networks that lose the file of a source while they look at it."""
+def losing(objects: Path) -> type[Stub]:
+    """Networks that lose the files of the sources while they look at them."""
 
     class Losing(Stub):
         def analyser(self, chosen):
             outliner = super().analyser(chosen)
 
             def analyse(radiograph, **values):
-                source.unlink()
+                for kept in objects.rglob("*.dcm"):
+                    kept.unlink()
                 return Outliner.analyse(outliner, radiograph, **values)
 
             outliner.analyse = analyse
@@ -215,7 +208,7 @@ def test_a_faulty_result_is_not_sent_and_the_study_is_answered_with_the_reason(w
         (line,) = report.result_lines(tx, job_id)
         assert report.job(tx, job_id).state is JobState.DELIVERING
     assert (line.kind, line.state) == (ResultKind.SR, DeliveryState.PENDING)
-    sr = dcmread(line.path)
+    sr = dcmread(runtime.spool.result_path(line.sha256))
     assert Reason.RESULT_WITHHELD in answers(sr, "REASON")
     assert "111224" in answers(sr, "111065")  # Summary of Analyses: Failed
 
@@ -248,6 +241,6 @@ def test_a_new_revision_takes_the_alert_back(withheld):
         (line,) = report.study_lines(tx, limit=1)
         studies.reopen(tx, line.study_instance_uid, actor="test", now=NOW)
         (study,) = studies.open_studies(tx)
-        studies.complete(tx, study.id, reason="rerun", order=ORDER, actor="test", now=NOW)
+        studies.complete(tx, study.id, reason="rerun", decision=DECISION, actor="test", now=NOW)
     with runtime.database.read() as tx:
         assert report.status(tx).withheld == 0
