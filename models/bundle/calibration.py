@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.bundle.manifest import Calibration
 
 Float = NDArray[np.float64]
 # exp does not overflow within it.
 FURTHEST_LOGIT = 60.0
 
 
-class Calibration(Protocol):
-    """What a manifest says about calibration (models/bundle/manifest.py)."""
-
-    @property
-    def temperature(self) -> float:
-        """Divides the logits."""
-
-    @property
-    def isotonic(self) -> tuple[tuple[float, float], ...] | None:
-        """Pairs of sigmoid(logit / temperature) and calibrated probability, rising; None: nothing follows."""
-
-
-def sigmoid(logits: NDArray[np.floating]) -> Float:
-    """Give 1 / (1 + exp(-logits)), of any shape, clipped so that exp does not overflow."""
-    return 1 / (1 + np.exp(-np.clip(np.asarray(logits, np.float64), -FURTHEST_LOGIT, FURTHEST_LOGIT)))
+def sigmoid(logits: NDArray[np.floating], dtype: type[np.floating] = np.float64) -> NDArray[Any]:
+    """Give 1 / (1 + exp(-logits)), of any shape, computed in `dtype`; clipped so that exp does not overflow."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype), -FURTHEST_LOGIT, FURTHEST_LOGIT))), dtype)
 
 
 def calibrated(logits: NDArray[np.floating], calibration: Calibration) -> Float:
@@ -34,7 +24,7 @@ def calibrated(logits: NDArray[np.floating], calibration: Calibration) -> Float:
 
     Between two pairs of the table it is linear; beyond its ends the end's value holds.
     """
-    probability = sigmoid(np.asarray(logits, np.float64) / calibration.temperature)
+    probability: Float = sigmoid(np.asarray(logits, np.float64) / calibration.temperature)
     if calibration.isotonic is None:
         return probability
     given, become = np.asarray(calibration.isotonic, np.float64).T

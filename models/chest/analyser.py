@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from models.bundle import intended_use
-from models.bundle.calibration import calibrated
+from models.bundle.calibration import calibrated, sigmoid
 from models.bundle.manifest import GateSettings, Label
 from models.bundle.store import Bundle
 from models.chest import anatomy, gate
@@ -23,7 +24,7 @@ from models.errors import BundleRefused
 from models.image.inputs import InputSpec, ModelInput, prepare
 from models.image.pixels import Radiograph
 from models.inference.heatmap import heat_map
-from models.inference.runner import Dtype, Runner
+from models.inference.runner import Answer, Dtype, Network, Runner, run_image
 from models.values import codes
 from models.values.codes import Code
 from models.values.findings import (
@@ -79,7 +80,7 @@ class Segmentation:
 class ChestAnalyser:
     """The networks of one process: a segmenter, which the gate looks through, classifiers, and outlines of diseases."""
 
-    def __init__(self, segmenter: Runner, classifiers: tuple[Runner, ...], outliners: tuple[Runner, ...] = ()) -> None:
+    def __init__(self, segmenter: Runner, classifiers: tuple[Runner, ...], outliners: tuple[Network, ...] = ()) -> None:
         self._segmenter = segmenter
         self._classifiers = classifiers
         self._outliners = outliners
@@ -118,28 +119,25 @@ class ChestAnalyser:
         return cls(segmenters[0], tuple(by_task["classification"]), tuple(by_task["lesion-segmentation"]))
 
     @property
-    def identities(self) -> tuple[BundleIdentity, ...]:
-        """Every bundle in use, the segmenter first."""
-        return tuple(runner.bundle.identity for runner in self._runners)
-
-    @property
-    def _runners(self) -> tuple[Runner, ...]:
+    def networks(self) -> tuple[Network, ...]:
+        """Every network in use, the segmenter first."""
         return self._segmenter, *self._classifiers, *self._outliners
 
     def warm_up(self) -> None:
         """Run every network once, so that the first study does not pay for allocation and kernel choice."""
-        for runner in self._runners:
-            size = runner.bundle.manifest.input.size
-            runner.run(np.zeros((size, size), np.float32))
+        for network in self.networks:
+            size = network.bundle.manifest.input.size
+            network.run(np.zeros((1, size, size), np.float32))
 
     def segment(self, radiograph: Radiograph) -> Segmentation:
         """Run the segmenter and measure what the gate looks at."""
         given = prepare(radiograph, self._segmenter.bundle.manifest.input)
-        logits, features, _ = self._segmenter.run(given.image)
+        logits, features, _ = run_image(self._segmenter, given.image)
         statistics = self._segmenter.statistics
         if features is None or statistics is None:
             raise BundleRefused("the segmenter has no gate")
-        probabilities = _sigmoid(logits / np.float32(self._segmenter.bundle.manifest.calibration.temperature))
+        temperature = np.float32(self._segmenter.bundle.manifest.calibration.temperature)
+        probabilities = sigmoid(logits / temperature, np.float32)
         seen = gate.observe(probabilities, given.letterbox.content, features, statistics)
         return Segmentation(probabilities, given, seen)
 
@@ -191,10 +189,12 @@ class ChestAnalyser:
             if refusal is not None:
                 found = replace(found, not_computed=(*found.not_computed, refusal))
                 continue
-            given = image.given(runner.bundle)
-            answers = _findings(runner, given, image.patient)
-            maps = tuple(_heat_map(runner, image, n) for n, one in enumerate(answers) if heat_maps and one.present)
-            found = replace(found, findings=found.findings + answers, heat_maps=found.heat_maps + maps)
+            answer = run_image(runner, image.given(runner.bundle).image, image.patient)
+            findings = _findings(runner.bundle, answer)
+            maps = tuple(
+                _heat_map(runner, image, answer, n) for n, one in enumerate(findings) if heat_maps and one.present
+            )
+            found = replace(found, findings=found.findings + findings, heat_maps=found.heat_maps + maps)
         return found
 
     def _measure(self, image: _Image, found: ImageFindings) -> ImageFindings:
@@ -259,6 +259,18 @@ class ChestAnalyser:
         )
 
 
+class _Row(NamedTuple):
+    """One measurement to be: its value on the canonical grid (None: not measurable), and unit with its factor."""
+
+    label: str
+    code: Code
+    value: float | None
+    unit: tuple[Code, float]
+    site: Code
+    side: Code | None = None
+    extents: Extents = ()
+
+
 def measurements(size: Size, radiograph: Radiograph, bundle: BundleIdentity) -> tuple[Measurement, ...]:
     """Give widths in mm and areas in cm2 where the spacing is known, else in pixels of the canonical grid.
 
@@ -269,25 +281,26 @@ def measurements(size: Size, radiograph: Radiograph, bundle: BundleIdentity) -> 
     area = outlines.area_unit(radiograph)
     ratio = (codes.RATIO, 1.0)
     heart, chest = (_on_source(one, radiograph) for one in (size.cardiac_extent, size.thoracic_extent))
-    rows: tuple[tuple[str, Code, float | None, tuple[Code, float], Code | None, Code | None, Extents], ...] = (
-        (
+    rows = (
+        _Row(
             "cardiothoracic ratio",
             codes.CARDIOTHORACIC_RATIO,
             size.cardiothoracic_ratio,
             ratio,
             codes.HEART,
-            None,
-            heart + chest,
+            extents=heart + chest,
         ),
-        ("transverse cardiac diameter", codes.WIDTH, size.cardiac_width, across, codes.HEART, None, heart),
-        ("transverse thoracic diameter", codes.WIDTH, size.thoracic_width, across, codes.THORAX, None, chest),
-        ("right lung area", codes.AREA, size.right_lung_area, area, codes.LUNG, codes.RIGHT, ()),
-        ("left lung area", codes.AREA, size.left_lung_area, area, codes.LUNG, codes.LEFT, ()),
+        _Row("transverse cardiac diameter", codes.WIDTH, size.cardiac_width, across, codes.HEART, extents=heart),
+        _Row("transverse thoracic diameter", codes.WIDTH, size.thoracic_width, across, codes.THORAX, extents=chest),
+        _Row("right lung area", codes.AREA, size.right_lung_area, area, codes.LUNG, codes.RIGHT),
+        _Row("left lung area", codes.AREA, size.left_lung_area, area, codes.LUNG, codes.LEFT),
     )
     return tuple(
-        Measurement(label, code, float(value) * factor, unit, site, laterality, bundle, extents)
-        for label, code, value, (unit, factor), site, laterality, extents in rows
-        if value is not None
+        Measurement(
+            row.label, row.code, float(row.value) * row.unit[1], row.unit[0], row.site, row.side, bundle, row.extents
+        )
+        for row in rows
+        if row.value is not None
     )
 
 
@@ -326,10 +339,10 @@ def _check_thresholds(bundle: Bundle) -> None:
         raise BundleRefused(f"bundle {manifest.name} names no classifier that must find the disease first")
 
 
-def _findings(runner: Runner, given: ModelInput, patient: Patient) -> tuple[Finding, ...]:
-    """Run one classifier."""
-    manifest = runner.bundle.manifest
-    probabilities = calibrated(runner.run(given.image, patient).logits, manifest.calibration)
+def _findings(bundle: Bundle, answer: Answer) -> tuple[Finding, ...]:
+    """Give what a classifier's answer says of each label."""
+    manifest = bundle.manifest
+    probabilities = calibrated(answer.logits, manifest.calibration)
     found: list[Finding] = []
     for label, probability in zip(manifest.labels, probabilities, strict=True):
         point = manifest.operating_point(label.name)
@@ -340,17 +353,17 @@ def _findings(runner: Runner, given: ModelInput, patient: Patient) -> tuple[Find
                 probability=float(probability),
                 threshold=point.threshold,
                 threshold_rule=point.rule,
-                bundle=runner.bundle.identity,
+                bundle=bundle.identity,
                 doubt=point.doubt,
             )
         )
     return tuple(found)
 
 
-def _heat_map(runner: Runner, image: _Image, number: int) -> HeatMap:
+def _heat_map(runner: Runner, image: _Image, answer: Answer, number: int) -> HeatMap:
     """Give the heat map of one label on the source grid."""
     given, bundle = image.given(runner.bundle), runner.bundle
-    values = given.to_canonical(heat_map(runner, given.image, number, image.patient))
+    values = given.to_canonical(heat_map(runner, given.image, answer, number, image.patient))
     return HeatMap(bundle.manifest.labels[number].name, bundle.identity, image.radiograph.to_source(values))
 
 
@@ -365,11 +378,6 @@ def _segment(label: Label, mask: NDArray[np.bool_], bundle: BundleIdentity) -> S
         mask=mask,
         bundle=bundle,
     )
-
-
-def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give probabilities; clipped so that exp does not overflow."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))), np.float32)
 
 
 __all__ = ["ChestAnalyser", "Segmentation", "measurements"]

@@ -9,26 +9,11 @@ piece drops the small second piece of a lesion, and its metric counts images, no
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-class Triplet(Protocol):
-    """What a manifest says about lesions (models/bundle/manifest.py)."""
-
-    @property
-    def top_threshold(self) -> float:
-        """A pixel above it is a sure one."""
-
-    @property
-    def minimum_area(self) -> float:
-        """Least area of the sure pixels, as a part of the model grid."""
-
-    @property
-    def bottom_threshold(self) -> float:
-        """Where there is a lesion, every pixel above it belongs to it."""
+from models.bundle.manifest import Triplet
 
 
 def lesion(probability: NDArray[np.floating], triplet: Triplet) -> NDArray[np.bool_]:

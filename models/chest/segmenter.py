@@ -19,7 +19,7 @@ from models.chest.anatomy import Anatomy, Mask
 from models.chest.lesions import lesion
 from models.image.inputs import ModelInput
 from models.image.pixels import Radiograph
-from models.inference.runner import Runner
+from models.inference.runner import Network, run_image
 from models.values import codes
 from models.values.codes import Code
 from models.values.findings import (
@@ -59,7 +59,7 @@ def refusal(bundle: Bundle, findings: Sequence[Finding]) -> NotComputed | None:
 
 
 def outline(
-    runner: Runner, given: ModelInput, radiograph: Radiograph, anatomy: Anatomy, findings: Sequence[Finding]
+    network: Network, given: ModelInput, radiograph: Radiograph, anatomy: Anatomy, findings: Sequence[Finding]
 ) -> Outlines:
     """Outline every disease of a bundle that its classifier found.
 
@@ -69,8 +69,8 @@ def outline(
     anatomy : lungs on the canonical grid, for side and part of the lung.
     findings : of the same image.
     """
-    manifest, identity = runner.bundle.manifest, runner.bundle.identity
-    probabilities = calibrated(runner.run(given.image).logits, manifest.calibration).astype(np.float32)
+    manifest, identity = network.bundle.manifest, network.bundle.identity
+    probabilities = calibrated(run_image(network, given.image).logits, manifest.calibration).astype(np.float32)
     done = Outlines()
     for label, probability in zip(manifest.labels, probabilities, strict=True):
         answer = _answer(manifest, label, findings)

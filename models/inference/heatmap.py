@@ -13,22 +13,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import networks
 from models.bundle.calibration import sigmoid
-from models.inference.runner import Runner
+from models.inference.runner import Answer, Runner
 from models.networks.ensemble import Ensemble
 from models.values.patient import UNKNOWN, Patient
 
 Float = NDArray[np.float32]
 
 
-def heat_map(runner: Runner, image: Float, label: int = 0, patient: Patient = UNKNOWN) -> Float:
-    """Give the heat map of one label on the model grid.
+def heat_map(runner: Runner, image: Float, answer: Answer, label: int = 0, patient: Patient = UNKNOWN) -> Float:
+    """Give the heat map of one label on the model grid; a network that answered with maps is not run again.
 
     Parameters
     ----------
     runner : of a classifier.
-    image : (size, size) in [0, 1], as the runner takes it.
+    image : (size, size) in [0, 1].
+    answer : of the runner about this image and this patient.
     label : position among the bundle's labels.
     patient : age and sex, for networks that take them.
 
@@ -37,14 +37,11 @@ def heat_map(runner: Runner, image: Float, label: int = 0, patient: Patient = UN
     (size, size) in [0, 1]. Of a network with maps of its own: the probability by place. Of any other: Grad-CAM, with
     its largest value at 1, or all 0 where nothing spoke for the label.
     """
-    maps = runner.run(image, patient).maps
-    if maps is not None:
-        return enlarged(sigmoid(maps[label]).astype(np.float32), image.shape)
-    spec = runner.bundle.manifest.input
-    batch = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(runner.device)
-    channels = networks.three_channels(batch, scale=spec.scale, offset=spec.offset)
-    together = runner.network.members if isinstance(runner.network, Ensemble) else [runner.network]
-    seen: Float = np.stack([grad_cam(one, channels, label, runner.told(patient)) for one in together]).mean(axis=0)
+    if answer.maps is not None:
+        return enlarged(sigmoid(answer.maps[label]).astype(np.float32), image.shape)
+    channels, others = runner.normalised(image[None]), runner.patient_features(patient, 1)
+    members = runner.network.members if isinstance(runner.network, Ensemble) else [runner.network]
+    seen: Float = np.stack([grad_cam(member, channels, label, others) for member in members]).mean(axis=0)
     return enlarged(seen / np.float32(max(seen.max(), 1e-6)), image.shape)
 
 

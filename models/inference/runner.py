@@ -1,11 +1,11 @@
-"""Run a bundle's network: verified weights to device, fp32 or bf16, channels last, numpy in and out."""
+"""Run a bundle's network, of images or of volumes: verified weights to device, fp32 or bf16, numpy in and out."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from models.networks.patient import WithPatient
 from models.values.features import FeatureStatistics
 from models.values.patient import UNKNOWN, Patient
 
+Float = NDArray[np.float32]
 Dtype = Literal["float32", "bfloat16"]
 NETWORK = "network."
 GATE = "gate."
@@ -35,18 +36,35 @@ class Weights:
 
 
 class Answer(NamedTuple):
-    """What a network says about one image; see models/networks/output.py.
+    """What a network says about a batch, or about one image of it, without the first axis; see networks/output.py.
 
     Attributes
     ----------
-    logits : (labels,) of a classifier, (labels, size, size) of a segmenter.
-    features : (channels,), the pooled encoder features, or None.
-    maps : (labels, rows, columns), coarse logits by place, or None.
+    logits : (batch, labels) of a classifier, (batch, labels, *grid) of a segmenter.
+    features : (batch, channels), the pooled encoder features, or None.
+    maps : (batch, labels, rows, columns), coarse logits by place, or None.
     """
 
-    logits: NDArray[np.float32]
-    features: NDArray[np.float32] | None
-    maps: NDArray[np.float32] | None
+    logits: Float
+    features: Float | None = None
+    maps: Float | None = None
+
+
+class Network(Protocol):
+    """What answers a batch: the network of a bundle, as arrays in and out."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """Whose network it is."""
+
+    def run(self, batch: Float, patient: Patient = UNKNOWN) -> Answer:
+        """Answer a batch (batch, *grid) of images, or of windows of a volume, in [0, 1], all of one patient."""
+
+
+def run_image(network: Network, image: Float, patient: Patient = UNKNOWN) -> Answer:
+    """Give the answer about one image (size, size) in [0, 1], without the axis of the batch."""
+    logits, features, maps = network.run(image[None], patient)
+    return Answer(logits[0], None if features is None else features[0], None if maps is None else maps[0])
 
 
 class Runner:
@@ -57,23 +75,28 @@ class Runner:
         self.bundle = bundle
         self.device = torch.device(device)
         self.dtype = dtype
-        self.network = _filled(bundle, weights).to(self.device).to(memory_format=torch.channels_last)
+        self.network = _filled(bundle, weights).to(self.device)
         self.statistics = statistics_of(weights.gate) if weights.gate else None
 
-    def run(self, image: NDArray[np.float32], patient: Patient = UNKNOWN) -> Answer:
-        """Run one image (size, size) in [0, 1]; a network that takes age and sex is told what is known of them."""
-        spec = self.bundle.manifest.input
-        batch = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(self.device)
+    def run(self, batch: Float, patient: Patient = UNKNOWN) -> Answer:
+        """Answer a batch (batch, *grid) in [0, 1]; a network that takes age and sex gets what is known of them."""
         with torch.inference_mode(), self._precision():
-            given = networks.three_channels(batch, scale=spec.scale, offset=spec.offset)
-            out = self.network(given, *self.told(patient))
+            out = self.network(self.normalised(batch), *self.patient_features(patient, len(batch)))
         features, maps = (None if part is None else _numpy(part) for part in (out.features, out.maps))
         return Answer(_numpy(out.logits), features, maps)
 
-    def told(self, patient: Patient) -> tuple[Tensor, ...]:
-        """Give what the network takes of a patient, besides the image."""
+    def normalised(self, batch: Float) -> Tensor:
+        """Give a batch as the network takes it: on its device, with its channels and range of values."""
+        spec = self.bundle.manifest.input
+        given = torch.from_numpy(np.ascontiguousarray(batch))[:, None].to(self.device)
+        if self.bundle.manifest.volume is not None:
+            return given * spec.scale + spec.offset
+        return networks.three_channels(given, scale=spec.scale, offset=spec.offset)
+
+    def patient_features(self, patient: Patient, count: int) -> tuple[Tensor, ...]:
+        """Give what the network takes of a patient besides `count` images; () where it takes nothing."""
         takes = isinstance(self.network, WithPatient)
-        return (torch.tensor([patient.numbers()], device=self.device),) if takes else ()
+        return (torch.tensor([patient.numbers()] * count, device=self.device),) if takes else ()
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         """Give bf16 autocast on request."""
@@ -111,6 +134,8 @@ def _filled(bundle: Bundle, weights: Weights) -> nn.Module:
     manifest = bundle.manifest
     try:
         network = networks.build(manifest.architecture, len(manifest.labels))
+        if manifest.volume is None:
+            network = network.to(memory_format=torch.channels_last)
         network.load_state_dict({key: _float(value) for key, value in weights.network.items()}, strict=True)
     except (ValueError, RuntimeError) as error:
         raise BundleRefused(f"weights of bundle {manifest.name} do not fit: {str(error)[:200]}") from error
@@ -127,7 +152,7 @@ def _float(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _numpy(tensor: Tensor) -> NDArray[np.float32]:
-    """Give the only image of a batch as float32."""
-    array: NDArray[np.float32] = tensor[0].float().cpu().numpy()
+def _numpy(tensor: Tensor) -> Float:
+    """Give a tensor as float32."""
+    array: Float = tensor.float().cpu().numpy()
     return array

@@ -19,6 +19,7 @@ from models.networks.nested import NestedSegmenter
 from models.networks.output import Output
 from models.networks.patient import WithPatient, headless
 from models.networks.segmenters import Segmenter
+from models.networks.volumes import VOLUME_ARCHITECTURES, build_volume
 
 Architecture = Literal[
     "unet-mobilenet_v2",
@@ -57,10 +58,12 @@ def build(architecture: str, labels: int) -> nn.Module:  # noqa: PLR0912 - one c
     Raises
     ------
     ValueError
-        The name is not one of `ARCHITECTURES`.
+        The name is neither one of `ARCHITECTURES` nor of `VOLUME_ARCHITECTURES`.
     """
-    member, together, members = architecture.partition(ENSEMBLE)
-    if together and architecture in ARCHITECTURES:
+    if architecture in VOLUME_ARCHITECTURES:
+        return build_volume(architecture, labels)
+    member, ensemble, members = architecture.partition(ENSEMBLE)
+    if ensemble and architecture in ARCHITECTURES:
         return Ensemble(lambda: build(member, labels), int(members))
     match architecture:
         case "unet-mobilenet_v2" | "unet-resnet18":
@@ -92,7 +95,7 @@ def build(architecture: str, labels: int) -> nn.Module:  # noqa: PLR0912 - one c
             return BoxRegressor(labels)
         case "retinanet-mobilenet_v2":
             return Detector(labels)
-    raise ValueError(f"architecture {architecture!r} is none of {', '.join(ARCHITECTURES)}")
+    raise ValueError(f"architecture {architecture!r} is none of {', '.join((*ARCHITECTURES, *VOLUME_ARCHITECTURES))}")
 
 
 def three_channels(image: Tensor, *, scale: float, offset: float) -> Tensor:

@@ -58,7 +58,6 @@ MILLIMETRE = Code("mm", "UCUM", "mm")
 SQUARE_CENTIMETRE = Code("cm2", "UCUM", "cm2")
 SQUARE_PIXEL = Code("{pixels}", "UCUM", "pixels")
 PIXEL = Code("{pixels}", "UCUM", "pixels")
-YEARS = Code("a", "UCUM", "year")
 
 
 def site_of(concept: Code) -> Code | None:

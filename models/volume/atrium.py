@@ -9,7 +9,6 @@ of the volume, moved to where the atrium was found until it rests. How well the 
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ import torch
 from models.bundle.manifest import Label
 from models.bundle.store import Bundle
 from models.errors import BundleRefused
-from models.inference.runner import Dtype, read_weights
-from models.networks.volumes import build_volume
+from models.inference.runner import Dtype, Network, Runner
 from models.values.codes import Code
 from models.values.findings import BundleIdentity
 from models.volume.grid import Float, Mask, Spacing, answered, largest_piece, on_model_grid, resampled
@@ -56,22 +54,16 @@ class VolumeFindings:
 
 
 class VolumeAnalyser:
-    """One network for volumes in memory, in evaluation mode on its device."""
+    """One network for volumes in memory, on its device."""
 
     def __init__(self, bundle: Bundle, *, device: str = "cpu", dtype: Dtype = "float32") -> None:
         manifest = bundle.manifest
         if manifest.task != "volume-segmentation" or manifest.volume is None:
             raise BundleRefused(f"bundle {manifest.name} is for {manifest.task}, not for volumes")
-        self.bundle, self.spec, self.input = bundle, manifest.volume, manifest.input
+        self.bundle, self.spec = bundle, manifest.volume
         self.threshold = manifest.operating_point(manifest.labels[0].name).threshold
-        self.device, self.dtype = torch.device(device), dtype
-        weights = {k: v.float() if v.is_floating_point() else v for k, v in read_weights(bundle).network.items()}
-        try:
-            self.network = build_volume(manifest.architecture, len(manifest.labels))
-            self.network.load_state_dict(weights, strict=True)
-        except (ValueError, RuntimeError) as error:
-            raise BundleRefused(f"weights of bundle {manifest.name} do not fit: {str(error)[:200]}") from error
-        self.network.eval().requires_grad_(False).to(self.device)
+        self.dtype = dtype
+        self.network: Network = Runner(bundle, device=device, dtype=dtype)
 
     def analyse(self, series: Series, *, centre_mm: Sequence[float] | None = None) -> VolumeFindings:
         """Segment a series.
@@ -102,18 +94,16 @@ class VolumeAnalyser:
 
     def probabilities(self, image: Float, spacing_mm: Spacing) -> Float:
         """Give the probability at every voxel of a canonical volume."""
-        given = on_model_grid(image, spacing_mm, self.spec, self.input)
-        with torch.inference_mode(), self._precision():
-            said = answered(given, self.spec, self._run)[0]
+        given = on_model_grid(image, spacing_mm, self.spec, self.bundle.manifest.input)
+        said = answered(given, self.spec, self._run)[0]
         a, b, c = image.shape
         return resampled(said, self.spec.spacing_mm, spacing_mm, (a, b, c))
 
-    def _run(self, patch: Float) -> Float:
-        """Run the network on patches (windows, *seen)."""
-        batch = torch.from_numpy(np.ascontiguousarray(patch))[:, None].to(self.device)
-        logits = self.network(batch * self.input.scale + self.input.offset).logits
-        answer: Float = logits.float().sigmoid().cpu().numpy()
-        return answer
+    def _run(self, windows: Float) -> Float:
+        """Give the probabilities (windows, labels, *window) of windows (windows, *seen)."""
+        # torch's sigmoid, which training has scored the network with; numpy's differs in the last digit.
+        probabilities: Float = torch.from_numpy(self.network.run(windows).logits).sigmoid().numpy()
+        return probabilities
 
     def _search(self, image: Float, spacing: Spacing, centre: Vector | None) -> tuple[Mask, tuple[str, ...]]:
         """Segment within a field of the training's size, moved onto what is found."""
@@ -137,12 +127,6 @@ class VolumeAnalyser:
         how = "around the place that was given" if centre is not None else "found by search, which was not validated"
         extent = " x ".join(f"{(p.stop - p.start) * s:.0f}" for p, s in zip(field, spacing, strict=True))
         return found, (f"only a field of {extent} mm (head-foot, front-back, side-side) was looked at, {how}",)
-
-    def _precision(self) -> contextlib.AbstractContextManager[object]:
-        """Give bf16 autocast on request."""
-        if self.dtype == "bfloat16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return contextlib.nullcontext()
 
 
 def field_at(shape: Sequence[int], spacing: Spacing, field_mm: Spacing, centre: Vector) -> Place:

@@ -14,7 +14,7 @@ from models.chest.analyser import ChestAnalyser, Segmentation
 from models.errors import BundleRefused
 from models.image.inputs import ModelInput, prepare
 from models.image.pixels import Radiograph
-from models.inference.runner import Answer, Runner
+from models.inference.runner import Answer, Runner, run_image
 from models.values.findings import Box
 from models.values.patient import UNKNOWN, Patient
 from training.evaluation.truths import Case
@@ -86,7 +86,7 @@ class Server:
             accepted = gate.judge(seen.seen, self._gate_settings()).passed
             lungs = self.analyser.lungs_of(seen, radiograph)
         given = prepare(radiograph, self.bundle.manifest.input, lungs)
-        return Served(radiograph, given, self.runner.run(given.image, patient), accepted, lungs)
+        return Served(radiograph, given, run_image(self.runner, given.image, patient), accepted, lungs)
 
     def _gate_settings(self) -> GateSettings:
         """Give the limits of the gate."""

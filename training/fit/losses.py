@@ -1,4 +1,4 @@
-"""Losses: of the lungs-heart network, of lesions, of labels, and of a network that learns from another.
+"""Losses: of the lungs-heart network, of lesions, and of labels.
 
 Right lung, left lung and heart overlap, hence three sigmoids, not a softmax. Each pixel and label has a weight: 1 where
 the truth is known, 0 where it is not (training/data/partial.py). A label that is NaN is unknown and costs nothing.
@@ -7,7 +7,6 @@ the truth is known, 0 where it is not (training/data/partial.py). A label that i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,12 +32,12 @@ def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor, kind: Tens
     Scalar: cross-entropy over what is known, plus the Dice loss of the FULL ones.
     """
     logits = logits.float()
-    loss = known_cross_entropy(logits, target, weight)
+    loss = pixel_cross_entropy(logits, target, weight)
     full = kind == FULL
     return loss + dice_loss(logits[full], target[full]) if full.any() else loss
 
 
-def known_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def pixel_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Average the cross-entropy over the known pixels of all labels."""
     each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return (each * weight).sum() / weight.sum().clamp(min=1)
@@ -62,7 +61,6 @@ def combo_loss(
     positive_weight: float = 1.0,
     gamma: float = 2.0,
     alpha: float = 0.25,
-    dice_over: Literal["lesions", "batch"] = "lesions",
 ) -> Tensor:
     """Add cross-entropy, Dice and focal loss of lesion masks, each with its share.
 
@@ -71,8 +69,6 @@ def combo_loss(
     logits, target : (batch, labels, size, size), target in [0, 1].
     positive_weight : of a pixel of the lesion in the cross-entropy, against one outside.
     gamma, alpha : of the focal loss.
-    dice_over : "lesions": the Dice of each mask that is not empty, averaged; "batch": one Dice of all pixels of a label
-        in the batch, in which large lesions count for more and false pixels of empty images count too.
     """
     logits = logits.float()
     loss = logits.sum() * 0
@@ -80,8 +76,7 @@ def combo_loss(
         weight = logits.new_tensor(positive_weight)
         loss = loss + cross_entropy * functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
     if dice:
-        of_lesions = lesion_dice_loss(logits, target) if dice_over == "lesions" else pooled_dice_loss(logits, target)
-        loss = loss + dice * of_lesions
+        loss = loss + dice * lesion_dice_loss(logits, target)
     if focal:
         loss = loss + focal * focal_loss(logits, target, gamma=gamma, alpha=alpha)
     return loss
@@ -94,14 +89,6 @@ def lesion_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """
     found = target.amax(dim=(2, 3)) >= 0.5
     return dice_loss(logits[found][:, None], target[found][:, None]) if found.any() else logits.sum() * 0
-
-
-def pooled_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Give 1 minus the soft Dice of all pixels of a label in the batch, averaged over labels."""
-    probability = logits.sigmoid()
-    overlap = (probability * target).sum(dim=(0, 2, 3))
-    total = probability.sum(dim=(0, 2, 3)) + target.sum(dim=(0, 2, 3))
-    return (1 - (2 * overlap + 1) / (total + 1)).mean()
 
 
 def focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
@@ -154,13 +141,3 @@ def positive_weights(labels: Tensor, *, most: float = 20.0) -> Tensor:
     positives, negatives = (labels == 1).sum(dim=0), (labels == 0).sum(dim=0)
     ratio = negatives / positives.clamp(min=1)
     return torch.where((positives > 0) & (negatives > 0), ratio.clamp(1 / most, most), 1.0)
-
-
-def class_weights(labels: Tensor) -> Tensor:
-    """Give the balanced weights of negatives and positives, (images, labels) to (labels, 2); NaN is not counted.
-
-    A class with k of n known images weighs n / 2k, so that both weigh the same together; one without images weighs 0.
-    """
-    counts = torch.stack([(labels == 0).sum(dim=0), (labels == 1).sum(dim=0)], dim=1)
-    weights = counts.sum(dim=1, keepdim=True) / (2 * counts.clamp(min=1))
-    return torch.where(counts > 0, weights, 0.0)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from models.bundle import manifest as bundles
 from models.bundle import store
 from models.image.inputs import InputSpec
-from models.inference.runner import GATE, NETWORK, Runner
+from models.inference.runner import GATE, NETWORK, Runner, run_image
 from tests.support.paths import RECIPES
 from training import config
 from training.bundles import gatefit, manifests
@@ -137,7 +137,7 @@ def test_an_exported_bundle_answers_as_the_network_does(tmp_path: Path) -> None:
     store.write_manifest(tmp_path, manifests.lungs_heart_manifest(recipe, limits, (terms.source("jsrt", 1, 1),)))
     runner = Runner(store.load(tmp_path), device="cpu", dtype="float32")
     image = np.random.default_rng(1).random((SIZE, SIZE)).astype(np.float32)
-    logits, pooled, _ = runner.run(image)
+    logits, pooled, _ = run_image(runner, image)
     with torch.inference_mode():
         expected, expected_pooled, _ = task(torch.from_numpy(image)[None, None])
     np.testing.assert_array_equal(logits, expected[0].numpy())

@@ -92,7 +92,9 @@ def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) ->
         called = probabilities[index] >= manifest.operating_point(label.name).threshold
         if case.truth.get(label.name) == 1 and called and case.place is not None:
             place = case.place()
-            heat = served.given.to_canonical(heat_map(server.runner, served.given.image, index, case.someone))
+            heat = served.given.to_canonical(
+                heat_map(server.runner, served.given.image, served.answer, index, case.someone)
+            )
             pointing[label.name] = Pointing(points_into(heat, place), same_side(heat, place, _middle(served)))
             # One image a patient: the images of one are alike.
             if len(heats) < EXAMPLES and case.patient not in heats:

@@ -19,7 +19,7 @@ from models.bundle import store
 from models.bundle.calibration import calibrated
 from models.bundle.manifest import Calibration, DataSource, Manifest, OperatingPoint
 from models.bundle.store import CARD, WEIGHTS, write_manifest
-from models.inference.runner import GATE, NETWORK, Runner
+from models.inference.runner import GATE, NETWORK, Runner, run_image
 from models.networks import ARCHITECTURES, ENSEMBLE
 from models.networks.ensemble import joined
 from models.values.features import FeatureStatistics
@@ -280,7 +280,7 @@ def _gate_opens(name: str, given: Collection, ids: tuple[str, ...], folder: Path
     source = cache.build(given, gate.manifest.input, folder, targets=masks.lesions)
     runner = Runner(gate, device="cpu", dtype="float32")
     logits = [
-        runner.run(source.images[row] / np.float32(255), given.someone(one)).logits[0]
+        run_image(runner, source.images[row] / np.float32(255), given.someone(one)).logits[0]
         for one, row in zip(ids, source.rows(ids), strict=True)
     ]
     threshold = gate.manifest.operating_point(gate.manifest.labels[0].name).threshold

@@ -99,7 +99,7 @@ class ClassificationTask(Task):
         """Record cross-entropy and the mean AUC of the labels that have both classes."""
         logits, labels = (torch.cat(part) for part in zip(*self.seen, strict=True))
         self.seen.clear()
-        self.log(SCORE, -known_cross_entropy(logits, labels), prog_bar=True)
+        self.log(SCORE, -label_cross_entropy(logits, labels), prog_bar=True)
         self.log("val_auc", mean_auc(logits, labels), prog_bar=True)
 
 
@@ -216,7 +216,7 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor) -> Te
     return (each * known).sum() / known.sum().clamp(min=1e-6)
 
 
-def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def label_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Average binary cross-entropy over the labels that are not NaN."""
     known = ~labels.isnan()
     if not known.any():

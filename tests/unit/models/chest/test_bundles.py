@@ -186,7 +186,7 @@ def test_an_outline_for_more_ages_than_its_classifier_stays_closed(tmp_path: Pat
 def test_bundles_that_are_not_for_chest_radiographs_are_left_out(tmp_path: Path, segmenter: Bundle, task: str) -> None:
     stranger = tiny_bundles.other(tmp_path, "stranger", task)
     analyser = ChestAnalyser.load([stranger, segmenter])
-    assert [one.name for one in analyser.identities] == [segmenter.manifest.name]
+    assert [one.bundle.manifest.name for one in analyser.networks] == [segmenter.manifest.name]
 
 
 def test_a_label_without_a_threshold_is_refused_when_loaded(tmp_path: Path, segmenter: Bundle) -> None:
@@ -222,9 +222,9 @@ class Recording:
         self.bundle = bundle
         self.seen: list[np.ndarray] = []
 
-    def run(self, image: np.ndarray, patient: object = None) -> Answer:
-        self.seen.append(image)
-        return Answer(np.zeros(1, np.float32), None, None)
+    def run(self, batch: np.ndarray, patient: object = None) -> Answer:
+        self.seen.extend(batch)
+        return Answer(np.zeros((len(batch), 1), np.float32))
 
 
 def test_a_network_that_takes_age_and_sex_is_told_what_the_header_says(

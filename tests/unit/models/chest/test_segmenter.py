@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from models.chest.anatomy import Anatomy
 from models.image.geometry import Orientation
 from models.image.inputs import prepare
 from models.image.pixels import Radiograph
-from models.inference.runner import Answer, Runner
+from models.inference.runner import Answer, Network
 from models.values import codes
 from models.values.findings import BundleIdentity, Finding, NotComputedReason
 from tests.support.data import tiny_bundles
@@ -29,13 +28,13 @@ ABSENT = replace(PRESENT, probability=0.1)
 
 @dataclass
 class Drawn:
-    """A network that answers with a picture of logits; the rest of a runner is not asked for."""
+    """A network that answers with a picture of logits."""
 
     bundle: Bundle
     logits: NDArray[np.float32]
 
-    def run(self, image: NDArray[np.float32], patient: object = None) -> Answer:
-        return Answer(self.logits[None], None, None)
+    def run(self, batch: NDArray[np.float32], patient: object = None) -> Answer:
+        return Answer(self.logits[None, None])
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +57,17 @@ def lungs() -> Anatomy:
     return Anatomy(right, left, None)
 
 
-def drawn(bundle: Bundle, *regions: tuple[slice, slice], peak: float = 5.0) -> Runner:
+def drawn(bundle: Bundle, *regions: tuple[slice, slice], peak: float = 5.0) -> Network:
     """Draw logits on the model grid of 64: each region is above every limit, the rest below."""
     logits = np.full((64, 64), -5.0, np.float32)
     for region in regions:
         logits[region] = peak
-    return cast(Runner, Drawn(bundle, logits))
+    return Drawn(bundle, logits)
 
 
-def outlined(runner: Runner, radiograph: Radiograph, *findings: Finding) -> segmenter.Outlines:
-    spec = runner.bundle.manifest.input.model_copy(update={"region": "image"})
-    return segmenter.outline(runner, prepare(radiograph, spec), radiograph, lungs(), findings)
+def outlined(network: Network, radiograph: Radiograph, *findings: Finding) -> segmenter.Outlines:
+    spec = network.bundle.manifest.input.model_copy(update={"region": "image"})
+    return segmenter.outline(network, prepare(radiograph, spec), radiograph, lungs(), findings)
 
 
 APEX_RIGHT, APEX_LEFT = (slice(10, 16), slice(8, 20)), (slice(10, 16), slice(40, 50))

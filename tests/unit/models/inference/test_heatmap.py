@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from models import networks
 from models.bundle import store
 from models.inference import heatmap
+from models.inference.runner import Answer, Runner, run_image
 from models.networks import Output
 
 SIZE = 64
@@ -85,35 +88,30 @@ def test_every_classifier_has_a_stage(architecture: str) -> None:
     assert 0 <= heat.min() <= heat.max() <= 1
 
 
-class Answering:
-    """A runner whose network has maps of its own."""
-
-    def __init__(self, maps: np.ndarray) -> None:
-        self.maps = maps
-
-    def run(self, image: np.ndarray, patient: object = None) -> Output:
-        return Output(np.zeros(2), maps=self.maps)
+def never_run() -> Runner:
+    """Give a runner that cannot run."""
+    return cast(Runner, object())
 
 
-def test_maps_of_the_network_are_taken_as_they_are() -> None:
-    maps = np.full((2, 4, 4), -60.0)
+def test_maps_that_the_network_answered_with_are_taken_as_they_are_and_it_is_not_run_again() -> None:
+    maps = np.full((2, 4, 4), -60.0, np.float32)
     maps[1, 0, 3] = 60
-    heat = heatmap.heat_map(Answering(maps), np.zeros((SIZE, SIZE), np.float32), 1)
+    answer = Answer(np.zeros(2, np.float32), maps=maps)
+    heat = heatmap.heat_map(never_run(), np.zeros((SIZE, SIZE), np.float32), answer, 1)
     assert heat.shape == (SIZE, SIZE)
     assert np.unravel_index(int(heat.argmax()), heat.shape) == (0, 56)
     assert heat[:8, 56:].min() == pytest.approx(1, abs=1e-6)
     assert heat[32:].max() < 1e-6
-    assert not heatmap.heat_map(Answering(maps), np.zeros((SIZE, SIZE), np.float32), 0).max() > 1e-6
+    assert not heatmap.heat_map(never_run(), np.zeros((SIZE, SIZE), np.float32), answer, 0).max() > 1e-6
 
 
 def test_the_shipped_classifier_gives_a_map_on_the_model_grid() -> None:
-    from models.inference.runner import Runner
-
     for one in store.find(store.shipped()):
         if one.manifest.task == "classification":
             size = one.manifest.input.size
             image = np.random.default_rng(0).random((size, size)).astype(np.float32)
-            heat = heatmap.heat_map(Runner(one, device="cpu", dtype="float32"), image)
+            runner = Runner(one, device="cpu", dtype="float32")
+            heat = heatmap.heat_map(runner, image, run_image(runner, image))
             assert heat.shape == (size, size)
             assert 0 <= heat.min() <= heat.max() <= 1
             return

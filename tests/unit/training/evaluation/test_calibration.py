@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from models.bundle.calibration import calibrated, sigmoid
-from models.bundle.manifest import OperatingPoint
+from models.bundle.manifest import Calibration, OperatingPoint
 from training.evaluation.measures import calibrate, scores, thresholds
 from training.evaluation.measures.scores import Scores
 from training.evaluation.measures.thresholds import Rule
 
 
-@dataclass(frozen=True)
-class Given:
-    """A calibration as a manifest gives it."""
-
-    temperature: float = 1.0
-    isotonic: tuple[tuple[float, float], ...] | None = None
+def given(temperature: float = 1.0, isotonic: tuple[tuple[float, float], ...] | None = None) -> Calibration:
+    return Calibration(temperature=temperature, method="by hand", isotonic=isotonic)
 
 
 def overconfident(count: int = 20000) -> tuple[np.ndarray, np.ndarray]:
@@ -33,14 +28,14 @@ def overconfident(count: int = 20000) -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_temperature_divides_the_logits() -> None:
     logits = np.array([[-3.0, 0.0], [0.5, 100.0]], np.float32)
-    np.testing.assert_allclose(calibrated(logits, Given(temperature=2.0)), 1 / (1 + np.exp(-logits / 2)), atol=1e-12)
-    assert calibrated(np.array([-1e9, 1e9]), Given()).tolist() == [sigmoid(np.array(-60.0)), sigmoid(np.array(60.0))]
+    np.testing.assert_allclose(calibrated(logits, given(temperature=2.0)), 1 / (1 + np.exp(-logits / 2)), atol=1e-12)
+    assert calibrated(np.array([-1e9, 1e9]), given()).tolist() == [sigmoid(np.array(-60.0)), sigmoid(np.array(60.0))]
 
 
 def test_a_table_follows_the_temperature_and_holds_at_its_ends() -> None:
     table = ((0.2, 0.1), (0.6, 0.5), (0.8, 0.9))
     logits = np.log(np.array([0.01, 0.2, 0.4, 0.7, 0.99]) / (1 - np.array([0.01, 0.2, 0.4, 0.7, 0.99])))
-    found = calibrated(2 * logits, Given(temperature=2.0, isotonic=table))
+    found = calibrated(2 * logits, given(temperature=2.0, isotonic=table))
     np.testing.assert_allclose(found, [0.1, 0.1, 0.3, 0.7, 0.9], atol=1e-12)
 
 
@@ -54,11 +49,11 @@ def test_either_calibration_lowers_the_error_on_other_images() -> None:
     logits, truth = overconfident()
     fitted, held_back = slice(0, 10000), slice(10000, None)
 
-    def error(calibration: Given | calibrate.Calibration) -> float:
+    def error(calibration: Calibration) -> float:
         probability = calibrated(logits[held_back], calibration)
         return scores.plain(scores.calibration_error, Scores(probability, truth[held_back], ()))
 
-    before = error(Given())
+    before = error(given())
     for fit in (calibrate.by_temperature, calibrate.by_isotonic):
         assert error(fit(logits[fitted], truth[fitted])) < before / 3
 

@@ -8,7 +8,7 @@ import torch
 
 from training.data import partial
 from training.fit.losses import FULL, NEGATIVE, PARTIAL, dice_loss, segmentation_loss
-from training.tasks.chest.module import known_cross_entropy, mean_auc
+from training.tasks.chest.module import label_cross_entropy, mean_auc
 
 
 def test_a_perfect_answer_has_almost_no_loss() -> None:
@@ -61,6 +61,6 @@ def test_a_field_of_one_piece_says_nothing() -> None:
 def test_an_unknown_label_has_no_weight() -> None:
     logits = torch.tensor([[0.0, 3.0], [0.0, -3.0]])
     labels = torch.tensor([[1.0, float("nan")], [0.0, float("nan")]])
-    assert float(known_cross_entropy(logits, labels)) == pytest.approx(np.log(2))
-    assert float(known_cross_entropy(logits, labels * float("nan"))) == 0
+    assert float(label_cross_entropy(logits, labels)) == pytest.approx(np.log(2))
+    assert float(label_cross_entropy(logits, labels * float("nan"))) == 0
     assert np.isnan(mean_auc(logits, labels * float("nan")))

@@ -28,13 +28,6 @@ def test_dice_of_lesions_is_averaged_over_masks_that_are_not_empty() -> None:
     assert float(losses.lesion_dice_loss(logits, torch.zeros_like(target))) == 0
 
 
-def test_pooled_dice_counts_the_false_pixels_of_empty_images_too() -> None:
-    logits = masks([MOST, LEAST], [MOST, MOST])
-    target = masks([1.0, 0.0], [0.0, 0.0])
-    # Overlap 0.8, sum of probabilities 0.8 + 0.2 + 0.8 + 0.8 = 2.6, of the truth 1.
-    assert float(losses.pooled_dice_loss(logits, target)) == pytest.approx(1 - 2.6 / 4.6)
-
-
 def test_focal_loss_of_one_sure_one_doubtful_and_one_wrong_pixel() -> None:
     logits, target = masks([MOST, HALF, MOST]), masks([1.0, 1.0, 0.0])
     expected = (0.25 * 0.2**2 * -math.log(0.8) + 0.25 * 0.5**2 * -math.log(0.5) + 0.75 * 0.8**2 * -math.log(0.2)) / 3
@@ -56,7 +49,7 @@ def test_combo_loss_adds_its_parts_with_their_shares() -> None:
 
 def test_combo_loss_of_an_empty_batch_still_has_a_gradient() -> None:
     logits = torch.zeros(2, 1, 4, 4, requires_grad=True)
-    losses.combo_loss(logits, torch.zeros(2, 1, 4, 4), dice_over="lesions").backward()
+    losses.combo_loss(logits, torch.zeros(2, 1, 4, 4)).backward()
     assert logits.grad is not None
     assert (logits.grad > 0).all()
 
@@ -65,12 +58,6 @@ def test_positive_weights_are_negatives_per_positive_among_the_known() -> None:
     labels = torch.tensor([[1, NAN, 1, 0], [0, NAN, 1, 0], [0, 1, 1, 0], [0, 0, NAN, 0], [NAN, 0, NAN, 1]])
     torch.testing.assert_close(losses.positive_weights(labels), torch.tensor([3.0, 2.0, 1.0, 4.0]))
     torch.testing.assert_close(losses.positive_weights(labels, most=3.5)[3], torch.tensor(3.5))
-
-
-def test_class_weights_give_both_classes_the_same_say() -> None:
-    labels = torch.tensor([[1.0, 1], [0, 1], [0, NAN], [0, 1]])
-    # Four known: 4 / (2 * 3) and 4 / (2 * 1); no known negatives: 0 and 3 / (2 * 3).
-    torch.testing.assert_close(losses.class_weights(labels), torch.tensor([[2 / 3, 2.0], [0.0, 0.5]]))
 
 
 def test_label_loss_leaves_unknown_labels_out_and_weights_positives() -> None:

@@ -12,7 +12,7 @@ import torch
 from models import networks
 from models.bundle import store
 from models.image.geometry import Letterbox
-from models.inference.runner import Runner
+from models.inference.runner import Runner, run_image
 from tests.support.data import training_data
 from tests.support.paths import RECIPES
 from training.config import Augmentation
@@ -90,7 +90,7 @@ def test_an_exported_bundle_answers_as_the_network_does(run: Path, data: Path) -
     task = fit.BoxTask(recipe.read(run / "recipe.yaml"))
     module.fill(task, run)
     image = np.random.default_rng(0).random((64, 64), np.float32)
-    answer = Runner(found, device="cpu", dtype="float32").run(image)
+    answer = run_image(Runner(found, device="cpu", dtype="float32"), image)
     with torch.inference_mode():
         expected = task(torch.from_numpy(image)[None, None])[0].numpy()
     assert answer.logits.shape == (1, 4)

@@ -10,7 +10,7 @@ import torch
 
 from models import networks
 from models.bundle import store
-from models.inference.runner import Runner
+from models.inference.runner import Runner, run_image
 from models.networks.detectors import MOST
 from tests.support.data import training_data
 from tests.support.paths import RECIPES
@@ -115,7 +115,7 @@ def test_the_whole_way_on_drawn_chests(tmp_path: Path) -> None:
     task = fit.DetectionTask(recipe.read(tmp_path / "run" / "recipe.yaml"))
     module.fill(task, tmp_path / "run")
     picture = np.random.default_rng(0).random((128, 128), np.float32)
-    answer = Runner(found, device="cpu", dtype="float32").run(picture)
+    answer = run_image(Runner(found, device="cpu", dtype="float32"), picture)
     with torch.inference_mode():
         expected = task(torch.from_numpy(picture)[None, None])[0].numpy()
     np.testing.assert_array_equal(answer.logits, expected)

@@ -53,7 +53,7 @@ def test_a_sentence_has_a_capital_and_a_full_stop() -> None:
         (258.75, codes.MILLIMETRE, "259 mm"),
         (201.26, codes.SQUARE_CENTIMETRE, "201 cm²"),
         (1234567.0, codes.SQUARE_PIXEL, "1,234,567 pixels"),
-        (123456.78, codes.YEARS, "123,456.8 year"),
+        (123456.78, codes.Code("a", "UCUM", "year"), "123,456.8 year"),
     ],
 )
 def test_numbers_are_rounded_to_what_a_reader_can_use(value: float, unit: Code, said: str) -> None:
