@@ -9,6 +9,9 @@ from node import __version__
 OWN_MANUFACTURER: Final = "Hilum"
 """Manufacturer (0008,0070) and Contributing Equipment's Manufacturer of every result."""
 
+CONTRIBUTION_PURPOSE: Final = ("109102", "DCM")
+"""Purpose of Reference of Contributing Equipment in every result: Processing Equipment (PS3.16 CID 7005)."""
+
 IMPLEMENTATION_CLASS_UID: Final = "2.25.129642005435577901703288082355486770229"
 """Implementation Class UID (PS3.7 section D.3.3.2), the same for every version."""
 

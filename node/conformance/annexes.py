@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
-
 from pydicom.datadict import dictionary_description, tag_for_keyword
 
 from node.conformance.markdown import prose, section, table
-from node.delivery.profiles import BUILT_IN, RESULT_CLASSES, ResultKind
+from node.delivery.kinds import KINDS, RESULT_CLASSES
+from node.delivery.profiles import BUILT_IN
 from node.dicom.terminology import CODING_SCHEMES, PRIVATE_CODES, PRIVATE_SCHEME
 from node.identity import OWN_MANUFACTURER
 from node.reasons import Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a kind of result says what it comes from, by the keywords of attributes."""
-
-    sources: str
-    order: str
-    predecessor: str | None
-    """None: it does not name the result that it supersedes."""
-    frame_of_reference: bool
-    """Whether it has Frame of Reference UID (0020,0052) where its source has one."""
-
-
-_REFERENCED_INSTANCES, _PREDECESSOR_DOCUMENTS = "ReferencedInstanceSequence", "PredecessorDocumentsSequence"
-_EVIDENCE = "CurrentRequestedProcedureEvidenceSequence"
-_ATTRIBUTES, _REQUESTS = "RequestAttributesSequence", "ReferencedRequestSequence"
-
-ORIGINS: Final = {
-    ResultKind.SEG: Origin("SourceImageSequence", _ATTRIBUTES, _REFERENCED_INSTANCES, frame_of_reference=True),
-    ResultKind.SR: Origin(_EVIDENCE, _REQUESTS, _PREDECESSOR_DOCUMENTS, frame_of_reference=False),
-    ResultKind.KO: Origin(_EVIDENCE, _REQUESTS, None, frame_of_reference=False),
-    ResultKind.SC: Origin("SourceImageSequence", _ATTRIBUTES, _REFERENCED_INSTANCES, frame_of_reference=False),
-    ResultKind.PR: Origin("ReferencedSeriesSequence", _ATTRIBUTES, None, frame_of_reference=False),
-    ResultKind.PM: Origin("SourceImageSequence", _ATTRIBUTES, _REFERENCED_INSTANCES, frame_of_reference=True),
-    ResultKind.DOC: Origin("SourceInstanceSequence", _ATTRIBUTES, _PREDECESSOR_DOCUMENTS, frame_of_reference=False),
-}
-"""By kind of result. A test compares it with the objects."""
 
 
 def annexes() -> str:
@@ -94,7 +64,7 @@ def _mapping() -> str:
             ("Result", "Sources", "Order, where Request Attributes (0040,0275) name one", "Superseded result"),
             [
                 (kind, _named(row.sources), _named(row.order), _named(*[row.predecessor] if row.predecessor else []))
-                for kind, row in ORIGINS.items()
+                for kind, row in KINDS.items()
             ],
         ),
         prose(
@@ -116,7 +86,7 @@ def _named(*keywords: str) -> str:
 
 
 def _kinds_with_frame_of_reference() -> str:
-    return " and ".join(kind for kind, row in ORIGINS.items() if row.frame_of_reference)
+    return " and ".join(kind for kind, row in KINDS.items() if row.has_frame_of_reference)
 
 
 def _private() -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from node.conformance.markdown import prose, section, status_table, table
 from node.delivery.destinations import CommitmentSettings
-from node.delivery.profiles import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, result_syntaxes
+from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES
 from node.dicom.contexts import (
     BY_UID,
     CLASS_BY_UID,
@@ -81,7 +81,7 @@ def _contexts() -> str:
         ("Study Root Query/Retrieve Information Model - FIND", STUDY_ROOT_FIND, UNCOMPRESSED),
     ]
     rows = [
-        *((row.name, row.sop_class_uid, _listed(result_syntaxes(row)), "SCU", "none") for row in RESULT_CLASSES),
+        *((row.name, row.sop_class_uid, _listed(row.transfer_syntaxes), "SCU", "none") for row in RESULT_CLASSES),
         *((name, uid, _listed(syntaxes), "SCU", "none") for name, uid, syntaxes in others),
         (
             CLASS_BY_UID[PHANTOM_CLASS].name,

@@ -6,117 +6,17 @@ A destination names a profile (`destinations.NAME.profile`): one of `BUILT_IN`, 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
-DEFLATED_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1.99"
-JPEG_2000_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
-RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
-
-SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
-LABEL_MAP_SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.7"
-COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
-SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
-"""SOP classes that are asked for by name (PS3.4 Table B.5-1)."""
-
-
-class ResultKind(StrEnum):
-    """The kinds of result object; the value is what profiles call it.
-
-    It is the Modality (0008,0060) too, except of SC and PM, whose is OT.
-    """
-
-    SEG = "SEG"
-    SR = "SR"
-    KO = "KO"
-    SC = "SC"
-    PR = "PR"
-    PM = "PM"
-    DOC = "DOC"
-
-
-@dataclass(frozen=True, slots=True)
-class ResultClass:
-    """A SOP class that results may have (PS3.4 Table B.5-1), and what it is for."""
-
-    kind: ResultKind
-    sop_class_uid: str
-    name: str
-    purpose: str
-
-
-RESULT_CLASSES: Final = (
-    ResultClass(ResultKind.SEG, SEGMENTATION, "Segmentation Storage", "regions as overlay, one bit a pixel"),
-    ResultClass(
-        ResultKind.SEG,
-        LABEL_MAP_SEGMENTATION,
-        "Label Map Segmentation Storage",
-        "regions as overlay, one number a pixel",
-    ),
-    ResultClass(
-        ResultKind.SR,
-        COMPREHENSIVE_3D_SR,
-        "Comprehensive 3D SR Storage",
-        "findings, measurements and reasons, as text and codes",
-    ),
-    ResultClass(
-        ResultKind.KO,
-        "1.2.840.10008.5.1.4.1.1.88.59",
-        "Key Object Selection Document Storage",
-        "look here: images with a finding, of positive and STAT studies",
-    ),
-    ResultClass(
-        ResultKind.SC,
-        SECONDARY_CAPTURE,
-        "Secondary Capture Image Storage",
-        "picture with overlay and legend burnt in, for viewers that draw no SEG",
-    ),
-    ResultClass(
-        ResultKind.PR,
-        "1.2.840.10008.5.1.4.1.1.11.1",
-        "Grayscale Softcopy Presentation State Storage",
-        "outlines as graphics over the image",
-    ),
-    ResultClass(
-        ResultKind.PM,
-        "1.2.840.10008.5.1.4.1.1.30",
-        "Parametric Map Storage",
-        "heat map of each finding that reaches its threshold",
-    ),
-    ResultClass(
-        ResultKind.DOC,
-        "1.2.840.10008.5.1.4.1.1.104.1",
-        "Encapsulated PDF Storage",
-        "the result on one page",
-    ),
+from node.delivery.kinds import (
+    COMPRESSED_SYNTAXES,
+    EXPLICIT_LITTLE_ENDIAN,
+    KINDS,
+    ResultClass,
+    ResultKind,
 )
-
-
-def kind_of(sop_class_uid: str) -> ResultKind:
-    """Return the kind of the results of a SOP class.
-
-    Raises
-    ------
-    KeyError
-        No result has this SOP class.
-    """
-    return {row.sop_class_uid: row.kind for row in RESULT_CLASSES}[sop_class_uid]
-
-
-_COMPRESSIBLE: Final = {
-    # BINARY pixel data has one bit a pixel: RLE and JPEG-LS cannot hold it (PS3.5 section 8.2).
-    ("rle", "BINARY"): frozenset({ResultKind.SC}),
-    ("rle", "LABELMAP"): frozenset({ResultKind.SEG, ResultKind.SC}),
-    ("jpeg-2000", "BINARY"): frozenset({ResultKind.SEG, ResultKind.SC}),
-    ("jpeg-2000", "LABELMAP"): frozenset({ResultKind.SEG, ResultKind.SC}),
-    ("deflated", "BINARY"): frozenset(ResultKind),
-    ("deflated", "LABELMAP"): frozenset(ResultKind),
-}
-_SYNTAXES: Final = {"rle": RLE_LOSSLESS, "jpeg-2000": JPEG_2000_LOSSLESS, "deflated": DEFLATED_LITTLE_ENDIAN}
 
 
 class Profile(BaseModel):
@@ -173,14 +73,13 @@ class Profile(BaseModel):
 
     def transfer_syntax(self, kind: ResultKind) -> str:
         """Return the UID of the transfer syntax of one kind of object."""
-        if kind in _COMPRESSIBLE.get((self.compression, self.segmentation), ()):
-            return _SYNTAXES[self.compression]
+        if self.compression != "none" and self.compression in self.sop_class(kind).compressions:
+            return COMPRESSED_SYNTAXES[self.compression]
         return EXPLICIT_LITTLE_ENDIAN
 
     def sop_class(self, kind: ResultKind) -> ResultClass:
         """Return the SOP class of one kind of object."""
-        rows = [row for row in RESULT_CLASSES if row.kind is kind]
-        return rows[-1] if self.segmentation == "LABELMAP" else rows[0]
+        return KINDS[kind].classes[-1 if self.segmentation == "LABELMAP" else 0]
 
 
 OHIF: Final = Profile(
@@ -232,18 +131,3 @@ BUILT_IN: Final = {
     )
 }
 """Profiles that every destination may name."""
-
-
-def transfer_syntaxes() -> tuple[str, ...]:
-    """Return the transfer syntaxes that results may have, the uncompressed one first."""
-    return EXPLICIT_LITTLE_ENDIAN, *_SYNTAXES.values()
-
-
-def result_syntaxes(result_class: ResultClass) -> tuple[str, ...]:
-    """Return the transfer syntaxes that objects of a SOP class may have in any profile, the uncompressed one first."""
-    kind = result_class.kind
-    segmentations = [
-        s for s in ("BINARY", "LABELMAP") if Profile(name="any", segmentation=s).sop_class(kind) == result_class
-    ]
-    names = {name for (name, s), kinds in _COMPRESSIBLE.items() if s in segmentations and kind in kinds}
-    return EXPLICIT_LITTLE_ENDIAN, *(uid for name, uid in _SYNTAXES.items() if name in names)

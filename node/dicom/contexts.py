@@ -13,7 +13,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import Final
 
-from node.delivery.profiles import (
+from node.delivery.kinds import (
     DEFLATED_LITTLE_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,

@@ -89,7 +89,7 @@ _WANTED: Final = frozenset(value for name, value in vars(Tag).items() if name.is
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class CodedEntry:
     """A coded entry (PS3.3 section 8.8)."""
 
     value: str
@@ -101,7 +101,7 @@ class Code:
 class Equipment:
     """An item of the Contributing Equipment Sequence (PS3.3 section C.12.1)."""
 
-    purpose: Code | None
+    purpose: CodedEntry | None
     manufacturer: str | None
     device_uid: str | None
 
@@ -119,9 +119,9 @@ class Header:
     image_type: tuple[str, ...]
     presentation_intent: str | None
     body_part: str | None
-    anatomic_region: Code | None
+    anatomic_region: CodedEntry | None
     view_position: str | None
-    view_code: Code | None
+    view_code: CodedEntry | None
     patient_orientation: tuple[str, ...]
     rows: int | None
     columns: int | None
@@ -351,14 +351,14 @@ class _Reading:
         for start, end in self._walker.items(sequence):
             yield {element.tag: element for element in self._walker.elements(start, end) if element.tag in _WANTED}
 
-    def _codes(self, tag: int) -> tuple[Code, ...]:
+    def _codes(self, tag: int) -> tuple[CodedEntry, ...]:
         return tuple(self._code_of(found) for found in self._item_elements(tag))
 
-    def _code(self, tag: int) -> Code | None:
+    def _code(self, tag: int) -> CodedEntry | None:
         return next(iter(self._codes(tag)), None)
 
-    def _code_of(self, found: dict[int, Element]) -> Code:
-        return Code(
+    def _code_of(self, found: dict[int, Element]) -> CodedEntry:
+        return CodedEntry(
             self._text(Tag.CODE_VALUE, found) or "",
             self._text(Tag.CODING_SCHEME_DESIGNATOR, found) or "",
             self._text(Tag.CODE_MEANING, found) or "",

@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from node.delivery.profiles import SECONDARY_CAPTURE
+from node.delivery.kinds import SECONDARY_CAPTURE
 from node.dicom.contexts import CLASS_BY_UID, DEFLATED, DIGITAL_XRAY_FOR_PROCESSING, Use
 from node.dicom.defined_terms import BODY_PARTS, MODALITIES, PHOTOMETRIC_INTERPRETATIONS, STANDARD_SCHEMES
-from node.dicom.header import Code, Header
-from node.identity import OWN_MANUFACTURER
+from node.dicom.header import Header
+from node.identity import CONTRIBUTION_PURPOSE, OWN_MANUFACTURER
 from node.reasons import Reason
-
-PROCESSING_EQUIPMENT: Final = Code("109102", "DCM")
-"""Purpose of reference of our Contributing Equipment items (PS3.16 CID 7005)."""
 
 MINIMUM_SIDE: Final = 256
 """Fewest rows and columns: below this the networks would see an enlarged picture."""
@@ -119,7 +116,7 @@ def _is_own(header: Header) -> bool:
     """
     contributed = any(
         equipment.manufacturer == OWN_MANUFACTURER
-        and (equipment.purpose is None or equipment.purpose.value == PROCESSING_EQUIPMENT.value)
+        and (equipment.purpose is None or equipment.purpose.value == CONTRIBUTION_PURPOSE[0])
         for equipment in header.contributing_equipment
     )
     return contributed or (header.manufacturer == OWN_MANUFACTURER and _use(header) is Use.IGNORED)

@@ -27,7 +27,8 @@ from node.db import report
 from node.db.engine import Database
 from node.db.states import JobState
 from node.delivery.destinations import Destination
-from node.delivery.profiles import OHIF, ResultKind
+from node.delivery.kinds import ResultKind
+from node.delivery.profiles import OHIF
 from node.dicom.contexts import CLASS_BY_UID
 from node.dicom.header import Header, read_header
 from node.dicom.part10 import encode_meta, read_meta

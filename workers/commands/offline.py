@@ -14,7 +14,8 @@ from rich.console import Console
 from models.image import pixels
 from node.clock import utc_now
 from node.commands.files import files_under
-from node.delivery.profiles import Profile, ResultKind
+from node.delivery.kinds import KINDS, ResultKind, Scope
+from node.delivery.profiles import Profile
 from node.dicom.header import Header, read_header
 from node.errors import Quarantined
 from node.intake.eligibility import Disposition, judge
@@ -126,9 +127,6 @@ def _image(path: Path, header: Header, declined: Reason | None, detail: str) -> 
     return SourceImage(path=path, sop_instance_uid=header.sop_instance_uid, declined=declined, detail=detail)
 
 
-_ONE_OF_A_STUDY = frozenset({ResultKind.SR, ResultKind.KO, ResultKind.DOC})
-
-
 def _file_name(label: str) -> str:
     """Keep of a label what every file system takes."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", label)
@@ -139,7 +137,7 @@ def _write(folder: Path, analysis: chest.Analysis) -> list[Path]:
     written = []
     for _, result in analysis.results:
         counts[result.kind] += 1
-        number = "" if result.kind in _ONE_OF_A_STUDY else f"-{counts[result.kind]}"
+        number = "" if KINDS[result.kind].scope is Scope.STUDY else f"-{counts[result.kind]}"
         path = folder / f"{result.kind.lower()}{number}.dcm"
         path.write_bytes(result.content)
         written.append(path)

@@ -20,7 +20,8 @@ from rich.table import Table
 from models import phantom
 from node.clock import utc_now
 from node.delivery.destinations import AnyDestination, Destination
-from node.delivery.profiles import EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, Profile, ResultClass
+from node.delivery.kinds import EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, ResultClass
+from node.delivery.profiles import Profile
 from node.dicom.contexts import IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT
 from node.dicom.header import read_header
 from node.dicom.part10 import read_meta

@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pydicom.valuerep import DA, DT, TM, PersonName
 
-from node.delivery.profiles import DEFLATED_LITTLE_ENDIAN, RLE_LOSSLESS, STRICT, Profile, ResultKind
+from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, KINDS, REQUEST_ATTRIBUTES, RLE_LOSSLESS, ResultKind
+from node.delivery.profiles import STRICT, Profile
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workers.results.parts.identity import derived_uid
 from workers.results.parts.references import request_attributes
@@ -21,8 +22,6 @@ from workers.results.sources.source import Source
 _DATE, _TIME, _DATE_TIME = "%Y%m%d", "%H%M%S", "%Y%m%d%H%M%S%z"
 _EVENTS = ("Content", "PresentationCreation")
 """When content was made: which of these dates and times an object has depends on its IOD."""
-_DOCUMENTS = frozenset({ResultKind.SR, ResultKind.KO})
-"""Their series have no Request Attributes: they name the order in the Referenced Request Sequence (PS3.3 A.35)."""
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Value representations that Specific Character Set governs (PS3.5 section 6.1.2.3)."""
 
@@ -60,7 +59,7 @@ def written(
     # highdicom shares the elements of the source header: a new one, so that the header stays as it is.
     ds.add_new("PatientName", "PN", PersonName(source.patient_name))
     asked = request_attributes(source)
-    if asked and kind not in _DOCUMENTS:
+    if asked and KINDS[kind].order == REQUEST_ATTRIBUTES:
         ds.RequestAttributesSequence = asked
     if "TimezoneOffsetFromUTC" in source.header:
         ds.TimezoneOffsetFromUTC = source.header.TimezoneOffsetFromUTC

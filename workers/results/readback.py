@@ -12,10 +12,10 @@ from pydicom.dataset import Dataset
 
 from models.values.codes import Code
 from models.values.findings import BundleIdentity, Finding, Gate, ImageFindings, Measurement, Point, Segment
-from node.delivery.profiles import RESULT_CLASSES, ResultKind
+from node.delivery.kinds import KINDS, ResultKind
 from workers.results.text import vocabulary
 
-_SEGMENTATIONS = frozenset(row.sop_class_uid for row in RESULT_CLASSES if row.kind is ResultKind.SEG)
+_SEGMENTATIONS = frozenset(row.sop_class_uid for row in KINDS[ResultKind.SEG].classes)
 
 
 def findings_of_segs(paths: Sequence[Path], report: Path | None = None) -> ImageFindings:

@@ -32,7 +32,7 @@ from pynetdicom.presentation import (
 from node import conformance
 from node.db import audit
 from node.db.report import StudyLine
-from node.delivery.profiles import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES, ResultKind, transfer_syntaxes
+from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES, ResultKind
 from node.dicom.part10 import read_meta
 from node.dimse.scu import storage
 from node.reasons import Reason
@@ -277,7 +277,7 @@ def test_results_that_are_routed_back_are_taken_and_change_nothing(node: Running
             meta = read_meta(stored)
         found.setdefault((str(meta.sop_class_uid), meta.transfer_syntax_uid), result.path)
     assert len({uid for uid, _ in found}) >= 4
-    assert {syntax for _, syntax in found} == set(transfer_syntaxes())
+    assert {syntax for _, syntax in found} == {syntax for row in RESULT_CLASSES for syntax in row.transfer_syntaxes}
     assert set(node.send(list(found.values()))) == {0x0000}
 
     def recorded() -> list[str]:

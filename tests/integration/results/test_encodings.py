@@ -13,17 +13,14 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from models.values import codes
-from node.delivery.profiles import (
-    BUILT_IN,
+from node.delivery.kinds import (
     DEFLATED_LITTLE_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,
-    OHIF,
     RLE_LOSSLESS,
-    STRICT,
-    Profile,
     ResultKind,
 )
+from node.delivery.profiles import BUILT_IN, OHIF, STRICT, Profile
 from tests.support.data import sources
 from tests.support.peers.servers import require
 from tests.support.results import result_requests as made

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from models.values import codes
 from models.values.findings import Gate, ImageFindings, NotComputed, NotComputedReason
-from node.delivery.profiles import DEFLATED_LITTLE_ENDIAN, ResultKind
+from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, ResultKind
 from node.reasons import Reason
 from tests.integration.results.test_tools import REAL, run, tool
 from tests.support.data import sources

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models.image import pixels
-from node.delivery.profiles import JPEG_2000_LOSSLESS, RLE_LOSSLESS, ResultKind
+from node.delivery.kinds import JPEG_2000_LOSSLESS, RLE_LOSSLESS, ResultKind
 from node.dicom.header import read_header
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason

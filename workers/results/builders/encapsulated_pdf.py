@@ -9,7 +9,8 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from models.image.pixels import Radiograph
 from models.values.findings import ImageFindings, Segment
-from node.delivery.profiles import Profile, ResultKind
+from node.delivery.kinds import KINDS, ResultKind
+from node.delivery.profiles import Profile
 from workers.rendering.overlay import overlay
 from workers.rendering.pdf_page import LONGEST, Legend, Page, pdf
 from workers.results.builders.secondary_capture import burnt_in_annotation
@@ -58,7 +59,7 @@ def encapsulated_pdf(
     ds = SOPClass(
         study_instance_uid=request.study_instance_uid,
         sop_class_uid=EncapsulatedPDFStorage,
-        modality="DOC",
+        modality=KINDS[ResultKind.DOC].modality,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **patient(header),
         **identification(request, ResultKind.DOC, profile),

@@ -25,14 +25,15 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from models.values.codes import Code
-from node.delivery.profiles import Profile, ResultKind, kind_of
+from node.delivery.kinds import KINDS, ResultKind, kind_of
+from node.delivery.profiles import Profile
 from node.dicom.contexts import COMPUTED_RADIOGRAPHY
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.groups import Group, SegmentReference, code_item, declined_group, image_groups
 from workers.results.parts.identity import derived_uid, result_uid, series_uid
 from workers.results.parts.library import image_library
-from workers.results.parts.references import IMAGES, hierarchical, orders, stand_in, superseded
+from workers.results.parts.references import hierarchical, orders, stand_in, superseded
 from workers.results.request import EncodedResult, Predecessor, ResultRequest
 from workers.results.sources.source import Source, empty_header
 from workers.results.text import vocabulary
@@ -42,7 +43,6 @@ from workers.results.text.languages.sentences import Sentence
 from workers.results.text.vocabulary import concept
 from workers.results.text.wording import intended_use_sentence, limits, sentence, study_lines, study_status
 
-SERIES_NUMBER = 9102
 SERIES_DESCRIPTION = f"AI SR - {equipment.RESEARCH_ONLY}"
 
 TITLES: dict[bool, Code] = {
@@ -94,7 +94,7 @@ def report(
         ],
         content=_content(request, sources, references, profile=profile, stale=stale),
         series_instance_uid=series_uid(request.study_instance_uid, ResultKind.SR, profile),
-        series_number=SERIES_NUMBER,
+        series_number=KINDS[ResultKind.SR].series_number,
         sop_instance_uid=result_uid(request, ResultKind.SR, profile),
         instance_number=_instance_number(request.revision, profile),
         manufacturer=equipment.MANUFACTURER,
@@ -209,7 +209,7 @@ def _text(name: Code, value: str) -> TextContentItem:
 
 def _superseded(predecessor: Predecessor) -> ImageContentItem | CompositeContentItem:
     """Return the reference to a result that no longer holds."""
-    item = ImageContentItem if kind_of(predecessor.sop_class_uid) in IMAGES else CompositeContentItem
+    item = ImageContentItem if KINDS[kind_of(predecessor.sop_class_uid)].is_image else CompositeContentItem
     return item(
         concept(vocabulary.PREDECESSOR),
         predecessor.sop_class_uid,

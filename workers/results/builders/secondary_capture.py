@@ -16,7 +16,8 @@ from models.image.geometry import Orientation
 from models.image.pixels import Radiograph
 from models.values.codes import Code
 from models.values.findings import ImageFindings
-from node.delivery.profiles import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, Profile, ResultKind
+from node.delivery.kinds import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, ResultKind
+from node.delivery.profiles import Profile
 from workers.rendering.overlay import Picture, annotated
 from workers.results.part10 import local_time
 from workers.results.parts import equipment

@@ -19,7 +19,8 @@ from pydicom.dataset import Dataset
 
 from models.values.codes import THORAX
 from models.values.findings import ImageFindings, Segment
-from node.delivery.profiles import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, Profile, ResultKind
+from node.delivery.kinds import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, KINDS, ResultKind
+from node.delivery.profiles import Profile
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.identity import result_uid, series_uid, tracking_id, tracking_uid
@@ -30,7 +31,6 @@ from workers.results.text import vocabulary
 from workers.results.text.vocabulary import concept
 from workers.results.text.wording import display_name
 
-SERIES_NUMBER = 9101
 CONTENT_LABEL = "SEGMENTATION"
 
 _AXIAL_OF_THE_IMAGE = ["1", "0", "0", "0", "1", "0"]
@@ -116,7 +116,7 @@ def segmentation(
             part=part.name,
             image_uid=source.uid,
         ),
-        series_number=SERIES_NUMBER,
+        series_number=KINDS[ResultKind.SEG].series_number,
         sop_instance_uid=result_uid(request, ResultKind.SEG, profile, source.uid, part.name),
         instance_number=request.revision,
         manufacturer=equipment.MANUFACTURER,

@@ -15,12 +15,13 @@ from pydicom.uid import UID
 
 from models.values.findings import BundleIdentity
 from node import __version__
+from node.identity import OWN_MANUFACTURER
 from workers.results.parts.identity import derived_uid, device_uid
 from workers.results.request import ResultRequest
 from workers.results.text import vocabulary
 from workers.results.text.vocabulary import concept
 
-MANUFACTURER = "Hilum"
+MANUFACTURER = OWN_MANUFACTURER
 MODEL_NAME = "Hilum chest radiograph node"
 SOFTWARE_VERSION = __version__
 RESEARCH_ONLY = "Research use only - not for clinical use"

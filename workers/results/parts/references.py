@@ -9,14 +9,11 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from models.values.codes import Code
-from node.delivery.profiles import ResultKind, kind_of
+from node.delivery.kinds import KINDS, ResultKind, kind_of
 from workers.results.request import EncodedResult, Predecessor, ResultRequest
 from workers.results.sources.source import TYPE_2, Source
 from workers.results.text import vocabulary
 from workers.results.text.vocabulary import concept
-
-IMAGES = frozenset({ResultKind.SEG, ResultKind.SC, ResultKind.PM})
-"""Kinds that content items refer to as IMAGE, and to others as COMPOSITE (PS3.3 section C.18)."""
 
 _ORDER_IDENTIFIERS = {Tag("RequestedProcedureID"), Tag("ScheduledProcedureStepID")}
 
@@ -57,7 +54,7 @@ def stand_in(result: EncodedResult | Predecessor, subject: Source) -> Dataset:
     ds.SeriesInstanceUID = UID(result.series_instance_uid)
     ds.SOPClassUID = UID(result.sop_class_uid)
     ds.SOPInstanceUID = UID(result.sop_instance_uid)
-    if kind_of(result.sop_class_uid) in IMAGES:
+    if KINDS[kind_of(result.sop_class_uid)].is_image:
         # By these highdicom knows an image (value type IMAGE) from another object (COMPOSITE).
         ds.Rows = ds.Columns = 1
     return ds

@@ -6,7 +6,7 @@ may have a Frame of Reference of its own, and a series has no more than one (PS3
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,24 +14,16 @@ from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset
 
 from models.values.findings import BundleIdentity, ImageFindings
-from node.delivery.profiles import Profile, ResultKind
+from node.delivery.kinds import KINDS, ResultKind
+from node.delivery.profiles import Profile
 from workers.results.parts import equipment
 from workers.results.parts.identity import result_uid, series_uid
 from workers.results.request import ResultRequest
 from workers.results.text import vocabulary
 
-NUMBERS: Final[Mapping[ResultKind, int]] = {
-    ResultKind.KO: 9103,
-    ResultKind.SC: 9104,
-    ResultKind.PR: 9105,
-    ResultKind.PM: 9106,
-    ResultKind.DOC: 9107,
-}
-
 BODY_PART: Final = "CHEST"
 """Body Part Examined (0018,0015). It has no side, so that Laterality (0020,0060), Type 2C, is absent."""
 
-_BY_IMAGE = frozenset({ResultKind.PM})
 _PARTS, _IMAGES = 100, 100
 
 
@@ -54,12 +46,13 @@ def identification(
     part, part_number
         What tells several objects of one image apart, and its place among them.
     """
+    facts = KINDS[kind]
     number = (request.revision * _IMAGES + position) * _PARTS + part_number
     return {
         "series_instance_uid": series_uid(
-            request.study_instance_uid, kind, profile, image_uid=image_uid if kind in _BY_IMAGE else ""
+            request.study_instance_uid, kind, profile, image_uid=image_uid if facts.series_for_each_image else ""
         ),
-        "series_number": NUMBERS[kind],
+        "series_number": facts.series_number,
         "sop_instance_uid": result_uid(request, kind, profile, image_uid, part),
         "instance_number": number if position else request.revision,
         "manufacturer": equipment.MANUFACTURER,

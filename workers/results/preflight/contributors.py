@@ -7,14 +7,12 @@ from collections.abc import Iterable, Iterator
 from pydicom.dataset import Dataset
 
 from models.values.findings import BundleIdentity, ImageFindings
-from node.delivery.profiles import ResultKind
+from node.delivery.kinds import KINDS, ResultKind
 from workers.results.parts.equipment import Algorithm, algorithms, node
 from workers.results.parts.series import bundles_of
 from workers.results.preflight.references import items
 from workers.results.request import ResultRequest
 from workers.results.text.vocabulary import PROCESSING_EQUIPMENT
-
-_OF_ONE_BUNDLE = frozenset({ResultKind.SEG, ResultKind.PM})
 
 
 def contributors(ds: Dataset, kind: ResultKind, request: ResultRequest) -> Iterator[str]:
@@ -25,7 +23,7 @@ def contributors(ds: Dataset, kind: ResultKind, request: ResultRequest) -> Itera
     expected = _algorithms(ds, kind, request)
     named = [item for item in ds.ContributingEquipmentSequence if "DeviceUID" in item]
     uids = [str(item.DeviceUID) for item in named]
-    whole = len(uids) == 1 and uids[0] in expected if kind in _OF_ONE_BUNDLE else sorted(uids) == sorted(expected)
+    whole = len(uids) == 1 and uids[0] in expected if KINDS[kind].of_one_bundle else sorted(uids) == sorted(expected)
     if not whole:
         yield f"Contributing Equipment has Device UIDs {uids}, expected one item for each algorithm that made it"
     for item in named:

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from pydicom.dataset import Dataset
 
-from node.delivery.profiles import JPEG_2000_LOSSLESS, Profile, ResultKind
+from node.delivery.kinds import JPEG_2000_LOSSLESS, KINDS, ResultKind
+from node.delivery.profiles import Profile
 from workers.results.preflight.references import items
 
-_FIXED: Final[Mapping[ResultKind, Mapping[str, str]]] = {
-    ResultKind.SEG: {"Modality": "SEG", "PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": "1"},
-    ResultKind.SR: {
-        "Modality": "SR",
-        "CompletionFlag": "COMPLETE",
-        "VerificationFlag": "UNVERIFIED",
-        "PreliminaryFlag": "PRELIMINARY",
-    },
-    ResultKind.KO: {"Modality": "KO"},
-    ResultKind.SC: {"Modality": "OT", "SamplesPerPixel": "3", "BitsAllocated": "8"},
-    ResultKind.PR: {"Modality": "PR"},
-    ResultKind.PM: {"Modality": "OT", "PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": "1"},
-    ResultKind.DOC: {
-        "Modality": "DOC",
-        "VerificationFlag": "UNVERIFIED",
-        "MIMETypeOfEncapsulatedDocument": "application/pdf",
-    },
-}
 _PDF: Final = b"%PDF-"
 
 
 def fixed(ds: Dataset, kind: ResultKind, profile: Profile) -> Iterator[str]:
     """Say which value is another than every result of this kind and profile has."""
-    for keyword, expected in {**_FIXED[kind], **_of_profile(kind, profile)}.items():
+    for keyword, expected in {
+        "Modality": KINDS[kind].modality,
+        **KINDS[kind].fixed,
+        **_of_profile(kind, profile),
+    }.items():
         if str(ds.get(keyword)) != expected:
             yield f"{keyword} is {ds.get(keyword)}, expected {expected}"
     for item in items([ds]):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from node.delivery.profiles import ResultKind
+from node.delivery.kinds import KINDS, Scope
 from workers.results.parts.references import orders, request_attributes
 from workers.results.preflight.modules import attributes, keywords
 from workers.results.preflight.references import items
@@ -20,8 +20,6 @@ from workers.results.sources.source import Source, empty_header
 _MODULES = ("patient", "general-study", "patient-study")
 _ALSO_SHARED = ("TimezoneOffsetFromUTC",)
 _ORDER = ("AccessionNumber", "RequestedProcedureID", "ScheduledProcedureStepID")
-_OF_THE_STUDY = frozenset({ResultKind.SR, ResultKind.KO, ResultKind.DOC})
-"""Filed like the first image of the study; the others are of one image."""
 _MULTI_VALUED_IDENTIFIER = "\\"
 
 
@@ -58,7 +56,7 @@ def patient_and_study(
 
     Images of one study may disagree, in their Study ID for example.
     """
-    if result.kind in _OF_THE_STUDY:
+    if KINDS[result.kind].scope is Scope.STUDY:
         own = sources[0] if sources else empty_header(request.study_instance_uid)
     else:
         referred = {item.get("ReferencedSOPInstanceUID") for item in items([ds])}

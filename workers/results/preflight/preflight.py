@@ -13,7 +13,8 @@ from io import BytesIO
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from node.delivery.profiles import Profile, ResultKind
+from node.delivery.kinds import KINDS, ResultKind
+from node.delivery.profiles import Profile
 from node.errors import HilumError
 from workers.results.builders.segmentation import parts
 from workers.results.preflight.content import content_items, observers, procedure, regions, tracking
@@ -58,17 +59,6 @@ _ALWAYS = (
     "ContributingEquipmentSequence",
     "SeriesDescription",
 )
-_ALWAYS_OF_KIND: dict[ResultKind, tuple[str, ...]] = {
-    ResultKind.SEG: ("ReferencedSeriesSequence", "SourceImageSequence"),
-    ResultKind.SR: ("PreliminaryFlag", "ContentSequence"),
-    ResultKind.KO: ("ContentSequence",),
-    ResultKind.SC: ("SourceImageSequence", "PixelData"),
-    ResultKind.PR: ("GraphicAnnotationSequence", "GraphicLayerSequence"),
-    ResultKind.PM: ("ReferencedSeriesSequence",),
-    ResultKind.DOC: ("EncapsulatedDocument",),
-}
-# Type 2C: may be empty, and is there for every projection radiograph (PS3.3 section C.7.6.1.1.1)
-_WITH_ORIENTATION = frozenset({ResultKind.SEG, ResultKind.SC, ResultKind.PM})
 
 
 def preflight(
@@ -136,7 +126,7 @@ def _faults(
     try:
         ds = dcmread(BytesIO(result.content))
         yield from _attributes(ds, result)
-        if result.kind in _WITH_ORIENTATION and "PatientOrientation" not in ds:
+        if KINDS[result.kind].is_image and "PatientOrientation" not in ds:
             yield "PatientOrientation is missing, expected a value or an empty one (Type 2C)"
         yield from uids(ds, result, request, sources, made)
         yield from patient_and_study(ds, result, request, sources)
@@ -187,7 +177,7 @@ def _attributes(ds: Dataset, result: EncodedResult) -> Iterator[str]:
         return
     yield from expected.missing(ds)
     yield from expected.strange(ds)
-    for keyword in (*_ALWAYS, *_ALWAYS_OF_KIND[result.kind]):
+    for keyword in (*_ALWAYS, *KINDS[result.kind].always):
         if keyword not in ds or ds[keyword].is_empty:
             yield f"{keyword} is missing or empty, expected a value"
 

@@ -8,6 +8,7 @@ from highdicom.sr import CodedConcept
 from models.values.codes import Code
 from models.values.findings import NotComputedReason
 from node.dicom.terminology import PRIVATE_CODES, PRIVATE_SCHEME
+from node.identity import CONTRIBUTION_PURPOSE, OWN_MANUFACTURER
 from node.reasons import Reason
 
 
@@ -20,7 +21,7 @@ IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
 PLAIN_CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray")
 PLAIN_RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
-PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+PROCESSING_EQUIPMENT = Code(*CONTRIBUTION_PURPOSE, "Processing Equipment")
 DEVICE = Code("121007", "DCM", "Device")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
@@ -155,6 +156,6 @@ def coding_schemes() -> list[CodingSchemeIdentificationItem]:
     """Return the items that name the private scheme (0008,0110; PS3.3 section C.12.1.1.1)."""
     return [
         CodingSchemeIdentificationItem(
-            PRIVATE_SCHEME, name="Hilum reasons and statements", responsible_organization="Hilum"
+            PRIVATE_SCHEME, name="Hilum reasons and statements", responsible_organization=OWN_MANUFACTURER
         )
     ]

@@ -9,7 +9,8 @@ from itertools import product
 import pytest
 
 from node import conformance
-from node.delivery.profiles import RESULT_CLASSES, Profile, ResultKind, result_syntaxes
+from node.delivery.kinds import RESULT_CLASSES, ResultKind
+from node.delivery.profiles import Profile
 from node.dicom.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.dicom.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES, Status
 from node.dicomweb.stow import HTTP_STATUSES
@@ -53,7 +54,7 @@ def test_the_syntaxes_of_results_are_those_that_some_profile_gives() -> None:
             continue
         for kind in profile.objects:
             found[profile.sop_class(kind).sop_class_uid].add(profile.transfer_syntax(kind))
-    assert {row.sop_class_uid: set(result_syntaxes(row)) for row in RESULT_CLASSES} == found
+    assert {row.sop_class_uid: set(row.transfer_syntaxes) for row in RESULT_CLASSES} == found
 
 
 TEMPLATE = {

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from node.conformance.annexes import ORIGINS
-from node.delivery.profiles import ResultKind
+from node.delivery.kinds import KINDS, ResultKind
 from tests.support.results.encoded import read
 from tests.support.results.optional_results import COMPLETE, request_of
 from workers.results.encode import encode
@@ -44,13 +43,13 @@ def _predecessor(result: EncodedResult) -> Predecessor:
 @pytest.mark.parametrize("place", PLACES)
 def test_each_kind_of_result_says_what_it_comes_from_where_the_statement_says_so(tmp_path: Path, place: str) -> None:
     found = results(tmp_path, **PLACES[place])
-    assert {kind for kind, _ in found} == set(ORIGINS) == set(ResultKind)
+    assert {kind for kind, _ in found} == set(KINDS)
     for kind, ds in found:
-        origin = ORIGINS[kind]
+        origin = KINDS[kind]
         assert origin.sources in ds, kind
         assert {keyword for keyword in REQUESTS if keyword in ds} == {origin.order}, kind
         assert {keyword for keyword in PREDECESSORS if keyword in ds} == {origin.predecessor} - {None}, kind
-        is_placed = kind is ResultKind.PM or (origin.frame_of_reference and place != "nothing")
+        is_placed = kind is ResultKind.PM or (origin.has_frame_of_reference and place != "nothing")
         assert ("FrameOfReferenceUID" in ds) is is_placed, kind
 
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
-from node.delivery.profiles import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES, Profile, result_syntaxes
+from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES
+from node.delivery.profiles import Profile
 from node.dicom.contexts import accepted_contexts, choose_syntax
 from node.dicom.deflated import MAXIMUM_HEAD_BYTES, inflated_head
 from node.dicom.header import read_header
@@ -137,7 +138,7 @@ def test_no_bytes_inflate_to_more_than_the_limit_or_raise_anything_else(content:
 def test_every_encoding_that_a_profile_gives_to_results_is_taken_back() -> None:
     accepted = accepted_contexts()
     for row in RESULT_CLASSES:
-        assert set(result_syntaxes(row)) <= set(accepted[row.sop_class_uid]), row.name
+        assert set(row.transfer_syntaxes) <= set(accepted[row.sop_class_uid]), row.name
     others = set(accepted) - {row.sop_class_uid for row in RESULT_CLASSES}
     assert [uid for uid in others if DEFLATED_LITTLE_ENDIAN in accepted[uid]] == []
 

@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless
 
 from node.dicom.elements import MAXIMUM_DEPTH
-from node.dicom.header import Code, Equipment, Header, read_header
+from node.dicom.header import CodedEntry, Equipment, Header, read_header
 from node.dicom.part10 import encode_meta
 from node.errors import Quarantined
 from node.reasons import Reason
@@ -58,8 +58,8 @@ def test_a_radiograph_is_read(tmp_path: Path) -> None:
     assert (header.bits_allocated, header.bits_stored, header.photometric_interpretation) == (16, 16, "MONOCHROME2")
     assert (header.modality, header.body_part, header.view_position) == ("DX", "CHEST", "PA")
     assert header.image_type == ("ORIGINAL", "PRIMARY")
-    assert header.anatomic_region == Code("816094009", "SCT", "meaning")
-    assert header.view_code == Code("272479007", "SCT", "meaning")
+    assert header.anatomic_region == CodedEntry("816094009", "SCT", "meaning")
+    assert header.view_code == CodedEntry("272479007", "SCT", "meaning")
     assert header.patient_orientation == ("L", "F")
     assert header.presentation_intent == "FOR PRESENTATION"
     assert header.age_years == 62
@@ -85,7 +85,7 @@ def test_sequences_are_read_in_each_encoding(tmp_path: Path, syntax: str) -> Non
     ds["ContributingEquipmentSequence"].is_undefined_length = True
     item.is_undefined_length_sequence_item = True
     header = read_header(write(tmp_path / "x.dcm", ds))
-    assert header.contributing_equipment == (Equipment(Code("109102", "DCM", "meaning"), "Hilum", "2.25.1"),)
+    assert header.contributing_equipment == (Equipment(CodedEntry("109102", "DCM", "meaning"), "Hilum", "2.25.1"),)
     assert header.anatomic_region is None
 
 

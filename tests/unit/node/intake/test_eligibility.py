@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.dicom.contexts import STORAGE_CLASSES, Use
-from node.dicom.header import Code, Equipment, Header, read_header
+from node.dicom.header import CodedEntry, Equipment, Header, read_header
 from node.identity import OWN_MANUFACTURER
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason
@@ -47,7 +47,7 @@ CHEST = Header(
     contributing_equipment=(),
 )
 
-OWN = Equipment(Code("109102", "DCM"), OWN_MANUFACTURER, "2.25.1")
+OWN = Equipment(CodedEntry("109102", "DCM"), OWN_MANUFACTURER, "2.25.1")
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ OWN = Equipment(Code("109102", "DCM"), OWN_MANUFACTURER, "2.25.1")
         {"body_part": "Thorax"},
         {"body_part": "PORT CHEST"},
         {"body_part": "LUNG"},
-        {"body_part": None, "anatomic_region": Code("51185008", "SCT")},
-        {"body_part": None, "anatomic_region": Code("T-D3000", "SRT")},
-        {"body_part": None, "anatomic_region": Code("X", "99VENDOR", "Chest AP")},
+        {"body_part": None, "anatomic_region": CodedEntry("51185008", "SCT")},
+        {"body_part": None, "anatomic_region": CodedEntry("T-D3000", "SRT")},
+        {"body_part": None, "anatomic_region": CodedEntry("X", "99VENDOR", "Chest AP")},
         {"view_position": "AP"},
-        {"view_position": None, "view_code": Code("272479007", "SCT")},
+        {"view_position": None, "view_code": CodedEntry("272479007", "SCT")},
         {"view_position": None, "patient_orientation": ()},
         {"view_position": "PA", "patient_orientation": ("A", "F")},
         {"sop_class_uid": CR, "modality": "CR", "presentation_intent": None},
@@ -75,7 +75,7 @@ OWN = Equipment(Code("109102", "DCM"), OWN_MANUFACTURER, "2.25.1")
         {"is_human": True},
         {"manufacturer": OWN_MANUFACTURER},
         {"series_instance_uid": "2.25.7"},
-        {"contributing_equipment": (Equipment(Code("109102", "DCM"), "Other", None),)},
+        {"contributing_equipment": (Equipment(CodedEntry("109102", "DCM"), "Other", None),)},
         {"rows": 256, "columns": 256},
     ],
 )
@@ -92,13 +92,13 @@ def test_accepted(change: dict[str, object]) -> None:
         ({"body_part": "THORACIC SPINE"}, Reason.NOT_THE_CHEST),
         ({"body_part": "THORACOLUMBAR"}, Reason.NOT_THE_CHEST),
         ({"body_part": "RIBS"}, Reason.NOT_THE_CHEST),
-        ({"body_part": None, "anatomic_region": Code("122495006", "SCT")}, Reason.NOT_THE_CHEST),
+        ({"body_part": None, "anatomic_region": CodedEntry("122495006", "SCT")}, Reason.NOT_THE_CHEST),
         ({"view_position": "LL"}, Reason.LATERAL_VIEW),
         ({"view_position": "lateral"}, Reason.LATERAL_VIEW),
         ({"view_position": "RLD"}, Reason.LATERAL_VIEW),
         ({"view_position": "LAO"}, Reason.LATERAL_VIEW),
-        ({"view_position": None, "view_code": Code("399173006", "SCT")}, Reason.LATERAL_VIEW),
-        ({"view_position": None, "view_code": Code("R-10236", "SRT")}, Reason.LATERAL_VIEW),
+        ({"view_position": None, "view_code": CodedEntry("399173006", "SCT")}, Reason.LATERAL_VIEW),
+        ({"view_position": None, "view_code": CodedEntry("R-10236", "SRT")}, Reason.LATERAL_VIEW),
         ({"view_position": None, "patient_orientation": ("A", "F")}, Reason.LATERAL_VIEW),
         ({"presentation_intent": "FOR PROCESSING"}, Reason.FOR_PROCESSING),
         ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1.1", "presentation_intent": None}, Reason.FOR_PROCESSING),
@@ -129,8 +129,11 @@ def test_declined(change: dict[str, object], reason: Reason) -> None:
         ({"body_part": "Hand"}, "body part HAND"),
         ({"body_part": "T SPINE"}, "body part TSPINE"),
         ({"body_part": "ZZSECRETPART"}, "a body part that is not the chest"),
-        ({"body_part": None, "anatomic_region": Code("122495006", "SCT")}, "anatomic region 122495006 SCT"),
-        ({"body_part": None, "anatomic_region": Code("ZZSECRET", "99ZZ")}, "an anatomic region that is not the chest"),
+        ({"body_part": None, "anatomic_region": CodedEntry("122495006", "SCT")}, "anatomic region 122495006 SCT"),
+        (
+            {"body_part": None, "anatomic_region": CodedEntry("ZZSECRET", "99ZZ")},
+            "an anatomic region that is not the chest",
+        ),
         ({"modality": "CT"}, "modality CT"),
         ({"modality": "ZZSECRET"}, "a modality that is not of radiographs"),
         ({"view_position": None, "patient_orientation": ("A", "F")}, "patient orientation A/F"),
