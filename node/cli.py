@@ -368,12 +368,12 @@ def print_json(values: object) -> None:
 def _echo(settings: Settings, destination: AnyDestination) -> None:
     """Ask one destination whether it is there."""
     from node.dicomweb import stow
-    from node.dimse.scu import storage
+    from node.dimse.scu import verification
 
     timeout_s = settings.delivery.connect_timeout_s
     match destination:
         case Destination():
-            storage.echo(destination, calling_ae_title=settings.receiver.ae_title, timeout_s=timeout_s)
+            verification.echo(destination, calling_ae_title=settings.receiver.ae_title, timeout_s=timeout_s)
         case WebDestination():
             stow.echo(destination, timeout_s=timeout_s)
 

@@ -7,7 +7,7 @@ from typing import Final
 from node.conformance.markdown import prose, section, table, yes
 from node.delivery.kinds import RESULT_CLASSES
 from node.dicom.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
-from node.dimse.scu.storage import STUDY_ROOT_FIND
+from node.dimse.scu.query import STUDY_ROOT_FIND
 from node.identity import IMPLEMENTATION_VERSION_NAME
 
 NOT_PROVIDED: Final = (

@@ -18,11 +18,11 @@ from node.dicom.contexts import (
 from node.dicom.deflated import MAXIMUM_HEAD_BYTES
 from node.dicom.header import MAXIMUM_PIXELS, MAXIMUM_SIDE
 from node.dicom.status import Status
+from node.dimse.reports import EVENT_TYPES, INSTANCE, MAXIMUM_REPORT_BYTES
 from node.dimse.scp.admission import APPLICATION_CONTEXT, Rejection
 from node.dimse.scp.connection import LINGER_S, MAXIMUM_ASSOCIATE_BYTES
 from node.dimse.scp.pdu import AbortReason
 from node.dimse.scp.stream import MINIMUM_BYTES_PER_SECOND
-from node.dimse.scu.commitment import EVENT_TYPES, INSTANCE, MAXIMUM_REPORT_BYTES
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.intake.eligibility import MINIMUM_SIDE
 from node.settings import ReceiverSettings

@@ -17,8 +17,10 @@ from node.dicom.contexts import (
 )
 from node.dicom.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES
 from node.dicomweb.stow import HTTP_STATUSES, MAXIMUM_ANSWER_BYTES
-from node.dimse.scu.commitment import INSTANCE, REQUEST_COMMITMENT
-from node.dimse.scu.storage import MAXIMUM_PDU_BYTES, STUDY_ROOT_FIND
+from node.dimse.reports import INSTANCE
+from node.dimse.scu.association import MAXIMUM_PDU_BYTES
+from node.dimse.scu.commitment import REQUEST_COMMITMENT
+from node.dimse.scu.query import STUDY_ROOT_FIND
 from node.dispatch.dispatcher import COUNTS_AT_ONCE
 from node.dispatch.queue import DELIVERY_THREADS
 from node.settings import DeliverySettings

@@ -29,8 +29,8 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
 from node.delivery.destinations import WebDestination, WebTLSFiles
+from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.dicom.status import STORE_STATUSES, Disposition, StatusRange, disposition_of
-from node.dimse.scu.storage import OutgoingFile, SendOutcome
 from node.errors import HilumError, Misconfigured, PeerUnavailable
 from node.tls import CIPHERS, MINIMUM_VERSION
 

@@ -49,9 +49,9 @@ def stand_in(folder: Path, *, ae_title: str = "PACS", port: int = 0) -> Iterator
 
     def keep(event: evt.Event) -> int:
         name = hashlib.sha256(str(event.dataset.SOPInstanceUID).encode()).hexdigest()[:24]
-        aside = folder / f"{name}.part"
-        aside.write_bytes(event.encoded_dataset())
-        aside.rename(folder / f"{name}.dcm")
+        unfinished = folder / f"{name}.part"
+        unfinished.write_bytes(event.encoded_dataset())
+        unfinished.rename(folder / f"{name}.dcm")
         return 0x0000
 
     ae = AE(ae_title=ae_title)

@@ -12,21 +12,21 @@ from node.db.engine import Database
 from node.dicom.status import FAILURE_REASONS, Disposition, disposition_of
 from node.dispatch.backoff import next_attempt
 from node.settings import DeliverySettings
-from node.spool.commitments import FailedReference, Mailbox, Report
+from node.spool.commitments import CommitmentStore, FailedReference, Report
 
 log = structlog.get_logger()
 
 
-def take_in(mailbox: Mailbox, database: Database, settings: DeliverySettings, *, actor: str, clock: Clock) -> int:
+def take_in(store: CommitmentStore, database: Database, settings: DeliverySettings, *, actor: str, clock: Clock) -> int:
     """Record every report that has come; return how many. First committed, then removed, so it may be repeated."""
     count = 0
-    for path, report in mailbox.reports():
+    for path, report in store.reports():
         if report is None:
             log.error("commitment.report_unreadable", file=path.name)
         else:
             _record(report, database, settings, actor=actor, clock=clock)
             count += 1
-        mailbox.discard(path)
+        store.discard(path)
     return count
 
 

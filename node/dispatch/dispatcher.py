@@ -24,7 +24,7 @@ from node.db.engine import Database
 from node.db.states import InstanceState
 from node.delivery.destinations import Destination
 from node.dicom.header import read_header
-from node.dimse.scu import storage
+from node.dimse.scu import query
 from node.dispatch import anchors, commitments
 from node.dispatch.queue import Device, Sender
 from node.errors import HilumError, Misconfigured, Quarantined
@@ -72,7 +72,7 @@ class ArchiveCounts:
         destination = self.settings.destinations[name]
         if not isinstance(destination, Destination):
             raise Misconfigured(f"destination {name!r} answers no C-FIND")
-        return storage.count_instances(
+        return query.count_instances(
             destination,
             study_instance_uid,
             calling_ae_title=self.settings.receiver.ae_title,
@@ -138,7 +138,7 @@ class Dispatcher:
     def take_in_commitments(self) -> None:
         """Record what archives reported about storage commitment."""
         commitments.take_in(
-            self.spool.mailbox, self.database, self.settings.delivery, actor=self.actor, clock=self.clock
+            self.spool.commitments, self.database, self.settings.delivery, actor=self.actor, clock=self.clock
         )
 
     def close_studies(self) -> None:
@@ -218,7 +218,7 @@ class Dispatcher:
         with self.database.read() as tx:
             anchors.note(self.settings.home, audit.head(tx), now=now)
         self.spool.sweep_temporary()
-        self.spool.mailbox.forget_asked_before(now - timedelta(seconds=self.settings.delivery.retry_for_s))
+        self.spool.commitments.remove_transactions_before(now - timedelta(seconds=self.settings.delivery.retry_for_s))
         self._anchored_at = now
 
     def _route(self, instances: tuple[studies.StoredInstance, ...]) -> studies.RoutingDecision | None:

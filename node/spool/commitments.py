@@ -1,7 +1,8 @@
-"""The mailbox of storage commitment: what archives were asked, and what they reported (PS3.4 Annex J).
+"""Transactions of storage commitment on disk: what archives were asked, and what they reported (PS3.4 Annex J).
 
-Files, because a receiver has no database: the worker notes each request before it is sent, whoever gets the report
-checks it against that note and writes it down before it is answered, and the dispatcher records it and removes it. ::
+Files, because a receiver has no database: the worker writes each transaction down before the request is sent,
+whoever gets the report checks it against the transaction and keeps it before it is answered, and the dispatcher records
+it in the database and removes it. ::
 
     asked/<sha256 of the Transaction UID>.json        by whom it may be answered
     reports/<time>-<random>.json                      durable, to be recorded
@@ -31,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CommitmentTransaction:
     """One request for commitment, and who may answer it."""
 
     transaction_uid: str
@@ -68,17 +69,17 @@ class Report:
     failed: tuple[FailedReference, ...]
 
 
-class Mailbox:
+class CommitmentStore:
     """The two folders under `root`, which `create` has made.
 
     Parameters
     ----------
     new_path
-        Gives a path for an unfinished file on the same file system.
+        Returns a path for an unfinished file on the same file system.
     """
 
     def __init__(self, root: Path, new_path: Callable[[], Path]) -> None:
-        self._asked, self._reports, self._new_path = root / "asked", root / "reports", new_path
+        self._transactions, self._reports, self._new_path = root / "asked", root / "reports", new_path
 
     @staticmethod
     def create(root: Path) -> None:
@@ -86,21 +87,21 @@ class Mailbox:
         for folder in (root, root / "asked", root / "reports"):
             durable.make_directory(folder)
 
-    def note(self, asked: Asked) -> None:
-        """Write down durably that an archive is about to be asked.
+    def record(self, transaction: CommitmentTransaction) -> None:
+        """Write a transaction down durably, before the archive is asked.
 
         Raises
         ------
         SpoolFull
             It cannot be written.
         """
-        self._write(self._note_path(asked.transaction_uid), asdict(asked))
+        self._write(self._path(transaction.transaction_uid), asdict(transaction))
 
-    def asked(self, transaction_uid: str) -> Asked | None:
-        """Look up a request; None where there is no (readable) note of it."""
+    def find(self, transaction_uid: str) -> CommitmentTransaction | None:
+        """Look up a transaction; None where there is none, or none that can be read."""
         try:
-            values = json.loads(self._note_path(transaction_uid).read_text(encoding="utf-8"))
-            found = Asked(values["transaction_uid"], values["ae_title"], tuple(values["networks"]))
+            values = json.loads(self._path(transaction_uid).read_text(encoding="utf-8"))
+            found = CommitmentTransaction(values["transaction_uid"], values["ae_title"], tuple(values["networks"]))
             for network in found.networks:
                 ip_network(network)
         except FileNotFoundError:
@@ -110,13 +111,13 @@ class Mailbox:
             return None
         return found
 
-    def forget_asked_before(self, moment: datetime) -> None:
-        """Remove the notes of requests that were made before a moment; reports about them are unknown from then on."""
-        for path in self._asked.glob("*.json"):
+    def remove_transactions_before(self, moment: datetime) -> None:
+        """Remove the transactions that were begun before a moment; reports about them are unknown from then on."""
+        for path in self._transactions.glob("*.json"):
             if path.stat().st_mtime < moment.timestamp():
                 path.unlink(missing_ok=True)
 
-    def put(self, report: Report) -> None:
+    def add_report(self, report: Report) -> None:
         """Keep a report; when this returns, it survives a power cut.
 
         Raises
@@ -140,12 +141,12 @@ class Mailbox:
         """Remove a report that was recorded; gone already is no error."""
         path.unlink(missing_ok=True)
 
-    def _note_path(self, transaction_uid: str) -> Path:
-        return self._asked / f"{hashlib.sha256(transaction_uid.encode('utf-8', 'replace')).hexdigest()}.json"
+    def _path(self, transaction_uid: str) -> Path:
+        return self._transactions / f"{hashlib.sha256(transaction_uid.encode('utf-8', 'replace')).hexdigest()}.json"
 
     def _write(self, path: Path, values: object) -> None:
         try:
-            durable.write_file(path, json.dumps(values).encode(), aside=self._new_path())
+            durable.write_file(path, json.dumps(values).encode(), temporary=self._new_path())
         except OSError as error:
             raise SpoolFull(f"cannot write {path.parent.name}: {os.strerror(error.errno or 0)}") from error
 

@@ -1,4 +1,4 @@
-"""Files that survive a power cut: written aside, synced, renamed, and the directory synced too.
+"""Files that survive a power cut: written under a temporary name, synced, renamed, and the directory synced too.
 
 A rename is atomic, but it is on the disk only after its directory was synced; so every function here does both.
 """
@@ -40,23 +40,23 @@ def make_directory(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def write_file(path: Path, content: bytes, *, aside: Path) -> None:
+def write_file(path: Path, content: bytes, *, temporary: Path) -> None:
     """Write `content` to `path`: all of it or nothing, also after a crash.
 
     Parameters
     ----------
-    aside
+    temporary
         Path on the same file system for the unfinished file; it is gone afterwards.
     """
-    with aside.open("wb") as file:
+    with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fdatasync(file.fileno())
-    aside.replace(path)
+    temporary.replace(path)
     sync_directory(path.parent)
 
 
-def link_file(source: Path, target: Path, *, aside: Path) -> bool:
+def link_file(source: Path, target: Path, *, temporary: Path) -> bool:
     """Give the durable file `source` a second durable name; copy it where the file system has no hard links.
 
     Returns
@@ -73,8 +73,8 @@ def link_file(source: Path, target: Path, *, aside: Path) -> bool:
             raise
         if target.exists():
             return False
-        shutil.copyfile(source, aside)
-        sync_file(aside)
-        aside.replace(target)
+        shutil.copyfile(source, temporary)
+        sync_file(temporary)
+        temporary.replace(target)
     sync_directory(target.parent)
     return True

@@ -256,7 +256,7 @@ class Incoming:
         made = self._new_path().with_suffix(".association")
         made.mkdir()
         record = json.loads(info.to_json()) | {"owner": made.parent.name}
-        durable.write_file(made / _INFO, json.dumps(record, indent=1).encode(), aside=made / "aside")
+        durable.write_file(made / _INFO, json.dumps(record, indent=1).encode(), temporary=made / "aside")
         made.rename(self.path(info.association_id))
         durable.sync_directory(self._root)
 

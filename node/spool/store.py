@@ -28,7 +28,7 @@ from typing import Final
 from node.dicom.part10 import identity_digest
 from node.errors import SpoolFull
 from node.spool import durable
-from node.spool.commitments import Mailbox
+from node.spool.commitments import CommitmentStore
 from node.spool.incoming import AssociationInfo, Incoming
 from node.spool.temporary import TemporaryFolder, leftovers
 
@@ -52,7 +52,7 @@ class Spool:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._temporary = TemporaryFolder(root / "tmp")
-        self.mailbox = Mailbox(root / "commitment", self.temporary_path)
+        self.commitments = CommitmentStore(root / "commitment", self.temporary_path)
         self.incoming = Incoming(root / "incoming", self.temporary_path)
 
     @classmethod
@@ -62,7 +62,7 @@ class Spool:
         for name in ("tmp", "objects", "quarantine", "results"):
             durable.make_directory(root / name)
         Incoming.create(root / "incoming")
-        Mailbox.create(root / "commitment")
+        CommitmentStore.create(root / "commitment")
         return cls(root)
 
     def close(self) -> None:
@@ -122,11 +122,11 @@ class Spool:
         sha256, size = identity_digest(file)
         target = self.object_path(sha256)
         durable.make_directory(target.parent)
-        durable.link_file(file, target, aside=self.temporary_path())
+        durable.link_file(file, target, temporary=self.temporary_path())
         return KeptObject(sha256, target, size)
 
     def quarantine(self, file: Path, reason: str, detail: str) -> KeptObject:
-        """Put an arrived file aside, with the reason next to it. The arrived file stays until `discard`.
+        """Quarantine an arrived file, with the reason next to it. The arrived file stays until `discard`.
 
         Parameters
         ----------
@@ -144,9 +144,9 @@ class Spool:
             "arrival": f"{file.parent.name}/{file.name}",
             "association": json.loads(AssociationInfo.read(file.parent).to_json()),
         }
-        durable.link_file(file, target, aside=self.temporary_path())
+        durable.link_file(file, target, temporary=self.temporary_path())
         content = json.dumps(record, indent=1).encode()
-        durable.write_file(target.with_suffix(".json"), content, aside=self.temporary_path())
+        durable.write_file(target.with_suffix(".json"), content, temporary=self.temporary_path())
         return KeptObject(sha256, target, size)
 
     def discard(self, file: Path) -> None:
@@ -186,7 +186,7 @@ class Spool:
         try:
             if not path.exists() or path.read_bytes() != content:
                 durable.make_directory(path.parent)
-                durable.write_file(path, content, aside=self.temporary_path())
+                durable.write_file(path, content, temporary=self.temporary_path())
             found = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise SpoolFull(f"cannot store result {sha256}: {error.strerror}") from error
@@ -195,7 +195,7 @@ class Spool:
         return sha256, path
 
     def quarantine_result(self, content: bytes, reason: str, detail: str) -> str:
-        """Put a result aside that must not be sent, with the reason next to it; return the SHA-256 of its bytes.
+        """Quarantine a result that must not be sent, with the reason next to it; return the SHA-256 of its bytes.
 
         Raises
         ------
@@ -206,12 +206,12 @@ class Spool:
         target = self.root / "quarantine" / f"{sha256}.dcm"
         record = {"reason": str(reason), "detail": detail, "quarantined_at": datetime.now(UTC).isoformat()}
         try:
-            durable.write_file(target, content, aside=self.temporary_path())
+            durable.write_file(target, content, temporary=self.temporary_path())
             durable.write_file(
-                target.with_suffix(".json"), json.dumps(record, indent=1).encode(), aside=self.temporary_path()
+                target.with_suffix(".json"), json.dumps(record, indent=1).encode(), temporary=self.temporary_path()
             )
         except OSError as error:
-            raise SpoolFull(f"cannot put result {sha256} aside: {error.strerror}") from error
+            raise SpoolFull(f"cannot quarantine result {sha256}: {error.strerror}") from error
         return sha256
 
     def result_path(self, sha256: str) -> Path:

@@ -14,9 +14,9 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
 from sqlalchemy import select
 
 from node.db.tables import InstanceRow
+from node.delivery.outcome import OutgoingFile
 from node.dicom.part10 import encode_meta, read_meta
 from node.dimse.scu import storage
-from node.dimse.scu.storage import OutgoingFile
 from node.reasons import Reason
 from node.spool.store import Spool
 from tests.support.peers.pacs import SEG, SR, FakePACS

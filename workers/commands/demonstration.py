@@ -28,13 +28,13 @@ from node.db.engine import Database
 from node.db.states import JobState
 from node.delivery.destinations import Destination
 from node.delivery.kinds import ResultKind
+from node.delivery.outcome import OutgoingFile
 from node.delivery.profiles import OHIF
 from node.dicom.contexts import CLASS_BY_UID
 from node.dicom.header import Header, read_header
 from node.dicom.part10 import encode_meta, read_meta
 from node.dimse.archive import StandInArchive, free_port, stand_in
-from node.dimse.scu import storage
-from node.dimse.scu.storage import OutgoingFile
+from node.dimse.scu import storage, verification
 from node.errors import HilumError, Misconfigured, PeerUnavailable, Quarantined
 from node.reasons import Reason
 from node.settings import Settings
@@ -178,7 +178,7 @@ def _wait_for_receiver(settings: Settings) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
-            storage.echo(_own_destination(settings), calling_ae_title="DEMO", timeout_s=2)
+            verification.echo(_own_destination(settings), calling_ae_title="DEMO", timeout_s=2)
             return
         except PeerUnavailable:
             if time.monotonic() > deadline:

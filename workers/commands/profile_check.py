@@ -21,13 +21,13 @@ from models import phantom
 from node.clock import utc_now
 from node.delivery.destinations import AnyDestination, Destination
 from node.delivery.kinds import EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, ResultClass
+from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.delivery.profiles import Profile
 from node.dicom.contexts import IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT
 from node.dicom.header import read_header
 from node.dicom.part10 import read_meta
 from node.dicom.status import Disposition
-from node.dimse.scu import storage
-from node.dimse.scu.storage import OutgoingFile, SendOutcome
+from node.dimse.scu import verification
 from node.settings import Settings
 from workers.jobs.runtime import Networks
 from workers.jobs.transport import transmit
@@ -265,7 +265,7 @@ def _ask(settings: Settings, destination: Destination, profiles: Sequence[Profil
     """Propose every object of every profile, and storage commitment."""
     pairs = {(cls.sop_class_uid, syntax) for profile in profiles for cls, syntax in _objects(profile)}
     pairs |= {(sop_class, EXPLICIT_LITTLE_ENDIAN) for sop_class, _ in pairs}
-    found = storage.accepted_pairs(
+    found = verification.accepted_pairs(
         destination,
         sorted(pairs | {(STORAGE_COMMITMENT, IMPLICIT_LITTLE_ENDIAN)}),
         calling_ae_title=settings.receiver.ae_title,

@@ -13,13 +13,12 @@ import structlog
 from node.db import commitments
 from node.db.commitments import CommitmentRequest
 from node.delivery.destinations import Destination
+from node.delivery.outcome import RequestOutcome
 from node.dicom.status import Disposition
-from node.dimse.scu import commitment
-from node.dimse.scu.commitment import RequestOutcome
 from node.dispatch.backoff import next_attempt
 from node.errors import Misconfigured, PeerUnavailable, SpoolFull
 from node.settings import DeliverySettings
-from node.spool.commitments import Asked, Reference
+from node.spool.commitments import CommitmentTransaction, Reference
 from workers.jobs.circuit import note
 from workers.jobs.runtime import Runtime
 
@@ -70,18 +69,22 @@ def _longest_request_s(delivery: DeliverySettings, destination: Destination) -> 
 
 
 def _request(runtime: Runtime, name: str, destination: Destination, due: CommitmentRequest) -> RequestOutcome:
+    from node.dimse.scu import commitment  # loads pynetdicom, which a worker without such a destination never needs
+
     def answered() -> bool:
         with runtime.database.read() as tx:
             return commitments.is_reported(tx, due.transaction_uid)
 
     try:
         networks = tuple(str(network) for network in destination.commitment.networks)
-        runtime.spool.mailbox.note(Asked(due.transaction_uid, destination.reporting_ae_title, networks))
+        runtime.spool.commitments.record(
+            CommitmentTransaction(due.transaction_uid, destination.reporting_ae_title, networks)
+        )
         outcome = commitment.request(
             destination,
             [Reference(sop_class, sop_instance) for sop_class, sop_instance in due.instances],
             transaction_uid=due.transaction_uid,
-            mailbox=runtime.spool.mailbox,
+            store=runtime.spool.commitments,
             calling_ae_title=runtime.settings.receiver.ae_title,
             connect_timeout_s=runtime.settings.delivery.connect_timeout_s,
             response_timeout_s=runtime.settings.delivery.response_timeout_s,

@@ -17,8 +17,8 @@ import structlog
 from node.db import deliveries
 from node.db.deliveries import ClaimedDelivery, Settlement, Verdict
 from node.delivery.destinations import Destination
+from node.delivery.outcome import OutgoingFile
 from node.dicom.status import Disposition
-from node.dimse.scu.storage import OutgoingFile
 from node.dispatch.backoff import next_attempt
 from node.errors import Misconfigured, PeerUnavailable
 from workers.jobs import commitment

@@ -1,13 +1,11 @@
-"""Sending files to a destination, by whichever transport it has."""
+"""Sending files to a destination, by whichever transport it has; only that one's libraries are loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from node.delivery.destinations import AnyDestination, Destination, WebDestination
-from node.dicomweb import stow
-from node.dimse.scu import storage
-from node.dimse.scu.storage import OutgoingFile, SendOutcome
+from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.settings import Settings
 
 
@@ -24,6 +22,8 @@ def transmit(settings: Settings, destination: AnyDestination, files: Sequence[Ou
     timeouts = settings.delivery
     match destination:
         case Destination():
+            from node.dimse.scu import storage
+
             return storage.send(
                 destination,
                 files,
@@ -32,6 +32,8 @@ def transmit(settings: Settings, destination: AnyDestination, files: Sequence[Ou
                 response_timeout_s=timeouts.response_timeout_s,
             )
         case WebDestination():
+            from node.dicomweb import stow
+
             return stow.store(
                 destination,
                 files,

@@ -22,11 +22,11 @@ from node import tls
 from node.dimse.scp import pdu
 from node.dimse.scp.admission import Load, Policy, Rejection, admit, is_allowed
 from node.dimse.scp.association import Association, PeerAborted
+from node.dimse.scp.event_report import ReportReception
 from node.dimse.scp.negotiation import Context, Proposal, negotiate, read_proposal
 from node.dimse.scp.pdu import AbortReason, PDUType, ProtocolError
 from node.dimse.scp.storage import StorageService
 from node.dimse.scp.stream import ConnectionLost, Stopping, Stream, TooSlow, wait_readable
-from node.dimse.scu.commitment import ReportReception
 from node.errors import SpoolFull
 from node.settings import ReceiverSettings
 from node.spool.incoming import AssociationInfo, Outcome, new_association_id
@@ -47,7 +47,7 @@ class Counts:
 
     pending: int = 0
     """From allowed networks, without association."""
-    strangers: int = 0
+    disallowed: int = 0
     """From outside the allowed networks."""
     associations: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -72,12 +72,12 @@ class Connection:
 
     Parameters
     ----------
-    stranger
+    disallowed
         Whether the peer is outside the allowed networks: its request is answered with a rejection, unread.
     """
 
-    def __init__(self, shared: Shared, connection: socket.socket, peer_address: str, *, stranger: bool) -> None:
-        self._shared, self._socket, self._peer, self._stranger = shared, connection, peer_address, stranger
+    def __init__(self, shared: Shared, connection: socket.socket, peer_address: str, *, disallowed: bool) -> None:
+        self._shared, self._socket, self._peer, self._disallowed = shared, connection, peer_address, disallowed
         self._log: Any = log.bind(peer=peer_address)
 
     def run(self) -> None:
@@ -104,8 +104,8 @@ class Connection:
             opened = self._associate()
         finally:
             with counts.lock:
-                if self._stranger:
-                    counts.strangers -= 1
+                if self._disallowed:
+                    counts.disallowed -= 1
                 else:
                     counts.pending -= 1
         if opened is None:
@@ -121,7 +121,7 @@ class Connection:
     def _associate(self) -> tuple[Stream, Proposal, dict[int, Context]] | None:
         """Come to an association, which is then counted; None where it was rejected or nobody asked for one."""
         settings = self._shared.settings
-        if self._shared.tls_context is not None and self._stranger:
+        if self._shared.tls_context is not None and self._disallowed:
             raise ConnectionLost("peer address outside the allowed networks")
         if self._is_probe():
             self._log.debug("connection.probe")
@@ -154,7 +154,7 @@ class Connection:
             raise ProtocolError(
                 AbortReason.UNEXPECTED_PDU, f"PDU type {pdu_type:#04x} of {length} bytes, not a request"
             )
-        if self._stranger:
+        if self._disallowed:
             self._reject(stream, Rejection.PEER_ADDRESS)
             return None
         proposal = read_proposal(header + stream.read(length), self._peer)
@@ -239,7 +239,7 @@ class Connection:
             stream,
             contexts,
             service.open,
-            partial(ReportReception, self._shared.spool.mailbox, info),
+            partial(ReportReception, self._shared.spool.commitments, info),
             idle_s=settings.network_timeout_s,
             message_s=settings.dimse_timeout_s,
         )
@@ -255,6 +255,6 @@ class Connection:
         return Outcome.RELEASED, "released by the peer"
 
 
-def is_stranger(shared: Shared, peer_address: str) -> bool:
+def is_disallowed(shared: Shared, peer_address: str) -> bool:
     """Tell whether a peer is outside the allowed networks."""
     return not is_allowed(peer_address, shared.policy.allowed_networks)

@@ -20,14 +20,14 @@ import structlog
 from node import tls
 from node.dicom.contexts import WORKER_DECODERS, accepted_contexts
 from node.dimse.scp.admission import Policy
-from node.dimse.scp.connection import Connection, Shared, is_stranger
+from node.dimse.scp.connection import Connection, Shared, is_disallowed
 from node.errors import Misconfigured
 from node.settings import Settings
 from node.spool.store import Spool
 
 log = structlog.get_logger(__name__)
 
-MAXIMUM_STRANGERS: Final = 8
+MAXIMUM_DISALLOWED: Final = 8
 """Connections from outside the allowed networks that wait for their rejection; one more is closed at once."""
 
 DRAIN_S: Final = 10.0
@@ -101,11 +101,11 @@ class _Threads:
         """Give a connection its thread, or close it where there are too many of its kind."""
         self._running = {thread: c for thread, c in self._running.items() if thread.is_alive()}
         peer_address, counts = address[0], self._shared.counts
-        stranger = is_stranger(self._shared, peer_address)
+        disallowed = is_disallowed(self._shared, peer_address)
         with counts.lock:
-            if stranger:
-                admitted = counts.strangers < MAXIMUM_STRANGERS
-                counts.strangers += admitted
+            if disallowed:
+                admitted = counts.disallowed < MAXIMUM_DISALLOWED
+                counts.disallowed += admitted
             else:
                 admitted = counts.pending < self._shared.settings.maximum_pending_connections
                 counts.pending += admitted
@@ -115,7 +115,7 @@ class _Threads:
             return
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        served = Connection(self._shared, connection, peer_address, stranger=stranger)
+        served = Connection(self._shared, connection, peer_address, disallowed=disallowed)
         thread = threading.Thread(target=served.run, name=f"association-{peer_address}", daemon=True)
         self._running[thread] = served
         thread.start()

@@ -1,7 +1,6 @@
-"""Storage commitment (PS3.4 Annex J): the request as SCU, and the report that answers it, whichever way it comes.
+"""Storage commitment as SCU (PS3.4 Annex J): ask an archive to commit itself, and wait a little for its report.
 
-The archive reports on the association of the request, or on one that it opens to the receiver, where it proposes the
-role of SCP. Both ways end in `take_report`: a report counts once it is durable, and only from whoever was asked.
+A report that comes later, on an association of the archive's own, is taken by `node.dimse.scp.event_report`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from typing import Any, Final
 
 import structlog
@@ -17,60 +15,20 @@ from pydicom.dataset import Dataset
 from pynetdicom import evt
 
 from node.delivery.destinations import Destination
-from node.dicom.contexts import IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT, UNCOMPRESSED, VERIFICATION_SOP_CLASS
-from node.dicom.elements import Element, Walker
+from node.delivery.outcome import RequestOutcome
+from node.dicom.contexts import STORAGE_COMMITMENT, UNCOMPRESSED, VERIFICATION_SOP_CLASS
 from node.dicom.status import ACTION_STATUSES, Disposition, Status, disposition_of
-from node.dimse.scp.admission import is_allowed
-from node.dimse.scp.commands import Command
-from node.dimse.scp.negotiation import Context
-from node.dimse.scu.storage import associated
-from node.errors import HilumError, Quarantined, SpoolFull
-from node.spool.commitments import Asked, FailedReference, Mailbox, Reference, Report
-from node.spool.incoming import AssociationInfo
+from node.dimse.reports import INSTANCE, read_report, take_report
+from node.dimse.scu.association import associated
+from node.spool.commitments import CommitmentStore, Reference, Report
 
 log = structlog.get_logger(__name__)
-
-INSTANCE: Final = "1.2.840.10008.1.20.1.1"
-"""Storage Commitment Push Model SOP Instance, the only one there is (PS3.4 section J.3.5)."""
 
 REQUEST_COMMITMENT: Final = 1
 """Action Type ID (PS3.4 Table J.3-1)."""
 
-EVENT_TYPES: Final = {
-    1: "Storage Commitment Request Successful",
-    2: "Storage Commitment Request Complete - Failures Exist",
-}
-"""Event Type IDs (PS3.4 Table J.3-2)."""
-
-MAXIMUM_REPORT_BYTES: Final = 1 << 20
-"""Longest report that is read; one instance takes about 150 bytes, and a job has few."""
-
 LOOK_EVERY_S: Final = 0.1
 """Pause between two looks for a report that came by another way."""
-
-# Attributes of the event information (PS3.4 Table J.3-2).
-_SOP_CLASS_UID: Final = 0x00081150
-_SOP_INSTANCE_UID: Final = 0x00081155
-_TRANSACTION_UID: Final = 0x00081195
-_FAILURE_REASON: Final = 0x00081197
-_FAILED_SOP_SEQUENCE: Final = 0x00081198
-_REFERENCED_SOP_SEQUENCE: Final = 0x00081199
-
-_UID_CHARACTERS: Final = frozenset("0123456789.")
-
-
-@dataclass(frozen=True, slots=True)
-class RequestOutcome:
-    """What became of a request; `accepted` says that the archive has taken it, and nothing about its outcome."""
-
-    status: int | None
-    """Status of the N-ACTION response; None: there was none."""
-    disposition: Disposition
-    detail: str
-
-
-class UnreadableReport(HilumError):
-    """The event information is not that of storage commitment."""
 
 
 def request(
@@ -78,7 +36,7 @@ def request(
     references: Sequence[Reference],
     *,
     transaction_uid: str,
-    mailbox: Mailbox,
+    store: CommitmentStore,
     calling_ae_title: str,
     connect_timeout_s: float,
     response_timeout_s: float,
@@ -89,7 +47,7 @@ def request(
     Parameters
     ----------
     transaction_uid
-        Noted in `mailbox` before; a report on this association is put there.
+        Recorded in `store` before; a report on this association is kept there.
     answered
         Whether the report has come by another association; then there is nothing to wait for.
 
@@ -100,7 +58,7 @@ def request(
     Misconfigured
         The destination's TLS files cannot be used.
     """
-    awaited = _Awaited(destination, transaction_uid, mailbox, set(references))
+    awaited = _Awaited(destination, transaction_uid, store, set(references))
     with associated(
         destination,
         # With Verification the archive has something to accept, and a refusal of the other one can be told apart.
@@ -134,7 +92,7 @@ class _Awaited:
 
     destination: Destination
     transaction_uid: str
-    mailbox: Mailbox
+    store: CommitmentStore
     outstanding: set[Reference]
     reported: threading.Event = field(default_factory=threading.Event)
     """Set when nothing is outstanding."""
@@ -146,11 +104,11 @@ class _Awaited:
         content = event.request.EventInformation.getvalue() if event.request.EventInformation else b""
         transfer_syntax = str(event.context.transfer_syntax)
         status, why = take_report(
-            self.mailbox,
+            self.store,
             content,
             event_type=event.event_type,
             transfer_syntax=transfer_syntax,
-            may_answer=lambda asked: asked.transaction_uid == self.transaction_uid,
+            is_authorised=lambda transaction: transaction.transaction_uid == self.transaction_uid,
         )
         if status is Status.SUCCESS:
             self.takers.append(threading.current_thread())
@@ -160,146 +118,6 @@ class _Awaited:
         else:
             log.warning("commitment.report_refused", peer=self.destination.ae_title, status=f"{status:#06x}", why=why)
         return int(status), None
-
-
-def take_report(
-    mailbox: Mailbox,
-    content: bytes,
-    *,
-    event_type: int | None,
-    transfer_syntax: str,
-    may_answer: Callable[[Asked], bool],
-) -> tuple[Status, str]:
-    """Keep a report durably, if it is one and comes from whoever was asked.
-
-    Parameters
-    ----------
-    content
-        Event Information as received; bytes of unknown origin.
-    may_answer
-        Whether whoever sent it is the one that a request was for.
-
-    Returns
-    -------
-    tuple
-        Status of the N-EVENT-REPORT response (PS3.7 section 10.1.1.1.8), and a comment for people.
-    """
-    if event_type not in EVENT_TYPES:
-        return Status.NO_SUCH_EVENT_TYPE, f"event type {event_type}"
-    if len(content) > MAXIMUM_REPORT_BYTES:
-        return Status.RESOURCE_LIMITATION, f"a report of more than {MAXIMUM_REPORT_BYTES} bytes"
-    try:
-        report = read_report(content, transfer_syntax)
-    except UnreadableReport as error:
-        return Status.INVALID_ARGUMENT, str(error)
-    asked = mailbox.asked(report.transaction_uid)
-    if asked is None:
-        return Status.INVALID_ARGUMENT, "unknown Transaction UID"
-    if not may_answer(asked):
-        return Status.INVALID_ARGUMENT, "Transaction UID of another peer"
-    try:
-        mailbox.put(report)
-    except SpoolFull as error:
-        log.error("spool.full", error=str(error))
-        return Status.RESOURCE_LIMITATION, "the report cannot be kept"
-    return Status.SUCCESS, ""
-
-
-def read_report(content: bytes, transfer_syntax: str) -> Report:
-    """Read the Event Information of a report (PS3.4 Table J.3-2).
-
-    Raises
-    ------
-    UnreadableReport
-        It cannot be parsed, or lacks what the table asks for; other attributes are passed over.
-    """
-    walker = Walker(content, explicit=transfer_syntax != IMPLICIT_LITTLE_ENDIAN)
-    try:
-        found = _by_tag(walker, 0, len(content))
-        report = Report(
-            transaction_uid=_uid(walker, found.get(_TRANSACTION_UID)),
-            committed=tuple(
-                Reference(_uid(walker, item.get(_SOP_CLASS_UID)), _uid(walker, item.get(_SOP_INSTANCE_UID)))
-                for item in _items(walker, found.get(_REFERENCED_SOP_SEQUENCE))
-            ),
-            failed=tuple(
-                FailedReference(
-                    _uid(walker, item.get(_SOP_CLASS_UID)),
-                    _uid(walker, item.get(_SOP_INSTANCE_UID)),
-                    _unsigned_short(walker, item.get(_FAILURE_REASON)),
-                )
-                for item in _items(walker, found.get(_FAILED_SOP_SEQUENCE))
-            ),
-        )
-    except Quarantined as error:
-        raise UnreadableReport(f"the report cannot be read: {error.detail}") from error
-    if not report.committed and not report.failed:
-        raise UnreadableReport("the report names no instance")
-    return report
-
-
-class ReportReception:
-    """One N-EVENT-REPORT request to the receiver; its failure is a status, never an exception.
-
-    Parameters
-    ----------
-    info
-        Who reports.
-    """
-
-    def __init__(self, mailbox: Mailbox, info: AssociationInfo, command: Command, context: Context) -> None:
-        self._mailbox, self._info, self._command, self._context = mailbox, info, command, context
-        self._content = bytearray()
-        self._too_long = False
-
-    def write(self, content: memoryview) -> None:
-        """Take the next bytes of the event information; of one that is too long they are dropped."""
-        self._too_long = self._too_long or len(self._content) + len(content) > MAXIMUM_REPORT_BYTES
-        if self._too_long:
-            self._content.clear()
-        else:
-            self._content += content
-
-    def end(self) -> tuple[Status, str]:
-        """Keep the report, and say what became of it."""
-        status, why = self._take()
-        if status is Status.SUCCESS:
-            log.info("commitment.report_received", association=self._info.association_id)
-        else:
-            log.warning(
-                "commitment.report_refused",
-                association=self._info.association_id,
-                peer=self._info.peer_address,
-                calling_ae_title=self._info.calling_ae_title,
-                status=f"{status:#06x}",
-                why=why,
-            )
-        return status, why
-
-    def discard(self) -> None:
-        """Forget what has come so far."""
-        self._content.clear()
-
-    def _take(self) -> tuple[Status, str]:
-        if self._command.sop_class_uid != STORAGE_COMMITMENT:
-            return Status.SOP_CLASS_NOT_SUPPORTED, "SOP class differs from the presentation context"
-        if self._command.sop_instance_uid != INSTANCE:
-            return Status.NO_SUCH_INSTANCE, "not the well-known instance of storage commitment"
-        if self._too_long:
-            return Status.RESOURCE_LIMITATION, f"a report of more than {MAXIMUM_REPORT_BYTES} bytes"
-        return take_report(
-            self._mailbox,
-            bytes(self._content),
-            event_type=self._command.event_type,
-            transfer_syntax=self._context.transfer_syntax,
-            may_answer=self._may_answer,
-        )
-
-    def _may_answer(self, asked: Asked) -> bool:
-        if asked.ae_title != self._info.calling_ae_title:
-            return False
-        networks = [ip_network(text) for text in asked.networks]
-        return not networks or is_allowed(self._info.peer_address, networks)
 
 
 def _named(report: Report) -> set[Reference]:
@@ -326,23 +144,3 @@ def _wait(association: Any, reported: threading.Event, answered: Callable[[], bo
     for _ in range(round(wait_s / LOOK_EVERY_S)):
         if reported.wait(LOOK_EVERY_S) or not association.is_established or answered():
             return
-
-
-def _by_tag(walker: Walker, start: int, end: int) -> dict[int, Element]:
-    return {element.tag: element for element in walker.elements(start, end)}
-
-
-def _items(walker: Walker, sequence: Element | None) -> list[dict[int, Element]]:
-    """Read the items of a sequence; an absent one has none."""
-    return [] if sequence is None else [_by_tag(walker, start, end) for start, end in walker.items(sequence)]
-
-
-def _uid(walker: Walker, element: Element | None) -> str:
-    text = "" if element is None else walker.value(element).rstrip(b"\0 ").decode("latin-1")
-    if not 0 < len(text) <= 64 or not _UID_CHARACTERS.issuperset(text):
-        raise UnreadableReport("the report lacks a UID, or has one that is none")
-    return text
-
-
-def _unsigned_short(walker: Walker, element: Element | None) -> int | None:
-    return None if element is None or element.length != 2 else int.from_bytes(walker.value(element), "little")

@@ -22,10 +22,10 @@ from node.db import report
 from node.db.engine import Database
 from node.db.states import DeliveryState, JobState
 from node.delivery.destinations import WebDestination
+from node.delivery.outcome import OutgoingFile
 from node.dicom.status import Disposition
 from node.dicomweb import stow
 from node.dicomweb.stow import HTTP_STATUSES
-from node.dimse.scu.storage import OutgoingFile
 from node.errors import Misconfigured, PeerUnavailable
 from node.settings import Settings
 from node.spool.store import Spool

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from node.db import report
 from node.db.states import DeliveryState, JobState
 from node.settings import Settings
-from node.spool.commitments import Asked
+from node.spool.commitments import CommitmentTransaction
 from tests.support.peers.commitment import Setup, joined, no_wait, restart
 from tests.support.peers.pacs import SEG, SR
 from tests.support.peers.system import wait_for
@@ -213,10 +213,10 @@ def test_only_whoever_was_asked_may_commit(setup: Setup):
     assert setup.pacs.report(request, calling_ae_title="SOMEBODY") == 0x0115
     assert setup.record() == 0
     assert setup.lines(job_id)[0] == [DeliveryState.STORED]
-    box = setup.runtime.spool.mailbox
-    box.note(Asked(request.transaction_uid, "PACS", ("192.0.2.0/24",)))
+    store = setup.runtime.spool.commitments
+    store.record(CommitmentTransaction(request.transaction_uid, "PACS", ("192.0.2.0/24",)))
     assert setup.pacs.report(request) == 0x0115
-    box.note(Asked(request.transaction_uid, "PACS", ("127.0.0.0/8",)))
+    store.record(CommitmentTransaction(request.transaction_uid, "PACS", ("127.0.0.0/8",)))
     assert setup.pacs.report(request) == 0x0000
 
 
@@ -308,9 +308,9 @@ def test_settings_refuse_a_node_that_would_not_let_the_report_in():
 def test_notes_of_old_requests_are_forgotten(setup: Setup):
     from node.clock import utc_now
 
-    box = setup.runtime.spool.mailbox
-    box.note(Asked("2.25.5", "PACS", ()))
-    box.forget_asked_before(utc_now() - timedelta(seconds=60))
-    assert box.asked("2.25.5") is not None
-    box.forget_asked_before(utc_now() + timedelta(seconds=60))
-    assert box.asked("2.25.5") is None
+    store = setup.runtime.spool.commitments
+    store.record(CommitmentTransaction("2.25.5", "PACS", ()))
+    store.remove_transactions_before(utc_now() - timedelta(seconds=60))
+    assert store.find("2.25.5") is not None
+    store.remove_transactions_before(utc_now() + timedelta(seconds=60))
+    assert store.find("2.25.5") is None

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from node.dimse.scu.commitment import MAXIMUM_REPORT_BYTES, UnreadableReport, read_report
-from node.spool.commitments import Asked
+from node.dimse.reports import MAXIMUM_REPORT_BYTES, UnreadableReport, read_report
+from node.spool.commitments import CommitmentTransaction
 from tests.support.peers import servers, wire
 from tests.support.peers.commitment import Setup, encoded, information, joined
 from tests.support.peers.pacs import COMMITMENT, COMMITMENT_INSTANCE
@@ -56,7 +56,7 @@ def say(peer: wire.Wire, content: bytes, **changes: object) -> int:
 
 
 def test_what_is_no_report_is_refused_in_the_words_of_the_standard(setup: Setup):
-    setup.runtime.spool.mailbox.note(Asked("2.25.5", "PACS", ()))
+    setup.runtime.spool.commitments.record(CommitmentTransaction("2.25.5", "PACS", ()))
     good = encoded(information())
     both = information()
     both.FailedSOPSequence = both.ReferencedSOPSequence
@@ -81,9 +81,9 @@ def test_what_is_no_report_is_refused_in_the_words_of_the_standard(setup: Setup)
             associate(peer)
             assert say(peer, content, **changes) == status, (changes, content[:40])
             assert peer.release()
-    assert [path.name for path, _ in setup.runtime.spool.mailbox.reports()] != []
+    assert [path.name for path, _ in setup.runtime.spool.commitments.reports()] != []
     assert setup.record() == 1, "only the good one was kept"
-    setup.runtime.spool.mailbox.note(Asked("2.25.5", "PACS", ()))
+    setup.runtime.spool.commitments.record(CommitmentTransaction("2.25.5", "PACS", ()))
     assert servers.reachable(servers.Destination(ae_title="HILUM", host="127.0.0.1", port=setup.port))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from node.delivery.destinations import Destination
-from node.dimse.scu import storage
+from node.dimse.scu import verification
 from tests.support.peers import servers, wire
 from tests.support.peers.receiving import closed_arrivals, serving, settings_with
 
@@ -112,4 +112,4 @@ def test_dcmtk_echo(tmp_path: Path) -> None:
 def test_our_own_sender_reaches_our_receiver(tmp_path: Path) -> None:
     with serving(settings_with(tmp_path)) as port:
         destination = Destination(ae_title="HILUM", host="127.0.0.1", port=port)
-        storage.echo(destination, calling_ae_title="TEST", timeout_s=10)
+        verification.echo(destination, calling_ae_title="TEST", timeout_s=10)

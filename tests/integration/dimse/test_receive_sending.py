@@ -20,22 +20,24 @@ from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation  # type:
 
 from node import tls
 from node.delivery.destinations import Destination, TLSFiles
+from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.dicom import contexts
 from node.dicom.status import Disposition
 from node.dimse.scp.negotiation import negotiate, read_proposal
-from node.dimse.scu import storage
+from node.dimse.scu import query, storage, verification
+from node.dimse.scu.association import ABORT_LINGER_S, MAXIMUM_RECEIVED_BYTES
 from node.errors import PeerUnavailable
 from tests.support.data.radiographs import DX, radiograph, write
 from tests.support.peers import certificates, servers, wire
 
 
-def outgoing(path: Path, **values: Any) -> storage.OutgoingFile:
+def outgoing(path: Path, **values: Any) -> OutgoingFile:
     ds = radiograph(**values)
     write(path, ds)
-    return storage.OutgoingFile(ds.SOPClassUID, ds.SOPInstanceUID, path)
+    return OutgoingFile(ds.SOPClassUID, ds.SOPInstanceUID, path)
 
 
-def send(to: Destination, *files: storage.OutgoingFile, timeout_s: float = 10) -> list[storage.SendOutcome]:
+def send(to: Destination, *files: OutgoingFile, timeout_s: float = 10) -> list[SendOutcome]:
     return storage.send(to, files, calling_ae_title="HILUM", connect_timeout_s=timeout_s, response_timeout_s=timeout_s)
 
 
@@ -85,7 +87,7 @@ def test_statuses_become_decisions(tmp_path: Path, status: int, disposition: Dis
 def test_what_the_peer_does_not_accept_is_refused_and_the_rest_is_sent(tmp_path: Path) -> None:
     ds = radiograph()
     ds.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg")
-    compressed = storage.OutgoingFile(DX, ds.SOPInstanceUID, write(tmp_path / "j2k.dcm", ds))
+    compressed = OutgoingFile(DX, ds.SOPInstanceUID, write(tmp_path / "j2k.dcm", ds))
     with answering(lambda _: 0x0000) as to:
         outcomes = send(to, compressed, outgoing(tmp_path / "plain.dcm"))
     assert [o.disposition for o in outcomes] == [Disposition.REFUSED, Disposition.ACCEPTED]
@@ -94,12 +96,12 @@ def test_what_the_peer_does_not_accept_is_refused_and_the_rest_is_sent(tmp_path:
 
 def test_a_peer_that_accepts_nothing_is_unavailable(tmp_path: Path) -> None:
     with answering(lambda _: 0) as to, pytest.raises(PeerUnavailable, match="accepts none"):
-        storage.echo(to, calling_ae_title="HILUM", timeout_s=5)
+        verification.echo(to, calling_ae_title="HILUM", timeout_s=5)
 
 
 def test_a_file_that_is_gone_or_damaged_is_refused_without_asking(tmp_path: Path) -> None:
     (tmp_path / "junk.dcm").write_bytes(b"junk")
-    files = [storage.OutgoingFile(DX, "1.2", tmp_path / name) for name in ("gone.dcm", "junk.dcm")]
+    files = [OutgoingFile(DX, "1.2", tmp_path / name) for name in ("gone.dcm", "junk.dcm")]
     outcomes = send(Destination(ae_title="PEER", host="127.0.0.1", port=1), *files)
     assert [o.disposition for o in outcomes] == [Disposition.REFUSED] * 2
 
@@ -183,7 +185,7 @@ def test_after_a_silence_the_rest_is_for_later_without_another_wait(
         took_s = time.monotonic() - begun
         leave.set()
     assert [(o.disposition, o.status) for o in outcomes] == [(Disposition.RETRY, None)] * 4
-    assert took_s < 0.5 + storage.ABORT_LINGER_S + 2
+    assert took_s < 0.5 + ABORT_LINGER_S + 2
 
 
 def test_a_peer_that_stops_taking_data_is_for_later(tmp_path: Path, authority: certificates.Authority | None) -> None:
@@ -219,7 +221,7 @@ def test_a_peer_that_stops_or_dribbles_within_a_pdu_is_for_later(
         took_s = time.monotonic() - begun
         leave.set()
     assert [(o.disposition, o.status) for o in outcomes] == [(Disposition.RETRY, None)] * 2
-    assert took_s < 0.5 + storage.ABORT_LINGER_S + 2
+    assert took_s < 0.5 + ABORT_LINGER_S + 2
 
 
 def test_a_peer_that_dribbles_its_answer_to_the_association_is_unavailable(tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_a_peer_that_dribbles_its_answer_to_the_association_is_unavailable(tmp_p
         while not leave.wait(0.05):
             connection.sendall(b"\0")
 
-    assert unavailable_after_s(dribble) < 0.5 + storage.ABORT_LINGER_S + 2
+    assert unavailable_after_s(dribble) < 0.5 + ABORT_LINGER_S + 2
 
 
 def unavailable_after_s(serve: Callable[[socket.socket, threading.Event], None], **values: Any) -> float:
@@ -247,7 +249,7 @@ def unavailable_after_s(serve: Callable[[socket.socket, threading.Event], None],
         to = Destination(ae_title="PEER", host="127.0.0.1", port=listener.getsockname()[1], **values)
         begun = time.monotonic()
         with pytest.raises(PeerUnavailable):
-            storage.echo(to, calling_ae_title="HILUM", timeout_s=0.5)
+            verification.echo(to, calling_ae_title="HILUM", timeout_s=0.5)
         took_s = time.monotonic() - begun
         leave.set()
         thread.join(20)
@@ -262,7 +264,7 @@ def test_a_peer_that_stops_or_dribbles_within_the_tls_handshake_is_unavailable(t
             connection.sendall(answer and b"\0")
 
     files = certificates.authority(tmp_path / "pki").issue("node")
-    assert unavailable_after_s(shake, tls=files) < 0.5 + storage.ABORT_LINGER_S + 2
+    assert unavailable_after_s(shake, tls=files) < 0.5 + ABORT_LINGER_S + 2
 
 
 @pytest.mark.parametrize("pdu_bytes", [1 << 31, 1 << 16])
@@ -284,7 +286,7 @@ def test_a_peer_that_sends_without_end_is_for_later(
     with accepting(flood, authority) as to:
         (outcome,) = send(to, outgoing(tmp_path / "x.dcm"), timeout_s=10)
     assert (outcome.disposition, outcome.status) == (Disposition.RETRY, None)
-    assert sent < storage.MAXIMUM_RECEIVED_BYTES + (1 << 24), "beyond what the sockets' buffers take"
+    assert sent < MAXIMUM_RECEIVED_BYTES + (1 << 24), "beyond what the sockets' buffers take"
 
 
 # A command set that cannot be read ends pynetdicom's thread with a traceback.
@@ -354,7 +356,7 @@ def test_a_peer_that_accepts_tcp_and_says_nothing_is_unavailable(tmp_path: Path)
 def test_orthanc_takes_answers_and_counts(tmp_path: Path) -> None:
     with servers.orthanc(tmp_path / "peer") as peer:
         first, second = (outgoing(tmp_path / f"{n}.dcm", StudyInstanceUID="1.2.3") for n in range(2))
-        storage.echo(peer.destination, calling_ae_title="HILUM", timeout_s=10)
+        verification.echo(peer.destination, calling_ae_title="HILUM", timeout_s=10)
         assert count(peer.destination) == 0
         assert [o.status for o in send(peer.destination, first, second)] == [0x0000, 0x0000]
         assert [o.status for o in send(peer.destination, first)] == [0x0000]
@@ -363,7 +365,7 @@ def test_orthanc_takes_answers_and_counts(tmp_path: Path) -> None:
 
 
 def count(to: Destination) -> int | None:
-    return storage.count_instances(to, "1.2.3", calling_ae_title="HILUM", timeout_s=10)
+    return query.count_instances(to, "1.2.3", calling_ae_title="HILUM", timeout_s=10)
 
 
 def test_who_answers_no_queries_cannot_count(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from pynetdicom import AE, build_context
 from pynetdicom.sop_class import CTImageStorage  # type: ignore[attr-defined]
 
 from node.delivery.destinations import Destination
+from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.dicom.contexts import BY_UID, STORAGE_CLASSES, VERIFICATION_SOP_CLASS, accepted_contexts
 from node.dicom.header import read_header
 from node.dicom.part10 import read_meta
 from node.dimse.scu import storage
-from node.dimse.scu.storage import OutgoingFile
 from node.errors import PeerUnavailable
 from node.identity import IMPLEMENTATION_CLASS_UID
 from node.intake.eligibility import Disposition, judge
@@ -89,7 +89,7 @@ def test_each_syntax_arrives_and_decodes(settings: Settings, tmp_path: Path, syn
     assert difference <= TOLERANCE.get(syntax, 0)
 
 
-def send(port: int, path: Path) -> list[storage.SendOutcome]:
+def send(port: int, path: Path) -> list[SendOutcome]:
     ds = dcmread(path, stop_before_pixels=True)
     return storage.send(
         Destination(ae_title="HILUM", host="127.0.0.1", port=port),

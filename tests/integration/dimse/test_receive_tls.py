@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from node import conformance, tls
 from node.delivery.destinations import Destination, TLSFiles
+from node.delivery.outcome import OutgoingFile
 from node.dimse.scu import storage
 from node.errors import Misconfigured, PeerUnavailable
 from node.settings import Settings
@@ -61,7 +62,7 @@ def send(to: Destination, path: Path) -> int | None:
     write(path, ds)
     (outcome,) = storage.send(
         to,
-        [storage.OutgoingFile(ds.SOPClassUID, ds.SOPInstanceUID, path)],
+        [OutgoingFile(ds.SOPClassUID, ds.SOPInstanceUID, path)],
         calling_ae_title="ROUTER",
         connect_timeout_s=10,
         response_timeout_s=10,

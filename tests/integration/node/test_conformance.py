@@ -34,7 +34,7 @@ from node.db import audit
 from node.db.report import StudyLine
 from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES, ResultKind
 from node.dicom.part10 import read_meta
-from node.dimse.scu import storage
+from node.dimse.scu import verification
 from node.reasons import Reason
 from tests.support.paths import DOCS
 from tests.support.peers.pacs import COMMITMENT
@@ -247,7 +247,7 @@ def delivered(node: RunningNode, peer: Recorder, tmp_path_factory: pytest.TempPa
 
 def test_the_node_proposes_nothing_that_is_not_listed(node: RunningNode, peer: Recorder, delivered: StudyLine):
     destination = next(iter(node.settings.destinations.values()))
-    storage.echo(destination, calling_ae_title="HILUM", timeout_s=5)  # type: ignore[arg-type]
+    verification.echo(destination, calling_ae_title="HILUM", timeout_s=5)  # type: ignore[arg-type]
     listed = {
         (row["UID"], syntax)
         for row in PROPOSED

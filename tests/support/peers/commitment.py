@@ -37,7 +37,7 @@ class Setup:
         """Do what the dispatcher does with reports."""
         runtime = self.runtime
         return commitments.take_in(
-            runtime.spool.mailbox,
+            runtime.spool.commitments,
             runtime.database,
             runtime.settings.delivery,
             actor="dispatch",

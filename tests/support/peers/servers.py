@@ -297,10 +297,10 @@ def storescu(
 
 def reachable(destination: Destination) -> bool:
     """Tell whether a peer answers C-ECHO."""
-    from node.dimse.scu import storage
+    from node.dimse.scu import verification
 
     try:
-        storage.echo(destination, calling_ae_title="TEST", timeout_s=5)
+        verification.echo(destination, calling_ae_title="TEST", timeout_s=5)
     except PeerUnavailable:
         return False
     return True

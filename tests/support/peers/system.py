@@ -22,11 +22,11 @@ from node.db.engine import Database
 from node.db.report import StudyLine
 from node.db.states import JobState
 from node.delivery.destinations import Destination
+from node.delivery.outcome import OutgoingFile
 from node.dicom.header import read_header
 from node.dicom.part10 import read_meta
 from node.dimse.archive import free_port
-from node.dimse.scu import storage
-from node.dimse.scu.storage import OutgoingFile
+from node.dimse.scu import storage, verification
 from node.errors import PeerUnavailable
 from node.settings import Settings
 from node.spool.store import Spool
@@ -216,7 +216,7 @@ def _answers(node: RunningNode) -> bool:
     if not listening(node.settings.receiver.port):
         return False
     try:
-        storage.echo(node.address, calling_ae_title="TEST", timeout_s=2)
+        verification.echo(node.address, calling_ae_title="TEST", timeout_s=2)
     except PeerUnavailable:
         return False
     return True

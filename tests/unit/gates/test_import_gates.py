@@ -38,6 +38,11 @@ PLANTS = (
     Plant("training never sees node", "training.progress", "from node.dicom import header"),
     Plant("the always-on edge stays small", "node.clock", "import torch"),
     Plant("node: the way of an image", "node.spool.durable", "import node.db.tables"),
+    Plant(
+        "node.dimse: receiver and client do not see each other",
+        "node.dimse.scp.connection",
+        "import node.dimse.scu.query",
+    ),
     Plant("pynetdicom only in node.dimse", "node.intake.routing", "import pynetdicom"),
     Plant("requests and dicomweb-client only in node.dicomweb", "workers.jobs.circuit", "from requests import get"),
     Plant("SQLAlchemy and Alembic only in node.db", "node.dicom.header", "import sqlalchemy"),
@@ -109,9 +114,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for plant in PLANTS:
         file = folder / (plant.module.replace(".", "/") + ".py")
         file.write_text(file.read_text(encoding="utf-8") + plant.line + "\n", encoding="utf-8")
-    for name in PACKAGES:
-        (folder / name / "unplaced").mkdir()
-        (folder / name / "unplaced" / "__init__.py").write_text("import sqlite3\n", encoding="utf-8")
+    for name in PLACED:
+        package = folder / name.replace(".", "/") / "unplaced"
+        package.mkdir()
+        (package / "__init__.py").write_text("import sqlite3\n", encoding="utf-8")
     return contracts_broken(folder)
 
 

@@ -1,4 +1,4 @@
-"""The mailbox of storage commitment: durable, in order, and unharmed by what cannot be read or written."""
+"""Transactions of storage commitment on disk: durable, in order, and unharmed by what cannot be read or written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from node.dicom.status import Status
-from node.dimse.scu.commitment import take_report
+from node.dimse.reports import take_report
 from node.errors import SpoolFull
-from node.spool.commitments import Asked, FailedReference, Mailbox, Reference, Report
+from node.spool.commitments import CommitmentStore, CommitmentTransaction, FailedReference, Reference, Report
 from node.spool.store import Spool
 from tests.support.peers.commitment import encoded, information
 from tests.support.peers.wire import EXPLICIT
@@ -21,51 +21,51 @@ REPORTS = [
 
 
 @pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
-    return Spool.create(tmp_path).mailbox
+def store(tmp_path: Path) -> CommitmentStore:
+    return Spool.create(tmp_path).commitments
 
 
-def test_reports_come_out_as_they_were_put_in_and_in_order(mailbox: Mailbox):
+def test_reports_come_out_as_they_were_put_in_and_in_order(store: CommitmentStore):
     for report in REPORTS:
-        mailbox.put(report)
-    assert [report for _, report in mailbox.reports()] == REPORTS
-    for path, _ in mailbox.reports():
-        mailbox.discard(path)
-        mailbox.discard(path)
-    assert list(mailbox.reports()) == []
+        store.add_report(report)
+    assert [report for _, report in store.reports()] == REPORTS
+    for path, _ in store.reports():
+        store.discard(path)
+        store.discard(path)
+    assert list(store.reports()) == []
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b'{"transaction_uid": "1", "committed": [1], "failed": []}']
 )
-def test_a_damaged_report_hides_no_other(mailbox: Mailbox, content: bytes):
-    mailbox.put(REPORTS[0])
-    (path,) = (path for path, _ in mailbox.reports())
+def test_a_damaged_report_hides_no_other(store: CommitmentStore, content: bytes):
+    store.add_report(REPORTS[0])
+    (path,) = (path for path, _ in store.reports())
     (path.parent / "00000000000000000000-x.json").write_bytes(content)
-    mailbox.put(REPORTS[1])
-    assert [report for _, report in mailbox.reports()] == [None, *REPORTS[:2]]
+    store.add_report(REPORTS[1])
+    assert [report for _, report in store.reports()] == [None, *REPORTS[:2]]
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"null", b'{"transaction_uid": "2.25.5", "ae_title": "A", "networks": ["x"]}']
 )
-def test_a_damaged_note_lets_nobody_in(mailbox: Mailbox, content: bytes):
-    mailbox.note(Asked("2.25.5", "PACS", ("192.0.2.0/24",)))
-    assert mailbox.asked("2.25.5") == Asked("2.25.5", "PACS", ("192.0.2.0/24",))
-    assert mailbox.asked("2.25.6") is None
-    for path in mailbox._asked.iterdir():
+def test_a_damaged_transaction_lets_nobody_in(store: CommitmentStore, content: bytes):
+    store.record(CommitmentTransaction("2.25.5", "PACS", ("192.0.2.0/24",)))
+    assert store.find("2.25.5") == CommitmentTransaction("2.25.5", "PACS", ("192.0.2.0/24",))
+    assert store.find("2.25.6") is None
+    for path in store._transactions.iterdir():
         path.write_bytes(content)
-    assert mailbox.asked("2.25.5") is None
+    assert store.find("2.25.5") is None
 
 
 def test_a_report_that_cannot_be_written_is_not_answered_with_success(tmp_path: Path):
     spool = Spool.create(tmp_path)
-    spool.mailbox.note(Asked("2.25.5", "PACS", ()))
-    lost = Mailbox(tmp_path / "commitment", lambda: tmp_path / "no such folder" / "x.part")
+    spool.commitments.record(CommitmentTransaction("2.25.5", "PACS", ()))
+    lost = CommitmentStore(tmp_path / "commitment", lambda: tmp_path / "no such folder" / "x.part")
     status, _ = take_report(
-        lost, encoded(information()), event_type=1, transfer_syntax=EXPLICIT, may_answer=lambda _: True
+        lost, encoded(information()), event_type=1, transfer_syntax=EXPLICIT, is_authorised=lambda _: True
     )
     assert status is Status.RESOURCE_LIMITATION
     with pytest.raises(SpoolFull):
-        lost.note(Asked("2.25.6", "PACS", ()))
-    assert list(spool.mailbox.reports()) == []
+        lost.record(CommitmentTransaction("2.25.6", "PACS", ()))
+    assert list(spool.commitments.reports()) == []
