@@ -40,8 +40,8 @@ from node.reasons import Reason
 from node.settings import Settings
 from workers.commands import terminal
 from workers.process.supervisor import Node
-from workers.rendering.overlay import overlay_png
 from workers.results.readback import findings_of_segs, source_of_seg
+from workers.results.rendering.overlay import overlay_png
 
 TIMEOUT_S = 300.0
 ENDED = (JobState.DONE, JobState.UNDELIVERED, JobState.FAILED)

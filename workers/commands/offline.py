@@ -24,8 +24,8 @@ from workers.commands import terminal
 from workers.jobs.runtime import Networks
 from workers.pipelines import chest
 from workers.pipelines.chest import SourceImage
-from workers.rendering import heatmaps
-from workers.rendering.overlay import overlay_png
+from workers.results.rendering import heatmaps
+from workers.results.rendering.overlay import overlay_png
 
 
 @dataclass

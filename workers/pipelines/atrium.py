@@ -24,9 +24,9 @@ from node.commands.files import files_under
 from node.errors import Misconfigured
 from workers.results.builders import volume_segmentation
 from workers.results.builders.volume_segmentation import VolumeRequest
-from workers.results.parts.equipment import RESEARCH_ONLY
 from workers.results.request import EncodedResult
 from workers.results.sources.source import Source, read_sources
+from workers.results.text.wording import RESEARCH_ONLY
 
 PANELS, PANELS_A_ROW = 12, 4
 _LONGEST = 512

@@ -18,7 +18,7 @@ from tests.integration.results.test_tools import run, tool
 from tests.support.data import sources
 from tests.support.results.interoperability import record
 from tests.support.results.optional_results import CASES, COMPLETE, one, request_of, results, stored
-from workers.rendering.overlay import overlay
+from workers.results.rendering.overlay import overlay
 from workers.results.request import Predecessor
 
 

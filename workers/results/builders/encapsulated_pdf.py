@@ -11,12 +11,13 @@ from models.image.pixels import Radiograph
 from models.values.findings import ImageFindings, Segment
 from node.delivery.kinds import KINDS, ResultKind
 from node.delivery.profiles import Profile
-from workers.rendering.overlay import overlay
-from workers.rendering.pdf_page import LONGEST, Legend, Page, pdf
 from workers.results.builders.secondary_capture import burnt_in_annotation
 from workers.results.part10 import local_time
+from workers.results.parts import equipment
 from workers.results.parts.references import hierarchical, reference
 from workers.results.parts.series import contributions, identification, patient
+from workers.results.rendering.overlay import overlay
+from workers.results.rendering.pdf_page import LONGEST, Legend, Page, pdf
 from workers.results.request import Predecessor, ResultRequest
 from workers.results.sources.source import Source, empty_header
 from workers.results.text import vocabulary
@@ -119,7 +120,7 @@ def _page(
         sections=(
             (words.term("Findings and measurements"), tuple(study_lines(request, sources, words))),
             *(((words.term("Intended use"), uses),) if uses else ()),
-            (words.term("Limits of this result"), (limits(request, words),)),
+            (words.term("Limits of this result"), (limits(equipment.names(request), words),)),
         ),
         more=words.term(NO_ROOM),
         foot=words.say(

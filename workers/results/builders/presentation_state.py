@@ -33,7 +33,6 @@ from models.values.findings import ImageFindings, Segment
 from node.delivery.kinds import ResultKind
 from node.delivery.profiles import Profile
 from workers.results.part10 import local_time
-from workers.results.parts import equipment
 from workers.results.parts.identity import tracking_id, tracking_uid
 from workers.results.parts.series import BODY_PART, contributions, identification
 from workers.results.request import ResultRequest
@@ -41,7 +40,7 @@ from workers.results.sources.source import Source
 from workers.results.text.languages.known import language
 from workers.results.text.languages.language import Language
 from workers.results.text.languages.sentences import Sentence
-from workers.results.text.wording import display_name, label_of, name_of
+from workers.results.text.wording import RESEARCH_ONLY, display_name, label_of, name_of
 
 CONTENT_LABEL = "AI OUTLINES"
 
@@ -95,7 +94,7 @@ def presentation_state(
     ds = GrayscaleSoftcopyPresentationState(
         referenced_images=[header],
         content_label=CONTENT_LABEL,
-        content_description=equipment.RESEARCH_ONLY,
+        content_description=RESEARCH_ONLY,
         graphic_layers=layers,
         graphic_annotations=annotations,
         transfer_syntax_uid=ExplicitVRLittleEndian,

@@ -41,9 +41,16 @@ from workers.results.text.languages.known import language
 from workers.results.text.languages.language import Language
 from workers.results.text.languages.sentences import Sentence
 from workers.results.text.vocabulary import concept
-from workers.results.text.wording import intended_use_sentence, limits, sentence, study_lines, study_status
+from workers.results.text.wording import (
+    RESEARCH_ONLY,
+    intended_use_sentence,
+    limits,
+    sentence,
+    study_lines,
+    study_status,
+)
 
-SERIES_DESCRIPTION = f"AI SR - {equipment.RESEARCH_ONLY}"
+SERIES_DESCRIPTION = f"AI SR - {RESEARCH_ONLY}"
 
 TITLES: dict[bool, Code] = {
     True: vocabulary.DIAGNOSTIC_IMAGING_REPORT,
@@ -165,7 +172,7 @@ def _content(
     root.append(_evaluations(request, () if profile.text_report else summary, stale, words))
     if profile.text_report:
         # Behind the language, which the Standard wants first: a reader sees the result without scrolling.
-        root[1:1] = [*summary, _text(vocabulary.LIMITS, limits(request, words))]
+        root[1:1] = [*summary, _text(vocabulary.LIMITS, limits(equipment.names(request), words))]
     _separate(content)
     return content
 
@@ -197,7 +204,7 @@ def _evaluations(
             *map(_superseded, stale),
             *(_text(vocabulary.INTENDED_USE, intended_use_sentence(use, words)) for use in request.intended_use),
             *([_text(vocabulary.LIMITS, sentence(words.say(Sentence.CALIBRATED)))] if found else []),
-            _text(vocabulary.LIMITS, limits(request, words)),
+            _text(vocabulary.LIMITS, limits(equipment.names(request), words)),
         ]
     )
     return container

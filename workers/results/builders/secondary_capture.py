@@ -18,14 +18,14 @@ from models.values.codes import Code
 from models.values.findings import ImageFindings
 from node.delivery.kinds import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, ResultKind
 from node.delivery.profiles import Profile
-from workers.rendering.overlay import Picture, annotated
 from workers.results.part10 import local_time
-from workers.results.parts import equipment
 from workers.results.parts.references import reference, supersede
 from workers.results.parts.series import BODY_PART, bundles_of, contributions, identification, patient
+from workers.results.rendering.overlay import Picture, annotated
 from workers.results.request import Predecessor, ResultRequest
 from workers.results.sources.source import Source
 from workers.results.text.languages.known import language
+from workers.results.text.wording import RESEARCH_ONLY
 
 SOURCE_OF_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 """Purpose of Reference (PS3.16 CID 7202)."""
@@ -103,7 +103,7 @@ def _describe(ds: Dataset, source: Source, radiograph: Radiograph, picture: Pict
     rows, columns = picture.radiograph_shape
     made = "" if (rows, columns) == radiograph.shape else f" Shown with {rows} rows and {columns} columns."
     ds.DerivationDescription = (
-        f"{equipment.RESEARCH_ONLY}. Overlay burnt into the image, findings and legend beside it, by software.{made}"
+        f"{RESEARCH_ONLY}. Overlay burnt into the image, findings and legend beside it, by software.{made}"
     )
     ds.SourceImageSequence = [reference(source.sop_class_uid, source.uid, purpose=SOURCE_OF_PROCESSING)]
     burnt_in = burnt_in_annotation(source)

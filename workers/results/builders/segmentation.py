@@ -29,7 +29,7 @@ from workers.results.request import Predecessor, ResultRequest
 from workers.results.sources.source import Source
 from workers.results.text import vocabulary
 from workers.results.text.vocabulary import concept
-from workers.results.text.wording import display_name
+from workers.results.text.wording import RESEARCH_ONLY, display_name
 
 CONTENT_LABEL = "SEGMENTATION"
 
@@ -123,7 +123,7 @@ def segmentation(
         manufacturer_model_name=equipment.MODEL_NAME,
         software_versions=equipment.SOFTWARE_VERSION,
         device_serial_number=equipment.node(request.configuration_digest).serial_number,
-        content_description=equipment.RESEARCH_ONLY,
+        content_description=RESEARCH_ONLY,
         content_label=CONTENT_LABEL,
         transfer_syntax_uid=JPEG_2000_LOSSLESS if syntax == JPEG_2000_LOSSLESS else EXPLICIT_LITTLE_ENDIAN,
         series_description=series_description(part.name),
@@ -138,8 +138,8 @@ def segmentation(
 
 def series_description(part_name: str) -> str:
     """Return the Series Description (0008,103E), by which a viewer's list tells one SEG from another."""
-    room = equipment.LONG_STRING - len(f"AI : {equipment.RESEARCH_ONLY}")
-    return f"AI {part_name[:room].rstrip('-')}: {equipment.RESEARCH_ONLY}"
+    room = equipment.LONG_STRING - len(f"AI : {RESEARCH_ONLY}")
+    return f"AI {part_name[:room].rstrip('-')}: {RESEARCH_ONLY}"
 
 
 def _checked(segment: Segment, source: Source) -> NDArray[np.bool_]:

@@ -28,10 +28,10 @@ from workers.results.request import EncodedResult
 from workers.results.sources.source import Source
 from workers.results.text import vocabulary
 from workers.results.text.vocabulary import concept
-from workers.results.text.wording import display_name
+from workers.results.text.wording import RESEARCH_ONLY, display_name
 
 SERIES_NUMBER = 9201
-SERIES_DESCRIPTION = f"AI SEG - {equipment.RESEARCH_ONLY}"
+SERIES_DESCRIPTION = f"AI SEG - {RESEARCH_ONLY}"
 CONTENT_LABEL = "SEGMENTATION"
 _GEOMETRY = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 
@@ -96,7 +96,7 @@ def segmentation(request: VolumeRequest) -> Segmentation:
         manufacturer_model_name=equipment.MODEL_NAME,
         software_versions=equipment.SOFTWARE_VERSION,
         device_serial_number=equipment.node(request.configuration_digest).serial_number,
-        content_description=equipment.RESEARCH_ONLY,
+        content_description=RESEARCH_ONLY,
         content_label=CONTENT_LABEL,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description=SERIES_DESCRIPTION,

@@ -20,11 +20,11 @@ from workers.results.parts.identity import derived_uid, device_uid
 from workers.results.request import ResultRequest
 from workers.results.text import vocabulary
 from workers.results.text.vocabulary import concept
+from workers.results.text.wording import RESEARCH_ONLY
 
 MANUFACTURER = OWN_MANUFACTURER
 MODEL_NAME = "Hilum chest radiograph node"
 SOFTWARE_VERSION = __version__
-RESEARCH_ONLY = "Research use only - not for clinical use"
 
 LONG_STRING = 64
 """Characters of an LO value (PS3.5 section 6.2)."""
@@ -74,6 +74,11 @@ def algorithms(request: ResultRequest) -> tuple[Algorithm, ...]:
     return tuple(algorithm(bundle, request.configuration_digest) for bundle in ordered) or (
         node(request.configuration_digest),
     )
+
+
+def names(request: ResultRequest) -> list[str]:
+    """Return what people call the algorithms of the request."""
+    return [f"{one.model_name} {one.version}" for one in algorithms(request)]
 
 
 def node(configuration_digest: str) -> Algorithm:

@@ -42,12 +42,12 @@ from models.values.findings import (
     Segment,
 )
 from node.reasons import Reason
-from workers.results.parts import equipment, quality
+from workers.results.parts import equipment
 from workers.results.parts.coordinates import coordinates
 from workers.results.parts.identity import derived_uid, tracking_id, tracking_uid
 from workers.results.request import DeclinedImage, ResultRequest
 from workers.results.sources.source import Source, bare_name
-from workers.results.text import vocabulary
+from workers.results.text import quality, vocabulary
 from workers.results.text.languages.language import ENGLISH, Language
 from workers.results.text.languages.sentences import Sentence
 from workers.results.text.threshold_rules import rule_text

@@ -20,6 +20,7 @@ from workers.results.parts import equipment
 from workers.results.parts.identity import result_uid, series_uid
 from workers.results.request import ResultRequest
 from workers.results.text import vocabulary
+from workers.results.text.wording import RESEARCH_ONLY
 
 BODY_PART: Final = "CHEST"
 """Body Part Examined (0018,0015). It has no side, so that Laterality (0020,0060), Type 2C, is absent."""
@@ -59,7 +60,7 @@ def identification(
         "manufacturer_model_name": equipment.MODEL_NAME,
         "software_versions": equipment.SOFTWARE_VERSION,
         "device_serial_number": equipment.node(request.configuration_digest).serial_number,
-        "series_description": f"AI {kind.value} - {equipment.RESEARCH_ONLY}",
+        "series_description": f"AI {kind.value} - {RESEARCH_ONLY}",
         "specific_character_set": "ISO_IR 192",
         "coding_schemes": vocabulary.coding_schemes(),
     }

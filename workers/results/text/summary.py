@@ -21,12 +21,18 @@ from models.values.findings import (
     Segment,
 )
 from node.reasons import Reason
-from workers.results.parts.equipment import RESEARCH_ONLY
-from workers.results.parts.quality import Observation, observations
 from workers.results.request import ResultRequest
 from workers.results.sources.source import Source, read_sources
+from workers.results.text.quality import Observation, observations
 from workers.results.text.vocabulary import reason_code
-from workers.results.text.wording import display_name, reference_notes, spacing_notes, study_lines, study_status
+from workers.results.text.wording import (
+    RESEARCH_ONLY,
+    display_name,
+    reference_notes,
+    spacing_notes,
+    study_lines,
+    study_status,
+)
 
 
 def summary(request: ResultRequest) -> dict[str, Any]:

@@ -36,13 +36,14 @@ from models.values.findings import (
     Segment,
 )
 from node.reasons import Reason
-from workers.results.parts import equipment, quality
 from workers.results.request import IntendedUse, ResultRequest
 from workers.results.sources.source import Source, bare_name
-from workers.results.text import vocabulary
+from workers.results.text import quality, vocabulary
 from workers.results.text.languages.language import ENGLISH, Language
 from workers.results.text.languages.sentences import Sentence
 from workers.results.text.vocabulary import reason_code
+
+RESEARCH_ONLY = Sentence.RESEARCH_ONLY.value
 
 NO_ROOM = "There is no room for more here: the structured report has it all."
 """Said on a picture or page in the place of words that do not fit."""
@@ -266,12 +267,12 @@ def intended_use_sentence(use: IntendedUse, words: Language = ENGLISH) -> str:
     return use.bundle_name + " ".join(said)[len(use.bundle_name) :]
 
 
-def limits(request: ResultRequest, words: Language = ENGLISH) -> str:
-    """Return the statement that stands in every report."""
+def limits(algorithms: Sequence[str], words: Language = ENGLISH) -> str:
+    """Return the statement that stands in every report, with the names of the algorithms behind it."""
     return words.say(
         Sentence.LIMITS,
         research_only=words.say(Sentence.RESEARCH_ONLY),
-        algorithms=", ".join(f"{a.model_name} {a.version}" for a in equipment.algorithms(request)),
+        algorithms=", ".join(algorithms),
     )
 
 

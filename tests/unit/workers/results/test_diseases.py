@@ -19,10 +19,10 @@ from node.delivery.profiles import OHIF, Profile
 from tests.support.data import sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import PROFILES, answers, code_of, measurement_groups, named, read, report_of
-from workers.rendering.overlay import overlay_png
 from workers.results.encode import encode
 from workers.results.preflight.preflight import PreflightFailed, preflight
 from workers.results.readback import findings_of_segs
+from workers.results.rendering.overlay import overlay_png
 from workers.results.request import ResultRequest
 from workers.results.sources.source import read_sources
 from workers.results.text import vocabulary

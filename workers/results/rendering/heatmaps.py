@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 
 from models.image.geometry import Orientation
 from models.values.findings import Finding, HeatMap, ImageFindings
-from workers.rendering.panel import BACKGROUND, DPI, HEIGHT_INCHES, MUTED, TEXT, WARNING, draw_radiograph, thinned
-from workers.results.parts.equipment import RESEARCH_ONLY
-from workers.results.text.wording import finding_sentence
+from workers.results.rendering.panel import (
+    BACKGROUND,
+    DPI,
+    HEIGHT_INCHES,
+    MUTED,
+    TEXT,
+    WARNING,
+    draw_radiograph,
+    thinned,
+)
+from workers.results.text.wording import RESEARCH_ONLY, finding_sentence
 
 FOOT_INCHES = 1.7
 COLOURS = "inferno"

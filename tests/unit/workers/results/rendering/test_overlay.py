@@ -12,8 +12,8 @@ from models.image.pixels import Radiograph
 from models.values import codes
 from models.values.findings import Box
 from tests.support.results import result_requests as made
-from workers.rendering.overlay import LONGEST, annotated, overlay, shown_shape
-from workers.rendering.panel import diameters
+from workers.results.rendering.overlay import LONGEST, annotated, overlay, shown_shape
+from workers.results.rendering.panel import diameters
 from workers.results.text.languages.known import language
 
 GREY = np.linspace(0, 1, 240 * 200, dtype=np.float32).reshape(240, 200)

@@ -22,7 +22,7 @@ from models.chest.anatomy import bounding_box
 from models.image.pixels import Radiograph
 from models.values import codes
 from models.values.findings import Box, ImageFindings, Segment
-from workers.rendering.panel import (
+from workers.results.rendering.panel import (
     BACKGROUND,
     DIAMETER,
     DPI,
@@ -32,9 +32,9 @@ from workers.rendering.panel import (
     diameters,
     write_panel,
 )
-from workers.results.parts.equipment import RESEARCH_ONLY
 from workers.results.text.languages.language import ENGLISH, Language
 from workers.results.text.languages.sentences import Sentence
+from workers.results.text.wording import RESEARCH_ONLY
 
 LONGEST = 2048
 """Rows or columns of the radiograph in a picture; a larger one is made smaller."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from models.chest.anatomy import bounding_box, extent
 from models.values import codes
 from models.values.findings import Box, Decision, ImageFindings, Segment
-from workers.results.parts.quality import field_of_view
 from workers.results.text.languages.language import ENGLISH, Language
+from workers.results.text.quality import field_of_view
 from workers.results.text.wording import (
     NO_ROOM,
     capital,

@@ -23,8 +23,8 @@ from tests.support.data import sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import one_image
 from workers.commands.terminal import print_summary
-from workers.rendering.overlay import overlay_png
-from workers.rendering.panel import DPI, HEIGHT_INCHES, TEXT, WARNING, write_panel
+from workers.results.rendering.overlay import overlay_png
+from workers.results.rendering.panel import DPI, HEIGHT_INCHES, TEXT, WARNING, write_panel
 from workers.results.text.languages.known import language
 from workers.results.text.summary import summary
 from workers.results.text.wording import NO_ROOM

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from workers.rendering.pdf_page import Legend, Page, draw, pdf
+from workers.results.rendering.pdf_page import Legend, Page, draw, pdf
 
 PICTURE = np.zeros((60, 50, 3), np.uint8)
 PAGE = Page(
