@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydicom.datadict import dictionary_description, tag_for_keyword
 
 from node.conformance.markdown import prose, section, table
-from node.delivery.kinds import KINDS, RESULT_CLASSES
 from node.delivery.profiles import BUILT_IN
+from node.dicom.kinds import KINDS, RESULT_CLASSES
 from node.dicom.terminology import CODING_SCHEMES, PRIVATE_CODES, PRIVATE_SCHEME
 from node.identity import OWN_MANUFACTURER
 from node.reasons import Reason

@@ -14,8 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from node.delivery.destinations import Destination, WebDestination
-from node.delivery.kinds import RESULT_CLASSES
 from node.delivery.profiles import BUILT_IN, Profile
+from node.dicom.kinds import RESULT_CLASSES
 from node.settings import Rule, Settings
 
 _HEAD = """# Configuration

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from node.conformance.markdown import prose, section, table, yes
-from node.delivery.kinds import RESULT_CLASSES
-from node.dicom.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
-from node.dimse.scu.query import STUDY_ROOT_FIND
+from node.dicom.contexts import STORAGE_CLASSES
+from node.dicom.kinds import RESULT_CLASSES
+from node.dicom.uids import STORAGE_COMMITMENT, STUDY_ROOT_FIND, VERIFICATION_SOP_CLASS
 from node.identity import IMPLEMENTATION_VERSION_NAME
 
 NOT_PROVIDED: Final = (

@@ -9,15 +9,14 @@ from node.dicom.contexts import (
     DEFLATED,
     PROVIDERS,
     STORAGE_CLASSES,
-    STORAGE_COMMITMENT,
     TRANSFER_SYNTAXES,
-    VERIFICATION_SOP_CLASS,
     accepted_contexts,
     accepted_syntaxes,
 )
 from node.dicom.deflated import MAXIMUM_HEAD_BYTES
 from node.dicom.header import MAXIMUM_PIXELS, MAXIMUM_SIDE
 from node.dicom.status import Status
+from node.dicom.uids import STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
 from node.dimse.reports import EVENT_TYPES, INSTANCE, MAXIMUM_REPORT_BYTES
 from node.dimse.scp.admission import APPLICATION_CONTEXT, Rejection
 from node.dimse.scp.connection import LINGER_S, MAXIMUM_ASSOCIATE_BYTES

@@ -6,21 +6,22 @@ from typing import Final
 
 from node.conformance.markdown import prose, section, status_table, table
 from node.delivery.destinations import CommitmentSettings
-from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES
-from node.dicom.contexts import (
-    BY_UID,
-    CLASS_BY_UID,
+from node.dicom.contexts import BY_UID, CLASS_BY_UID
+from node.dicom.kinds import RESULT_CLASSES
+from node.dicom.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES
+from node.dicom.uids import (
+    DEFLATED_LITTLE_ENDIAN,
     DIGITAL_XRAY,
+    EXPLICIT_LITTLE_ENDIAN,
     STORAGE_COMMITMENT,
+    STUDY_ROOT_FIND,
     UNCOMPRESSED,
     VERIFICATION_SOP_CLASS,
 )
-from node.dicom.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES
 from node.dicomweb.stow import HTTP_STATUSES, MAXIMUM_ANSWER_BYTES
 from node.dimse.reports import INSTANCE
 from node.dimse.scu.association import MAXIMUM_PDU_BYTES
 from node.dimse.scu.commitment import REQUEST_COMMITMENT
-from node.dimse.scu.query import STUDY_ROOT_FIND
 from node.dispatch.dispatcher import COUNTS_AT_ONCE
 from node.dispatch.queue import DELIVERY_THREADS
 from node.settings import DeliverySettings

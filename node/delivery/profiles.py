@@ -10,13 +10,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from node.delivery.kinds import (
-    COMPRESSED_SYNTAXES,
-    EXPLICIT_LITTLE_ENDIAN,
-    KINDS,
-    ResultClass,
-    ResultKind,
-)
+from node.dicom.kinds import COMPRESSED_SYNTAXES, KINDS, ResultClass, ResultKind
+from node.dicom.uids import EXPLICIT_LITTLE_ENDIAN
 
 
 class Profile(BaseModel):

@@ -13,29 +13,21 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import Final
 
-from node.delivery.kinds import (
+from node.dicom.kinds import RESULT_CLASSES, ResultKind
+from node.dicom.uids import (
+    COMPUTED_RADIOGRAPHY,
     DEFLATED_LITTLE_ENDIAN,
+    DIGITAL_XRAY,
+    DIGITAL_XRAY_FOR_PROCESSING,
     EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,
-    RESULT_CLASSES,
     RLE_LOSSLESS,
     SECONDARY_CAPTURE,
-    ResultKind,
+    STORAGE_COMMITMENT,
+    UNCOMPRESSED,
+    VERIFICATION_SOP_CLASS,
 )
-
-IMPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
-UNCOMPRESSED: Final = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
-"""Transfer syntaxes without compression; every DICOM application has the second one (PS3.5 section 10.1)."""
-
-COMPUTED_RADIOGRAPHY: Final = "1.2.840.10008.5.1.4.1.1.1"
-DIGITAL_XRAY: Final = "1.2.840.10008.5.1.4.1.1.1.1"
-DIGITAL_XRAY_FOR_PROCESSING: Final = "1.2.840.10008.5.1.4.1.1.1.1.1"
-"""SOP classes that are asked for by name (PS3.4 Table B.5-1)."""
-
-VERIFICATION_SOP_CLASS: Final = "1.2.840.10008.1.1"
-
-STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
-"""Storage Commitment Push Model SOP Class (PS3.4 section J.3)."""
 
 PROVIDERS: Final = frozenset({STORAGE_COMMITMENT})
 """SOP classes whose provider opens the association to its user, this node: it must propose the role of SCP for itself

@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 
-from node.dicom.contexts import IMPLICIT_LITTLE_ENDIAN
 from node.dicom.elements import Element, Walker
 from node.dicom.status import Status
+from node.dicom.uids import IMPLICIT_LITTLE_ENDIAN
 from node.errors import HilumError, Quarantined, SpoolFull
 from node.spool.commitments import CommitmentStore, CommitmentTransaction, FailedReference, Reference, Report
 

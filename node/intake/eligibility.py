@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from node.delivery.kinds import SECONDARY_CAPTURE
-from node.dicom.contexts import CLASS_BY_UID, DEFLATED, DIGITAL_XRAY_FOR_PROCESSING, Use
+from node.dicom.contexts import CLASS_BY_UID, DEFLATED, Use
 from node.dicom.defined_terms import BODY_PARTS, MODALITIES, PHOTOMETRIC_INTERPRETATIONS, STANDARD_SCHEMES
 from node.dicom.header import Header
+from node.dicom.uids import DIGITAL_XRAY_FOR_PROCESSING, SECONDARY_CAPTURE
 from node.identity import CONTRIBUTION_PURPOSE, OWN_MANUFACTURER
 from node.reasons import Reason
 

@@ -27,11 +27,11 @@ from node.db import report
 from node.db.engine import Database
 from node.db.states import JobState
 from node.delivery.destinations import Destination
-from node.delivery.kinds import ResultKind
 from node.delivery.outcome import OutgoingFile
 from node.delivery.profiles import OHIF
 from node.dicom.contexts import CLASS_BY_UID
 from node.dicom.header import Header, read_header
+from node.dicom.kinds import ResultKind
 from node.dicom.part10 import encode_meta, read_meta
 from node.dimse.archive import StandInArchive, free_port, stand_in
 from node.dimse.scu import storage, verification

@@ -14,9 +14,9 @@ from rich.console import Console
 from models.image import pixels
 from node.clock import utc_now
 from node.commands.files import files_under
-from node.delivery.kinds import KINDS, ResultKind, Scope
 from node.delivery.profiles import Profile
 from node.dicom.header import Header, read_header
+from node.dicom.kinds import KINDS, ResultKind, Scope
 from node.errors import Quarantined
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason

@@ -20,13 +20,13 @@ from rich.table import Table
 from models import phantom
 from node.clock import utc_now
 from node.delivery.destinations import AnyDestination, Destination
-from node.delivery.kinds import EXPLICIT_LITTLE_ENDIAN, RESULT_CLASSES, ResultClass
 from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.delivery.profiles import Profile
-from node.dicom.contexts import IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT
 from node.dicom.header import read_header
+from node.dicom.kinds import RESULT_CLASSES, ResultClass
 from node.dicom.part10 import read_meta
 from node.dicom.status import Disposition
+from node.dicom.uids import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT
 from node.dimse.scu import verification
 from node.settings import Settings
 from workers.jobs.runtime import Networks

@@ -17,9 +17,9 @@ from models.bundle.store import Bundle
 from models.errors import Undecodable
 from models.image import pixels
 from models.values.findings import ImageFindings
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import Profile
 from node.dicom.header import Header, read_header
+from node.dicom.kinds import ResultKind
 from node.errors import Quarantined, place_of
 from node.reasons import Reason
 from workers.jobs.runtime import Networks, configuration_digest

@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from models.image import pixels
 from models.image.pixels import Radiograph
 from models.values.findings import ImageFindings
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import ResultKind
 from workers.results.builders.encapsulated_pdf import encapsulated_pdf
 from workers.results.builders.key_objects import key_object_selection
 from workers.results.builders.parametric_map import parametric_map

@@ -11,8 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pydicom.valuerep import DA, DT, TM, PersonName
 
-from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, KINDS, REQUEST_ATTRIBUTES, RLE_LOSSLESS, ResultKind
 from node.delivery.profiles import STRICT, Profile
+from node.dicom.kinds import KINDS, REQUEST_ATTRIBUTES, ResultKind
+from node.dicom.uids import DEFLATED_LITTLE_ENDIAN, RLE_LOSSLESS
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workers.results.parts.identity import derived_uid
 from workers.results.parts.references import request_attributes

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from models.values.codes import Code
 from models.values.findings import BundleIdentity, Finding, Gate, ImageFindings, Measurement, Point, Segment
-from node.delivery.kinds import KINDS, ResultKind
+from node.dicom.kinds import KINDS, ResultKind
 from workers.results.text import vocabulary
 
 _SEGMENTATIONS = frozenset(row.sop_class_uid for row in KINDS[ResultKind.SEG].classes)

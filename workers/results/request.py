@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.values.findings import BundleIdentity, ImageFindings
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from node.reasons import Reason
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from node.dicom.contexts import STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
 from node.dicom.status import Status
+from node.dicom.uids import STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
 from node.dimse.scp import pdu
 from node.dimse.scp.commands import (
     MAXIMUM_COMMAND_BYTES,

@@ -9,8 +9,8 @@ from ipaddress import ip_network
 
 import structlog
 
-from node.dicom.contexts import STORAGE_COMMITMENT
 from node.dicom.status import Status
+from node.dicom.uids import STORAGE_COMMITMENT
 from node.dimse.reports import INSTANCE, MAXIMUM_REPORT_BYTES, take_report
 from node.dimse.scp.admission import is_allowed
 from node.dimse.scp.commands import Command

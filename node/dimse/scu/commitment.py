@@ -16,8 +16,8 @@ from pynetdicom import evt
 
 from node.delivery.destinations import Destination
 from node.delivery.outcome import RequestOutcome
-from node.dicom.contexts import STORAGE_COMMITMENT, UNCOMPRESSED, VERIFICATION_SOP_CLASS
 from node.dicom.status import ACTION_STATUSES, Disposition, Status, disposition_of
+from node.dicom.uids import STORAGE_COMMITMENT, UNCOMPRESSED, VERIFICATION_SOP_CLASS
 from node.dimse.reports import INSTANCE, read_report, take_report
 from node.dimse.scu.association import associated
 from node.spool.commitments import CommitmentStore, Reference, Report

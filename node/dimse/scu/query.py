@@ -7,12 +7,9 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from node.delivery.destinations import Destination
-from node.dicom.contexts import UNCOMPRESSED
+from node.dicom.uids import STUDY_ROOT_FIND, UNCOMPRESSED
 from node.dimse.scu.association import associated, name
 from node.errors import PeerUnavailable
-
-STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
-"""Study Root Query/Retrieve Information Model - FIND (PS3.4 section C.6.2)."""
 
 _PENDING: Final = (0xFF00, 0xFF01)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 
 from node.delivery.destinations import Destination
-from node.dicom.contexts import UNCOMPRESSED, VERIFICATION_SOP_CLASS
+from node.dicom.uids import UNCOMPRESSED, VERIFICATION_SOP_CLASS
 from node.dimse.scu.association import associated, name
 from node.errors import PeerUnavailable
 

@@ -13,9 +13,10 @@ from pynetdicom.sop_class import CTImageStorage  # type: ignore[attr-defined]
 
 from node.delivery.destinations import Destination
 from node.delivery.outcome import OutgoingFile, SendOutcome
-from node.dicom.contexts import BY_UID, STORAGE_CLASSES, VERIFICATION_SOP_CLASS, accepted_contexts
+from node.dicom.contexts import BY_UID, STORAGE_CLASSES, accepted_contexts
 from node.dicom.header import read_header
 from node.dicom.part10 import read_meta
+from node.dicom.uids import VERIFICATION_SOP_CLASS
 from node.dimse.scu import storage
 from node.errors import PeerUnavailable
 from node.identity import IMPLEMENTATION_CLASS_UID

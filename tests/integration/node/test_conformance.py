@@ -32,8 +32,9 @@ from pynetdicom.presentation import (
 from node import conformance
 from node.db import audit
 from node.db.report import StudyLine
-from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES, ResultKind
+from node.dicom.kinds import RESULT_CLASSES, ResultKind
 from node.dicom.part10 import read_meta
+from node.dicom.uids import DEFLATED_LITTLE_ENDIAN
 from node.dimse.scu import verification
 from node.reasons import Reason
 from tests.support.paths import DOCS

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from tests.support.paths import ROOT
 from tests.support.results.digests import DIGESTS, digests, golden, versions
 

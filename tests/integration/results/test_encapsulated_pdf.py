@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from node.reasons import Reason
 from tests.integration.results.test_tools import run, tool
 from tests.support.data import sources

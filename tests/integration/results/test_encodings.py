@@ -13,14 +13,9 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from models.values import codes
-from node.delivery.kinds import (
-    DEFLATED_LITTLE_ENDIAN,
-    EXPLICIT_LITTLE_ENDIAN,
-    JPEG_2000_LOSSLESS,
-    RLE_LOSSLESS,
-    ResultKind,
-)
 from node.delivery.profiles import BUILT_IN, OHIF, STRICT, Profile
+from node.dicom.kinds import ResultKind
+from node.dicom.uids import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, RLE_LOSSLESS
 from tests.support.data import sources
 from tests.support.peers.servers import require
 from tests.support.results import result_requests as made

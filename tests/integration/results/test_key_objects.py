@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from highdicom.ko import KeyObjectSelectionDocument
 
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from tests.integration.results.test_tools import run, tool
 from tests.support.data import sources
 from tests.support.results import result_requests as made

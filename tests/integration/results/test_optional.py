@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 
 from models.values import codes
 from models.values.findings import Gate, ImageFindings, NotComputed, NotComputedReason
-from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, ResultKind
+from node.dicom.kinds import ResultKind
+from node.dicom.uids import DEFLATED_LITTLE_ENDIAN
 from node.reasons import Reason
 from tests.integration.results.test_tools import REAL, run, tool
 from tests.support.data import sources

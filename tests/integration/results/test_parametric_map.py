@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models.values import codes
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from tests.integration.results.test_tools import run, tool
 from tests.support.results.interoperability import record
 from tests.support.results.optional_results import CASES, one, results, stored

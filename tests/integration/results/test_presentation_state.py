@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from models.image import decode, display
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from tests.integration.results.test_tools import run, tool
 from tests.support.data import sources
 from tests.support.results import result_requests as made

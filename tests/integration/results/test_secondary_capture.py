@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from models.image import pixels
-from node.delivery.kinds import JPEG_2000_LOSSLESS, RLE_LOSSLESS, ResultKind
 from node.dicom.header import read_header
+from node.dicom.kinds import ResultKind
+from node.dicom.uids import JPEG_2000_LOSSLESS, RLE_LOSSLESS
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason
 from tests.integration.results.test_tools import run, tool

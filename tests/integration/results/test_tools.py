@@ -18,8 +18,8 @@ from pydicom.dataset import Dataset
 
 from models.values import codes
 from models.values.findings import NotComputedReason, Segment
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import OHIF, STRICT, Profile
+from node.dicom.kinds import ResultKind
 from node.reasons import Reason
 from tests.support.data import sources
 from tests.support.peers.readers import dcmqi_masks, run, with_positions

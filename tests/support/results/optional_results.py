@@ -15,8 +15,8 @@ from models import phantom
 from models.image import pixels
 from models.values import codes
 from models.values.findings import HeatMap, ImageFindings
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import BUILT_IN, Profile
+from node.dicom.kinds import ResultKind
 from tests.support.data import sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import CLASSES, IDENTITY, read

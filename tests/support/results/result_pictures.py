@@ -27,7 +27,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from models import phantom
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from tests.support.results import result_requests as made
 from tests.support.results.optional_results import phantom_findings, results
 from workers.results.request import ResultRequest

@@ -9,8 +9,8 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from models.image.pixels import Radiograph
 from models.values.findings import ImageFindings, Segment
-from node.delivery.kinds import KINDS, ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import KINDS, ResultKind
 from workers.results.builders.secondary_capture import burnt_in_annotation
 from workers.results.part10 import local_time
 from workers.results.parts import equipment

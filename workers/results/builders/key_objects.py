@@ -12,8 +12,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from models.values.codes import Code
 from models.values.findings import Finding, ImageFindings
-from node.delivery.kinds import ResultKind, kind_of
 from node.delivery.profiles import Profile
+from node.dicom.kinds import ResultKind, kind_of
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.references import orders, stand_in

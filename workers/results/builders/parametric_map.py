@@ -13,8 +13,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from models.values.codes import PROBABILITY_UNIT, THORAX
 from models.values.findings import Finding, HeatMap, ImageFindings
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import ResultKind
 from workers.results.part10 import local_time
 from workers.results.parts.equipment import LONG_STRING
 from workers.results.parts.identity import derived_uid

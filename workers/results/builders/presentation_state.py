@@ -30,8 +30,8 @@ from models.image.display import Greys, Lut, Rescale, Window
 from models.image.pixels import Radiograph
 from models.values.codes import ANATOMICAL_STRUCTURE
 from models.values.findings import ImageFindings, Segment
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import ResultKind
 from workers.results.part10 import local_time
 from workers.results.parts.identity import tracking_id, tracking_uid
 from workers.results.parts.series import BODY_PART, contributions, identification

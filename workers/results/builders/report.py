@@ -25,9 +25,9 @@ from pydicom.sequence import Sequence as ItemSequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from models.values.codes import Code
-from node.delivery.kinds import KINDS, ResultKind, kind_of
 from node.delivery.profiles import Profile
-from node.dicom.contexts import COMPUTED_RADIOGRAPHY
+from node.dicom.kinds import KINDS, ResultKind, kind_of
+from node.dicom.uids import COMPUTED_RADIOGRAPHY
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.groups import Group, SegmentReference, code_item, declined_group, image_groups

@@ -16,8 +16,9 @@ from models.image.geometry import Orientation
 from models.image.pixels import Radiograph
 from models.values.codes import Code
 from models.values.findings import ImageFindings
-from node.delivery.kinds import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import ResultKind
+from node.dicom.uids import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS
 from workers.results.part10 import local_time
 from workers.results.parts.references import reference, supersede
 from workers.results.parts.series import BODY_PART, bundles_of, contributions, identification, patient

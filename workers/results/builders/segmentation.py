@@ -19,8 +19,9 @@ from pydicom.dataset import Dataset
 
 from models.values.codes import THORAX
 from models.values.findings import ImageFindings, Segment
-from node.delivery.kinds import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, KINDS, ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import KINDS, ResultKind
+from node.dicom.uids import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.identity import result_uid, series_uid, tracking_id, tracking_uid

@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from models.values.codes import ANATOMICAL_STRUCTURE, HEART
 from models.volume.atrium import VolumeFindings
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from node.errors import HilumError
 from workers.results.part10 import local_time, written
 from workers.results.parts import equipment

@@ -9,8 +9,8 @@ from datetime import UTC
 from uuid import UUID, uuid5
 
 from models.values.findings import BundleIdentity
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import ResultKind
 from workers.results.request import ResultRequest
 
 NAMESPACE = UUID("a1441d11-4509-44c7-a1d2-b2a99bc0d6ad")

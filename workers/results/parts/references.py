@@ -9,7 +9,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from models.values.codes import Code
-from node.delivery.kinds import KINDS, ResultKind, kind_of
+from node.dicom.kinds import KINDS, ResultKind, kind_of
 from workers.results.request import EncodedResult, Predecessor, ResultRequest
 from workers.results.sources.source import TYPE_2, Source
 from workers.results.text import vocabulary

@@ -14,8 +14,8 @@ from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset
 
 from models.values.findings import BundleIdentity, ImageFindings
-from node.delivery.kinds import KINDS, ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import KINDS, ResultKind
 from workers.results.parts import equipment
 from workers.results.parts.identity import result_uid, series_uid
 from workers.results.request import ResultRequest

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pydicom.dataset import Dataset
 
 from models.values.findings import BundleIdentity, ImageFindings
-from node.delivery.kinds import KINDS, ResultKind
+from node.dicom.kinds import KINDS, ResultKind
 from workers.results.parts.equipment import Algorithm, algorithms, node
 from workers.results.parts.series import bundles_of
 from workers.results.preflight.references import items

@@ -7,8 +7,9 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from node.delivery.kinds import JPEG_2000_LOSSLESS, KINDS, ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import KINDS, ResultKind
+from node.dicom.uids import JPEG_2000_LOSSLESS
 from workers.results.preflight.references import items
 
 _PDF: Final = b"%PDF-"

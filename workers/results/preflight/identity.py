@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from node.delivery.kinds import KINDS, Scope
+from node.dicom.kinds import KINDS, Scope
 from workers.results.parts.references import orders, request_attributes
 from workers.results.preflight.modules import attributes, keywords
 from workers.results.preflight.references import items

@@ -13,8 +13,8 @@ from io import BytesIO
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from node.delivery.kinds import KINDS, ResultKind
 from node.delivery.profiles import Profile
+from node.dicom.kinds import KINDS, ResultKind
 from node.errors import HilumError
 from workers.results.builders.segmentation import parts
 from workers.results.preflight.content import content_items, observers, procedure, regions, tracking

@@ -9,7 +9,7 @@ from io import BytesIO
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from workers.results.request import EncodedResult, Predecessor
 from workers.results.sources.source import Source
 

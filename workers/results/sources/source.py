@@ -24,9 +24,10 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from models.image.pixels import SPACING_LIMITS_MM
-from node.dicom.contexts import COMPUTED_RADIOGRAPHY, DEFLATED
+from node.dicom.contexts import DEFLATED
 from node.dicom.deflated import MAXIMUM_HEAD_BYTES, inflated_head
 from node.dicom.part10 import read_meta
+from node.dicom.uids import COMPUTED_RADIOGRAPHY
 from workers.results.sources import values
 
 _SERIES_INSTANCE_UID_TAG = Tag("SeriesInstanceUID")

@@ -9,9 +9,9 @@ from itertools import product
 import pytest
 
 from node import conformance
-from node.delivery.kinds import RESULT_CLASSES, ResultKind
 from node.delivery.profiles import Profile
 from node.dicom.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from node.dicom.kinds import RESULT_CLASSES, ResultKind
 from node.dicom.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES, Status
 from node.dicomweb.stow import HTTP_STATUSES
 from node.dimse.scp.admission import Rejection

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from node.delivery.kinds import KINDS, ResultKind
+from node.dicom.kinds import KINDS, ResultKind
 from tests.support.results.encoded import read
 from tests.support.results.optional_results import COMPLETE, request_of
 from workers.results.encode import encode

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from pydicom.datadict import tag_for_keyword
 
-from node.delivery.kinds import KINDS, REFERENCED_REQUESTS, RESULT_CLASSES, ResultKind, kind_of
+from node.dicom.kinds import KINDS, REFERENCED_REQUESTS, RESULT_CLASSES, ResultKind, kind_of
 
 
 def test_every_kind_has_its_row() -> None:

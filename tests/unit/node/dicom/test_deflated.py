@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
-from node.delivery.kinds import DEFLATED_LITTLE_ENDIAN, RESULT_CLASSES
 from node.delivery.profiles import Profile
 from node.dicom.contexts import accepted_contexts, choose_syntax
 from node.dicom.deflated import MAXIMUM_HEAD_BYTES, inflated_head
 from node.dicom.header import read_header
+from node.dicom.kinds import RESULT_CLASSES
 from node.dicom.part10 import encode_meta
+from node.dicom.uids import DEFLATED_LITTLE_ENDIAN
 from node.errors import Quarantined
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason

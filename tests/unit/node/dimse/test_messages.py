@@ -16,6 +16,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiat
 
 from node.dicom import contexts
 from node.dicom.status import STORE_STATUSES, Disposition, Status, disposition_of
+from node.dicom.uids import VERIFICATION_SOP_CLASS
 from node.dimse.scp import commands, pdu
 from node.dimse.scp.negotiation import Context, negotiate, printable, read_proposal
 from tests.support.peers.wire import CR, EXPLICIT, IMPLICIT, J2K, request_pdu
@@ -112,7 +113,7 @@ def test_an_accepted_role_is_confirmed() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_mutated_requests_raise_nothing_but_a_protocol_error(data: st.DataObject) -> None:
-    content = bytearray(request_pdu((CR, [EXPLICIT, J2K]), (contexts.VERIFICATION_SOP_CLASS, [IMPLICIT])))
+    content = bytearray(request_pdu((CR, [EXPLICIT, J2K]), (VERIFICATION_SOP_CLASS, [IMPLICIT])))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     content = content[: data.draw(st.integers(6, len(content)))]

@@ -19,8 +19,8 @@ from models.values.codes import Code
 from models.values.findings import Finding, Gate, HeatMap, ImageFindings, Segment
 from node.db import audit, jobs, report, studies
 from node.db.states import DeliveryState, InstanceState, JobState
-from node.delivery.kinds import ResultKind
 from node.dicom.header import read_header
+from node.dicom.kinds import ResultKind
 from node.errors import BrokerUnavailable
 from node.reasons import Reason
 from node.settings import Settings

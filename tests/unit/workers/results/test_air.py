@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 
 from models.values import codes
 from models.values.findings import BundleIdentity
-from node.delivery.kinds import ResultKind, kind_of
 from node.delivery.profiles import BUILT_IN, OHIF, STRICT, Profile
+from node.dicom.kinds import ResultKind, kind_of
 from tests.support.data import sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import (

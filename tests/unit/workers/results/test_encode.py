@@ -13,8 +13,8 @@ from highdicom.seg import Segmentation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import OHIF, STRICT, Profile
+from node.dicom.kinds import ResultKind
 from node.reasons import Reason
 from tests.support.data import sources
 from tests.support.results import result_requests as made

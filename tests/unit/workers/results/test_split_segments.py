@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import BUILT_IN, OHIF, STRICT, Profile
+from node.dicom.kinds import ResultKind
 from tests.support.results.encoded import one_image, read
 from workers.results.encode import encode
 

@@ -10,8 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from models.values import codes
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import BUILT_IN, OHIF, Profile
+from node.dicom.kinds import ResultKind
 from node.reasons import Reason
 from tests.support.data import sources
 from tests.support.results import result_requests as made

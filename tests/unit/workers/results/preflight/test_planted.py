@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from node.delivery.kinds import ResultKind
+from node.dicom.kinds import ResultKind
 from tests.support.results.encoded import items, named, read
 from tests.support.results.optional_results import CASES, COMPLETE
 from workers.results.encode import encode

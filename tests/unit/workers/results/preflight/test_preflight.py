@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import OHIF
+from node.dicom.kinds import ResultKind
 from tests.support.data import sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import items, one_image, read

@@ -9,8 +9,8 @@ import pytest
 from pydicom import config
 from pydicom.dataset import Dataset
 
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import OHIF, STRICT, Profile
+from node.dicom.kinds import ResultKind
 from node.reasons import Reason
 from tests.support.data import sources
 from tests.support.results import result_requests as made

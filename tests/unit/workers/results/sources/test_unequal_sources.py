@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.delivery.kinds import ResultKind
 from node.delivery.profiles import OHIF
+from node.dicom.kinds import ResultKind
 from tests.support.data import sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import read

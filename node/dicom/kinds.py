@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
-EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
-DEFLATED_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1.99"
-JPEG_2000_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
-RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
-
-SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
-LABEL_MAP_SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.7"
-COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
-SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
-"""SOP classes that are asked for by name (PS3.4 Table B.5-1)."""
+from node.dicom.uids import (
+    COMPREHENSIVE_3D_SR,
+    DEFLATED_LITTLE_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    JPEG_2000_LOSSLESS,
+    LABEL_MAP_SEGMENTATION,
+    RLE_LOSSLESS,
+    SECONDARY_CAPTURE,
+    SEGMENTATION,
+)
 
 Compression = Literal["deflated", "rle", "jpeg-2000"]
 COMPRESSED_SYNTAXES: Final[Mapping[Compression, str]] = {
