@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from pydicom.charset import python_encoding
 
@@ -145,7 +145,21 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check the header of a Part 10 file, in bounded time and memory whatever its bytes are.
+    """Read and check the header of a Part 10 file; see `header_of`.
+
+    Raises
+    ------
+    Quarantined
+        The object cannot be used. Its UIDs are given where they could still be read.
+    OSError
+        The file cannot be read.
+    """
+    with path.open("rb") as file:
+        return header_of(file)
+
+
+def header_of(file: BinaryIO) -> Header:
+    """Read and check the header of an open Part 10 file, in bounded time and memory whatever its bytes are.
 
     Checked are: the file format, that every element fits, the four UIDs, that the object is the one announced in the
     C-STORE request, and of images: rows, columns, and that the pixel data is there, whole, and as the transfer syntax
@@ -158,12 +172,11 @@ def read_header(path: Path) -> Header:
     OSError
         The file cannot be read.
     """
-    with path.open("rb") as file:
-        meta = read_meta(file)
-        if meta.transfer_syntax_uid == DEFLATED.uid:
-            return _Reading(inflated_head(file.read(MAXIMUM_HEAD_BYTES)), replace(meta, dataset_offset=0)).header()
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Reading(data, meta).header()
+    meta = read_meta(file)
+    if meta.transfer_syntax_uid == DEFLATED.uid:
+        return _Reading(inflated_head(file.read(MAXIMUM_HEAD_BYTES)), replace(meta, dataset_offset=0)).header()
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _Reading(data, meta).header()
 
 
 class _Reading:

@@ -6,37 +6,26 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from models.image import pixels
 from node.clock import utc_now
 from node.commands.files import files_under
 from node.delivery.profiles import Profile
-from node.dicom.header import Header, read_header
 from node.dicom.kinds import KINDS, ResultKind, Scope
-from node.errors import Quarantined
+from node.dicom.part10 import identity_digest
 from node.intake.eligibility import Disposition, judge
-from node.reasons import Reason
 from workers.commands import terminal
 from workers.jobs.runtime import Networks
 from workers.pipelines import chest
-from workers.pipelines.chest import SourceImage
+from workers.pipelines.study import Study, StudyImage, read_image
 from workers.results.rendering import heatmaps
 from workers.results.rendering.overlay import overlay_png
 
 
-@dataclass
-class OfflineStudy:
-    """The images of one study among the files given."""
-
-    study_instance_uid: str
-    images: list[SourceImage] = field(default_factory=list)
-
-
-def group(paths: Sequence[Path]) -> tuple[list[OfflineStudy], list[tuple[Path, str]]]:
+def group(paths: Sequence[Path]) -> tuple[list[Study], list[tuple[Path, str]]]:
     """Group files by study.
 
     Returns
@@ -44,14 +33,18 @@ def group(paths: Sequence[Path]) -> tuple[list[OfflineStudy], list[tuple[Path, s
     tuple
         The studies, and the files that cannot be used at all, each with the reason.
     """
-    studies: dict[str, OfflineStudy] = {}
+    studies: dict[str, list[StudyImage]] = defaultdict(list)
     seen: dict[str, Path] = {}
     unusable: list[tuple[Path, str]] = []
     for path in files_under(paths):
         try:
-            header = read_header(path)
-        except (Quarantined, OSError) as error:
+            image = read_image(path, digest=identity_digest(path)[0])
+        except OSError as error:
             unusable.append((path, str(error)))
+            continue
+        header = image.header
+        if header is None:
+            unusable.append((path, image.unusable))
             continue
         verdict = judge(header)
         if verdict.disposition is Disposition.IGNORE:
@@ -62,13 +55,12 @@ def group(paths: Sequence[Path]) -> tuple[list[OfflineStudy], list[tuple[Path, s
             continue
         seen[header.sop_instance_uid] = path
         declined = verdict.reason if verdict.disposition is Disposition.DECLINE else None
-        study = studies.setdefault(header.study_instance_uid, OfflineStudy(header.study_instance_uid))
-        study.images.append(_image(path, header, declined, verdict.detail))
-    return list(studies.values()), unusable
+        studies[header.study_instance_uid].append(replace(image, declined=declined, detail=verdict.detail))
+    return [Study(uid, tuple(images)) for uid, images in studies.items()], unusable
 
 
 def analyse(
-    study: OfflineStudy,
+    study: Study,
     *,
     networks: Networks,
     out: Path,
@@ -89,8 +81,7 @@ def analyse(
     with console.status("analysing") as status:
         analysis = chest.run(
             networks,
-            study.images,
-            study_instance_uid=study.study_instance_uid,
+            study,
             bundles=bundles,
             revision=1,
             created_at=utc_now(),
@@ -101,10 +92,10 @@ def analyse(
         folder = out / study.study_instance_uid
         folder.mkdir(parents=True, exist_ok=True)
         written = _write(folder, analysis)
-        paths = {image.sop_instance_uid: image.path for image in study.images}
+        sources = {source.uid: source for source in study.sources}
         for number, image in enumerate(analysis.request.images, start=1):
             name = folder / f"overlay-{number}.png"
-            radiograph = pixels.read(paths[image.sop_instance_uid])
+            radiograph = study.radiographs.of(sources[image.sop_instance_uid])
             overlay_png(radiograph, image, name)
             written.append(name)
             for heat, finding in heatmaps.pairs(image):
@@ -121,10 +112,6 @@ def analyse(
     for path in written:
         console.print(f"  {path}", soft_wrap=True, highlight=False)
     return folder
-
-
-def _image(path: Path, header: Header, declined: Reason | None, detail: str) -> SourceImage:
-    return SourceImage(path=path, sop_instance_uid=header.sop_instance_uid, declined=declined, detail=detail)
 
 
 def _file_name(label: str) -> str:

@@ -22,17 +22,16 @@ from node.clock import utc_now
 from node.delivery.destinations import AnyDestination, Destination
 from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.delivery.profiles import Profile
-from node.dicom.header import read_header
 from node.dicom.kinds import RESULT_CLASSES, ResultClass
-from node.dicom.part10 import read_meta
+from node.dicom.part10 import identity_digest, read_meta
 from node.dicom.status import Disposition
-from node.dicom.uids import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT
+from node.dicom.uids import DIGITAL_XRAY, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT
 from node.dimse.scu import verification
 from node.settings import Settings
 from workers.jobs.runtime import Networks
 from workers.jobs.transport import transmit
 from workers.pipelines import chest
-from workers.pipelines.chest import SourceImage
+from workers.pipelines.study import Study, read_image
 
 ROWS, COLUMNS, SEED = 1024, 840, 1
 PATIENT_ID = "PROFILE-CHECK"
@@ -291,11 +290,10 @@ def _packed(networks: Networks, profiles: Sequence[Profile], folder: Path, progr
     phantom.write(
         source, phantom.generate(SEED, rows=ROWS, columns=COLUMNS), study_instance_uid=study, patient_id=PATIENT_ID
     )
-    header = read_header(source)
+    image = read_image(source, digest=identity_digest(source)[0])
     analysis = chest.run(
         networks,
-        [SourceImage(source, header.sop_instance_uid)],
-        study_instance_uid=study,
+        Study(study, (image,)),
         bundles=None,
         revision=1,
         created_at=utc_now(),
@@ -307,7 +305,7 @@ def _packed(networks: Networks, profiles: Sequence[Profile], folder: Path, progr
         path = folder / f"{number}.dcm"
         path.write_bytes(result.content)
         results.append((profile, OutgoingFile(result.sop_class_uid, result.sop_instance_uid, path)))
-    return _Parcel(study, OutgoingFile(header.sop_class_uid, header.sop_instance_uid, source), tuple(results))
+    return _Parcel(study, OutgoingFile(DIGITAL_XRAY, image.sop_instance_uid, source), tuple(results))
 
 
 def _send(settings: Settings, destination: AnyDestination, parcel: _Parcel, accepted: Accepted | None) -> Report:

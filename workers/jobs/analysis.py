@@ -9,13 +9,15 @@ import structlog
 from node.db import jobs, studies
 from node.db.jobs import ClaimedJob, NewResult, WithheldResult
 from node.db.states import InstanceState, JobState
+from node.db.studies import StoredInstance
 from node.delivery.profiles import OHIF, Profile
 from node.errors import BrokerUnavailable, StaleClaim, place_of
 from node.reasons import Reason
 from workers.jobs.heartbeat import beating
 from workers.jobs.runtime import Runtime
 from workers.pipelines import chest
-from workers.pipelines.chest import Analysis, SourceImage, Withheld
+from workers.pipelines.chest import Analysis, Withheld
+from workers.pipelines.study import Study, StudyImage, read_image
 from workers.results.request import Predecessor
 
 log = structlog.get_logger()
@@ -63,16 +65,7 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
     profiles = [used[name] for name in sorted(used)]
     analysis = chest.run(
         runtime.networks,
-        [
-            SourceImage(
-                path=runtime.spool.received_path(instance.digest),
-                sop_instance_uid=instance.sop_instance_uid,
-                declined=None if instance.state is InstanceState.ACCEPTED else instance.reason,
-                detail=instance.detail,
-            )
-            for instance in instances
-        ],
-        study_instance_uid=claimed.study_instance_uid,
+        Study(claimed.study_instance_uid, tuple(_image(runtime, instance) for instance in instances)),
         bundles=claimed.bundles,
         revision=claimed.revision,
         created_at=claimed.created_at,
@@ -96,6 +89,17 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
                     tx, ids[image.sop_instance_uid], detail=image.detail, actor=runtime.actor, now=runtime.clock()
                 )
     return analysis
+
+
+def _image(runtime: Runtime, instance: StoredInstance) -> StudyImage:
+    """Read the header of a recorded instance, once for the whole job."""
+    return read_image(
+        runtime.spool.received_path(instance.digest),
+        digest=instance.digest,
+        sop_instance_uid=instance.sop_instance_uid,
+        declined=None if instance.state is InstanceState.ACCEPTED else instance.reason,
+        detail=instance.detail,
+    )
 
 
 def _profiles(runtime: Runtime, claimed: ClaimedJob) -> dict[str, Profile]:

@@ -25,7 +25,7 @@ from node.errors import Misconfigured
 from workers.results.builders import volume_segmentation
 from workers.results.builders.volume_segmentation import VolumeRequest
 from workers.results.request import EncodedResult
-from workers.results.sources.source import Source, read_sources
+from workers.results.sources.source import Source, in_order, read_source
 from workers.results.text.wording import RESEARCH_ONLY
 
 PANELS, PANELS_A_ROW = 12, 4
@@ -190,5 +190,10 @@ def _thinned(plane: NDArray[np.generic]) -> NDArray[np.generic]:
 
 def _sources(series: Series) -> tuple[Source, ...]:
     """Read the headers of the slices, in the order of the volume."""
-    known = {source.uid: source for source in read_sources([one.path for one in series.slices])}
+    known = {source.uid: source for source in in_order(filter(None, (_read(one.path) for one in series.slices)))}
     return tuple(known[one.sop_instance_uid] for one in series.slices)
+
+
+def _read(path: Path) -> Source | None:
+    with path.open("rb") as file:
+        return read_source(file, path)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.bundle.store import Bundle
@@ -18,29 +17,20 @@ from models.errors import Undecodable
 from models.image import pixels
 from models.values.findings import ImageFindings
 from node.delivery.profiles import Profile
-from node.dicom.header import Header, read_header
+from node.dicom.header import Header
 from node.dicom.kinds import ResultKind
-from node.errors import Quarantined, place_of
+from node.errors import place_of
 from node.reasons import Reason
 from workers.jobs.runtime import Networks, configuration_digest
+from workers.pipelines.study import Study, StudyImage
 from workers.results.encode import encode
 from workers.results.preflight.preflight import PreflightFailed
 from workers.results.request import DeclinedImage, EncodedResult, IntendedUse, Predecessor, ResultRequest
-from workers.results.sources.patients import SEPARATED, of_first_patient
+from workers.results.sources.radiographs import Radiographs
 from workers.results.text.summary import summary
 
 if TYPE_CHECKING:
     from models.chest.analyser import ChestAnalyser
-
-
-@dataclass(frozen=True)
-class SourceImage:
-    """One image of the study: its Part 10 file, and the reason if it was declined before."""
-
-    path: Path
-    sop_instance_uid: str
-    declined: Reason | None = None
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,9 +81,8 @@ class Stopwatch:
 
 def run(
     networks: Networks,
-    images: Sequence[SourceImage],
+    study: Study,
     *,
-    study_instance_uid: str,
     bundles: Sequence[str] | None,
     revision: int,
     created_at: datetime,
@@ -111,8 +100,6 @@ def run(
 
     Parameters
     ----------
-    images
-        In the order in which they came.
     predecessors
         Results of the revision before, by name of the profile.
     answer_only
@@ -133,9 +120,9 @@ def run(
     """
     heat_maps = heat_maps or any(profile.makes(ResultKind.PM) for profile in profiles)
     watch = Stopwatch()
-    images, left_out = _of_one_patient(images)
-    declined = [DeclinedImage(i.sop_instance_uid, i.declined, i.detail) for i in images if i.declined]
-    candidates = [image for image in images if image.declined is None]
+    study, left_out = study.of_one_patient()
+    declined = [DeclinedImage(i.sop_instance_uid, i.declined, i.detail) for i in study.images if i.declined]
+    candidates = [image for image in study.images if image.declined is None]
     findings: list[ImageFindings] = []
     undecodable: list[DeclinedImage] = []
     chosen = networks.choose(bundles) if candidates and answer_only is None else ()
@@ -148,8 +135,8 @@ def run(
             analyser = networks.analyser(chosen)
         findings, undecodable = _analysed(analyser, candidates, watch, progress, heat_maps=heat_maps)
     request = ResultRequest(
-        study_instance_uid=study_instance_uid,
-        sources=tuple(image.path for image in images),
+        study_instance_uid=study.study_instance_uid,
+        sources=study.sources,
         images=tuple(findings),
         declined=tuple(declined + undecodable),
         bundles=tuple(bundle.identity for bundle in chosen) if findings else (),
@@ -164,7 +151,7 @@ def run(
     for profile in profiles:
         progress("encode")
         with watch.stage("encode"):
-            encoded, faulty = _encoded(request, profile, (predecessors or {}).get(profile.name, ()))
+            encoded, faulty = _encoded(request, profile, (predecessors or {}).get(profile.name, ()), study.radiographs)
         results += [(profile, result) for result in encoded]
         withheld += faulty
     return Analysis(
@@ -174,7 +161,7 @@ def run(
 
 def _analysed(
     analyser: ChestAnalyser,
-    images: Sequence[SourceImage],
+    images: Sequence[StudyImage],
     watch: Stopwatch,
     progress: Callable[[str], None],
     *,
@@ -186,7 +173,7 @@ def _analysed(
         progress("decode")
         try:
             with watch.stage("decode"):
-                header, radiograph = _read(image.path)
+                header, radiograph = _read(image)
         except Undecodable as error:
             undecodable.append(DeclinedImage(image.sop_instance_uid, Reason.UNDECODABLE, str(error)))
             continue
@@ -205,26 +192,15 @@ def _analysed(
     return findings, undecodable
 
 
-def _of_one_patient(images: Sequence[SourceImage]) -> tuple[Sequence[SourceImage], tuple[str, ...]]:
-    """Return the images to speak of, and the UIDs of the others; where there are others, none is to be analysed."""
-    own = of_first_patient([image.path for image in images])
-    others = tuple(image.sop_instance_uid for image in images if image.path not in own)
-    if not others:
-        return images, ()
-    return [
-        replace(image, declined=Reason.DIFFERENT_PATIENTS, detail=SEPARATED) for image in images if image.path in own
-    ], others
-
-
 def _encoded(
-    request: ResultRequest, profile: Profile, predecessors: Sequence[Predecessor]
+    request: ResultRequest, profile: Profile, predecessors: Sequence[Predecessor], radiographs: Radiographs
 ) -> tuple[tuple[EncodedResult, ...], list[Withheld]]:
     """Encode the results of one profile; where one cannot be made or fails its preflight, none of them is sent.
 
     The study is then answered with that reason, and the results of other profiles are not touched by it.
     """
     try:
-        return encode(request, profile=profile, predecessors=predecessors), []
+        return encode(request, profile=profile, predecessors=predecessors, radiographs=radiographs), []
     except PreflightFailed as failure:
         withheld = [Withheld(profile, result, faults) for result, faults in failure.faults]
         why = "a result object failed the node's own checks and was put aside; its operator has been informed"
@@ -239,7 +215,7 @@ def _encoded(
         images=(),
         declined=(*request.declined, *(DeclinedImage(uid, Reason.RESULT_WITHHELD, why) for uid in images)),
     )
-    return encode(answer, profile=profile, predecessors=predecessors), withheld
+    return encode(answer, profile=profile, predecessors=predecessors, radiographs=radiographs), withheld
 
 
 def _intended_use(bundle: Bundle) -> IntendedUse:
@@ -249,9 +225,7 @@ def _intended_use(bundle: Bundle) -> IntendedUse:
     )
 
 
-def _read(path: Path) -> tuple[Header, pixels.Radiograph]:
-    try:
-        header = read_header(path)
-    except Quarantined as error:
-        raise Undecodable(error.detail) from error
-    return header, pixels.read(path)
+def _read(image: StudyImage) -> tuple[Header, pixels.Radiograph]:
+    if image.header is None:
+        raise Undecodable(image.unusable)
+    return image.header, pixels.read(image.path)

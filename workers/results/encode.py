@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pydicom import config
 from pydicom.dataset import Dataset
 
-from models.image import pixels
-from models.image.pixels import Radiograph
 from models.values.findings import ImageFindings
 from node.delivery.profiles import Profile
 from node.dicom.kinds import ResultKind
@@ -24,11 +22,16 @@ from workers.results.part10 import written
 from workers.results.parts.groups import SegmentReference
 from workers.results.preflight.preflight import preflight
 from workers.results.request import EncodedResult, Predecessor, ResultRequest
-from workers.results.sources.source import Source, empty_header, read_sources
+from workers.results.sources.radiographs import Radiographs
+from workers.results.sources.source import Source, empty_header
 
 
 def encode(
-    request: ResultRequest, *, profile: Profile, predecessors: Sequence[Predecessor | tuple[str, str, str]] = ()
+    request: ResultRequest,
+    *,
+    profile: Profile,
+    predecessors: Sequence[Predecessor | tuple[str, str, str]] = (),
+    radiographs: Radiographs | None = None,
 ) -> tuple[EncodedResult, ...]:
     """Return the result objects of one study revision, as the profile has them; the SR is always among them.
 
@@ -41,6 +44,8 @@ def encode(
         Which objects are made, and how they are encoded.
     predecessors
         The results of earlier revisions: (SOP Class UID, SOP Instance UID, Series Instance UID).
+    radiographs
+        Pixels of the images that are decoded already; those that pictures need besides are decoded here.
 
     Raises
     ------
@@ -49,26 +54,29 @@ def encode(
     ValueError
         The request contradicts itself or its sources, for example a mask on another grid.
     OSError
-        A source file cannot be read.
+        The file of an image that a picture shows cannot be read.
     """
-    sources = read_sources(request.sources)
     earlier = tuple(Predecessor(*predecessor) for predecessor in predecessors)
     # pydicom's warnings about odd values of the source would carry them into the logs.
     with config.disable_value_validation():
-        results = tuple(_Encoder(request, sources, profile, earlier).results())
-        preflight(results, request, sources, profile, earlier)
+        results = tuple(_Encoder(request, profile, earlier, radiographs or Radiographs()).results())
+        preflight(results, request, profile, earlier)
     return results
 
 
 @dataclass(frozen=True)
 class _Encoder:
-    """One request with its sources, one profile, and the results of the revision before."""
+    """One request, one profile, the results of the revision before, and the pixels that pictures show."""
 
     request: ResultRequest
-    sources: Sequence[Source]
     profile: Profile
     predecessors: Sequence[Predecessor]
-    _radiographs: dict[str, Radiograph] = field(default_factory=dict)
+    radiographs: Radiographs
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """Headers of the study's images."""
+        return self.request.sources
 
     def results(self) -> Iterator[EncodedResult]:
         """Make what the profile has, each object after those that it refers to."""
@@ -107,7 +115,7 @@ class _Encoder:
             page = encapsulated_pdf(
                 self.request,
                 self.sources,
-                {source.uid: self._radiograph(source) for _, source in self._images()},
+                {source.uid: self.radiographs.of(source) for _, source in self._images()},
                 profile=self.profile,
                 predecessors=self.predecessors,
             )
@@ -138,7 +146,7 @@ class _Encoder:
                 self.request,
                 image,
                 source,
-                self._radiograph(source),
+                self.radiographs.of(source),
                 profile=self.profile,
                 predecessors=self.predecessors,
             )
@@ -150,16 +158,8 @@ class _Encoder:
                 )
                 yield self._written(values, ResultKind.PM, source)
         if self.profile.makes(ResultKind.PR) and image.segments:
-            state = presentation_state(self.request, image, source, self._radiograph(source), profile=self.profile)
+            state = presentation_state(self.request, image, source, self.radiographs.of(source), profile=self.profile)
             yield self._written(state, ResultKind.PR, source)
-
-    def _radiograph(self, source: Source) -> Radiograph:
-        """Return the pixels of an image, decoded once."""
-        if source.path is None:
-            raise ValueError(f"image {source.uid} has no file")
-        if source.uid not in self._radiographs:
-            self._radiographs[source.uid] = pixels.read(source.path)
-        return self._radiographs[source.uid]
 
     def _written(self, ds: Dataset, kind: ResultKind, source: Source | None = None) -> EncodedResult:
         """Write an object; one of the whole study is filed like its first image."""

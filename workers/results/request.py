@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from models.values.findings import BundleIdentity, ImageFindings
 from node.dicom.kinds import ResultKind
 from node.reasons import Reason
+from workers.results.sources.source import Source
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class ResultRequest:
     Attributes
     ----------
     sources
-        Part 10 files of every image of the study, analysed or declined; owned by the spool. For a declined image
-        only the header is read, and its pixel data may be undecodable.
+        Headers of every image of the study, analysed or declined, that has one, in the order of
+        `workers.results.sources.source.in_order`. The pixel data of a declined one may be undecodable.
     images
         Findings of the analysed images; also those that the gate refused (`gate.passed` is False).
     declined
@@ -74,7 +74,7 @@ class ResultRequest:
     """
 
     study_instance_uid: str
-    sources: tuple[Path, ...]
+    sources: tuple[Source, ...]
     images: tuple[ImageFindings, ...]
     declined: tuple[DeclinedImage, ...]
     bundles: tuple[BundleIdentity, ...]

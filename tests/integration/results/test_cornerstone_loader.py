@@ -227,7 +227,7 @@ def speckled(request: ResultRequest) -> ResultRequest:
 def in_series(request: ResultRequest, seg: Dataset) -> tuple[Path, ...]:
     """Return the images of the series that a Segmentation refers to: those over which OHIF loads it."""
     series = seg.ReferencedSeriesSequence[0].SeriesInstanceUID
-    return tuple(path for path in request.sources if dcmread(path).SeriesInstanceUID == series)
+    return tuple(path for path in made.paths_of(request) if dcmread(path).SeriesInstanceUID == series)
 
 
 def computed(request: ResultRequest, seg: Dataset, images: tuple[Path, ...]) -> tuple[Masks, ...]:
@@ -300,5 +300,5 @@ def test_one_wrong_bit_is_seen(tmp_path: Path) -> None:
     seg, content = dcmread(path), bytearray(path.read_bytes())
     content[content.index(seg.PixelData) + len(seg.PixelData) // 2] ^= 1
     path.write_bytes(content)
-    (loaded,) = loader.load([Case(request.sources, path, (96, 80))], tmp_path)
-    assert outcome(Tried(seg, computed(request, seg, request.sources), loaded)) == "wrong pixels: Left lung"
+    (loaded,) = loader.load([Case(made.paths_of(request), path, (96, 80))], tmp_path)
+    assert outcome(Tried(seg, computed(request, seg, made.paths_of(request)), loaded)) == "wrong pixels: Left lung"

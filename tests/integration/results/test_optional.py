@@ -125,7 +125,7 @@ def test_encoding_twice_gives_the_same_bytes(tmp_path: Path, kind: ResultKind) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_patient_study_and_time_zone_are_those_of_the_source(tmp_path: Path, kind: ResultKind) -> None:
     request = CASES["time-zone"](tmp_path)
-    source, ds = dcmread(request.sources[0]), one(request, kind)
+    source, ds = dcmread(request.sources[0].path), one(request, kind)
     for keyword in (*IDENTITY, "StudyInstanceUID", "TimezoneOffsetFromUTC", "PatientAge", "StudyDescription"):
         assert str(ds[keyword].value) == str(source[keyword].value), keyword
 

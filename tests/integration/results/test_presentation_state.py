@@ -103,11 +103,11 @@ def _compare(tmp_path: Path, **values: Any) -> None:
     request = request_of(sop_class=sources.CR, **values)(tmp_path)
     (result,) = results(request, ResultKind.PR)
     picture = tmp_path / "shown.pgm"
-    done = run(dcmp2pgm, "-p", stored(result, tmp_path), request.sources[0], picture)
+    done = run(dcmp2pgm, "-p", stored(result, tmp_path), request.sources[0].path, picture)
     assert done.returncode == 0, done.stderr
     with Image.open(picture) as opened:
         shown = np.asarray(opened, np.float32)
-    ds = decode.open_dataset(request.sources[0])
+    ds = decode.open_dataset(request.sources[0].path)
     expected = 255 * display.show(decode.stored_values(ds), ds, None).values
     assert np.abs(shown - expected).max() < 2
 
@@ -138,7 +138,7 @@ def test_a_state_shows_what_the_node_shows_where_the_header_holds_no_number(
     values = {**_OTHERS, keyword: _PLACE}
     values["PixelSpacing"] = [values["PixelSpacing"]] * 2
     request = request_of(**values)(tmp_path)
-    (path,) = request.sources
+    path = request.sources[0].path
     path.write_bytes(path.read_bytes().replace(_PLACE.encode(), value.encode()))
     state, ds = one(request, ResultKind.PR), decode.open_dataset(path)
     plain = Dataset()

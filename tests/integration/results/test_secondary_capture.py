@@ -31,7 +31,7 @@ def test_the_capture_shows_the_radiograph_whole_and_unchanged_outside_the_overla
     run(dcmj2pnm, "+on", stored(result, tmp_path), tmp_path / "shown.png")
     with Image.open(tmp_path / "shown.png") as picture:
         shown = np.asarray(picture.convert("RGB"))
-    radiograph, image = pixels.read(request.sources[0]), request.images[0]
+    radiograph, image = pixels.read(request.sources[0].path), request.images[0]
     rows, columns = radiograph.shape
     assert np.array_equal(shown[:rows, :columns], overlay(radiograph, image))
     bare = np.logical_or.reduce([segment.mask for segment in image.segments])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from workers.results.sources.source import Source, in_order, read_source
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -45,6 +48,15 @@ def source(
     path = folder / f"{_MODALITY[sop_class]}-{rows}x{columns}-{number}.dcm"
     ds.save_as(path, enforce_file_format=True)
     return path
+
+
+def read_sources(paths: Iterable[Path]) -> tuple[Source, ...]:
+    """Read the headers of files as one study's."""
+    found = []
+    for path in paths:
+        with path.open("rb") as file:
+            found.append(read_source(file, path))
+    return in_order(source for source in found if source is not None)
 
 
 def uid(number: int = 1) -> str:

@@ -15,8 +15,8 @@ from models.volume import series as mr
 from models.volume.atrium import LEFT_ATRIUM, VolumeFindings
 from models.volume.series import Series
 from tests.support.data import mr as made
+from tests.support.data.sources import read_sources
 from workers.results.builders.volume_segmentation import VolumeRequest
-from workers.results.sources.source import read_sources
 
 SHAPE = (12, 40, 36)
 LABEL = Label(name="left-atrium", code=Coded.of(LEFT_ATRIUM), colour_rgb=(235, 95, 85))

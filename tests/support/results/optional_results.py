@@ -27,7 +27,7 @@ from workers.results.builders.presentation_state import presentation_state
 from workers.results.builders.secondary_capture import secondary_capture
 from workers.results.part10 import written
 from workers.results.request import EncodedResult, Predecessor, ResultRequest
-from workers.results.sources.source import Source, read_sources
+from workers.results.sources.source import Source
 
 Requests = Callable[[Path], ResultRequest]
 
@@ -81,7 +81,7 @@ def results(
     predecessors: Sequence[Predecessor] = (),
 ) -> list[EncodedResult]:
     """Encode every object of one kind."""
-    sources = {source.uid: source for source in read_sources(request.sources)}
+    sources = {source.uid: source for source in request.sources}
     with config.disable_value_validation():
         objects = _objects(request, sources, kind, profile=profile, predecessors=predecessors)
         return [written(ds, kind, source, request.created_at, profile) for ds, source in objects]

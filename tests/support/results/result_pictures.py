@@ -142,7 +142,7 @@ def main(folder: Path) -> None:
             (result,) = results(asked, kind)
             path = work / f"{label}.dcm"
             path.write_bytes(result.content)
-            picture = shown(path, asked.sources[0])
+            picture = shown(path, asked.sources[0].path)
             height = round(picture.height * WIDTHS[kind] / picture.width)
             small = picture.resize((WIDTHS[kind], height), Image.Resampling.LANCZOS)
             small.save(folder / f"result-{label}.png", optimize=True)

@@ -23,7 +23,7 @@ from models.values.findings import (
     Point,
     Segment,
 )
-from tests.support.data.sources import STUDY
+from tests.support.data.sources import STUDY, read_sources
 from workers.results.request import DeclinedImage, IntendedUse, ResultRequest
 
 PNEUMONIA = BundleIdentity("pneumonia", "1.2.0", "a1" * 32)
@@ -86,7 +86,7 @@ def request(sources: tuple[Path, ...], images: tuple[ImageFindings, ...], *decli
     """Return revision 1 of the study."""
     return ResultRequest(
         study_instance_uid=STUDY,
-        sources=sources,
+        sources=read_sources(sources),
         images=images,
         declined=declined,
         bundles=(PNEUMONIA, LUNGS) if images else (),
@@ -97,6 +97,11 @@ def request(sources: tuple[Path, ...], images: tuple[ImageFindings, ...], *decli
         if images
         else (),
     )
+
+
+def paths_of(of: ResultRequest) -> tuple[Path, ...]:
+    """Return the files that a request was made of."""
+    return tuple(source.path for source in of.sources if source.path is not None)
 
 
 def diseases(sources: tuple[Path, ...], *images: ImageFindings) -> ResultRequest:

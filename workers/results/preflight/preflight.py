@@ -34,7 +34,6 @@ from workers.results.preflight.references import (
 )
 from workers.results.preflight.segments import makers, properties, segments
 from workers.results.request import EncodedResult, Predecessor, ResultRequest
-from workers.results.sources.source import Source
 
 
 class PreflightFailed(HilumError):
@@ -64,7 +63,6 @@ _ALWAYS = (
 def preflight(
     results: Sequence[EncodedResult],
     request: ResultRequest,
-    sources: Sequence[Source],
     profile: Profile,
     predecessors: Sequence[Predecessor] = (),
 ) -> None:
@@ -82,13 +80,13 @@ def preflight(
     ValueError
         The sources are not of one study and patient, or results are missing: the caller's mistake.
     """
-    _check_sources(request, sources)
-    known, earlier = of_sources(sources), of_predecessors(predecessors)
+    _check_sources(request)
+    known, earlier = of_sources(request.sources), of_predecessors(predecessors)
     referable = set(known)
     faults: list[tuple[EncodedResult, tuple[str, ...]]] = []
     made: list[EncodedResult] = []
     for result in results:
-        said = _faults(result, request, sources, profile, known=known, earlier=earlier, made=made)
+        said = _faults(result, request, profile, known=known, earlier=earlier, made=made)
         found = tuple(dict.fromkeys(said))
         if found:
             faults.append((result, found))
@@ -115,7 +113,6 @@ def check_attributes(result: EncodedResult) -> None:
 def _faults(
     result: EncodedResult,
     request: ResultRequest,
-    sources: Sequence[Source],
     profile: Profile,
     *,
     known: Instances,
@@ -123,6 +120,7 @@ def _faults(
     made: Sequence[EncodedResult],
 ) -> Iterator[str]:
     """Say everything that is wrong with one result."""
+    sources = request.sources
     try:
         ds = dcmread(BytesIO(result.content))
         yield from _attributes(ds, result)
@@ -182,14 +180,14 @@ def _attributes(ds: Dataset, result: EncodedResult) -> Iterator[str]:
             yield f"{keyword} is missing or empty, expected a value"
 
 
-def _check_sources(request: ResultRequest, sources: Sequence[Source]) -> None:
-    for source in sources:
+def _check_sources(request: ResultRequest) -> None:
+    for source in request.sources:
         if source.header.StudyInstanceUID != request.study_instance_uid:
             raise ValueError(
                 f"source {source.uid} belongs to study {source.header.StudyInstanceUID}, "
                 f"expected {request.study_instance_uid}"
             )
-        if source.patient_id != sources[0].patient_id:
+        if source.patient_id != request.sources[0].patient_id:
             raise ValueError("the sources name different patients, expected one Patient ID")
 
 

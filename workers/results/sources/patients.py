@@ -8,35 +8,30 @@ another image names, so that it counts as different.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from workers.results.sources.source import read_sources
+from workers.results.sources.source import Source
 
 SEPARATED = "this report is filed with the patient of the image that came first, and speaks of no image of another"
 """What is said of each image of the first patient, after the reason; the languages' tables have it."""
 
 
-def of_first_patient(paths: Sequence[Path]) -> frozenset[Path]:
-    """Return the files that the results of a study may speak of: all, where no two of them name different patients.
+def of_first_patient(sources: Sequence[Source | None]) -> tuple[bool, ...]:
+    """Return of each image whether the results of its study may speak of it.
 
     Parameters
     ----------
-    paths
-        Part 10 files of one study, in the order in which they came: the first patient stays the same when more come.
+    sources
+        Headers of one study's images in the order in which they came, so that the first patient stays the same when
+        more come; None for an image whose header cannot be read.
 
     Returns
     -------
-    frozenset of Path
-        Where two name different patients, those that name the patient of the first file whose header can be read. A
-        file whose header cannot be read is then nobody's, and left out.
-
-    Raises
-    ------
-    OSError
-        A file is missing or cannot be read.
+    tuple of bool
+        True for all where no two of them name different patients. Otherwise for those that name the patient of the
+        first image with a header; one without is then nobody's.
     """
-    named = {path: source.patient_id for path in paths for source in read_sources([path])}
-    if len(set(named.values())) < 2:
-        return frozenset(paths)
-    first = next(iter(named.values()))
-    return frozenset(path for path, patient in named.items() if patient == first)
+    named = [None if source is None else source.patient_id for source in sources]
+    known = [patient for patient in named if patient is not None]
+    if len(set(known)) < 2:
+        return (True,) * len(named)
+    return tuple(patient == known[0] for patient in named)

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
@@ -28,6 +28,7 @@ from node.dicom.contexts import DEFLATED
 from node.dicom.deflated import MAXIMUM_HEAD_BYTES, inflated_head
 from node.dicom.part10 import read_meta
 from node.dicom.uids import COMPUTED_RADIOGRAPHY
+from node.errors import Quarantined
 from workers.results.sources import values
 
 _SERIES_INSTANCE_UID_TAG = Tag("SeriesInstanceUID")
@@ -78,6 +79,8 @@ _DIRECTIONS = re.compile("[LRAPHF]{1,3}")
 _AXES = {"L": "x", "R": "x", "A": "y", "P": "y", "H": "z", "F": "z"}
 _ADULT_YEARS = 18
 _SHORTEST_ENDING = 8
+_META_BYTES = 4096
+"""Of a file whose File Meta Information cannot be read: more than it ever takes."""
 
 
 @dataclass(frozen=True)
@@ -177,17 +180,34 @@ def bare_name(image_uid: str) -> str:
     return f"image {image_uid}"
 
 
-def read_sources(paths: Iterable[Path]) -> tuple[Source, ...]:
-    """Read the header of every file that has one, in the order of series, instance number and UID.
+def read_source(file: BinaryIO, path: Path) -> Source | None:
+    """Read the header of one open Part 10 file; its name and position follow from `in_order`.
+
+    Returns
+    -------
+    Source or None
+        None where it has no header that names the object, its series and its study.
 
     Raises
     ------
     OSError
-        A file is missing or cannot be read: the spool lost it, which is no property of the object.
+        The file cannot be read: the disk fails, which is no property of the object.
     """
     with config.disable_value_validation():
-        found = {source.uid: source for path in paths if (source := _read(path)) is not None}
-    ordered = sorted(found.values(), key=_order)
+        for parse in (_whole_header, _leading_header):
+            try:
+                ds = _inflated_header(file) if _is_deflated(file) else parse(file)
+            except values.PARSE_ERRORS:
+                continue
+            source = _source(ds)
+            if source is not None:
+                return replace(source, path=path)
+    return None
+
+
+def in_order(sources: Iterable[Source]) -> tuple[Source, ...]:
+    """Return the images of one study by series, instance number and UID, each with a name that no other has."""
+    ordered = sorted({source.uid: source for source in sources}.values(), key=_order)
     return tuple(
         replace(source, name=name, position=position)
         for position, (source, name) in enumerate(zip(ordered, _names(ordered), strict=True), start=1)
@@ -232,22 +252,16 @@ def _order(source: Source) -> tuple[int, int, str]:
     return int(source.header.get("SeriesNumber") or 0), int(source.header.get("InstanceNumber") or 0), source.uid
 
 
-def _read(path: Path) -> Source | None:
-    for parse in (_whole_header, _leading_header):
-        try:
-            with path.open("rb") as file:
-                ds = _inflated_header(file) if _is_deflated(path) else parse(file)
-        except values.PARSE_ERRORS:
-            continue
-        source = _source(ds)
-        if source is not None:
-            return replace(source, path=path)
-    return None
-
-
-def _is_deflated(path: Path) -> bool:
-    """Whether pydicom would inflate the file, which it does without a limit."""
-    return str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED.uid
+def _is_deflated(file: BinaryIO) -> bool:
+    """Whether pydicom would inflate the file, which it does without a limit; the file is left at its beginning."""
+    file.seek(0)
+    try:
+        return read_meta(file).transfer_syntax_uid == DEFLATED.uid
+    except Quarantined:
+        file.seek(0)
+        return DEFLATED.uid.encode() in file.read(_META_BYTES)
+    finally:
+        file.seek(0)
 
 
 def _inflated_header(file: BinaryIO) -> Dataset:

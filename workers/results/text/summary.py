@@ -22,7 +22,7 @@ from models.values.findings import (
 )
 from node.reasons import Reason
 from workers.results.request import ResultRequest
-from workers.results.sources.source import Source, read_sources
+from workers.results.sources.source import Source
 from workers.results.text.quality import Observation, observations
 from workers.results.text.vocabulary import reason_code
 from workers.results.text.wording import (
@@ -45,14 +45,8 @@ def summary(request: ResultRequest) -> dict[str, Any]:
         (each with `gate`, `findings`, `structures`, `measurements`, `not_outlined`, `not_computed`, `quality`,
         `pixel_notes`, `notes`),
         `declined`, and `text`: the same in sentences. Every reason has `reason` (stable value) and `meaning` (words).
-
-    Raises
-    ------
-    OSError
-        A source file cannot be read.
     """
-    sources = read_sources(request.sources)
-    by_uid = {source.uid: source for source in sources}
+    by_uid = {source.uid: source for source in request.sources}
     return {
         "status": study_status(request).meaning,
         "notice": RESEARCH_ONLY,
@@ -65,7 +59,7 @@ def summary(request: ResultRequest) -> dict[str, Any]:
         "declined": [
             {"sop_instance_uid": d.sop_instance_uid, **_reason(d.reason), "detail": d.detail} for d in request.declined
         ],
-        "text": study_lines(request, sources),
+        "text": study_lines(request, request.sources),
     }
 
 

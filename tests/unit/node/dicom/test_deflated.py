@@ -25,12 +25,12 @@ from node.errors import Quarantined
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason
 from tests.support.data import sources
+from tests.support.data.sources import read_sources
 from tests.support.peers import wire
 from tests.support.peers.commitment import encoded
 from tests.support.results.encoded import one_image
 from tests.support.results.encoded import read as read_result
 from workers.results.encode import encode
-from workers.results.sources.source import read_sources
 
 BOMB_BYTES = 1 << 28
 """Length of a value that deflates to a quarter of a megabyte."""

@@ -82,9 +82,17 @@ class NoBroker:
 
 
 def analysed(
-    database, folder: Path, networks: type[Networks], sources: Sequence[Path] = (), **profiles: str
+    database,
+    folder: Path,
+    networks: type[Networks],
+    sources: Sequence[Path] = (),
+    *,
+    lost: bool = False,
+    **profiles: str,
 ) -> tuple[Runtime, str]:
     """Analyse images of one study, or a phantom where none are given, for destinations with these profiles.
+
+    Where they are `lost`, their files are gone when the worker comes to them.
 
     Returns the job's id beside what it ran in.
     """
@@ -106,6 +114,9 @@ def analysed(
         (study,) = studies.open_studies(tx)
         decision = replace(DECISION, destinations=list(profiles))
         job_id = studies.complete(tx, study.id, reason="released", decision=decision, actor="test", now=NOW)
+    if lost:
+        for kept in (folder / "spool" / "objects").rglob("*.dcm"):
+            kept.unlink()
     assert analyse_job(runtime, job_id)
     return runtime, job_id
 
@@ -151,14 +162,14 @@ def test_an_object_that_cannot_be_made_costs_its_own_profile_only(database, tmp_
 
 
 def test_a_lost_file_is_no_fault_of_the_result_and_the_job_goes_back(database, tmp_path):
-    _, job_id = analysed(database, tmp_path, losing(tmp_path / "spool" / "objects"))
+    _, job_id = analysed(database, tmp_path, Stub, lost=True)
     with database.read() as tx:
         assert report.job(tx, job_id).state is JobState.QUEUED
         assert report.status(tx).withheld == 0
 
 
 def test_a_study_that_goes_unanswered_after_all_attempts_is_a_loud_failure(database, tmp_path):
-    runtime, job_id = analysed(database, tmp_path, losing(tmp_path / "spool" / "objects"))
+    runtime, job_id = analysed(database, tmp_path, Stub, lost=True)
     with capture_logs() as logs:
         for hours in range(1, 2 * runtime.settings.analysis.maximum_attempts):
             later = replace(runtime, clock=lambda hours=hours: NOW + timedelta(hours=hours))
@@ -168,24 +179,6 @@ def test_a_study_that_goes_unanswered_after_all_attempts_is_a_loud_failure(datab
     loud = [entry for entry in logs if entry["log_level"] == "critical"]
     assert [entry["event"] for entry in loud] == ["job.failed"]
     assert "hilum rerun --dead" in loud[0]["why"]
-
-
-def losing(objects: Path) -> type[Stub]:
-    """Networks that lose the files of the sources while they look at them."""
-
-    class Losing(Stub):
-        def analyser(self, chosen):
-            outliner = super().analyser(chosen)
-
-            def analyse(radiograph, **values):
-                for kept in objects.rglob("*.dcm"):
-                    kept.unlink()
-                return Outliner.analyse(outliner, radiograph, **values)
-
-            outliner.analyse = analyse
-            return outliner
-
-    return Losing
 
 
 @pytest.fixture

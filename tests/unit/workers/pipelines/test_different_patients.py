@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,14 @@ from node.clock import utc_now
 from node.db import audit, jobs, report
 from node.db.states import JobState
 from node.delivery.profiles import OHIF, Profile
-from node.dicom.header import read_header
 from node.reasons import Reason
 from node.settings import AnalysisSettings
 from tests.support.data import sources
 from tests.support.results.encoded import answers, items, read, report_of
 from tests.unit.workers.jobs.test_withheld import Stub, analysed
 from workers.pipelines import chest
-from workers.pipelines.chest import Analysis, SourceImage
+from workers.pipelines.chest import Analysis
+from workers.pipelines.study import Study, read_image
 from workers.results.sources.patients import SEPARATED, of_first_patient
 from workers.results.text.languages.known import LANGUAGES
 
@@ -37,16 +38,20 @@ def image(folder: Path, *, seed: int, patient: str, name: str = "Phantom^Hilum")
 
 def run(paths: list[Path], profile: Profile = OHIF, declined: Reason | None = None) -> Analysis:
     """Analyse the images of a study as in a worker, in the order given; `declined` is the first one's reason."""
-    images = [SourceImage(path, read_header(path).sop_instance_uid) for path in paths]
+    images = [read_image(path, digest=str(number) * 64) for number, path in enumerate(paths)]
     return chest.run(
         Stub(AnalysisSettings(), "cpu"),
-        [SourceImage(images[0].path, images[0].sop_instance_uid, declined, ""), *images[1:]],
-        study_instance_uid="1.2.3",
+        Study("1.2.3", (replace(images[0], declined=declined), *images[1:])),
         bundles=None,
         revision=1,
         created_at=utc_now(),
         profiles=[profile],
     )
+
+
+def separated(*paths: Path) -> tuple[bool, ...]:
+    """Say of each file whether results may speak of it."""
+    return of_first_patient([read_image(path, digest="0" * 64).source for path in paths])
 
 
 @pytest.fixture
@@ -110,20 +115,20 @@ def test_one_patient_spelt_in_two_ways_is_analysed(tmp_path):
 
 def test_an_image_that_names_nobody_is_not_taken_for_one_of_the_other_patient(tmp_path):
     paths = [image(tmp_path, seed=seed, patient=patient) for seed, patient in ((4, "PATIENT-A"), (5, ""))]
-    assert of_first_patient(paths) == {paths[0]}
+    assert separated(*paths) == (True, False)
 
 
 def test_a_study_without_any_patient_id_is_of_one_patient(tmp_path):
     paths = [image(tmp_path, seed=seed, patient="") for seed in (4, 5)]
-    assert of_first_patient(paths) == set(paths)
+    assert separated(*paths) == (True, True)
 
 
 def test_a_file_without_a_readable_header_separates_nobody_and_is_nobodys(tmp_path):
     broken = tmp_path / "broken.dcm"
     broken.write_bytes(b"not DICOM" * 50)
     mine, other = sources.source(tmp_path), sources.source(tmp_path, number=2, PatientID="OTHER")
-    assert of_first_patient([broken, mine]) == {broken, mine}
-    assert of_first_patient([broken, mine, other]) == {mine}
+    assert separated(broken, mine) == (True, True)
+    assert separated(broken, mine, other) == (False, True, False)
 
 
 def test_the_operator_is_told_in_log_and_audit_without_a_word_about_the_patients(database, two, tmp_path):

@@ -216,7 +216,7 @@ def test_air_9_every_tracking_uid_of_a_report_is_used_once(done: Made) -> None:
 
 
 def test_air_10_results_carry_patient_study_and_order_of_the_source(done: Made) -> None:
-    source = dcmread(done.request.sources[0], stop_before_pixels=True)
+    source = dcmread(done.request.sources[0].path, stop_before_pixels=True)
     for ds in done.results:
         assert ds.StudyInstanceUID == source.StudyInstanceUID
         for keyword in IDENTITY:

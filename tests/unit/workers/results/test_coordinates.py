@@ -11,6 +11,7 @@ from models.values import codes
 from models.values.findings import ImageFindings, Point
 from node.delivery.profiles import OHIF
 from tests.support.data import sources
+from tests.support.results import result_requests
 from tests.support.results.encoded import items, named, one_image, report_of
 from workers.results.encode import encode
 from workers.results.request import ResultRequest
@@ -77,8 +78,11 @@ def test_the_same_stands_in_words(tmp_path: Path) -> None:
 
 def test_an_image_that_cannot_be_referenced_has_words_only(tmp_path: Path) -> None:
     request = _request(tmp_path)
-    invalid = sources.with_invalid_uids(request.sources[0])
-    request = replace(request, images=(replace(request.images[0], sop_instance_uid=invalid),))
+    (path,) = result_requests.paths_of(request)
+    invalid = sources.with_invalid_uids(path)
+    request = replace(
+        request, sources=sources.read_sources([path]), images=(replace(request.images[0], sop_instance_uid=invalid),)
+    )
     sr = report_of(encode(request, profile=OHIF))
     assert not [item for item in items(sr) if item.ValueType == "SCOORD"]
     assert any("from column" in str(i.TextValue) for i in named(sr, vocabulary.COMMENT.value))

@@ -17,6 +17,7 @@ from models.values.codes import Code
 from models.values.findings import Finding, NotComputedReason, Segment
 from node.delivery.profiles import OHIF, Profile
 from tests.support.data import sources
+from tests.support.data.sources import read_sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import PROFILES, answers, code_of, measurement_groups, named, read, report_of
 from workers.results.encode import encode
@@ -24,7 +25,6 @@ from workers.results.preflight.preflight import PreflightFailed, preflight
 from workers.results.readback import findings_of_segs
 from workers.results.rendering.overlay import overlay_png
 from workers.results.request import ResultRequest
-from workers.results.sources.source import read_sources
 from workers.results.text import vocabulary
 from workers.results.text.summary import summary
 from workers.results.text.wording import finding_sentence, study_lines, study_status
@@ -205,7 +205,7 @@ def test_preflight_compares_the_codes_of_a_segment_with_what_was_found(tmp_path:
     buffer = BytesIO()
     ds.save_as(buffer)
     with pytest.raises(PreflightFailed, match="segment 1 has other codes than 'pneumothorax'"):
-        preflight((lungs, replace(seg, content=buffer.getvalue()), sr), request, read_sources(request.sources), OHIF)
+        preflight((lungs, replace(seg, content=buffer.getvalue()), sr), request, OHIF)
 
 
 def _with_last(request: ResultRequest, segment: Segment) -> ResultRequest:

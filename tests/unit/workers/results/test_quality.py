@@ -17,7 +17,6 @@ from tests.support.results import result_requests as made
 from tests.support.results.encoded import answers, measurement_groups, named, one_image, report_of
 from workers.results.encode import encode
 from workers.results.request import ResultRequest
-from workers.results.sources.source import read_sources
 from workers.results.text import vocabulary
 from workers.results.text.summary import summary
 from workers.results.text.wording import study_lines
@@ -91,7 +90,7 @@ def test_lossy_compression_is_said_as_the_header_has_it(
     group = _quality(request)
     assert answers(group, vocabulary.LOSSY_COMPRESSION.value) == answer
     assert any(said in line for line in _said(group))
-    matters = any("fine detail may be missing" in line for line in study_lines(request, read_sources(request.sources)))
+    matters = any("fine detail may be missing" in line for line in study_lines(request, request.sources))
     assert matters == (answer == [vocabulary.PRESENT.value])
 
 

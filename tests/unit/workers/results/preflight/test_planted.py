@@ -19,7 +19,6 @@ from tests.support.results.optional_results import CASES, COMPLETE
 from workers.results.encode import encode
 from workers.results.preflight.preflight import PreflightFailed, preflight
 from workers.results.request import EncodedResult, ResultRequest
-from workers.results.sources.source import read_sources
 
 Damage = Callable[[Dataset], object]
 Encoded = tuple[ResultRequest, tuple[EncodedResult, ...]]
@@ -184,7 +183,7 @@ def test_preflight_finds_a_planted_fault(encoded: Encoded, kind: str, damage: Da
     ds.save_as(buffer)
     planted = [*results[:place], replace(results[place], content=buffer.getvalue()), *results[place + 1 :]]
     with pytest.raises(PreflightFailed, match=message) as caught:
-        preflight(planted, request, read_sources(request.sources), COMPLETE)
+        preflight(planted, request, COMPLETE)
     assert kind in {result.kind for result, _ in caught.value.faults}
 
 
@@ -192,4 +191,4 @@ def test_preflight_wants_the_page_that_the_profile_has(encoded: Encoded) -> None
     request, results = encoded
     without = [result for result in results if result.kind is not ResultKind.DOC]
     with pytest.raises(ValueError, match="0 DOC were made, expected 1"):
-        preflight(without, request, read_sources(request.sources), COMPLETE)
+        preflight(without, request, COMPLETE)

@@ -19,7 +19,6 @@ from tests.support.results.encoded import items, one_image, read
 from workers.results.encode import encode
 from workers.results.preflight.preflight import PreflightFailed, preflight
 from workers.results.request import EncodedResult, Predecessor
-from workers.results.sources.source import read_sources
 
 
 def test_a_source_of_another_study_fails_preflight(tmp_path: Path) -> None:
@@ -302,7 +301,7 @@ def test_preflight_names_what_is_wrong_with_a_seg(tmp_path: Path, damage: Any, m
     request = one_image(tmp_path)
     seg, sr = encode(request, profile=OHIF)
     with pytest.raises(PreflightFailed, match=message) as caught:
-        preflight((_damaged(seg, damage), sr), request, read_sources(request.sources), OHIF)
+        preflight((_damaged(seg, damage), sr), request, OHIF)
     # Of a damaged SEG the report may refer to what is not there any more.
     faulty, faults = caught.value.faults[0]
     assert faulty.kind is ResultKind.SEG and faults
@@ -314,7 +313,7 @@ def test_preflight_names_what_is_wrong_with_an_sr(tmp_path: Path, damage: Any, m
     request = one_image(tmp_path)
     seg, sr = encode(request, profile=OHIF)
     with pytest.raises(PreflightFailed, match=message):
-        preflight((seg, _damaged(sr, damage)), request, read_sources(request.sources), OHIF)
+        preflight((seg, _damaged(sr, damage)), request, OHIF)
 
 
 def _supersede_another(ds: Dataset) -> None:
@@ -360,35 +359,34 @@ def test_preflight_knows_what_a_report_may_supersede(tmp_path: Path, damage: Any
     request = replace(first, revision=2)
     seg, sr = encode(request, profile=OHIF, predecessors=earlier)
     with pytest.raises(PreflightFailed, match=message):
-        preflight((seg, _damaged(sr, damage)), request, read_sources(request.sources), OHIF, earlier)
+        preflight((seg, _damaged(sr, damage)), request, OHIF, earlier)
     with pytest.raises(PreflightFailed, match="no result of an earlier revision"):
-        preflight((seg, sr), request, read_sources(request.sources), OHIF)
+        preflight((seg, sr), request, OHIF)
 
 
 def test_preflight_refuses_two_results_of_one_uid_and_a_result_in_the_series_of_a_source(tmp_path: Path) -> None:
     request = one_image(tmp_path)
     seg, sr = encode(request, profile=OHIF)
-    sources_ = read_sources(request.sources)
     with pytest.raises(PreflightFailed, match="that of another result"):
-        preflight((seg, seg, sr), request, sources_, OHIF)
+        preflight((seg, seg, sr), request, OHIF)
 
     def into_the_series(ds: Dataset) -> None:
-        ds.SeriesInstanceUID = sources_[0].series_instance_uid
+        ds.SeriesInstanceUID = request.sources[0].series_instance_uid
 
-    moved = replace(_damaged(seg, into_the_series), series_instance_uid=sources_[0].series_instance_uid)
+    moved = replace(_damaged(seg, into_the_series), series_instance_uid=request.sources[0].series_instance_uid)
     with pytest.raises(PreflightFailed, match="expected a series of its own"):
-        preflight((moved, sr), request, sources_, OHIF)
+        preflight((moved, sr), request, OHIF)
 
 
 def test_preflight_says_what_it_cannot_check(tmp_path: Path) -> None:
     request = one_image(tmp_path)
     seg, sr = encode(request, profile=OHIF)
     with pytest.raises(PreflightFailed, match=r"SOP class 1\.2\.3 is none that the node knows"):
-        preflight((replace(seg, sop_class_uid="1.2.3"), sr), request, read_sources(request.sources), OHIF)
+        preflight((replace(seg, sop_class_uid="1.2.3"), sr), request, OHIF)
 
 
 def test_preflight_wants_exactly_one_report(tmp_path: Path) -> None:
     request = one_image(tmp_path)
     results = encode(request, profile=OHIF)
     with pytest.raises(ValueError, match="expected 1 and 1"):
-        preflight(results[:1], request, read_sources(request.sources), OHIF)
+        preflight(results[:1], request, OHIF)

@@ -18,7 +18,6 @@ from tests.support.results.encoded import PROFILES, answers, items, measurement_
 from workers.results.encode import encode
 from workers.results.preflight.preflight import PreflightFailed, preflight
 from workers.results.request import DeclinedImage
-from workers.results.sources.source import read_sources
 from workers.results.text import vocabulary
 from workers.results.text.summary import summary
 
@@ -106,10 +105,10 @@ def test_preflight_refuses_a_reference_to_an_invalid_uid(tmp_path: Path) -> None
     request = made.request((path,), (made.image(sources.uid()),))
     seg, sr = encode(request, profile=OHIF)
     invalid = sources.with_invalid_uids(path)
-    of_invalid = replace(request, images=(made.image(invalid),))
+    of_invalid = made.request((path,), (made.image(invalid),))
     content = seg.content.replace(sources.uid().encode(), invalid.encode())
     with config.disable_value_validation(), pytest.raises(PreflightFailed, match="not valid"):
-        preflight((replace(seg, content=content), sr), of_invalid, read_sources((path,)), OHIF)
+        preflight((replace(seg, content=content), sr), of_invalid, OHIF)
     (only,) = encode(of_invalid, profile=OHIF)
     with pytest.raises(PreflightFailed, match="that of another result"):
-        preflight((only, only), of_invalid, read_sources((path,)), OHIF)
+        preflight((only, only), of_invalid, OHIF)

@@ -14,11 +14,11 @@ from pydicom.dataset import Dataset
 from node.delivery.profiles import BUILT_IN, OHIF, STRICT, Profile
 from node.reasons import Reason
 from tests.support.data import sources
+from tests.support.data.sources import read_sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import IDENTITY, PROFILES, one_image, read, report_of
 from workers.results.encode import encode
 from workers.results.request import DeclinedImage
-from workers.results.sources.source import read_sources
 
 NO_DATES = ("19800101-", "-19800101", "19800101-19900101", "19800230", "00000101", "00010101", "1980.01.01")
 
@@ -83,7 +83,7 @@ def test_unusable_values_are_left_out_and_identifying_ones_kept(tmp_path: Path) 
 def test_an_offset_from_utc_of_another_form_counts_as_absent(tmp_path: Path, offset: str) -> None:
     request = one_image(tmp_path, TimezoneOffsetFromUTC=offset)
     refused = DeclinedImage(sources.uid(), Reason.ANALYSIS_FAILED, "")
-    for asked in (request, made.request(request.sources, (), refused)):
+    for asked in (request, made.request(made.paths_of(request), (), refused)):
         for ds in map(read, encode(asked, profile=OHIF)):
             assert "TimezoneOffsetFromUTC" not in ds
             assert ds.ContentTime == "081630"
@@ -116,9 +116,11 @@ def test_an_impossible_spacing_is_not_repeated(tmp_path: Path, spacing: list[str
 
 def test_private_attributes_are_not_repeated(tmp_path: Path) -> None:
     request = one_image(tmp_path)
-    ds = dcmread(request.sources[0])
+    (path,) = made.paths_of(request)
+    ds = dcmread(path)
     ds.private_block(0x0011, "PLANTED", create=True).add_new(1, "LO", "PLANTED-PRIVATE")
-    ds.save_as(request.sources[0])
+    ds.save_as(path)
+    request = made.request((path,), request.images)
     assert all(b"PLANTED-PRIVATE" not in r.content for r in encode(request, profile=OHIF))
 
 

@@ -14,12 +14,12 @@ from node.delivery.profiles import OHIF, STRICT
 from node.dicom.terminology import PRIVATE_CODES
 from node.reasons import Reason
 from tests.support.data import sources
+from tests.support.data.sources import read_sources
 from tests.support.paths import DOCS
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import answers, named, one_image, read, report_of
 from workers.results.encode import encode
 from workers.results.request import DeclinedImage, ResultRequest
-from workers.results.sources.source import read_sources
 from workers.results.text import vocabulary
 from workers.results.text.languages.sentences import Sentence
 from workers.results.text.summary import summary
@@ -180,7 +180,7 @@ def test_an_algorithm_that_is_not_intended_for_the_patient_does_not_make_a_study
 def test_a_study_for_which_no_algorithm_is_intended_was_not_attempted(tmp_path: Path) -> None:
     path = sources.source(tmp_path)
     nothing = ImageFindings(sources.uid(), made.image(sources.uid()).gate)
-    request = replace(_with(nothing, NotComputedReason.AGE_OUTSIDE_INTENDED_USE), sources=(path,))
+    request = replace(_with(nothing, NotComputedReason.AGE_OUTSIDE_INTENDED_USE), sources=read_sources((path,)))
     sr = report_of(encode(request, profile=STRICT))
     assert set(answers(sr, vocabulary.SUMMARY_OF_ANALYSES.value)) == {vocabulary.NOT_ATTEMPTED.value}
     said = "Not analysed: no algorithm is intended for this image. Frontal chest radiograph with two lungs."

@@ -1,0 +1,101 @@
+"""A study as one job sees it: every image's header is read once, here, and travels; only pixels are read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from node.dicom.header import Header, header_of
+from node.errors import Quarantined
+from node.reasons import Reason
+from workers.results.sources.patients import SEPARATED, of_first_patient
+from workers.results.sources.radiographs import Radiographs
+from workers.results.sources.source import Source, in_order, read_source
+
+
+@dataclass(frozen=True)
+class StudyImage:
+    """One image: its Part 10 file, its header as the node and as results see it, and what was decided of it.
+
+    Attributes
+    ----------
+    path
+        Owned by the spool or by the user; never changed.
+    digest
+        SHA-256 of the content (`node.dicom.part10.identity_digest`), in hex; names what was computed of the image.
+    header
+        None where the node cannot use it; `unusable` then says why.
+    source
+        None where it has no header that results could repeat.
+    declined
+        The reason for which it is not analysed; None: it is.
+    detail
+        One sentence to that reason.
+    """
+
+    path: Path
+    digest: str
+    sop_instance_uid: str
+    header: Header | None
+    source: Source | None
+    declined: Reason | None = None
+    detail: str = ""
+    unusable: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The images of one study in the order in which they came."""
+
+    study_instance_uid: str
+    images: tuple[StudyImage, ...]
+    radiographs: Radiographs = field(default_factory=Radiographs, compare=False)
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """Headers for the results, in order and named."""
+        return in_order(image.source for image in self.images if image.source is not None)
+
+    def of_one_patient(self) -> tuple[Study, tuple[str, ...]]:
+        """Return the study that results may speak of, and the SOP Instance UIDs of images of other patients.
+
+        Where there are others, none of the images is analysed: no result may be filed with a patient whose image it
+        does not speak of.
+        """
+        own = of_first_patient([image.source for image in self.images])
+        if all(own):
+            return self, ()
+        mine = tuple(
+            replace(image, declined=Reason.DIFFERENT_PATIENTS, detail=SEPARATED)
+            for image, is_own in zip(self.images, own, strict=True)
+            if is_own
+        )
+        others = tuple(image.sop_instance_uid for image, is_own in zip(self.images, own, strict=True) if not is_own)
+        return replace(self, images=mine), others
+
+
+def read_image(
+    path: Path, *, digest: str, sop_instance_uid: str | None = None, declined: Reason | None = None, detail: str = ""
+) -> StudyImage:
+    """Read the header of one file, opened once.
+
+    Parameters
+    ----------
+    sop_instance_uid
+        As recorded; None takes that of the header.
+
+    Raises
+    ------
+    OSError
+        The file is missing or cannot be read: the spool lost it, which is no property of the object.
+    """
+    header, unusable = None, ""
+    with path.open("rb") as file:
+        try:
+            header = header_of(file)
+        except Quarantined as error:
+            unusable = error.detail
+        source = read_source(file, path)
+    uid = sop_instance_uid or (header.sop_instance_uid if header else source.uid if source else "")
+    return StudyImage(path, digest, uid, header, source, declined, detail, unusable)
