@@ -73,6 +73,13 @@ def test_the_files_that_the_architecture_page_names_are_there():
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("folder", ["node", "workers", "models", "training"])
+def test_the_architecture_page_names_every_package(folder):
+    (cell,) = re.findall(rf"^\| `{folder}` \| (.+) \|$", ARCHITECTURE, re.MULTILINE)
+    there = {path.name for path in (ROOT / folder).iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert set(re.findall(r"`([a-z_]+)`", cell)) == there
+
+
 def test_every_dependency_has_its_reason():
     import tomllib
 
