@@ -18,7 +18,8 @@ from node.dicom.uids import (
     UNCOMPRESSED,
     VERIFICATION_SOP_CLASS,
 )
-from node.dicomweb.stow import HTTP_STATUSES, MAXIMUM_ANSWER_BYTES
+from node.dicomweb.client import MAXIMUM_ANSWER_BYTES
+from node.dicomweb.stow import HTTP_STATUSES
 from node.dimse.reports import INSTANCE
 from node.dimse.scu.association import MAXIMUM_PDU_BYTES
 from node.dimse.scu.commitment import REQUEST_COMMITMENT

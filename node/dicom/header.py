@@ -21,6 +21,7 @@ from node.dicom.contexts import BY_UID, CLASS_BY_UID, DEFLATED, Syntax, Use
 from node.dicom.deflated import MAXIMUM_HEAD_BYTES, inflated_head
 from node.dicom.elements import PIXEL_DATA, UNDEFINED, Buffer, Element, Walker
 from node.dicom.part10 import FileMeta, read_meta
+from node.dicom.tags import Tag
 from node.errors import Quarantined
 from node.identity import IMPLEMENTATION_CLASS_UID
 from node.reasons import Reason
@@ -41,50 +42,6 @@ _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _AGE: Final = re.compile(r"([0-9]{1,3})([DWMY]?)")
 _ESCAPE: Final = re.compile(rb"\x1b[\x20-\x2f]*[\x30-\x7e]")
 _DAYS_IN: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25, "": 365.25}
-
-
-class Tag:
-    """Tags of the attributes that are read (PS3.6 chapter 6)."""
-
-    SPECIFIC_CHARACTER_SET = 0x00080005
-    IMAGE_TYPE = 0x00080008
-    SOP_CLASS_UID = 0x00080016
-    SOP_INSTANCE_UID = 0x00080018
-    STUDY_DATE = 0x00080020
-    MODALITY = 0x00080060
-    PRESENTATION_INTENT_TYPE = 0x00080068
-    MANUFACTURER = 0x00080070
-    CODE_VALUE = 0x00080100
-    CODING_SCHEME_DESIGNATOR = 0x00080102
-    CODE_MEANING = 0x00080104
-    STUDY_DESCRIPTION = 0x00081030
-    SERIES_DESCRIPTION = 0x0008103E
-    ANATOMIC_REGION_SEQUENCE = 0x00082218
-    PATIENT_BIRTH_DATE = 0x00100030
-    PATIENT_SEX = 0x00100040
-    PATIENT_AGE = 0x00101010
-    SPECIES_DESCRIPTION = 0x00102201
-    SPECIES_CODE_SEQUENCE = 0x00102202
-    SEX_NEUTERED = 0x00102203
-    BODY_PART_EXAMINED = 0x00180015
-    DEVICE_UID = 0x00181002
-    VIEW_POSITION = 0x00185101
-    CONTRIBUTING_EQUIPMENT_SEQUENCE = 0x0018A001
-    STUDY_INSTANCE_UID = 0x0020000D
-    SERIES_INSTANCE_UID = 0x0020000E
-    PATIENT_ORIENTATION = 0x00200020
-    SAMPLES_PER_PIXEL = 0x00280002
-    PHOTOMETRIC_INTERPRETATION = 0x00280004
-    NUMBER_OF_FRAMES = 0x00280008
-    ROWS = 0x00280010
-    COLUMNS = 0x00280011
-    BITS_ALLOCATED = 0x00280100
-    BITS_STORED = 0x00280101
-    PURPOSE_OF_REFERENCE_CODE_SEQUENCE = 0x0040A170
-    PERFORMED_PROTOCOL_CODE_SEQUENCE = 0x00400260
-    VIEW_CODE_SEQUENCE = 0x00540220
-
-
 _WANTED: Final = frozenset(value for name, value in vars(Tag).items() if name.isupper()) | {PIXEL_DATA}
 
 

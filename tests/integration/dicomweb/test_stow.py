@@ -24,7 +24,7 @@ from node.db.states import DeliveryState, JobState
 from node.delivery.destinations import WebDestination
 from node.delivery.outcome import OutgoingFile
 from node.dicom.status import Disposition
-from node.dicomweb import stow
+from node.dicomweb import client, stow
 from node.dicomweb.stow import HTTP_STATUSES
 from node.errors import Misconfigured, PeerUnavailable
 from node.settings import Settings
@@ -191,7 +191,7 @@ def test_a_service_that_dribbles_its_answer_is_left_after_the_timeouts(fake: Fak
 
 
 def test_an_endless_answer_is_not_read_to_its_end(runtime: Runtime, fake: FakeService):
-    fake.body = b" " * (stow.MAXIMUM_ANSWER_BYTES + 1)
+    fake.body = b" " * (client.MAXIMUM_ANSWER_BYTES + 1)
     _, (line,), _ = deliver(runtime)
     assert line.state is DeliveryState.PENDING
 
