@@ -1,42 +1,36 @@
-"""The commands of the always-on edge: receive, dispatch, look, bring back. They import no model code."""
+"""The commands of the always-on edge: receive, dispatch, look, bring back. They import no model code.
+
+Here each command declares its arguments; what the longer ones do lies in `node.commands`.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import sys
 import threading
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import structlog
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from node import log as logging
 from node import settings as configuration
 from node.clock import utc_now
-from node.db import audit, deliveries, jobs, report, studies
-from node.db.engine import Database, Transaction
-from node.db.states import DeliveryState, JobState
-from node.delivery.destinations import AnyDestination, Destination, WebDestination
-from node.dispatch import anchors
-from node.errors import HilumError, Misconfigured
+from node.commands.output import print_json
+from node.db import deliveries, jobs, report, studies
+from node.db.engine import Database
+from node.db.states import JobState
+from node.errors import Misconfigured
 from node.settings import Settings
 from node.spool.store import Spool
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 console = Console()
 log = structlog.get_logger()
-
-_STATES: Final = {DeliveryState.STORED: "stored, waits for its storage commitment"}
-"""Delivery states that need more than their name."""
 
 
 @dataclass
@@ -71,10 +65,10 @@ def stop_event() -> threading.Event:
     return stop
 
 
-@app.command()
+@app.command(rich_help_panel="Node")
 def receive(
     context: typer.Context,
-    worker: Annotated[bool, typer.Option("--single", help="Serve in this process only, without children.")] = False,
+    single: Annotated[bool, typer.Option("--single", help="Serve in this process only, without children.")] = False,
 ) -> None:
     """Listen for C-STORE and C-ECHO, and make every object durable before answering Success.
 
@@ -85,10 +79,10 @@ def receive(
 
     settings = context.obj.start("receive")
     stop = stop_event()
-    receiver.run(settings, Spool.create(settings.home / "spool"), stop=stop, single=worker)
+    receiver.run(settings, Spool.create(settings.home / "spool"), stop=stop, single=single)
 
 
-@app.command()
+@app.command(rich_help_panel="Node")
 def dispatch(context: typer.Context) -> None:
     """Take in what was received, close complete studies, and send what is due to the broker.
 
@@ -107,7 +101,7 @@ def dispatch(context: typer.Context) -> None:
             Dispatcher(settings, database, spool, Sender(make_app(settings)), _actor("dispatch")).run(stop)
 
 
-@app.command()
+@app.command(rich_help_panel="Node")
 def migrate(context: typer.Context) -> None:
     """Create the database's tables, or bring them to the schema of this program."""
     settings = context.obj.settings
@@ -120,12 +114,13 @@ def migrate(context: typer.Context) -> None:
     )
 
 
-@app.command()
-def status(
+@app.command("status", rich_help_panel="Look")
+def show_status(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Show what waits, for how long, and whether broker, workers and destinations are there."""
+    from node.commands import status
     from node.dispatch.queue import broker_alive
 
     settings = context.obj.settings
@@ -136,71 +131,12 @@ def status(
     free = spool.free_bytes() if spool.root.exists() else None
     broker = broker_alive(settings)
     if as_json:
-        print_json({**_status_values(found, now), "broker": broker, "free_bytes": free})
+        print_json({**status.values(found, now), "broker": broker, "free_bytes": free})
         return
-    table = Table(title=f"{settings.receiver.ae_title} on {settings.receiver.host}:{settings.receiver.port}")
-    table.add_column("")
-    table.add_column("counts")
-    table.add_column("oldest waiting")
-    table.add_row("instances", _listed(found.instances))
-    table.add_row("studies", _listed(found.studies))
-    waiting = ", ".join(f"{p} {_duration(age_s(at, now))}" for p, at in found.oldest_queued_at.items())
-    table.add_row("jobs", _listed(found.jobs), waiting or "nothing waits")
-    oldest = age_s(found.oldest_pending_delivery_at, now)
-    table.add_row("deliveries", _listed(found.deliveries), _duration(oldest) if oldest is not None else "nothing waits")
-    console.print(table)
-    console.print(f"broker: {'answers' if broker else '[red]does not answer[/] (receiving goes on; messages wait)'}")
-    space = "unknown (no spool yet)" if free is None else f"{free / 1e9:.1f} GB free"
-    console.print(f"disk: {space}, watermark {settings.spool.minimum_free_bytes / 1e9:.1f} GB")
-    alive = [w for w in found.workers if (age_s(w[2], now) or 0) < 3 * settings.analysis.lease_s]
-    console.print("workers: " + (", ".join(f"{w} ({d})" for w, d, _ in alive) or "[red]none seen[/] (`hilum work`)"))
-    for line in _status_alerts(found, now):
-        console.print(line)
+    status.print_tables(found, settings, now, console, broker=broker, free_bytes=free)
 
 
-def _status_values(found: report.Status, now: datetime) -> dict[str, Any]:
-    """Return what the rows say as plain values, ages in seconds."""
-    return {
-        "instances": found.instances,
-        "studies": found.studies,
-        "jobs": found.jobs,
-        "deliveries": found.deliveries,
-        "oldest_queued_s": {p: age_s(at, now) for p, at in found.oldest_queued_at.items()},
-        "oldest_pending_delivery_s": age_s(found.oldest_pending_delivery_at, now),
-        "waiting_for_commitment": {
-            c.destination: {"results": c.deliveries, "oldest_s": age_s(c.oldest_at, now)} for c in found.commitments
-        },
-        "withheld": found.withheld,
-        "circuits_open": [name for name, _, until in found.circuits_open if until > now],
-        "workers": [{"id": w, "device": d, "seen_s": age_s(at, now)} for w, d, at in found.workers],
-    }
-
-
-def _status_alerts(found: report.Status, now: datetime) -> Iterator[str]:
-    """Yield what an operator should look at, and what to do about it."""
-    for waits in found.commitments:
-        yield (
-            f"waits for storage commitment: {waits.deliveries} result(s) at {waits.destination}, the oldest for "
-            f"{_duration(age_s(waits.oldest_at, now))}"
-        )
-    for name, failures, until in found.circuits_open:
-        if until > now:
-            yield f"[yellow]circuit open[/]: {name} after {failures} failures, tried again at {until:%H:%M:%S}Z"
-    if found.jobs.get("failed"):
-        yield (
-            f"[red]studies without an answer: {found.jobs['failed']}[/] (`hilum studies UID` says why, "
-            "`hilum rerun --dead` tries again)"
-        )
-    if found.withheld:
-        yield (
-            f"[red]results withheld: {found.withheld}[/] (they failed the node's own checks; `hilum studies UID` says "
-            "why, the objects are in quarantine)"
-        )
-    if found.deliveries.get("dead"):
-        yield f"[red]dead letters: {found.deliveries['dead']}[/] (`hilum studies --failed`, `hilum rerun --dead`)"
-
-
-@app.command("studies")
+@app.command("studies", rich_help_panel="Look")
 def list_studies(
     context: typer.Context,
     uid: Annotated[str | None, typer.Argument(help="Study Instance UID: show this one with results and trail.")] = None,
@@ -208,28 +144,20 @@ def list_studies(
     failed: Annotated[bool, typer.Option("--failed", help="Only those with undelivered results.")] = False,
 ) -> None:
     """List studies with their state, or show one study with its results and its audit trail."""
+    from node.commands.studies import print_lines, print_results_and_trail
+
     with context.obj.database() as database, database.read() as tx:
         lines = report.study_lines(
             tx, limit=limit, study_instance_uid=uid, job_state=JobState.UNDELIVERED if failed else None
         )
         if uid is not None and not lines:
             raise Misconfigured(f"no study with the Study Instance UID {uid}")
-        for line in lines:
-            # One line each, whole however narrow the terminal: the UID is what `rerun` needs.
-            console.print(_study_line(line), soft_wrap=True, highlight=False, markup=False)
-        if not lines:
-            console.print("no studies yet")
+        print_lines(lines, console)
         if uid is not None:
-            line = lines[0]
-            if line.job_id is not None:
-                _print_results(report.result_lines(tx, line.job_id))
-            if line.last_error:
-                console.print(f"last error: {line.last_error}", markup=False)
-            for text in trail(tx, line.id):
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
+            print_results_and_trail(tx, lines[0], console)
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def rerun(
     context: typer.Context,
     uid: Annotated[str | None, typer.Argument(help="Study Instance UID to analyse again, as a new revision.")] = None,
@@ -258,7 +186,7 @@ def rerun(
     console.print(f"revision {revision} is open and will be analysed")
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def echo(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Destination; all if not given.")] = None,
@@ -267,28 +195,13 @@ def echo(
 
     A DICOMweb service is posted an empty request instead, which shows that address, TLS and authentication are right.
     """
-    settings = context.obj.settings
-    if name is not None and name not in settings.destinations:
-        known = ", ".join(settings.destinations) or "none configured"
-        raise Misconfigured(f"no destination named {name!r}; there are: {known}")
-    if not settings.destinations:
-        raise Misconfigured("no destination is configured (settings `destinations`)")
-    failed = False
-    for key, destination in settings.destinations.items():
-        if name not in (None, key):
-            continue
-        where = f"{key} ({destination.address})"
-        try:
-            _echo(settings, destination)
-            console.print(f"[green]answers[/]: {where}")
-        except HilumError as error:
-            failed = True
-            console.print(f"[red]no answer[/]: {where}: {error}")
-    if failed:
+    from node.commands.echo import ask
+
+    if not ask(context.obj.settings, name, console):
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel="Look")
 def explain(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.", exists=True)],
@@ -321,7 +234,7 @@ def explain(
         raise typer.Exit(1)
 
 
-@app.command("verify-audit")
+@app.command("verify-audit", rich_help_panel="Look")
 def verify_audit(
     context: typer.Context,
     head: Annotated[str | None, typer.Option(help="A head hash noted earlier; it must still be in the chain.")] = None,
@@ -332,85 +245,16 @@ def verify_audit(
     off or rewritten is found too. Prints the head hash: keep it elsewhere, and give it as --head the next time, for the
     case that someone rewrote that file as well.
     """
+    from node.commands.verify_audit import check
+
     settings = context.obj.settings
     with context.obj.database(settings) as database, database.read() as tx:
-        outcome = audit.verify(tx)
-        problem = outcome.problem
-        noted = [anchor.hash for anchor in anchors.read(settings.home)] + ([head] if head else [])
-        if problem is None and not all(audit.contains(tx, link) for link in noted):
-            problem = "a head noted earlier is not in the chain: rows were cut off, or the log was rewritten"
+        outcome, problem = check(tx, settings.home, head)
     if problem is not None:
         console.print(f"[red]broken[/]: {problem} ({outcome.rows} rows before it hold)")
         raise typer.Exit(1)
     console.print(f"[green]intact[/]: {outcome.rows} rows")
     console.print(f"head {outcome.head}", soft_wrap=True)
-
-
-def trail(tx: Transaction, study_id: int) -> list[str]:
-    """Return the audit trail of a study as lines of text."""
-    lines = []
-    for event in audit.events(tx, study_id=study_id):
-        detail = " ".join(f"{key}={_plain(value)}" for key, value in event.detail.items() if value not in (None, ""))
-        lines.append(f"{event.sequence:>6} {event.at} {event.actor} {event.action} {detail}".rstrip())
-    return lines
-
-
-def age_s(at: datetime | None, now: datetime) -> float | None:
-    """Return the age in seconds."""
-    return None if at is None else round((now - at).total_seconds(), 3)
-
-
-def print_json(values: object) -> None:
-    """Print one JSON object to standard output."""
-    sys.stdout.write(json.dumps(values, indent=1) + "\n")
-
-
-def _echo(settings: Settings, destination: AnyDestination) -> None:
-    """Ask one destination whether it is there."""
-    from node.dicomweb import stow
-    from node.dimse.scu import verification
-
-    timeout_s = settings.delivery.connect_timeout_s
-    match destination:
-        case Destination():
-            verification.echo(destination, calling_ae_title=settings.receiver.ae_title, timeout_s=timeout_s)
-        case WebDestination():
-            stow.echo(destination, timeout_s=timeout_s)
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-
-
-def _study_line(line: report.StudyLine) -> str:
-    finished = f"{line.finished_at:%H:%M:%S}" if line.finished_at else "--:--:--"
-    return (
-        f"{line.opened_at:%Y-%m-%d %H:%M:%S} to {finished}  {line.job_state or 'no analysis':<11}  "
-        f"study {line.state}{f' ({line.completion_reason})' if line.completion_reason else ''}, "
-        f"revision {line.revision}, {line.images} image(s), {line.priority or 'no priority'}  {line.study_instance_uid}"
-    )
-
-
-def _print_results(lines: Sequence[report.ResultLine]) -> None:
-    for line in lines:
-        state = "" if line.state is None else _STATES.get(line.state, str(line.state))
-        where = f"{line.destination}: {state}, {line.attempts} attempt(s)" if line.destination else "no destination"
-        text = f"  {line.kind:<3} {line.sop_instance_uid} sha256 {line.sha256} -> {where}"
-        console.print(
-            text + (f"; {line.last_error}" if line.last_error else ""), soft_wrap=True, highlight=False, markup=False
-        )
-
-
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _actor(component: str) -> str:

@@ -22,6 +22,7 @@ from models.errors import BundleRefused
 from node import __version__
 from node import cli as edge
 from node.cli import Invocation, stop_event
+from node.commands.output import print_json
 from node.delivery.destinations import Destination
 from node.delivery.profiles import OHIF
 from node.dispatch.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, DELIVERY_THREADS, Device, make_app
@@ -158,7 +159,7 @@ def list_bundles(
         raise Misconfigured(f"no bundle named {name!r} in {networks.root}; there are: {known}")
     if as_json:
         uids = catalogue.device_uids(networks, context.obj.settings.rules)
-        edge.print_json([catalogue.described(bundle, uids.get(bundle.identity.name, {})) for bundle in chosen])
+        print_json([catalogue.described(bundle, uids.get(bundle.identity.name, {})) for bundle in chosen])
         return
     if name is not None:
         for bundle in chosen:
@@ -342,21 +343,7 @@ def _device(asked: Literal["auto", "cpu", "cuda"]) -> Device:
     return "cuda" if subprocess.run(probe, check=False, capture_output=True).returncode == 0 else "cpu"
 
 
-_PANELS = {
-    "receive": "Node",
-    "dispatch": "Node",
-    "migrate": "Node",
-    "status": "Look",
-    "studies": "Look",
-    "verify-audit": "Look",
-    "echo": "Look",
-    "explain": "Look",
-    "rerun": "Look",
-}
-for _command in edge.app.registered_commands:
-    _name = str(_command.name or getattr(_command.callback, "__name__", ""))
-    _command.rich_help_panel = _PANELS[_name]
-    app.registered_commands.append(_command)
+app.add_typer(edge.app)  # without a name: its commands stand beside those above
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ from models import phantom
 from models.image import pixels
 from node import log as logging
 from node import settings as configuration
-from node.cli import trail
 from node.commands.files import files_under
+from node.commands.studies import trail
 from node.db import report
 from node.db.engine import Database
 from node.db.states import JobState

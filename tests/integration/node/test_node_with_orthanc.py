@@ -241,7 +241,7 @@ def test_two_images_of_one_study_have_a_seg_each_and_one_report(node, orthanc, t
 
 
 def test_the_trail_tells_who_what_when_and_why(node, answered):
-    from node.cli import trail
+    from node.commands.studies import trail
 
     line = node.study(study_uid(answered[1]))
     with node.database.read() as tx:
