@@ -43,6 +43,8 @@ PLANTS = (
         "node.dimse.scp.connection",
         "import node.dimse.scu.query",
     ),
+    Plant("workers: the way of a job", "workers.results.request", "import workers.jobs.heartbeat"),
+    Plant("models: from a file to findings", "models.image.geometry", "import models.bundle.manifest"),
     Plant("pynetdicom only in node.dimse", "node.intake.routing", "import pynetdicom"),
     Plant("requests and dicomweb-client only in node.dicomweb", "workers.jobs.circuit", "from requests import get"),
     Plant("SQLAlchemy and Alembic only in node.db", "node.dicom.header", "import sqlalchemy"),
