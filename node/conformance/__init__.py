@@ -2,6 +2,8 @@
 
 `python -m node.conformance` prints it; docs/conformance.md is that text. Tests compare both, and compare its tables
 with what a running node negotiates and proposes.
+
+May import, of `node`: `dispatch` and what stands below.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""The truth: typed tables, the state machine, the audit chain. The only place that imports SQLAlchemy."""
+"""The truth: typed tables, the state machine, the audit chain. The only place that imports SQLAlchemy.
+
+May import, of `node`: `spool` and what stands below.
+"""

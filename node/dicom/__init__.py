@@ -1,1 +1,4 @@
-"""Tables and parsers of the DICOM Standard. Knows no network, no disk layout and no database."""
+"""The DICOM Standard as tables and parsers: UIDs, contexts, statuses, headers. Knows no network, disk or database.
+
+May import, of `node`: `identity` and what stands below.
+"""

@@ -1,1 +1,4 @@
-"""The DICOM network: association admission, Storage and Verification SCP, Storage SCU (PS3.7, PS3.8)."""
+"""The DICOM network (PS3.7, PS3.8): `scp` is what others send to this node, `scu` what it asks of others.
+
+May import, of `node`: `spool` and what stands below.
+"""

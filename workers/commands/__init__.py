@@ -1,1 +1,4 @@
-"""What the commands of `hilum` do that need networks or results."""
+"""What the commands of `hilum` do that need networks or results.
+
+May import, of `workers`: `process` and what stands below.
+"""

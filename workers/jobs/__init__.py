@@ -1,1 +1,4 @@
-"""One job from claim to its last delivery, without Celery."""
+"""One job from claim to its last delivery, without Celery.
+
+May import, of `workers`: `pipelines` and what stands below.
+"""

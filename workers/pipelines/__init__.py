@@ -1,1 +1,4 @@
-"""Pipelines: from the images of a study to findings, and from findings to results."""
+"""Pipelines: from the images of a study to findings, and from findings to results.
+
+May import, of `workers`: `results`.
+"""

@@ -1,1 +1,4 @@
-"""The processes: Celery tasks, and the supervisor of the embedded node."""
+"""The processes: Celery tasks, and the supervisor of the embedded node. The only place here that imports Celery.
+
+May import, of `workers`: `jobs` and what stands below.
+"""

@@ -1,1 +1,4 @@
-"""DICOM result objects (SEG, SR) from typed findings. The only place that imports highdicom."""
+"""DICOM result objects (SEG, SR) from typed findings. The only place that imports highdicom.
+
+Imports nothing of `workers`.
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -175,3 +176,27 @@ def test_the_environment_and_servers_are_refused_in_new_modules(tmp_path):
 
 def test_the_banned_names_are_those_that_are_tried():
     assert set(CONFIGURATION["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]) == set(BANNED)
+
+
+def said_in_docstrings() -> Iterator[tuple[str, str]]:
+    """Yield each package that has a line in the layers, and the sentence that says what it may import."""
+    for contract in CONTRACTS.values():
+        if not contract.get("exhaustive"):
+            continue
+        (container,) = contract["containers"]
+        lines = [[name.strip() for name in line.split("|")] for line in contract["layers"]]
+        for names, below in zip(lines, [*lines[1:], []], strict=True):
+            listed = ", ".join(f"`{name}`" for name in below)
+            more = " and what stands below" if lines[-1] != below else ""
+            sentence = (
+                f"May import, of `{container}`: {listed}{more}." if below else f"Imports nothing of `{container}`."
+            )
+            yield from ((f"{container}.{name}", sentence) for name in names)
+
+
+@pytest.mark.parametrize(("package", "sentence"), said_in_docstrings())
+def test_the_docstring_of_a_package_says_what_it_may_import(package, sentence):
+    file = ROOT / package.replace(".", "/") / "__init__.py"
+    if file.exists() and not package.startswith("models."):
+        said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        assert sentence in said.replace("\n", " ")
