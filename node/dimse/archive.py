@@ -74,8 +74,14 @@ def stand_in(folder: Path, *, ae_title: str = "PACS", port: int = 0) -> Iterator
         server.shutdown()
 
 
-def free_port() -> int:
-    """Find a TCP port of loopback that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Yield a TCP port of loopback that nobody else gets as a free one until the block ends.
+
+    The port is bound and not listened on, so connections to it are refused. A program that is told its number can
+    listen on it all the same, as servers set SO_REUSEADDR.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])

@@ -29,6 +29,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from node.settings import Settings
 from tests.support.peers import servers
+from tests.support.peers.processes import require
 
 OUTPUT = Path("bench-output")
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -110,7 +111,7 @@ def make_files(folder: Path, load: Load, generator: np.random.Generator) -> list
 
 def send(port: int, files: Sequence[Path], associations: int) -> float:
     """Send files over several associations at once, and give back the images per second."""
-    command = [servers.require("storescu"), "-R", "-pdu", "131072", "-aec", AE_TITLE, "127.0.0.1", str(port)]
+    command = [require("storescu"), "-R", "-pdu", "131072", "-aec", AE_TITLE, "127.0.0.1", str(port)]
     environment = {**os.environ, **servers.NO_DELAY}
     begun = time.perf_counter()
     children = [

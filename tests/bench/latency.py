@@ -18,7 +18,8 @@ from pathlib import Path
 from node.db import report
 from tests.bench.ingest import OUTPUT
 from tests.support.peers.pacs import SR, FakePACS
-from tests.support.peers.system import phantom_file, running_node, study_uid, wait_for
+from tests.support.peers.system import phantom_file, running_node, study_uid
+from tests.support.waiting import wait_for
 from workers.commands.terminal import stages
 
 SIZES = {10: (2500, 2000), 2: (1024, 1024)}

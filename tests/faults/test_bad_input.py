@@ -20,8 +20,9 @@ from node.dimse.scu import storage
 from node.reasons import Reason
 from node.spool.store import Spool
 from tests.support.peers.pacs import SEG, SR, FakePACS
-from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid, wait_for
+from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid
 from tests.support.results.encoded import answers
+from tests.support.waiting import wait_for
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from node.db.states import JobState
 from node.dispatch.queue import Sender, make_app
 from node.reasons import Reason
 from tests.support.peers.pacs import SEG, SR, FakePACS
-from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid, wait_for
+from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -9,3 +9,6 @@ DOCS = ROOT / "docs"
 FIXTURES = ROOT / "tests" / "fixtures"
 GOLDEN = ROOT / "tests" / "golden"
 RECIPES = ROOT / "training" / "recipes"
+
+RECORDS = "HILUM_INTEROPERABILITY"
+"""Environment variable that names the folder of a run's records (tests/support/results/interoperability.py)."""

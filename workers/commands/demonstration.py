@@ -33,7 +33,7 @@ from node.dicom.contexts import CLASS_BY_UID
 from node.dicom.header import Header, read_header
 from node.dicom.kinds import ResultKind
 from node.dicom.part10 import encode_meta, read_meta
-from node.dimse.archive import StandInArchive, free_port, stand_in
+from node.dimse.archive import StandInArchive, reserved_port, stand_in
 from node.dimse.scu import storage, verification
 from node.errors import HilumError, Misconfigured, PeerUnavailable, Quarantined
 from node.reasons import Reason
@@ -70,9 +70,10 @@ def run(files: Sequence[Path], *, out: Path, seed: int, console: Console) -> int
     with (
         tempfile.TemporaryDirectory(prefix="hilum-demo-", ignore_cleanup_errors=True) as home,
         stand_in(out / "pacs") as pacs,
+        reserved_port() as port,
         _progress(console) as say,
     ):
-        settings, config = _settings(Path(home), out, pacs.port)
+        settings, config = _settings(Path(home), out, port, pacs.port)
         say("starting the node (receiver, dispatcher, workers)")
         with _node(settings, config, out / "logs"):
             _wait_for_receiver(settings)
@@ -136,13 +137,13 @@ def _copy(path: Path, target: Path, header: Header) -> None:
         shutil.copyfileobj(source, copy)
 
 
-def _settings(home: Path, out: Path, pacs_port: int) -> tuple[Settings, Path]:
+def _settings(home: Path, out: Path, port: int, pacs_port: int) -> tuple[Settings, Path]:
     config = out / "hilum.yaml"
     config.write_text(
         yaml.safe_dump(
             {
                 "home": str(home),
-                "receiver": {"port": free_port()},
+                "receiver": {"port": port},
                 "spool": {"minimum_free_bytes": 64 << 20},
                 "destinations": {"pacs": {"ae_title": "PACS", "host": "127.0.0.1", "port": pacs_port}},
             }

@@ -32,7 +32,8 @@ from node.spool.store import Spool
 from tests.support.peers import certificates, servers
 from tests.support.peers.dicomweb import FakeService, service
 from tests.support.peers.system import dataset_bytes, phantom_file, running_node, study_uid
-from tests.unit.workers.jobs.test_delivery import Clock, NoBroker, lines, published
+from tests.support.rows import lines, published
+from tests.support.stand_ins import Clock, NoBroker
 from workers.cli import app
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Networks, Runtime

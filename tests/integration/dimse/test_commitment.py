@@ -19,8 +19,8 @@ from node.settings import Settings
 from node.spool.commitments import CommitmentTransaction
 from tests.support.peers.commitment import Setup, joined, no_wait, restart
 from tests.support.peers.pacs import SEG, SR
-from tests.support.peers.system import wait_for
-from tests.unit.workers.jobs.test_delivery import published
+from tests.support.rows import published
+from tests.support.waiting import wait_for
 from workers.cli import app
 from workers.jobs.delivery import deliver_job
 

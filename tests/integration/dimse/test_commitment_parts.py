@@ -9,9 +9,10 @@ import pytest
 
 from node.db.states import DeliveryState, JobState
 from tests.support.peers import wire
-from tests.support.peers.commitment import Setup, encoded, information, joined, no_wait, restart
+from tests.support.peers.commitment import Setup, joined, no_wait, restart
+from tests.support.peers.event_reports import encoded, information
 from tests.support.peers.pacs import COMMITMENT, COMMITMENT_INSTANCE, SR
-from tests.unit.workers.jobs.test_delivery import published
+from tests.support.rows import published
 from workers.jobs.delivery import deliver_job
 
 

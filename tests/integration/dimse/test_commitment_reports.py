@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 from node.dimse.reports import MAXIMUM_REPORT_BYTES, UnreadableReport, read_report
 from node.spool.commitments import CommitmentTransaction
 from tests.support.peers import servers, wire
-from tests.support.peers.commitment import Setup, encoded, information, joined
+from tests.support.peers.commitment import Setup, joined
+from tests.support.peers.event_reports import encoded, information
 from tests.support.peers.pacs import COMMITMENT, COMMITMENT_INSTANCE
 
 

@@ -13,8 +13,8 @@ from node.delivery.destinations import TLSFiles
 from tests.support.peers import certificates
 from tests.support.peers.commitment import Setup, joined, no_wait, restart
 from tests.support.peers.pacs import SR
-from tests.support.peers.system import wait_for
-from tests.unit.workers.jobs.test_delivery import published
+from tests.support.rows import published
+from tests.support.waiting import wait_for
 from workers.jobs.delivery import deliver_job
 
 # pynetdicom does not close a socket whose TLS handshake has failed; the garbage collector does.

@@ -12,8 +12,10 @@ import pytest
 
 from node.delivery.destinations import Destination
 from node.dimse.scu import verification
-from tests.support.peers import servers, wire
+from tests.support.peers import wire
+from tests.support.peers.processes import require
 from tests.support.peers.receiving import closed_arrivals, serving, settings_with
+from tests.support.waiting import wait_for
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_one_association_too_many_is_rejected_as_transient(tmp_path: Path) -> No
             with wire.connect(port) as third:
                 return third.associate()[0] == 2
 
-        servers.wait_for(again, what="a place for the next association")
+        wait_for(again, what="a place for the next association")
 
 
 def test_under_the_watermark_associations_are_rejected_as_congestion(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_connections_without_association_are_limited(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, maximum_pending_connections=3, association_timeout_s=30)
     with serving(settings) as port:
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
-        servers.wait_for(
+        wait_for(
             lambda: sum(t.name.startswith("association-") for t in threading.enumerate()) == 3, what="three threads"
         )
         with wire.connect(port) as peer:
@@ -98,14 +100,14 @@ def test_connections_without_association_are_limited(tmp_path: Path) -> None:
                 except OSError:
                     return False
 
-        servers.wait_for(associated, what="a place for the next connection")
+        wait_for(associated, what="a place for the next connection")
         for connection in idle:
             connection.close()
 
 
 def test_dcmtk_echo(tmp_path: Path) -> None:
     with serving(settings_with(tmp_path)) as port:
-        command = [servers.require("echoscu"), "-aec", "HILUM", "127.0.0.1", str(port)]
+        command = [require("echoscu"), "-aec", "HILUM", "127.0.0.1", str(port)]
         assert subprocess.run(command, check=False, timeout=30).returncode == 0
 
 

@@ -16,6 +16,7 @@ from node.spool.incoming import Outcome
 from tests.support.data.radiographs import radiograph, write
 from tests.support.peers import servers, wire
 from tests.support.peers.receiving import arrivals, closed_arrivals, serving, settings_with, unfinished
+from tests.support.waiting import wait_for
 
 
 def test_a_disk_that_fills_up_answers_out_of_resources(tmp_path: Path) -> None:
@@ -66,15 +67,13 @@ def test_an_object_cut_off_in_the_middle_leaves_nothing(tmp_path: Path, farewell
             peer.associate()
             assert peer.store(b"whole") == 0x0000
             peer.send(wire.p_data(wire.command_set(), command=True), wire.p_data(bytes(100_000), last=False))
-            servers.wait_for(
-                lambda: any(f.stat().st_size > 90_000 for f in unfinished(settings)), what="half an object"
-            )
+            wait_for(lambda: any(f.stat().st_size > 90_000 for f in unfinished(settings)), what="half an object")
             if isinstance(farewell, bytes):
                 peer.send(farewell)
             elif farewell == "reset":
                 peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         (folder,) = closed_arrivals(settings)
-        servers.wait_for(lambda: not unfinished(settings), what="no unfinished file")
+        wait_for(lambda: not unfinished(settings), what="no unfinished file")
     assert folder.outcome is Outcome.ABORTED
     assert [f.read_bytes()[-5:] for f in folder.files] == [b"whole"]
 
@@ -87,7 +86,7 @@ def test_probes_leave_no_thread_behind(tmp_path: Path) -> None:
         with wire.connect(port) as peer:
             assert peer.associate()[0] == 2
             peer.release()
-        servers.wait_for(lambda: threading.active_count() <= before, what="no more threads than before")
+        wait_for(lambda: threading.active_count() <= before, what="no more threads than before")
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -98,7 +97,7 @@ def test_probes_are_no_news(tmp_path: Path, reset: bool) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         with wire.connect(port) as peer:
             peer.send(b"\x01")
-        servers.wait_for(lambda: len(logs) >= 2, what="both ends in the log")
+        wait_for(lambda: len(logs) >= 2, what="both ends in the log")
     assert sorted((entry["event"], entry["log_level"]) for entry in logs) == [
         ("connection.dropped", "info"),
         ("connection.probe", "debug"),

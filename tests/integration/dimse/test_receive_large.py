@@ -14,6 +14,7 @@ from node.reasons import Reason
 from node.settings import Settings
 from node.spool.store import Spool
 from tests.support.peers import servers, wire
+from tests.support.waiting import wait_for
 
 MEGABYTE = 1 << 20
 
@@ -70,7 +71,7 @@ def test_our_own_results_are_taken_and_ignored(settings: Settings, tmp_path: Pat
     with servers.hilum(settings) as port:
         servers.storescu(port, paths)
     spool = Spool(settings.home / "spool")
-    (folder,) = servers.wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
+    (folder,) = wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     for file in folder.files:
         verdict = judge(read_header(file))
         assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, Reason.OWN_RESULT)

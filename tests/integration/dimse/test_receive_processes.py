@@ -16,6 +16,7 @@ from node.spool.incoming import Outcome
 from node.spool.store import Spool
 from tests.support.peers import servers, wire
 from tests.support.peers.receiving import arrivals, closed_arrivals, serving, settings_with, unfinished
+from tests.support.waiting import wait_for
 
 
 def test_going_down_lets_an_object_arrive_and_aborts_the_idle(tmp_path: Path) -> None:
@@ -27,12 +28,12 @@ def test_going_down_lets_an_object_arrive_and_aborts_the_idle(tmp_path: Path) ->
         target=receiver.run, args=(settings, spool), kwargs={"stop": stop, "single": True, "ready": ports.append}
     )
     thread.start()
-    port = servers.wait_for(lambda: ports, what="receiver")[0]
+    port = wait_for(lambda: ports, what="receiver")[0]
     with wire.connect(port) as idle, wire.connect(port) as busy:
         idle.associate()
         busy.associate()
         busy.send(wire.p_data(wire.command_set(), command=True), wire.p_data(bytes(5000), last=False))
-        servers.wait_for(lambda: unfinished(settings), what="half an object")
+        wait_for(lambda: unfinished(settings), what="half an object")
         stop.set()
         assert idle.pdu()[0] == 7
         busy.send(wire.p_data(b"end"))
@@ -54,24 +55,24 @@ def test_a_killed_receiver_is_replaced_and_its_leftovers_are_swept(tmp_path: Pat
             peer.associate()
             assert peer.store(b"acknowledged") == 0x0000
             peer.send(wire.p_data(wire.command_set(), command=True), wire.p_data(bytes(5000), last=False))
-            servers.wait_for(lambda: unfinished(settings), what="half an object")
+            wait_for(lambda: unfinished(settings), what="half an object")
             for child in first:
                 child.send_signal(signal.SIGKILL)
-            servers.wait_for(
+            wait_for(
                 lambda: len({c.pid for c in servers.receiver_processes()} - {c.pid for c in first}) == 2,
                 what="replacements",
             )
         (folder,) = closed_arrivals(settings)
         assert folder.outcome is Outcome.ABORTED
         assert [f.read_bytes()[-12:] for f in folder.files] == [b"acknowledged"]
-        servers.wait_for(lambda: not unfinished(settings), what="sweep")
+        wait_for(lambda: not unfinished(settings), what="sweep")
 
         def takes() -> bool:
             with contextlib.suppress(ConnectionRefusedError), wire.connect(port) as peer:
                 return peer.associate()[:1] == b"\x02"
             return False
 
-        servers.wait_for(takes, what="the port served again")
+        wait_for(takes, what="the port served again")
     assert servers.receiver_processes() == []
 
 
@@ -87,7 +88,7 @@ def starting(settings: Settings, stop: threading.Event) -> tuple[threading.Threa
 
     thread = threading.Thread(target=run)
     thread.start()
-    servers.wait_for(servers.receiver_processes, what="a receiver process")
+    wait_for(servers.receiver_processes, what="a receiver process")
     return thread, failures, ports
 
 

@@ -23,12 +23,14 @@ from node.delivery.destinations import Destination, TLSFiles
 from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.dicom import contexts
 from node.dicom.status import Disposition
+from node.dimse.archive import reserved_port
 from node.dimse.scp.negotiation import negotiate, read_proposal
 from node.dimse.scu import query, storage, verification
 from node.dimse.scu.association import ABORT_LINGER_S, MAXIMUM_RECEIVED_BYTES
 from node.errors import PeerUnavailable
-from tests.support.data.radiographs import DX, radiograph, write
+from tests.support.data.radiographs import DX, compressed, radiograph, write
 from tests.support.peers import certificates, servers, wire
+from tests.support.waiting import wait_for
 
 
 def outgoing(path: Path, **values: Any) -> OutgoingFile:
@@ -63,7 +65,7 @@ def test_several_objects_over_one_association_reach_storescp(tmp_path: Path) -> 
         assert [(o.sop_instance_uid, o.status, o.disposition) for o in outcomes] == [
             (f.sop_instance_uid, 0x0000, Disposition.ACCEPTED) for f in files
         ]
-        received = {p.read_bytes()[-6144:] for p in servers.wait_for(lambda: list(peer.folder.glob("*")), what="files")}
+        received = {p.read_bytes()[-6144:] for p in wait_for(lambda: list(peer.folder.glob("*")), what="files")}
     assert received == {f.path.read_bytes()[-6144:] for f in files}
 
 
@@ -85,11 +87,10 @@ def test_statuses_become_decisions(tmp_path: Path, status: int, disposition: Dis
 
 
 def test_what_the_peer_does_not_accept_is_refused_and_the_rest_is_sent(tmp_path: Path) -> None:
-    ds = radiograph()
-    ds.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg")
-    compressed = OutgoingFile(DX, ds.SOPInstanceUID, write(tmp_path / "j2k.dcm", ds))
+    ds = compressed(radiograph(), JPEG2000Lossless)
+    in_jpeg_2000 = OutgoingFile(DX, ds.SOPInstanceUID, write(tmp_path / "j2k.dcm", ds))
     with answering(lambda _: 0x0000) as to:
-        outcomes = send(to, compressed, outgoing(tmp_path / "plain.dcm"))
+        outcomes = send(to, in_jpeg_2000, outgoing(tmp_path / "plain.dcm"))
     assert [o.disposition for o in outcomes] == [Disposition.REFUSED, Disposition.ACCEPTED]
     assert "accepts no SOP class" in outcomes[0].detail
 
@@ -330,12 +331,13 @@ def test_a_destination_that_makes_no_sense_is_unavailable(tmp_path: Path, values
 
 def test_who_is_not_there_is_unavailable(tmp_path: Path) -> None:
     file = outgoing(tmp_path / "x.dcm")
-    nobody = Destination(ae_title="PEER", host="127.0.0.1", port=servers.free_port())
-    with pytest.raises(PeerUnavailable, match="PEER at 127"):
-        send(nobody, file)
+    with reserved_port() as port:
+        nobody = Destination(ae_title="PEER", host="127.0.0.1", port=port)
+        with pytest.raises(PeerUnavailable, match="PEER at 127"):
+            send(nobody, file)
+        assert not servers.reachable(nobody)
     with pytest.raises(PeerUnavailable):
         send(Destination(ae_title="PEER", host="no.such.host.invalid", port=104), file)
-    assert not servers.reachable(nobody)
 
 
 def test_a_rejection_is_told_in_the_words_of_the_standard(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from node.settings import Settings
 from node.spool.store import Spool
 from tests.support.data.radiographs import write_in
 from tests.support.peers import servers
+from tests.support.waiting import wait_for
 
 ACCEPTED = sorted(accepted_contexts()["1.2.840.10008.5.1.4.1.1.1.1"])
 
@@ -58,7 +59,7 @@ def settings(tmp_path: Path) -> Settings:
 def received(settings: Settings) -> Path:
     """The one file that has arrived."""
     spool = Spool(settings.home / "spool")
-    (folder,) = servers.wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
+    (folder,) = wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     (file,) = folder.files
     return file
 

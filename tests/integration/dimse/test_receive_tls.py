@@ -19,12 +19,14 @@ from structlog.testing import capture_logs
 from node import conformance, tls
 from node.delivery.destinations import Destination, TLSFiles
 from node.delivery.outcome import OutgoingFile
+from node.dimse.archive import reserved_port
 from node.dimse.scu import storage
 from node.errors import Misconfigured, PeerUnavailable
 from node.settings import Settings
 from node.spool.store import Spool
 from tests.support.data.radiographs import radiograph, write
 from tests.support.peers import certificates, servers, wire
+from tests.support.waiting import wait_for
 
 # pynetdicom does not close a socket whose TLS handshake has failed; the garbage collector does.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -74,7 +76,7 @@ def test_both_sides_show_certificates(settings: Settings, authority: certificate
     with servers.hilum(settings) as port:
         assert send(destination(port, authority.issue("router")), tmp_path / "x.dcm") == 0x0000
     spool = Spool(settings.home / "spool")
-    (folder,) = servers.wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
+    (folder,) = wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     assert folder.info.tls_subject == "commonName=router"
     assert len(folder.files) == 1
 
@@ -237,12 +239,12 @@ def test_an_encrypted_key_is_said_and_nobody_is_asked_for_its_password(
     key = serialization.load_pem_private_key(files.key.read_bytes(), None)
     encrypted = serialization.BestAvailableEncryption(b"secret")
     files.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encrypted))
-    with pytest.raises(Misconfigured, match=r"locked\.key"):
-        send(destination(servers.free_port(), files), tmp_path / "x.dcm")
+    with reserved_port() as port, pytest.raises(Misconfigured, match=r"locked\.key"):
+        send(destination(port, files), tmp_path / "x.dcm")
 
 
 def test_a_probe_of_the_tls_port_is_no_news(settings: Settings) -> None:
     with capture_logs() as logs, servers.hilum(settings) as port:
         socket.create_connection(("127.0.0.1", port)).close()
-        servers.wait_for(lambda: logs, what="a line in the log")
+        wait_for(lambda: logs, what="a line in the log")
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [("connection.probe", "debug")]

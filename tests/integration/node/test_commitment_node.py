@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from node.db import audit
 from node.db.states import DeliveryState
+from node.dimse.archive import reserved_port
 from tests.support.peers import servers
 from tests.support.peers.pacs import SEG, SR, FakePACS
-from tests.support.peers.system import phantom_file, running_node, study_uid, wait_for
+from tests.support.peers.system import phantom_file, running_node, study_uid
+from tests.support.waiting import wait_for
 
 COMMITTING = {"ask": True, "wait_s": 0.2, "report_within_s": 20.0, "requests": 3}
 
@@ -38,11 +41,15 @@ def test_a_study_is_done_only_when_committed_and_every_process_may_be_killed_mea
             assert "commitment.succeeded" in actions
 
 
+def orthanc_that_knows(tmp_path: Path, port: int) -> AbstractContextManager[servers.Orthanc]:
+    modalities = {"hilum": {"AET": "HILUM", "Host": "127.0.0.1", "Port": port}}
+    return servers.orthanc(tmp_path / "orthanc", configuration={"DicomModalities": modalities})
+
+
 def test_orthanc_commits_itself(tmp_path: Path):
     """Orthanc reports on an association of its own, to the port that it has been told."""
-    source, port = phantom_file(tmp_path, 32), servers.free_port()
-    modalities = {"hilum": {"AET": "HILUM", "Host": "127.0.0.1", "Port": port}}
-    with servers.orthanc(tmp_path / "orthanc", configuration={"DicomModalities": modalities}) as orthanc:
+    source = phantom_file(tmp_path, 32)
+    with reserved_port() as port, orthanc_that_knows(tmp_path, port) as orthanc:
         destination = {
             "ae_title": orthanc.ae_title,
             "host": "127.0.0.1",

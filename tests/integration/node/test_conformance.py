@@ -39,7 +39,8 @@ from node.dimse.scu import verification
 from node.reasons import Reason
 from tests.support.paths import DOCS
 from tests.support.peers.pacs import COMMITMENT
-from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid, wait_for
+from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid
+from tests.support.waiting import wait_for
 
 DOCUMENT = DOCS / "conformance.md"
 VERIFICATION = "1.2.840.10008.1.1"

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from tests.support.peers import servers
-from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid, wait_for
+from tests.support.peers import databases, servers
+from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid
+from tests.support.waiting import wait_for
 from workers.cli import app
 
 
@@ -29,11 +30,11 @@ def node(
     destination = {"ae_title": orthanc.ae_title, "host": "127.0.0.1", "port": orthanc.port}
     folder = tmp_path_factory.mktemp("node")
     with (
-        servers.redis_server(folder / "redis") as broker,
+        databases.redis_server(folder / "redis") as broker,
         running_node(
             folder,
             destinations={"orthanc": destination},
-            database_url=servers.new_database(postgresql_server),
+            database_url=databases.new_database(postgresql_server),
             broker_url=broker,
             completion={"release_s": 300, "quiet_s": 300, "cap_s": 600, "count_from": "orthanc"},
         ) as running,

@@ -19,7 +19,9 @@ from pydicom.uid import generate_uid
 from models import phantom
 from node.reasons import Reason
 from tests.support.peers import servers
-from tests.support.peers.system import RunningNode, dataset_bytes, running_node, study_uid, wait_for
+from tests.support.peers.processes import require
+from tests.support.peers.system import RunningNode, dataset_bytes, running_node, study_uid
+from tests.support.waiting import wait_for
 
 SEG, SR = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.34"
 
@@ -140,13 +142,13 @@ def test_highdicom_reads_masks_that_lie_where_the_phantoms_anatomy_is(answered):
 @pytest.mark.parametrize("kind", ["seg", "sr"])
 def test_dciodvfy_reports_no_error(answered, kind):
     path = getattr(answered[2], kind)[0]
-    outcome = run(servers.require("dciodvfy"), str(path))
+    outcome = run(require("dciodvfy"), str(path))
     errors = [line for line in (outcome.stdout + outcome.stderr).splitlines() if line.startswith("Error")]
     assert not errors
 
 
 def test_dsrdump_warns_of_nothing(answered):
-    outcome = run(servers.require("dsrdump"), str(answered[2].sr[0]))
+    outcome = run(require("dsrdump"), str(answered[2].sr[0]))
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert "Cardiothoracic ratio" in outcome.stdout
     assert "Bounding box of the heart" in outcome.stdout
@@ -178,7 +180,7 @@ def test_a_real_chest_is_outlined_and_measured(node, orthanc, data_folder, tmp_p
     # A disease may be outlined besides; each structure may have a SEG of its own (`split_segments`).
     labels = {str(segment.SegmentLabel).lower() for seg in segs for segment in seg.SegmentSequence}
     assert labels >= {"right lung", "left lung", "heart"}
-    assert "Cardiothoracic ratio" in run(servers.require("dsrdump"), str(held.sr[0])).stdout
+    assert "Cardiothoracic ratio" in run(require("dsrdump"), str(held.sr[0])).stdout
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from node.delivery.profiles import BUILT_IN
+from node.dimse.archive import reserved_port
 from tests.support.peers import servers
 from tests.support.peers.dicomweb import service
 from tests.support.peers.pacs import SEG, SR, FakePACS
@@ -106,7 +107,8 @@ def test_a_site_may_check_a_profile_of_its_own(tmp_path):
 
 
 def test_a_destination_that_is_not_there_ends_with_a_clear_error(tmp_path):
-    outcome = checked(tmp_path, {"ae_title": "GONE", "host": "127.0.0.1", "port": servers.free_port()}, "--ask-only")
+    with reserved_port() as port:
+        outcome = checked(tmp_path, {"ae_title": "GONE", "host": "127.0.0.1", "port": port}, "--ask-only")
     assert outcome.exit_code != 0
     assert "cannot be reached" in str(outcome.exception)
 

@@ -17,7 +17,7 @@ from node.delivery.profiles import BUILT_IN, OHIF, STRICT, Profile
 from node.dicom.kinds import ResultKind
 from node.dicom.uids import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, RLE_LOSSLESS
 from tests.support.data import sources
-from tests.support.peers.servers import require
+from tests.support.peers.processes import require
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import one_image, read
 from tests.support.results.interoperability import record

@@ -17,7 +17,7 @@ from models.inference import heatmap
 from models.inference.runner import Runner, run_image
 from tests.support.data import training_data
 from tests.support.paths import RECIPES
-from tests.support.peers.servers import wait_for
+from tests.support.waiting import wait_for
 from training import config
 from training.cli import app
 from training.tasks import registry

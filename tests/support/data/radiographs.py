@@ -15,7 +15,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from node.dicom.contexts import BY_UID
 from tests.support.paths import FIXTURES
-from tests.support.peers import servers
+from tests.support.peers.processes import require
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -31,10 +31,12 @@ _DCMTK = {
     "1.2.840.10008.1.2.4.81": ["dcmcjpls", "+en", "+md", "2", "+un"],
     "1.2.840.10008.1.2.5": ["dcmcrle", "+un"],
 }
-_HTJ2K = {
-    "1.2.840.10008.1.2.4.201": "lossless-rpcl.j2c",
-    "1.2.840.10008.1.2.4.202": "lossless-rpcl.j2c",
-    "1.2.840.10008.1.2.4.203": "lossy.j2c",
+_CODE_STREAMS = {
+    "1.2.840.10008.1.2.4.90": "lossless.j2k",
+    "1.2.840.10008.1.2.4.91": "lossy.j2k",
+    "1.2.840.10008.1.2.4.201": "ht-lossless-rpcl.j2c",
+    "1.2.840.10008.1.2.4.202": "ht-lossless-rpcl.j2c",
+    "1.2.840.10008.1.2.4.203": "ht-lossy.j2c",
 }
 
 
@@ -90,6 +92,14 @@ def write(path: Path, ds: Dataset) -> Path:
     return path
 
 
+def compressed(ds: Dataset, syntax: str) -> Dataset:
+    """Give a radiograph the pixels of a syntax of JPEG 2000, and return it."""
+    ds.PixelData = encapsulate([(FIXTURES / "jpeg2000" / _CODE_STREAMS[syntax]).read_bytes()])
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
+    return ds
+
+
 def write_in(path: Path, syntax: str) -> tuple[Path, NDArray[Any]]:
     """Write a radiograph in a transfer syntax; give back its path and the pixels that it was made from."""
     lossy = syntax in {"1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"}
@@ -103,15 +113,9 @@ def write_in(path: Path, syntax: str) -> tuple[Path, NDArray[Any]]:
     elif syntax in _DCMTK:
         plain = write(path.with_suffix(".plain"), ds)
         program, *options = _DCMTK[syntax]
-        command = [servers.require(program), *options, str(plain), str(path)]
+        command = [require(program), *options, str(plain), str(path)]
         subprocess.run(command, check=True, capture_output=True)
-    elif syntax in _HTJ2K:
-        ds.PixelData = encapsulate([(FIXTURES / "htj2k" / _HTJ2K[syntax]).read_bytes()])
-        ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
-        ds.file_meta.TransferSyntaxUID = UID(syntax)
-        write(path, ds)
     else:
-        ds.compress(UID(syntax), encoding_plugin="pylibjpeg", **({"j2k_cr": [2]} if lossy else {}))
-        write(path, ds)
+        write(path, compressed(ds, syntax))
     assert dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID == syntax
     return path, pixels

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from workers.results.sources.source import Source, in_order, read_source
+if TYPE_CHECKING:
+    from workers.results.sources.source import Source
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -52,6 +53,8 @@ def source(
 
 def read_sources(paths: Iterable[Path]) -> tuple[Source, ...]:
     """Read the headers of files as one study's."""
+    from workers.results.sources.source import in_order, read_source  # not there in tests of the node alone
+
     found = []
     for path in paths:
         with path.open("rb") as file:

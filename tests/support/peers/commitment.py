@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
-
 from node.db import audit, report
 from node.db.engine import Database
 from node.db.states import DeliveryState, JobState
@@ -20,8 +16,8 @@ from node.dispatch import commitments
 from node.settings import Settings
 from node.spool.store import Spool
 from tests.support.peers import certificates, servers
-from tests.support.peers.pacs import SR, FakePACS
-from tests.unit.workers.jobs.test_delivery import Clock, NoBroker
+from tests.support.peers.pacs import FakePACS
+from tests.support.stand_ins import Clock, NoBroker
 from workers.jobs.runtime import Networks, Runtime
 
 
@@ -109,20 +105,3 @@ def no_wait(setup: Setup) -> None:
     pacs = setup.runtime.settings.destinations["pacs"]
     quick = pacs.commitment.model_copy(update={"wait_s": 0.0})
     setup.runtime.settings.destinations["pacs"] = pacs.model_copy(update={"commitment": quick})
-
-
-def encoded(ds: Dataset) -> bytes:
-    """Encode a data set in Explicit VR Little Endian."""
-    buffer = DicomBytesIO()
-    buffer.is_little_endian, buffer.is_implicit_VR = True, False
-    write_dataset(buffer, ds)
-    return buffer.getvalue()
-
-
-def information(transaction_uid: str = "2.25.5", instance: str = "2.25.1") -> Dataset:
-    """Return the Event Information of a report that one instance is committed (PS3.4 Table J.3-2)."""
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = SR, instance
-    ds = Dataset()
-    ds.TransactionUID, ds.ReferencedSOPSequence = transaction_uid, [item]
-    return ds

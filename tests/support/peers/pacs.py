@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from pynetdicom.sop_class import (
 
 from node import tls
 from node.delivery.destinations import TLSFiles
-from node.dimse.archive import free_port
+from node.dimse.archive import reserved_port
 
 COMMITMENT, COMMITMENT_INSTANCE = str(StorageCommitmentPushModel), "1.2.840.10008.1.20.1.1"
 SEG, SR = str(SegmentationStorage), str(Comprehensive3DSRStorage)
@@ -56,7 +57,8 @@ class CommitmentRequest:
 class FakePACS:
     """Storage SCP that keeps every C-STORE it accepted, in order."""
 
-    port: int = field(default_factory=free_port)
+    port: int = 0
+    """Its own until the end of the block, also while it is stopped; chosen when it is started."""
     ae_title: str = "PACS"
     statuses: dict[str, int] = field(default_factory=dict)
     """Status to answer by SOP Class UID; Success where none is given."""
@@ -82,9 +84,12 @@ class FakePACS:
     report_statuses: list[int | None] = field(default_factory=list)
     """What its reports were answered with; None: there was no association or no answer."""
     _server: Any = None
+    _held: ExitStack = field(default_factory=ExitStack)
 
     def start(self) -> FakePACS:
         """Listen."""
+        if not self.port:
+            self.port = self._held.enter_context(reserved_port())
         ae = AE(ae_title=self.ae_title)
         ae.add_supported_context(Verification)
         ae.add_supported_context(SegmentationStorage)
@@ -109,6 +114,7 @@ class FakePACS:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._held.close()
 
     @property
     def destination(self) -> dict[str, Any]:

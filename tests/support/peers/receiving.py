@@ -11,6 +11,7 @@ from node.settings import Settings
 from node.spool.incoming import IncomingFolder
 from node.spool.store import Spool
 from tests.support.peers import servers
+from tests.support.waiting import wait_for
 
 
 def settings_with(tmp_path: Path, *, spool: dict[str, Any] | None = None, **receiver: Any) -> Settings:
@@ -34,7 +35,7 @@ def closed_arrivals(settings: Settings) -> list[IncomingFolder]:
         folders = arrivals(settings)
         return folders if folders and all(f.outcome for f in folders) else []
 
-    return servers.wait_for(found, what="closed arrivals")  # type: ignore[no-any-return]
+    return wait_for(found, what="closed arrivals")  # type: ignore[no-any-return]
 
 
 def unfinished(settings: Settings) -> list[Path]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,27 +24,16 @@ from node.delivery.destinations import Destination
 from node.delivery.outcome import OutgoingFile
 from node.dicom.header import read_header
 from node.dicom.part10 import read_meta
-from node.dimse.archive import free_port
+from node.dimse.archive import reserved_port
 from node.dimse.scu import storage, verification
 from node.errors import PeerUnavailable
 from node.settings import Settings
 from node.spool.store import Spool
-from tests.support.peers.servers import listening
+from tests.support.peers.processes import listening
+from tests.support.waiting import wait_for
 from workers.process.supervisor import Child, Node
 
 ENDED = {JobState.DONE, JobState.UNDELIVERED, JobState.FAILED}
-
-
-def wait_for(condition: Callable[[], Any], *, timeout_s: float = 60.0, what: str = "") -> Any:
-    """Wait until the condition holds, and return what it gave."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s} s: {what or condition}")
-        time.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -104,12 +92,11 @@ class RunningNode:
             try:
                 statuses = self.send(left)
             except PeerUnavailable:
-                time.sleep(0.2)
                 return False
             left = [path for path, status in zip(left, statuses, strict=True) if status != 0x0000]
             return not left
 
-        wait_for(attempt, timeout_s=timeout_s, what="every file taken")
+        wait_for(attempt, timeout_s=timeout_s, every_s=0.2, what="every file taken")
 
     def study(self, uid: str) -> StudyLine | None:
         """Return the study's line, if there is one."""
@@ -149,10 +136,30 @@ def running_node(
 
     `refuses` says that it will let nobody in, so that it is ready as soon as it listens.
     """
+    with reserved_port() as port:
+        config = _configuration(folder, destinations, port, overrides)
+        settings = configuration.load(config)
+        stop = threading.Event()
+        supervisor = Node(settings, config, logs=folder / "logs")
+        supervisor.start()
+        watcher = threading.Thread(target=supervisor.run, args=(stop,))
+        watcher.start()
+        node = RunningNode(settings, config, supervisor, Database(settings.resolved_database_url), folder / "logs")
+        try:
+            _await_receiver(node, refuses=refuses)
+            yield node
+        finally:
+            node.database.close()
+            stop.set()
+            watcher.join()
+
+
+def _configuration(folder: Path, destinations: dict[str, Any], port: int, overrides: dict[str, Any]) -> Path:
+    """Write the configuration of a node whose times are short."""
     values: dict[str, Any] = {
         "home": str(folder / "home"),
         "log_format": "json",
-        "receiver": {"port": free_port()},
+        "receiver": {"port": port},
         "spool": {"minimum_free_bytes": 0},
         "completion": {"release_s": 0.3, "quiet_s": 2.0, "cap_s": 60.0},
         "dispatch": {"interval_s": 0.1, "resend_after_s": 3.0},
@@ -171,21 +178,14 @@ def running_node(
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "hilum.yaml"
     config.write_text(yaml.safe_dump(values))
-    settings = configuration.load(config)
-    stop = threading.Event()
-    supervisor = Node(settings, config, logs=folder / "logs")
-    supervisor.start()
-    watcher = threading.Thread(target=supervisor.run, args=(stop,))
-    watcher.start()
-    node = RunningNode(settings, config, supervisor, Database(settings.resolved_database_url), folder / "logs")
+    return config
+
+
+def _await_receiver(node: RunningNode, *, refuses: bool) -> None:
     try:
-        ready = (lambda: listening(settings.receiver.port)) if refuses else (lambda: _answers(node))
-        wait_for(ready, what=f"the receiver answers; log:\n{node.log_text()}")
-        yield node
-    finally:
-        node.database.close()
-        stop.set()
-        watcher.join()
+        wait_for(lambda: listening(node.settings.receiver.port) if refuses else _answers(node))
+    except AssertionError as error:
+        raise AssertionError(f"the receiver does not answer; log:\n{node.log_text()}") from error
 
 
 def phantom_file(folder: Path, seed: int, *, rows: int = 512, columns: int = 450, **options: Any) -> Path:

@@ -16,11 +16,9 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-from tests.support.paths import DOCS
+from tests.support.paths import DOCS, RECORDS
 from tests.support.viewer import package
 
-FOLDER = "HILUM_INTEROPERABILITY"
-"""Environment variable that names the folder of a run's files; the run sets it, its child processes inherit it."""
 PAGE = DOCS / "interoperability.md"
 HELD = "held"
 HEADER = "| source | object | profile | reader | outcome |"
@@ -70,7 +68,7 @@ def record(*, source: str, object: str, profile: str, reader: str, outcome: str 
     outcome
         `held`, or what did not hold and why.
     """
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(RECORDS)
     if folder:
         row = Row(source, object, profile, reader, outcome)
         with (Path(folder) / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:

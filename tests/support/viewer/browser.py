@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from websocket import WebSocket, create_connection
 
-from tests.support.peers.servers import process, require
+from tests.support.peers.processes import process, require
 
 OPTIONS = (
     "--headless=new",

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.support.peers.processes import require
 from tests.support.peers.readers import Masks
-from tests.support.peers.servers import require
 from tests.support.viewer import package
 
 OHIF, BUFFER = "ohif", "buffer"

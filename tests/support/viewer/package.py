@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.peers.servers import require
+from tests.support.peers.processes import require
 
 NAME = "@ohif/app"
 VERSION = "3.13.2"

@@ -1,83 +1,16 @@
 """Jobs and deliveries as rows: claims, leases, retries, and that nothing is done twice. On SQLite and PostgreSQL."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from node.db import audit, deliveries, jobs, report, studies
 from node.db.deliveries import Settlement, Verdict
-from node.db.jobs import NewResult
 from node.db.states import DeliveryState, InstanceState, JobState
 from node.errors import StaleClaim
 from node.reasons import Reason
-from node.spool.incoming import AssociationInfo, Outcome
-
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-DECISION = studies.RoutingDecision("default", "chest", "routine", None, ["pacs", "vna"])
-RESULT = NewResult("SR", "ohif", "1.2.3", "2.25.1", "2.25.2", "d" * 64, 10)
-
-
-def later(seconds: float) -> datetime:
-    return NOW + timedelta(seconds=seconds)
-
-
-def arrive(tx, number=1, *, study="1.2.3", digest=None, state=InstanceState.ACCEPTED, sop=None, outcome="released"):
-    info = AssociationInfo(f"a{number}", "ROUTER", "HILUM", "127.0.0.1", NOW)
-    studies.record_association(tx, info, Outcome(outcome) if outcome else None, now=NOW)
-    return studies.record_arrival(
-        tx,
-        studies.Arrival(
-            arrival=f"a{number}/000001",
-            association_id=f"a{number}",
-            received_at=later(number),
-            digest=digest or f"{number:064d}",
-            size_bytes=100,
-            state=state,
-            reason=Reason.LATERAL_VIEW if state is InstanceState.DECLINED else None,
-            study_instance_uid=study,
-            sop_instance_uid=sop or f"1.2.3.{number}",
-            sop_class_uid="1.2",
-            transfer_syntax_uid="1.2.840.10008.1.2.1",
-        ),
-        actor="test",
-        now=later(number),
-    )
-
-
-def queued_job(database, number=1, *, decision=DECISION, study=None) -> str:
-    with database.write() as tx:
-        arrive(tx, number, study=study or f"1.2.{number}")
-        (found,) = studies.open_studies(tx)
-        return studies.complete(tx, found.id, reason="released", decision=decision, actor="test", now=later(number))
-
-
-def claimed_job(database, job_id, *, now=NOW, lease_s=60.0):
-    with database.write() as tx:
-        return jobs.claim(tx, job_id, owner="w1", lease_s=lease_s, now=now)
-
-
-def publish(database, claimed, *, profiles=None, results=(RESULT,), now=NOW):
-    with database.write() as tx:
-        jobs.publish(
-            tx,
-            claimed,
-            results,
-            profiles={"pacs": "ohif", "vna": "ohif"} if profiles is None else profiles,
-            configuration_digest="c" * 64,
-            bundle_digests={},
-            timings={"infer": 1.0},
-            summary={},
-            retry_for_s=100.0,
-            owner="w1",
-            now=now,
-        )
-
-
-def state_of(database, job_id) -> JobState:
-    with database.read() as tx:
-        return report.job(tx, job_id).state
-
+from tests.support.rows import DECISION, RESULT, arrive, claimed_job, publish, queued_job, state_of
+from tests.support.stand_ins import NOW, later
 
 # Instances and studies
 

@@ -62,9 +62,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database of each kind, without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'hilum.db'}"
-    from tests.support.peers import servers
+    server = request.getfixturevalue("postgresql_server")
+    from tests.support.peers import databases
 
-    return servers.new_database(request.getfixturevalue("postgresql_server"))
+    return databases.new_database(server)
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from node.db import audit, commitments, deliveries, report
 from node.db.commitments import InstanceOutcome
 from node.db.deliveries import Settlement, Verdict
 from node.db.states import DeliveryState, JobState
-from tests.unit.node.db.test_jobs import NOW, RESULT, claimed_job, later, publish, queued_job, state_of
+from tests.support.rows import RESULT, claimed_job, publish, queued_job, state_of
+from tests.support.stand_ins import NOW, later
 
 COMMITTED = InstanceOutcome(RESULT.sop_class_uid, Verdict.ACCEPTED, None, "")
 LOST = InstanceOutcome(RESULT.sop_class_uid, Verdict.RETRY, 0x0112, "0x0112 not there")

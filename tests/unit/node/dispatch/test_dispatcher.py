@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 
-from models import phantom
 from node.db import report
 from node.db.states import JobState, StudyState
 from node.dispatch.dispatcher import Dispatcher, sole
@@ -14,7 +13,8 @@ from node.errors import BrokerUnavailable
 from node.settings import Settings
 from node.spool.incoming import AssociationInfo, Outcome, new_association_id
 from node.spool.store import Spool
-from tests.unit.workers.jobs.test_delivery import NOW, Clock
+from tests.support.data.radiographs import radiograph, write
+from tests.support.stand_ins import NOW, Clock
 
 
 @dataclass
@@ -51,7 +51,7 @@ def arrive(dispatcher, *files, outcome=Outcome.RELEASED):
         if isinstance(content, bytes):
             temporary.write_bytes(content)
         else:
-            phantom.write(temporary, content)
+            write(temporary, content)
         incoming.store(temporary)
     if outcome:
         incoming.close(outcome)
@@ -63,7 +63,7 @@ def studies(dispatcher):
         return report.study_lines(tx, limit=10)
 
 
-SMALL = phantom.generate(3, rows=128, columns=128)
+SMALL = radiograph()
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_garbage_is_quarantined_and_stops_no_file_behind_it(dispatcher):
 
 def test_a_study_whose_file_is_gone_is_closed_and_stops_no_other(dispatcher):
     arrive(dispatcher, SMALL, outcome=None)
-    arrive(dispatcher, phantom.generate(4, rows=128, columns=128), outcome=None)
+    arrive(dispatcher, radiograph(), outcome=None)
     dispatcher.round()
     assert {line.state for line in studies(dispatcher)} == {StudyState.OPEN}
     next((dispatcher.spool.root / "objects").rglob("*.dcm")).unlink()

@@ -11,7 +11,7 @@ from node.dimse.reports import take_report
 from node.errors import SpoolFull
 from node.spool.commitments import CommitmentStore, CommitmentTransaction, FailedReference, Reference, Report
 from node.spool.store import Spool
-from tests.support.peers.commitment import encoded, information
+from tests.support.peers.event_reports import encoded, information
 from tests.support.peers.wire import EXPLICIT
 
 REPORTS = [

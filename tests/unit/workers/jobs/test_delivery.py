@@ -1,47 +1,24 @@
 """Delivery: waits between attempts, and what each answer of a destination leads to."""
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import phantom
-from node.db import deliveries, jobs, report
-from node.db.jobs import NewResult
+from node.db import deliveries, report
 from node.db.states import DeliveryState, JobState
 from node.dispatch.backoff import backoff
-from node.errors import BrokerUnavailable
 from node.settings import DeliverySettings, Settings
 from node.spool.store import Spool
 from tests.support.peers.pacs import SR, FakePACS
-from tests.unit.node.db.test_jobs import claimed_job, queued_job
+from tests.support.rows import lines, published
+from tests.support.stand_ins import Clock, NoBroker
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Networks, Runtime
 
 SETTINGS = DeliverySettings(first_delay_s=5, maximum_delay_s=1800, jitter=0.2)
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class NoBroker:
-    """A sender whose broker is never there."""
-
-    def analyse(self, job_id, *, device, priority):
-        raise BrokerUnavailable("none")
-
-    def deliver(self, job_id, *, priority):
-        raise BrokerUnavailable("none")
-
-
-class Clock:
-    """A clock that tests move."""
-
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
 
 
 @given(attempts=st.integers(1, 200), seed=st.integers())
@@ -70,41 +47,6 @@ def runtime(tmp_path, database):
         )
         made.pacs = pacs
         yield made
-
-
-def published(runtime, results=1, profiles=None) -> str:
-    job_id = queued_job(runtime.database)
-    rows = []
-    for number in range(results):
-        path = runtime.settings.home / "sr.dcm"
-        ds = phantom.dataset(phantom.generate(1, rows=128, columns=128))
-        del ds.PixelData
-        ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = SR
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"2.25.{number + 1}"
-        ds.save_as(path, enforce_file_format=True)
-        digest, _ = runtime.spool.store_result(path.read_bytes())
-        rows.append(NewResult("SR", "ohif", SR, f"2.25.{number + 1}", "2.25.9", digest, 1))
-    claimed = claimed_job(runtime.database, job_id)
-    with runtime.database.write() as tx:
-        jobs.publish(
-            tx,
-            claimed,
-            rows,
-            profiles=profiles or {"pacs": "ohif"},
-            configuration_digest="c",
-            bundle_digests={},
-            timings={},
-            summary={},
-            retry_for_s=100,
-            owner="t",
-            now=NOW,
-        )
-    return job_id
-
-
-def lines(runtime, job_id):
-    with runtime.database.read() as tx:
-        return report.result_lines(tx, job_id), report.job(tx, job_id).state
 
 
 def test_all_results_of_a_job_go_over_one_association(runtime):

@@ -27,7 +27,7 @@ from node.settings import Settings
 from node.spool.incoming import AssociationInfo, Outcome
 from node.spool.store import Spool
 from tests.support.results.encoded import answers
-from tests.unit.node.db.test_jobs import DECISION
+from tests.support.rows import DECISION
 from workers.jobs.analysis import analyse_job
 from workers.jobs.runtime import Networks, Runtime
 

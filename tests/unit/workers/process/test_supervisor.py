@@ -9,7 +9,7 @@ import pytest
 
 from node.errors import Misconfigured
 from node.settings import Settings
-from tests.support.peers.system import wait_for
+from tests.support.waiting import wait_for
 from workers.process import supervisor
 from workers.process.supervisor import Child, Node
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.paths import RECORDS
 from tests.support.results import interoperability
 from tests.support.results.interoperability import PAGE, Row, page, read_table, record, rows, table
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(interoperability.FOLDER, str(tmp_path))
+    monkeypatch.setenv(RECORDS, str(tmp_path))
     return tmp_path
 
 

@@ -1,0 +1,100 @@
+"""Rows of a node under test, as intake, workers and delivery would have made them."""
+
+from __future__ import annotations
+
+from pydicom.uid import UID
+
+from node.db import jobs, report, studies
+from node.db.jobs import NewResult
+from node.db.states import InstanceState, JobState
+from node.reasons import Reason
+from node.spool.incoming import AssociationInfo, Outcome
+from tests.support.data.radiographs import radiograph, write
+from tests.support.peers.pacs import SR
+from tests.support.stand_ins import NOW, later
+
+DECISION = studies.RoutingDecision("default", "chest", "routine", None, ["pacs", "vna"])
+RESULT = NewResult("SR", "ohif", "1.2.3", "2.25.1", "2.25.2", "d" * 64, 10)
+
+
+def arrive(tx, number=1, *, study="1.2.3", digest=None, state=InstanceState.ACCEPTED, sop=None, outcome="released"):
+    """Record an image, and the association that it came over."""
+    info = AssociationInfo(f"a{number}", "ROUTER", "HILUM", "127.0.0.1", NOW)
+    studies.record_association(tx, info, Outcome(outcome) if outcome else None, now=NOW)
+    return studies.record_arrival(
+        tx,
+        studies.Arrival(
+            arrival=f"a{number}/000001",
+            association_id=f"a{number}",
+            received_at=later(number),
+            digest=digest or f"{number:064d}",
+            size_bytes=100,
+            state=state,
+            reason=Reason.LATERAL_VIEW if state is InstanceState.DECLINED else None,
+            study_instance_uid=study,
+            sop_instance_uid=sop or f"1.2.3.{number}",
+            sop_class_uid="1.2",
+            transfer_syntax_uid="1.2.840.10008.1.2.1",
+        ),
+        actor="test",
+        now=later(number),
+    )
+
+
+def queued_job(database, number=1, *, decision=DECISION, study=None) -> str:
+    """Return the job of a study with one image."""
+    with database.write() as tx:
+        arrive(tx, number, study=study or f"1.2.{number}")
+        (found,) = studies.open_studies(tx)
+        return studies.complete(tx, found.id, reason="released", decision=decision, actor="test", now=later(number))
+
+
+def claimed_job(database, job_id, *, now=NOW, lease_s=60.0):
+    """Claim a job as the worker `w1`."""
+    with database.write() as tx:
+        return jobs.claim(tx, job_id, owner="w1", lease_s=lease_s, now=now)
+
+
+def publish(database, claimed, *, profiles=None, results=(RESULT,), now=NOW):
+    """Publish results of a claimed job."""
+    with database.write() as tx:
+        jobs.publish(
+            tx,
+            claimed,
+            results,
+            profiles={"pacs": "ohif", "vna": "ohif"} if profiles is None else profiles,
+            configuration_digest="c" * 64,
+            bundle_digests={},
+            timings={"infer": 1.0},
+            summary={},
+            retry_for_s=100.0,
+            owner="w1",
+            now=now,
+        )
+
+
+def state_of(database, job_id) -> JobState:
+    """Return the state of a job."""
+    with database.read() as tx:
+        return report.job(tx, job_id).state
+
+
+def published(runtime, results=1, profiles=None) -> str:
+    """Return a job whose results lie in the runtime's folder and wait for their delivery."""
+    job_id = queued_job(runtime.database)
+    rows = []
+    for number in range(results):
+        path = runtime.settings.home / "sr.dcm"
+        write(path, radiograph(SOPClassUID=UID(SR), SOPInstanceUID=UID(f"2.25.{number + 1}"), PixelData=None))
+        digest, _ = runtime.spool.store_result(path.read_bytes())
+        rows.append(NewResult("SR", "ohif", SR, f"2.25.{number + 1}", "2.25.9", digest, 1))
+    publish(
+        runtime.database, claimed_job(runtime.database, job_id), results=rows, profiles=profiles or {"pacs": "ohif"}
+    )
+    return job_id
+
+
+def lines(runtime, job_id):
+    """Return the results of a job, and its state."""
+    with runtime.database.read() as tx:
+        return report.result_lines(tx, job_id), report.job(tx, job_id).state
