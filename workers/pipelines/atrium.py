@@ -22,8 +22,8 @@ from models.volume.atrium import VolumeAnalyser, VolumeFindings
 from models.volume.series import Canonical, Series, SeriesRefused
 from node.commands.files import files_under
 from node.errors import Misconfigured
-from workers.results.builders import volume_segmentation
 from workers.results.builders.volume_segmentation import VolumeRequest
+from workers.results.encode import encode_volume
 from workers.results.request import EncodedResult
 from workers.results.sources.source import Source, in_order, read_source
 from workers.results.text.wording import RESEARCH_ONLY
@@ -106,7 +106,7 @@ def analyse(
         configuration_digest=configuration_digest(analyser.bundle, analyser.dtype, centre_mm),
         created_at=created_at,
     )
-    return VolumeAnalysis(series, findings, volume_segmentation.encoded(request))
+    return VolumeAnalysis(series, findings, encode_volume(request))
 
 
 def configuration_digest(bundle: Bundle, dtype: Dtype, centre_mm: Sequence[float] | None) -> str:

@@ -24,7 +24,7 @@ from node.reasons import Reason
 from workers.jobs.runtime import Networks, configuration_digest
 from workers.pipelines.study import Study, StudyImage
 from workers.results.encode import encode
-from workers.results.preflight.preflight import PreflightFailed
+from workers.results.preflight import PreflightFailed
 from workers.results.request import DeclinedImage, EncodedResult, IntendedUse, Predecessor, ResultRequest
 from workers.results.sources.radiographs import Radiographs
 from workers.results.text.summary import summary

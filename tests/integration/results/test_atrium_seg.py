@@ -18,8 +18,8 @@ from models.values.findings import BundleIdentity
 from models.volume.atrium import VolumeFindings
 from tests.integration.results.test_tools import run, tool
 from tests.support.results.mr_requests import CASES, IDENTITY, LABEL, SHAPE, request_of
-from workers.results.builders import volume_segmentation
 from workers.results.builders.volume_segmentation import VolumeNotReferable, VolumeRequest
+from workers.results.encode import encode_volume
 
 
 def positions(ds: Dataset) -> list[NDArray[np.float64]]:
@@ -31,7 +31,7 @@ def positions(ds: Dataset) -> list[NDArray[np.float64]]:
 @pytest.mark.parametrize("values", CASES.values(), ids=CASES)
 def test_every_frame_lies_on_its_slice(tmp_path: Path, values: dict[str, Any]) -> None:
     request, _, planted = request_of(tmp_path, **values)
-    content = volume_segmentation.encoded(request).content
+    content = encode_volume(request).content
     ds = dcmread(BytesIO(content))
     sources = {str(s.SOPInstanceUID): s for s in (dcmread(p) for p in tmp_path.glob("mr-*.dcm"))}
     filled = int(planted.any(axis=(1, 2)).sum())
@@ -56,7 +56,7 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, values: dict[str, Any]) -> None
     dciodvfy = tool("dciodvfy")
     request, _, _ = request_of(tmp_path, **values)
     path = tmp_path / "seg.dcm"
-    path.write_bytes(volume_segmentation.encoded(request).content)
+    path.write_bytes(encode_volume(request).content)
     said = run(dciodvfy, "-new", path).stderr.splitlines()
     assert "Segmentation" in {line.strip() for line in said}, said
     assert [line for line in said if line.startswith("Error")] == []
@@ -65,7 +65,7 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, values: dict[str, Any]) -> None
 @pytest.mark.parametrize("values", CASES.values(), ids=CASES)
 def test_highdicom_reads_the_volume_back(tmp_path: Path, values: dict[str, Any]) -> None:
     request, series, planted = request_of(tmp_path, **values)
-    seg = highdicom.seg.segread(BytesIO(volume_segmentation.encoded(request).content))
+    seg = highdicom.seg.segread(BytesIO(encode_volume(request).content))
     pixels = seg.get_pixels_by_source_instance([one.sop_instance_uid for one in series.slices], segment_numbers=[1])
     np.testing.assert_array_equal(pixels[..., 0] > 0, request.findings.mask)
     volume = seg.get_volume(segment_numbers=[1])
@@ -81,7 +81,7 @@ def test_dcmqi_places_the_mask_where_it_lies(tmp_path: Path, values: dict[str, A
     convert = tool("segimage2itkimage")
     request, series, _ = request_of(tmp_path, **values)
     path, out = tmp_path / "seg.dcm", tmp_path / "out"
-    path.write_bytes(volume_segmentation.encoded(request).content)
+    path.write_bytes(encode_volume(request).content)
     out.mkdir()
     said = run(convert, "-t", "nrrd", "--inputDICOM", path, "--outputDirectory", out, "-p", "s")
     (file,) = out.glob("*.nrrd")
@@ -113,11 +113,11 @@ def _nrrd(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[n
 
 def test_the_same_request_gives_the_same_bytes_and_another_bundle_another_uid(tmp_path: Path) -> None:
     request, _, _ = request_of(tmp_path)
-    first, second = volume_segmentation.encoded(request), volume_segmentation.encoded(request)
+    first, second = encode_volume(request), encode_volume(request)
     assert first.content == second.content
     other = BundleIdentity(IDENTITY.name, "1.0.1", "ef" * 32)
     changed = VolumeFindings(request.findings.mask, 1.0, other, LABEL, ())
-    moved = volume_segmentation.encoded(
+    moved = encode_volume(
         VolumeRequest(request.sources, changed, 2.5, request.configuration_digest, request.created_at)
     )
     assert moved.sop_instance_uid != first.sop_instance_uid
@@ -127,13 +127,11 @@ def test_the_same_request_gives_the_same_bytes_and_another_bundle_another_uid(tm
 def test_slices_without_a_frame_of_reference_are_refused(tmp_path: Path) -> None:
     request, _, _ = request_of(tmp_path, FrameOfReferenceUID=None)
     with pytest.raises(VolumeNotReferable, match="FrameOfReferenceUID"):
-        volume_segmentation.encoded(request)
+        encode_volume(request)
 
 
 def test_an_empty_mask_is_refused(tmp_path: Path) -> None:
     request, series, _ = request_of(tmp_path)
     empty = VolumeFindings(np.zeros(series.pixels.shape, np.bool_), 0.0, IDENTITY, LABEL, ())
     with pytest.raises(ValueError, match="empty"):
-        volume_segmentation.encoded(
-            VolumeRequest(request.sources, empty, 2.5, request.configuration_digest, request.created_at)
-        )
+        encode_volume(VolumeRequest(request.sources, empty, 2.5, request.configuration_digest, request.created_at))

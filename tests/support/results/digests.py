@@ -28,7 +28,7 @@ from tests.support.paths import GOLDEN
 from tests.support.results import optional_results
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import one_image
-from workers.results.encode import encode
+from workers.results.encode import encode, encode_volume
 from workers.results.request import DeclinedImage, EncodedResult, Predecessor, ResultRequest
 from workers.results.text.summary import summary
 
@@ -90,7 +90,6 @@ def digests(folder: Path) -> dict[str, list[str]]:
 def golden() -> dict[str, list[str]]:
     """Return the digests of a wide set of inputs: kinds of source, finding, answer, language, profile, and volumes."""
     from tests.support.results import mr_requests  # needs torch, which the second Python does not have
-    from workers.results.builders import volume_segmentation
 
     found = {}
     for name, make in (*optional_results.CASES.items(), *_ANSWERS.items()):
@@ -107,7 +106,7 @@ def golden() -> dict[str, list[str]]:
     for name, values in mr_requests.CASES.items():
         with tempfile.TemporaryDirectory() as folder:
             request, _, _ = mr_requests.request_of(Path(folder), **values)
-            found[f"volume-{name}"] = [_line(volume_segmentation.encoded(request))]
+            found[f"volume-{name}"] = [_line(encode_volume(request))]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from highdicom import SOPClass
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
@@ -11,6 +11,7 @@ from models.image.pixels import Radiograph
 from models.values.findings import ImageFindings, Segment
 from node.delivery.profiles import Profile
 from node.dicom.kinds import KINDS, ResultKind
+from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.builders.secondary_capture import burnt_in_annotation
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
@@ -31,6 +32,18 @@ TITLE = "Result of automatic analysis"
 
 _MIME_TYPE = "application/pdf"
 _WORKSTATION = "WSD"
+
+
+def build(encoding: Encoding, images: Sequence[ShownImage]) -> Iterator[Built]:
+    """Make the one page of the study."""
+    ds = encapsulated_pdf(
+        encoding.request,
+        encoding.request.sources,
+        {image.source.uid: encoding.radiographs.of(image.source) for image in images},
+        profile=encoding.profile,
+        predecessors=encoding.predecessors,
+    )
+    yield Built(ds)
 
 
 def encapsulated_pdf(

@@ -5,7 +5,8 @@ The IOD has no place for predecessors: a later revision is the next instance of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
 from pydicom.uid import ExplicitVRLittleEndian
@@ -14,6 +15,7 @@ from models.values.codes import Code
 from models.values.findings import Finding, ImageFindings
 from node.delivery.profiles import Profile
 from node.dicom.kinds import ResultKind, kind_of
+from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.references import orders, stand_in
@@ -30,6 +32,24 @@ OF_INTEREST = Code("113000", "DCM", "Of Interest")
 """Document title (PS3.16 CID 7010)."""
 
 _NOTHING_PRESENT = "STAT study, nothing found above a threshold"
+
+
+def build(encoding: Encoding, images: Sequence[ShownImage]) -> Iterator[Built]:
+    """Make the one selection of the study, if there is anything to select; it refers to Segmentations and report."""
+    ((_, report),) = encoding.made_of(ResultKind.SR)
+    segmentations: dict[str, list[EncodedResult]] = defaultdict(list)
+    for built, result in encoding.made_of(ResultKind.SEG):
+        segmentations[built.image_uid].append(result)
+    ds = key_object_selection(
+        encoding.request,
+        encoding.request.sources,
+        segmentations,
+        report,
+        profile=encoding.profile,
+        predecessors=encoding.predecessors,
+    )
+    if ds is not None:
+        yield Built(ds)
 
 
 def key_object_selection(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 
 import numpy as np
 from highdicom import VOILUTTransformation
@@ -15,6 +16,7 @@ from models.values.codes import PROBABILITY_UNIT, THORAX
 from models.values.findings import Finding, HeatMap, ImageFindings
 from node.delivery.profiles import Profile
 from node.dicom.kinds import ResultKind
+from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.part10 import local_time
 from workers.results.parts.equipment import LONG_STRING
 from workers.results.parts.identity import derived_uid
@@ -34,6 +36,21 @@ _UNPAIRED = "U"
 _ORIGIN, _FLAT = ["0", "0", "0"], ["1", "0", "0", "0", "1", "0"]
 _UNKNOWN_SPACING = ["1", "1"]
 """A pixel is as wide as a pixel."""
+
+
+def build(encoding: Encoding, images: Sequence[ShownImage]) -> Iterator[Built]:
+    """Make a map for each heat map of each image."""
+    for image in images:
+        for heat_map in image.findings.heat_maps:
+            ds = parametric_map(
+                encoding.request,
+                image.findings,
+                heat_map,
+                image.source,
+                profile=encoding.profile,
+                predecessors=encoding.predecessors,
+            )
+            yield Built(ds, image.source)
 
 
 def parametric_map(
@@ -96,8 +113,7 @@ def _placed(source: Source) -> Dataset:
     Where the source has none the map gets a Frame of Reference of its own, in which the image lies flat at the origin:
     the UID equals no other, so that nothing is claimed about the patient. highdicom 0.28 and dcmqi take no map without.
     """
-    header = Dataset()
-    header.update(source.header)
+    header = deepcopy(source.header)
     if "ImagePositionPatient" not in header:
         header.FrameOfReferenceUID = UID(derived_uid("frame-of-reference", source.uid))
         header.ImagePositionPatient, header.ImageOrientationPatient = _ORIGIN, _FLAT

@@ -8,6 +8,8 @@ for predecessors: a later revision is the next instance of the same series.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
 
@@ -32,9 +34,10 @@ from models.values.codes import ANATOMICAL_STRUCTURE
 from models.values.findings import ImageFindings, Segment
 from node.delivery.profiles import Profile
 from node.dicom.kinds import ResultKind
+from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.part10 import local_time
 from workers.results.parts.identity import tracking_id, tracking_uid
-from workers.results.parts.series import BODY_PART, contributions, identification
+from workers.results.parts.series import BODY_PART, bundles_of_segments, contributions, identification
 from workers.results.request import ResultRequest
 from workers.results.sources.source import Source
 from workers.results.text.languages.known import language
@@ -63,6 +66,17 @@ _LARGEST_TERM = 1000
 Points = NDArray[np.float64]
 
 
+def build(encoding: Encoding, images: Sequence[ShownImage]) -> Iterator[Built]:
+    """Make a state for each image with a segment."""
+    for image in images:
+        if image.findings.segments:
+            radiograph = encoding.radiographs.of(image.source)
+            ds = presentation_state(
+                encoding.request, image.findings, image.source, radiograph, profile=encoding.profile
+            )
+            yield Built(ds, image.source)
+
+
 def presentation_state(
     request: ResultRequest, image: ImageFindings, source: Source, radiograph: Radiograph, *, profile: Profile
 ) -> GrayscaleSoftcopyPresentationState:
@@ -85,8 +99,7 @@ def presentation_state(
     """
     if not image.segments or radiograph.greys is None:
         raise ValueError("a presentation state needs a segment and the pixels of a DICOM image")
-    header = Dataset()
-    header.update(source.header)
+    header = deepcopy(source.header)
     header.SamplesPerPixel = 1
     words = language(profile.language)
     layers, annotations = _graphics(request, image, source, header, words)
@@ -98,7 +111,7 @@ def presentation_state(
         graphic_layers=layers,
         graphic_annotations=annotations,
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        contributing_equipment=contributions(request, {s.bundle for s in image.segments}, moment),
+        contributing_equipment=contributions(request, bundles_of_segments(image), moment),
         **identification(request, ResultKind.PR, profile, image_uid=source.uid, position=source.position),
     )
     ds.BodyPartExamined = BODY_PART

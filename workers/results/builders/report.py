@@ -5,7 +5,7 @@ Every study is answered. Where nothing was computed the report says so, image by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 
 from highdicom.sr import (
@@ -28,6 +28,7 @@ from models.values.codes import Code
 from node.delivery.profiles import Profile
 from node.dicom.kinds import KINDS, ResultKind, kind_of
 from node.dicom.uids import COMPUTED_RADIOGRAPHY
+from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.groups import Group, SegmentReference, code_item, declined_group, image_groups
@@ -62,6 +63,26 @@ coordinates."""
 
 _LAST_INSTANCE_NUMBER = 10_000
 _CONTAINS = RelationshipTypeValues.CONTAINS
+
+
+def build(encoding: Encoding, images: Sequence[ShownImage]) -> Iterator[Built]:
+    """Make the one report of the study, which refers to its Segmentations."""
+    stored = encoding.made_of(ResultKind.SEG)
+    references = {
+        (built.image_uid, id(segment)): SegmentReference(result.sop_class_uid, result.sop_instance_uid, number)
+        for built, result in stored
+        for number, segment in enumerate(built.segments, start=1)
+    }
+    by_image = {image.source.uid: image.findings.segments for image in images}
+    ds = report(
+        encoding.request,
+        encoding.request.sources,
+        [result for _, result in stored],
+        {uid: tuple(references[uid, id(one)] for one in found) for uid, found in by_image.items() if references},
+        profile=encoding.profile,
+        predecessors=encoding.predecessors,
+    )
+    yield Built(ds)
 
 
 def report(

@@ -5,7 +5,7 @@ For viewers that draw neither Segmentation nor Presentation State. The pixels ho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from highdicom.sc import SCImage
@@ -19,6 +19,7 @@ from models.values.findings import ImageFindings
 from node.delivery.profiles import Profile
 from node.dicom.kinds import ResultKind
 from node.dicom.uids import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS
+from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.part10 import local_time
 from workers.results.parts.references import reference, supersede
 from workers.results.parts.series import BODY_PART, bundles_of, contributions, identification, patient
@@ -34,6 +35,20 @@ SOURCE_OF_PROCESSING = Code("121322", "DCM", "Source image for image processing 
 _CANONICAL = ("L", "F")
 _WORKSTATION = "WSD"
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+
+
+def build(encoding: Encoding, images: Sequence[ShownImage]) -> Iterator[Built]:
+    """Make a picture of each image."""
+    for image in images:
+        ds = secondary_capture(
+            encoding.request,
+            image.findings,
+            image.source,
+            encoding.radiographs.of(image.source),
+            profile=encoding.profile,
+            predecessors=encoding.predecessors,
+        )
+        yield Built(ds, image.source)
 
 
 def secondary_capture(

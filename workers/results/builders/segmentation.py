@@ -7,8 +7,7 @@ Orientation (0020,0020), Type 2C.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from highdicom.color import CIELabColor
@@ -18,14 +17,16 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from models.values.codes import THORAX
-from models.values.findings import ImageFindings, Segment
+from models.values.findings import Segment
 from node.delivery.profiles import Profile
 from node.dicom.kinds import KINDS, ResultKind
 from node.dicom.uids import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS
+from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.identity import result_uid, series_uid, tracking_id, tracking_uid
 from workers.results.parts.references import supersede
+from workers.results.parts.segment_sets import SegmentSet, segment_sets
 from workers.results.request import Predecessor, ResultRequest
 from workers.results.sources.source import Source
 from workers.results.text import vocabulary
@@ -41,44 +42,23 @@ _UNKNOWN_SPACING = ["1", "1"]
 """What OHIF itself takes for an image without any spacing: lengths in pixels."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """The segments of one object: of one bundle, and in a label map no two in one pixel.
-
-    `name` tells the objects of an image apart: the bundle, with a number or after the segment where it has several.
-    """
-
-    name: str
-    segments: tuple[Segment, ...]
-
-
-def parts(image: ImageFindings, profile: Profile) -> tuple[Part, ...]:
-    """Return the objects that the segments of an image make, in the order of their first segments."""
-    if profile.split_segments and profile.segmentation == "BINARY" and any(s.mask.size % 16 for s in image.segments):
-        return tuple(Part(f"{display_name(s.label).lower()}, {s.bundle.name}", (s,)) for s in image.segments)
-    by_bundle: dict[str, list[list[Segment]]] = {}
-    for segment in image.segments:
-        groups = by_bundle.setdefault(segment.bundle.name, [])
-        fitting = (group for group in groups if profile.segmentation == "BINARY" or not _meets(segment, group))
-        group = next(fitting, None)
-        if group is None:
-            groups.append([segment])
-        else:
-            group.append(segment)
-    return tuple(
-        Part(name if number == 1 else f"{name} {number}", tuple(group))
-        for name, groups in by_bundle.items()
-        for number, group in enumerate(groups, start=1)
-    )
-
-
-def _meets(segment: Segment, group: Sequence[Segment]) -> bool:
-    return any(bool((segment.mask & other.mask).any()) for other in group)
+def build(encoding: Encoding, images: Sequence[ShownImage]) -> Iterator[Built]:
+    """Make a SEG for each set of segments of each image."""
+    for image in images:
+        for part in segment_sets(image.findings, encoding.profile):
+            ds = segmentation(
+                encoding.request,
+                part,
+                image.source,
+                profile=encoding.profile,
+                predecessors=encoding.predecessors,
+            )
+            yield Built(ds, image.source, part.segments)
 
 
 def segmentation(
     request: ResultRequest,
-    part: Part,
+    part: SegmentSet,
     source: Source,
     *,
     profile: Profile,

@@ -18,13 +18,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from models.values.codes import ANATOMICAL_STRUCTURE, HEART
 from models.volume.atrium import VolumeFindings
-from node.dicom.kinds import ResultKind
 from node.errors import HilumError
-from workers.results.part10 import local_time, written
+from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.identity import derived_uid, tracking_id, tracking_uid
-from workers.results.preflight.preflight import check_attributes
-from workers.results.request import EncodedResult
 from workers.results.sources.source import Source
 from workers.results.text import vocabulary
 from workers.results.text.vocabulary import concept
@@ -58,8 +55,8 @@ class VolumeRequest:
     revision: int = 1
 
 
-def encoded(request: VolumeRequest) -> EncodedResult:
-    """Return the SEG of a series as Part 10 bytes.
+def volume_segmentation(request: VolumeRequest) -> Segmentation:
+    """Return the SEG of a series.
 
     Raises
     ------
@@ -67,16 +64,7 @@ def encoded(request: VolumeRequest) -> EncodedResult:
         A slice has an invalid UID, no frame of reference, or no whole position.
     ValueError
         The mask is empty, or does not have one plane of the right size for each slice.
-    PreflightFailed
-        The object has not the attributes that it must have.
     """
-    result = written(segmentation(request), ResultKind.SEG, request.sources[0], request.created_at)
-    check_attributes(result)
-    return result
-
-
-def segmentation(request: VolumeRequest) -> Segmentation:
-    """Return the SEG of a series; see `encoded`."""
     _check(request)
     first, findings = request.sources[0], request.findings
     study = str(first.header.StudyInstanceUID)

@@ -89,6 +89,16 @@ def contributions(
     return [equipment.contributing_equipment(algorithm, moment) for algorithm in shown]
 
 
+def bundles_of_segments(image: ImageFindings) -> set[BundleIdentity]:
+    """Return the bundles that outlined something in an image."""
+    return {segment.bundle for segment in image.segments}
+
+
+def bundles_of_heat_maps(image: ImageFindings) -> set[BundleIdentity]:
+    """Return the bundles that say of an image where they looked."""
+    return {heat_map.bundle for heat_map in image.heat_maps}
+
+
 def bundles_of(image: ImageFindings) -> set[BundleIdentity]:
     """Return the bundles that computed anything for an image."""
     found = {finding.bundle for finding in image.findings} | {item.bundle for item in image.not_outlined}

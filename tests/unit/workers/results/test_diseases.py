@@ -21,7 +21,7 @@ from tests.support.data.sources import read_sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import PROFILES, answers, code_of, measurement_groups, named, read, report_of
 from workers.results.encode import encode
-from workers.results.preflight.preflight import PreflightFailed, preflight
+from workers.results.preflight import PreflightFailed, preflight
 from workers.results.readback import findings_of_segs
 from workers.results.rendering.overlay import overlay_png
 from workers.results.request import ResultRequest

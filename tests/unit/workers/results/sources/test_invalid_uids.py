@@ -16,7 +16,7 @@ from tests.support.data import sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import PROFILES, answers, items, measurement_groups, named, read, report_of
 from workers.results.encode import encode
-from workers.results.preflight.preflight import PreflightFailed, preflight
+from workers.results.preflight import PreflightFailed, preflight
 from workers.results.request import DeclinedImage
 from workers.results.text import vocabulary
 from workers.results.text.summary import summary

@@ -7,32 +7,24 @@ is put aside and not sent. The external validators (dciodvfy, dsrdump, dcmqi) ru
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from models.values.findings import BundleIdentity
 from node.delivery.profiles import Profile
 from node.dicom.kinds import KINDS, ResultKind
 from node.errors import HilumError
-from workers.results.builders.segmentation import parts
-from workers.results.preflight.content import content_items, observers, procedure, regions, tracking
-from workers.results.preflight.contributors import contributors
-from workers.results.preflight.fixed import fixed
-from workers.results.preflight.identity import patient_and_study, uids
-from workers.results.preflight.modules import attributes
-from workers.results.preflight.pictures import graphics, grid, length
-from workers.results.preflight.references import (
-    Instances,
-    evidence,
-    items,
-    of_predecessors,
-    of_result,
-    of_sources,
-    references,
-)
-from workers.results.preflight.segments import makers, properties, segments
+from workers.results.checks.contributors import contributors
+from workers.results.checks.examined import Examined, Referable
+from workers.results.checks.fixed import fixed
+from workers.results.checks.identity import patient_and_study, uids
+from workers.results.checks.modules import attributes
+from workers.results.checks.references import of_predecessors, of_result, of_sources, references
+from workers.results.kinds import MAKING, Making
+from workers.results.parts.segment_sets import segment_sets
 from workers.results.request import EncodedResult, Predecessor, ResultRequest
 
 
@@ -115,55 +107,34 @@ def _faults(
     request: ResultRequest,
     profile: Profile,
     *,
-    known: Instances,
-    earlier: Instances,
+    known: Mapping[str, Referable],
+    earlier: Mapping[str, Referable],
     made: Sequence[EncodedResult],
 ) -> Iterator[str]:
     """Say everything that is wrong with one result."""
-    sources = request.sources
+    making = MAKING[result.kind]
     try:
         ds = dcmread(BytesIO(result.content))
+        examined = Examined(ds, result, request, profile, known=known, earlier=earlier, made=made)
         yield from _attributes(ds, result)
         if KINDS[result.kind].is_image and "PatientOrientation" not in ds:
             yield "PatientOrientation is missing, expected a value or an empty one (Type 2C)"
-        yield from uids(ds, result, request, sources, made)
-        yield from patient_and_study(ds, result, request, sources)
-        yield from contributors(ds, result.kind, request)
-        yield from references(ds, known, earlier, request.study_instance_uid)
-        yield from fixed(ds, result.kind, profile)
-        match result.kind:
-            case ResultKind.SEG:
-                yield from grid(ds, sources)
-                yield from length(ds)
-                yield from segments(ds)
-                yield from properties(ds, request)
-                yield from makers(ds)
-            case ResultKind.SR:
-                yield from _document(ds, request)
-                yield from _answers(ds, request)
-                yield from procedure(ds)
-                yield from tracking(ds, known)
-                yield from regions(ds, sources)
-            case ResultKind.KO:
-                yield from _document(ds, request)
-            case ResultKind.SC:
-                yield from length(ds)
-            case ResultKind.PM:
-                yield from grid(ds, sources)
-                yield from length(ds)
-            case ResultKind.PR:
-                yield from graphics(ds, sources)
-            case ResultKind.DOC:
-                pass
+        yield from uids(examined)
+        yield from patient_and_study(examined)
+        yield from contributors(examined, _bundles(examined, making))
+        yield from references(examined)
+        yield from fixed(examined)
+        for check in making.checks:
+            yield from check(examined)
     except (AttributeError, IndexError, KeyError, TypeError, EOFError) as error:
         yield f"cannot be checked: {type(error).__name__}, so that something that must be there is not"
 
 
-def _document(ds: Dataset, request: ResultRequest) -> Iterator[str]:
-    """Check what SR and KO have in common."""
-    yield from content_items(ds)
-    yield from observers(ds, request)
-    yield from evidence(ds)
+def _bundles(examined: Examined, making: Making) -> Iterable[BundleIdentity]:
+    """Return the bundles that computed what a result shows."""
+    if making.bundles is None:
+        return examined.request.bundles
+    return [bundle for image in examined.shown_images() for bundle in making.bundles(image)]
 
 
 def _attributes(ds: Dataset, result: EncodedResult) -> Iterator[str]:
@@ -191,20 +162,12 @@ def _check_sources(request: ResultRequest) -> None:
             raise ValueError("the sources name different patients, expected one Patient ID")
 
 
-def _answers(ds: Dataset, request: ResultRequest) -> Iterator[str]:
-    """Check that the report gives the reason of every image that was left out."""
-    codes = {str(i.get("CodeValue") or i.get("LongCodeValue")) for i in items(ds.ContentSequence)}
-    for declined in request.declined:
-        if declined.reason.value not in codes:
-            yield f"does not say that an image was declined as {declined.reason.value}"
-
-
 def _check_kinds(results: Sequence[EncodedResult], request: ResultRequest, known: set[str], profile: Profile) -> None:
     """Check that there are one SR, a SEG for each part of what was found in an image that can be referred to, a DOC."""
     made = Counter(result.kind for result in results)
     reports, stored, pages = made[ResultKind.SR], made[ResultKind.SEG], made[ResultKind.DOC]
     expected = sum(
-        len(parts(image, profile))
+        len(segment_sets(image, profile))
         for image in request.images
         if image.sop_instance_uid in known and profile.makes(ResultKind.SEG)
     )

@@ -17,7 +17,7 @@ from tests.support.data import sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import items, one_image, read
 from workers.results.encode import encode
-from workers.results.preflight.preflight import PreflightFailed, preflight
+from workers.results.preflight import PreflightFailed, preflight
 from workers.results.request import EncodedResult, Predecessor
 
 

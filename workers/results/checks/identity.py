@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from node.dicom.kinds import KINDS, Scope
+from workers.results.checks.examined import Examined
+from workers.results.checks.modules import attributes, keywords
 from workers.results.parts.references import orders, request_attributes
-from workers.results.preflight.modules import attributes, keywords
-from workers.results.preflight.references import items
-from workers.results.request import EncodedResult, ResultRequest
+from workers.results.request import ResultRequest
 from workers.results.sources.source import Source, empty_header
 
 _MODULES = ("patient", "general-study", "patient-study")
@@ -23,14 +23,9 @@ _ORDER = ("AccessionNumber", "RequestedProcedureID", "ScheduledProcedureStepID")
 _MULTI_VALUED_IDENTIFIER = "\\"
 
 
-def uids(
-    ds: Dataset,
-    result: EncodedResult,
-    request: ResultRequest,
-    sources: Sequence[Source],
-    made: Sequence[EncodedResult],
-) -> Iterator[str]:
+def uids(examined: Examined) -> Iterator[str]:
     """Check that the UIDs are those announced, valid, and no other object's."""
+    ds, result, request = examined.ds, examined.result, examined.request
     for keyword, expected in (
         ("SOPInstanceUID", result.sop_instance_uid),
         ("SOPClassUID", result.sop_class_uid),
@@ -43,24 +38,22 @@ def uids(
         yield "Media Storage SOP Instance UID differs from the SOP Instance UID"
     if not (UID(result.sop_instance_uid).is_valid and UID(result.series_instance_uid).is_valid):
         yield "SOP or Series Instance UID is no UID of PS3.5 section 9"
-    if any(earlier.sop_instance_uid == result.sop_instance_uid for earlier in made):
+    if any(earlier.sop_instance_uid == result.sop_instance_uid for earlier in examined.made):
         yield f"SOP Instance UID {result.sop_instance_uid} is that of another result, expected one of its own"
-    if any(source.series_instance_uid == result.series_instance_uid for source in sources):
+    if any(source.series_instance_uid == result.series_instance_uid for source in examined.sources):
         yield "Series Instance UID is that of a source, expected a series of its own"
 
 
-def patient_and_study(
-    ds: Dataset, result: EncodedResult, request: ResultRequest, sources: Sequence[Source]
-) -> Iterator[str]:
+def patient_and_study(examined: Examined) -> Iterator[str]:
     """Check every attribute of the Patient, General Study and Patient Study modules against the result's own source.
 
     Images of one study may disagree, in their Study ID for example.
     """
-    if KINDS[result.kind].scope is Scope.STUDY:
+    ds, request, sources = examined.ds, examined.request, examined.sources
+    if KINDS[examined.kind].scope is Scope.STUDY:
         own = sources[0] if sources else empty_header(request.study_instance_uid)
     else:
-        referred = {item.get("ReferencedSOPInstanceUID") for item in items([ds])}
-        shown = [source for source in sources if source.uid in referred]
+        shown = examined.shown_sources()
         if len(shown) != 1:
             yield f"refers to {len(shown)} source images, expected 1"
             return

@@ -6,32 +6,33 @@ from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
-from workers.results.preflight.content import within
-from workers.results.preflight.references import items
-from workers.results.sources.source import Source
+from workers.results.checks.content import within
+from workers.results.checks.examined import Examined, items
 
 _DATA = ("PixelData", "FloatPixelData")
 _IN_PIXELS = "PIXEL"
 
 
-def grid(ds: Dataset, sources: Sequence[Source]) -> Iterator[str]:
+def grid(examined: Examined) -> Iterator[str]:
     """Check that an object lies on the grid of its source, and that each of its frames names it."""
-    for source in _sources(ds, sources):
+    ds, sources = examined.ds, examined.shown_sources()
+    for source in sources:
         if source.shape is not None and (ds.Rows, ds.Columns) != source.shape:
             yield f"has {ds.Rows} rows and {ds.Columns} columns, expected those of its source, {source.shape}"
     groups = ds.PerFrameFunctionalGroupsSequence
     if int(ds.NumberOfFrames) != len(groups):
         yield f"NumberOfFrames is {ds.NumberOfFrames}, expected one for each of {len(groups)} functional groups"
     shared = ds.SharedFunctionalGroupsSequence[0]
-    uids = {source.uid for source in _sources(ds, sources)}
+    uids = {source.uid for source in sources}
     for number, group in enumerate(groups, start=1):
         derivations = group.get("DerivationImageSequence") or shared.get("DerivationImageSequence", ())
         if {item.get("ReferencedSOPInstanceUID") for item in items(derivations)} - {None} != uids:
             yield f"frame {number} does not say from which image it is derived"
 
 
-def length(ds: Dataset) -> Iterator[str]:
+def length(examined: Examined) -> Iterator[str]:
     """Check that native pixel data is as long as its frames (PS3.5 section 8.1.1); codecs know of the others."""
+    ds = examined.ds
     if ds.file_meta.TransferSyntaxUID.is_compressed:
         return
     for keyword in (keyword for keyword in _DATA if keyword in ds):
@@ -41,10 +42,11 @@ def length(ds: Dataset) -> Iterator[str]:
             yield f"{keyword} has {len(ds[keyword].value)} bytes, expected {expected}"
 
 
-def graphics(ds: Dataset, sources: Sequence[Source]) -> Iterator[str]:
+def graphics(examined: Examined) -> Iterator[str]:
     """Check that every annotation of a Presentation State has a layer, and lies within the image that it shows."""
+    ds = examined.ds
     layers = {str(layer.GraphicLayer) for layer in ds.GraphicLayerSequence}
-    shapes = [source.shape for source in _sources(ds, sources) if source.shape is not None]
+    shapes = [source.shape for source in examined.shown_sources() if source.shape is not None]
     for annotation in ds.GraphicAnnotationSequence:
         if str(annotation.GraphicLayer) not in layers:
             yield f"an annotation is on layer {annotation.GraphicLayer}, which is none of {sorted(layers)}"
@@ -66,9 +68,3 @@ def _points(annotation: Dataset) -> Iterator[Sequence[float]]:
     for text in annotation.get("TextObjectSequence", ()):
         if text.get("AnchorPointAnnotationUnits") == _IN_PIXELS:
             yield text.AnchorPoint
-
-
-def _sources(ds: Dataset, sources: Sequence[Source]) -> list[Source]:
-    """Return the sources that a result refers to."""
-    referred = {item.get("ReferencedSOPInstanceUID") for item in items([ds])}
-    return [source for source in sources if source.uid in referred]

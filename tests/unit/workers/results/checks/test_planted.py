@@ -17,7 +17,7 @@ from node.dicom.kinds import ResultKind
 from tests.support.results.encoded import items, named, read
 from tests.support.results.optional_results import CASES, COMPLETE
 from workers.results.encode import encode
-from workers.results.preflight.preflight import PreflightFailed, preflight
+from workers.results.preflight import PreflightFailed, preflight
 from workers.results.request import EncodedResult, ResultRequest
 
 Damage = Callable[[Dataset], object]

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from pydicom.dataset import Dataset
 
 from models.values.codes import Code
+from workers.results.checks.examined import Examined, items
+from workers.results.checks.modules import VALUE_MACROS
 from workers.results.parts.equipment import algorithms
-from workers.results.preflight.modules import VALUE_MACROS
-from workers.results.preflight.references import Instances
-from workers.results.request import ResultRequest
-from workers.results.sources.source import Source
 from workers.results.text.vocabulary import PLAIN_CHEST_RADIOGRAPHY, PLAIN_RADIOGRAPHY
 
 PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure reported")
@@ -24,11 +22,12 @@ _REGION = "MULTIPOINT"
 """Graphic Type (0070,0023) of every region: its two outermost points."""
 
 
-def content_items(ds: Dataset) -> Iterator[str]:
+def content_items(examined: Examined) -> Iterator[str]:
     """Say which content item, at any depth, lacks its Value Type, its name or its relationship.
 
     The Standard lets some items go without a name; those of results have one, all of them.
     """
+    ds = examined.ds
     for item in (ds, *_below(ds)):
         value_type = str(item.get("ValueType"))
         if value_type not in VALUE_MACROS:
@@ -42,37 +41,45 @@ def content_items(ds: Dataset) -> Iterator[str]:
                 yield f"{keyword} of a content item {value_type} has {len(item[keyword].value)} items, expected 1"
 
 
-def observers(ds: Dataset, request: ResultRequest) -> Iterator[str]:
+def observers(examined: Examined) -> Iterator[str]:
     """Check that the observers are the algorithms of the request (PS3.16 TID 1004)."""
-    found = [str(item.UID) for item in _named(ds, DEVICE_OBSERVER_UID)]
-    if sorted(found) != sorted(algorithm.uid for algorithm in algorithms(request)):
+    found = [str(item.UID) for item in _named(examined.ds, DEVICE_OBSERVER_UID)]
+    if sorted(found) != sorted(algorithm.uid for algorithm in algorithms(examined.request)):
         yield f"Device Observer UIDs are {found}, expected one for each algorithm of the request"
 
 
-def procedure(ds: Dataset) -> Iterator[str]:
+def procedure(examined: Examined) -> Iterator[str]:
     """Check that the report names the procedure (PS3.16 TID 1500 row 4)."""
-    found = [str(item.ConceptCodeSequence[0].CodeValue) for item in _named(ds, PROCEDURE_REPORTED)]
+    found = [str(item.ConceptCodeSequence[0].CodeValue) for item in _named(examined.ds, PROCEDURE_REPORTED)]
     if found not in ([PLAIN_CHEST_RADIOGRAPHY.value], [PLAIN_RADIOGRAPHY.value]):
         yield f"reports the procedures {found}, expected plain radiography, of the chest or in general"
 
 
-def tracking(ds: Dataset, known: Instances) -> Iterator[str]:
+def reasons(examined: Examined) -> Iterator[str]:
+    """Check that the report gives the reason of every image that was not analysed."""
+    codes = {str(i.get("CodeValue") or i.get("LongCodeValue")) for i in items(examined.ds.ContentSequence)}
+    for declined in examined.request.declined:
+        if declined.reason.value not in codes:
+            yield f"does not say that an image was declined as {declined.reason.value}"
+
+
+def tracking(examined: Examined) -> Iterator[str]:
     """Check that a group about a segment has the Tracking UID that the segment has (PS3.16 TID 1410)."""
-    for group in _below(ds):
+    for group in _below(examined.ds):
         children = group.get("ContentSequence", ())
         uids = [str(item.UID) for item in children if _is(item, TRACKING_UNIQUE_IDENTIFIER)]
         for reference in (r for item in children for r in item.get("ReferencedSOPSequence", ())):
             number = reference.get("ReferencedSegmentNumber")
-            instance = known.get(str(reference.ReferencedSOPInstanceUID))
+            instance = examined.known.get(str(reference.ReferencedSOPInstanceUID))
             meant = None if instance is None or not isinstance(number, int) else instance.tracking_uids.get(number)
             if meant is not None and uids != [meant]:
                 yield f"a group about segment {number} has Tracking UIDs {uids}, expected {meant}"
 
 
-def regions(ds: Dataset, sources: Sequence[Source]) -> Iterator[str]:
+def regions(examined: Examined) -> Iterator[str]:
     """Check that every region lies within its image (PS3.3 section C.18.6.1.1)."""
-    shapes = {source.uid: source.shape for source in sources}
-    for item in _below(ds):
+    shapes = {source.uid: source.shape for source in examined.sources}
+    for item in _below(examined.ds):
         if item.get("ValueType") != "SCOORD":
             continue
         if item.GraphicType != _REGION or len(item.GraphicData) % 2:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from io import BytesIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from node.dicom.kinds import ResultKind
+from workers.results.checks.examined import Examined, Referable, items
 from workers.results.request import EncodedResult, Predecessor
 from workers.results.sources.source import Source
 
@@ -17,35 +17,17 @@ _LISTS = ("ReferencedSOPSequence", "ReferencedInstanceSequence", "ReferencedImag
 """Of the instances of a series (PS3.3 sections C.17.2.1, C.12.2 and C.11.11)."""
 
 
-@dataclass(frozen=True)
-class Instance:
-    """An object that results may refer to; `tracking_uids` are those of its segments, by their numbers."""
-
-    sop_class_uid: str
-    series_instance_uid: str
-    tracking_uids: Mapping[int, str] = field(default_factory=dict)
-
-    @property
-    def segments(self) -> frozenset[int]:
-        """The numbers of its segments."""
-        return frozenset(self.tracking_uids)
-
-
-Instances = Mapping[str, Instance]
-"""By SOP Instance UID."""
-
-
-def of_sources(sources: Sequence[Source]) -> dict[str, Instance]:
+def of_sources(sources: Sequence[Source]) -> dict[str, Referable]:
     """Return the sources that can be referred to."""
-    return {s.uid: Instance(s.sop_class_uid, s.series_instance_uid) for s in sources if s.can_be_referenced}
+    return {s.uid: Referable(s.sop_class_uid, s.series_instance_uid) for s in sources if s.can_be_referenced}
 
 
-def of_predecessors(predecessors: Sequence[Predecessor]) -> dict[str, Instance]:
+def of_predecessors(predecessors: Sequence[Predecessor]) -> dict[str, Referable]:
     """Return the results of earlier revisions."""
-    return {p.sop_instance_uid: Instance(p.sop_class_uid, p.series_instance_uid) for p in predecessors}
+    return {p.sop_instance_uid: Referable(p.sop_class_uid, p.series_instance_uid) for p in predecessors}
 
 
-def of_result(result: EncodedResult) -> Instance:
+def of_result(result: EncodedResult) -> Referable:
     """Return a result that later ones may refer to."""
     tracking_uids: dict[int, str] = {}
     if result.kind is ResultKind.SEG:
@@ -53,32 +35,29 @@ def of_result(result: EncodedResult) -> Instance:
         described = ds.get("SegmentSequence", ())
         # The background of a label map has no Tracking UID: nothing tracks it.
         tracking_uids = {int(item.SegmentNumber): str(item.get("TrackingUID", "")) for item in described}
-    return Instance(result.sop_class_uid, result.series_instance_uid, tracking_uids)
+    return Referable(result.sop_class_uid, result.series_instance_uid, tracking_uids)
 
 
-def references(ds: Dataset, known: Instances, predecessors: Instances, study_instance_uid: str) -> Iterator[str]:
-    """Say which reference leads nowhere, or says something else of an object than that object does.
-
-    Parameters
-    ----------
-    known
-        Sources with valid UIDs, and the results made before this one.
-    """
+def references(examined: Examined) -> Iterator[str]:
+    """Say which reference leads nowhere, or says something else of an object than that object does."""
+    ds, study_instance_uid = examined.ds, examined.request.study_instance_uid
+    known = {**examined.earlier, **examined.known}
     for item in items([ds]):
         uid = item.get("ReferencedSOPInstanceUID")
         if uid is not None:
-            yield from _reference(item, str(uid), {**predecessors, **known})
+            yield from _reference(item, str(uid), known)
         if item is not ds and item.get("StudyInstanceUID", study_instance_uid) != study_instance_uid:
             yield f"refers to study {item.StudyInstanceUID}, expected {study_instance_uid}"
         if item is not ds and "SeriesInstanceUID" in item:
-            yield from _series(item, {**predecessors, **known})
+            yield from _series(item, known)
     for item in _superseded(ds):
-        if str(item.ReferencedSOPInstanceUID) not in predecessors:
+        if str(item.ReferencedSOPInstanceUID) not in examined.earlier:
             yield f"supersedes instance {item.ReferencedSOPInstanceUID}, which is no result of an earlier revision"
 
 
-def evidence(ds: Dataset) -> Iterator[str]:
+def evidence(examined: Examined) -> Iterator[str]:
     """Whatever the content tree refers to stands in the evidence (PS3.3 section C.17.2)."""
+    ds = examined.ds
     listed = {
         i.ReferencedSOPInstanceUID
         for i in items(ds.get("CurrentRequestedProcedureEvidenceSequence", ()))
@@ -90,16 +69,7 @@ def evidence(ds: Dataset) -> Iterator[str]:
             yield f"refers to instance {uid}, which its evidence does not list"
 
 
-def items(sequence: Sequence[Dataset]) -> Iterator[Dataset]:
-    """Yield every data set of a sequence, and of the sequences in it."""
-    for item in sequence:
-        yield item
-        for element in item:
-            if element.VR == "SQ":
-                yield from items(element.value)
-
-
-def _reference(item: Dataset, uid: str, known: Instances) -> Iterator[str]:
+def _reference(item: Dataset, uid: str, known: Mapping[str, Referable]) -> Iterator[str]:
     instance = known.get(uid)
     if instance is None:
         yield f"refers to instance {uid}, which is no source of it, or not valid"
@@ -111,7 +81,7 @@ def _reference(item: Dataset, uid: str, known: Instances) -> Iterator[str]:
         yield f"refers to segments {strange} of instance {uid}, which has {sorted(instance.segments)}"
 
 
-def _series(item: Dataset, known: Instances) -> Iterator[str]:
+def _series(item: Dataset, known: Mapping[str, Referable]) -> Iterator[str]:
     """Say which instance is listed under another series than its own."""
     for keyword in _LISTS:
         for listed in item.get(keyword, ()):

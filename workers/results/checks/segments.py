@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from models.values.codes import ANATOMICAL_STRUCTURE, MORPHOLOGICALLY_ABNORMAL_STRUCTURE, Code
 from models.values.findings import ImageFindings, Segment
+from workers.results.checks.examined import Examined
 from workers.results.parts.identity import tracking_uid
 from workers.results.request import ResultRequest
 
@@ -17,8 +18,9 @@ from workers.results.request import ResultRequest
 _CATEGORIES: tuple[Code, ...] = (ANATOMICAL_STRUCTURE, MORPHOLOGICALLY_ABNORMAL_STRUCTURE)
 
 
-def segments(ds: Dataset) -> Iterator[str]:
+def segments(examined: Examined) -> Iterator[str]:
     """Check the numbers of the segments, what frames say of them, and that every frame and segment holds a pixel."""
+    ds = examined.ds
     numbers = [int(item.SegmentNumber) for item in _described(ds)]
     if numbers != list(range(1, len(numbers) + 1)):
         yield f"segments are numbered {numbers}, expected 1 to {len(numbers)}"
@@ -38,8 +40,9 @@ def segments(ds: Dataset) -> Iterator[str]:
             yield f"frames show segments {of_frames}, expected {numbers}"
 
 
-def properties(ds: Dataset, request: ResultRequest) -> Iterator[str]:
+def properties(examined: Examined) -> Iterator[str]:
     """Check that each segment says what was found: category, type and side, and no disease that was judged absent."""
+    ds, request = examined.ds, examined.request
     uid = str(ds.SourceImageSequence[0].ReferencedSOPInstanceUID)
     image = next((image for image in request.images if image.sop_instance_uid == uid), None)
     described = _described(ds)
@@ -62,8 +65,9 @@ def properties(ds: Dataset, request: ResultRequest) -> Iterator[str]:
             yield f"segment {item.SegmentNumber} outlines {segment.label!r}, which was judged absent"
 
 
-def makers(ds: Dataset) -> Iterator[str]:
+def makers(examined: Examined) -> Iterator[str]:
     """Check that the algorithm of each segment is one of the equipment, by name and version (IHE AI Results 1.3)."""
+    ds = examined.ds
     equipment = {
         (str(item.ManufacturerModelName), str(item.SoftwareVersions))
         for item in ds.ContributingEquipmentSequence
