@@ -194,7 +194,7 @@ def said_in_docstrings() -> Iterator[tuple[str, str]]:
             yield from ((f"{container}.{name}", sentence) for name in names)
 
 
-@pytest.mark.parametrize(("package", "sentence"), said_in_docstrings())
+@pytest.mark.parametrize(("package", "sentence"), list(said_in_docstrings()))
 def test_the_docstring_of_a_package_says_what_it_may_import(package, sentence):
     file = ROOT / package.replace(".", "/") / "__init__.py"
     if file.exists() and not package.startswith("models."):
