@@ -55,10 +55,11 @@ def train(
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Train a recipe; the best checkpoint, the metrics and the resolved recipe lie in the run's folder."""
+    from training.config import Run
     from training.tasks import registry
 
-    options = registry.Options(cache, weights, earlier, resume, smoke, fold)
-    typer.echo(registry.train(recipe, data, out, options))
+    run = Run(out, data, cache, weights=weights, earlier=earlier, resume=resume)
+    typer.echo(registry.train(recipe, run, smoke=smoke, fold=fold))
 
 
 @app.command()
@@ -76,11 +77,12 @@ def export(
     cache: CacheFolder = Path("runs/cache"),
 ) -> None:
     """Write the bundle of a run, with thresholds, temperature and gate from validation; not yet evaluated."""
+    from training.config import Run
     from training.tasks import registry
 
     if ensemble and not folds:
         raise typer.BadParameter("an ensemble is made of the runs named by --fold")
-    for folder in registry.export(run, data, cache, folds or (), together=ensemble):
+    for folder in registry.export(Run(run, data, cache), folds or (), ensemble=ensemble):
         typer.echo(folder)
 
 

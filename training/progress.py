@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Told = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 """Is told how many of how many are done."""
-Shown = Callable[[str], AbstractContextManager[Told]]
+ProgressFactory = Callable[[str], AbstractContextManager[OnProgress]]
 """Opens a bar with a name."""
 
 
 @contextmanager
-def bars(what: str) -> Iterator[Told]:
+def bars(what: str) -> Iterator[OnProgress]:
     """Show a progress bar on standard error."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as shown:
@@ -28,6 +28,6 @@ def bars(what: str) -> Iterator[Told]:
 
 
 @contextmanager
-def silent(what: str) -> Iterator[Told]:
+def silent(what: str) -> Iterator[OnProgress]:
     """Show nothing."""
     yield lambda done, of: None

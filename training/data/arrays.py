@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.progress import Told
+from training.progress import OnProgress
 
 Rows = Mapping[str, NDArray[np.uint8]]
 IDS = "ids.json"
@@ -39,7 +39,7 @@ def whole(folder: Path) -> bool:
     return (folder / IDS).exists()
 
 
-def fill(folder: Path, ids: Sequence[str], row: Callable[[int], Rows], told: Told) -> None:
+def fill(folder: Path, ids: Sequence[str], row: Callable[[int], Rows], told: OnProgress) -> None:
     """Fill one array for each name that `row` gives, with one row an id; what an earlier run has marked stays.
 
     Parameters

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.bundle import store
 from models.chest.analyser import ChestAnalyser
@@ -27,7 +29,7 @@ from training.data import arrays
 from training.data.collection import Collection
 from training.data.masks import Masks
 from training.data.sources import Record, SourceRefused
-from training.progress import Shown, Told, silent
+from training.progress import OnProgress, ProgressFactory, silent
 
 Array = NDArray[np.uint8]
 # Part of the folder names: raised when images are decoded in another way.
@@ -70,7 +72,7 @@ def folder_of(cache: Path, given: Collection, spec: InputSpec, targets: Masks | 
 
 
 def build(
-    given: Collection, spec: InputSpec, cache: Path, *, targets: Masks | None = None, progress: Shown = silent
+    given: Collection, spec: InputSpec, cache: Path, *, targets: Masks | None = None, progress: ProgressFactory = silent
 ) -> Cache:
     """Decode what has not been decoded before, and open it.
 
@@ -91,7 +93,7 @@ def _write(
     spec: InputSpec,
     targets: Masks | None,
     folder: Path,
-    progress: AbstractContextManager[Told],
+    progress: AbstractContextManager[OnProgress],
 ) -> None:
     """Write the arrays."""
     find_lungs = lung_finder() if spec.region == "lungs" else _no_lungs
@@ -118,6 +120,11 @@ def _readable(record: Record) -> pixels.Radiograph:
             f"{record.path} cannot be decoded: {error}. Fetch it again or take it out of the table; "
             "`training explore` lists all such files"
         ) from error
+
+
+def as_image(stored: np.ndarray) -> Tensor:
+    """Give a cached uint8 image (size, size) as float32 (1, size, size) in [0, 1]."""
+    return torch.from_numpy(stored / np.float32(255))[None]
 
 
 def lung_finder() -> Callable[[pixels.Radiograph], Box | None]:

@@ -177,3 +177,15 @@ def joined(first: Record, second: Record) -> Record:
         groups={**second.groups, **first.groups},
         reference={**second.reference, **first.reference},
     )
+
+
+def of_site(given: Collection, ids: tuple[str, ...], site: str) -> tuple[str, ...]:
+    """Keep the ids of one hospital."""
+    return ids if site == "both" else tuple(one for one in ids if given.records[one].site == site)
+
+
+def labelled_ids(given: Collection, split: Split, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the images of which at least one label is known."""
+    ids = given.ids(split)
+    unknown = np.isnan(given.labels(ids, names))
+    return tuple(one for one, row in zip(ids, unknown, strict=True) if not row.all())

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data import partial
+from training.data.collection import Collection
 from training.data.sources import Record
+from training.data.splits import Split
 
 Array = NDArray[np.uint8]
 Shape = tuple[int, int]
@@ -52,6 +54,11 @@ def known(record: Record, label: str) -> bool:
     value = record.labels.get(label, np.nan)
     outlined = label in record.mask_names or any(box.label == label for box in record.boxes or ())
     return value == 0 or (value == 1 and outlined)
+
+
+def located_ids(given: Collection, split: Split, label: str) -> tuple[str, ...]:
+    """Give the images of a split of which the place of a label is known, those without it included."""
+    return tuple(one for one in given.ids(split) if known(given.records[one], label))
 
 
 def _named(record: Record, shape: Shape, names: tuple[str, ...]) -> Array:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from models.bundle.manifest import Figure
 from training.data import cache, collection, masks, splits
-from training.evaluation.measures import bootstrap, overlap
+from training.data.collection import of_site
+from training.measures import bootstrap, overlap
 from training.tasks.chest import predict
-from training.tasks.chest.data import of_site
 
 OTHER = {"wingspan": "jsrt", "jsrt": "wingspan"}
 REPORT = "cross-site.json"
@@ -32,7 +32,7 @@ def evaluate(run: Path, data: Path, folder: Path) -> tuple[Figure, ...]:
     ValueError
         The run was trained on both sites.
     """
-    recipe, task = predict.load_task(run)
+    recipe, task = predict.load(run)
     if recipe.mixture.site not in OTHER:
         raise ValueError(f"{run.name} was trained on {recipe.mixture.site} sites; mixture.site names one of {[*OTHER]}")
     other = OTHER[recipe.mixture.site]

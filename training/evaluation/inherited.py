@@ -12,7 +12,7 @@ from pathlib import Path
 
 from models.bundle.manifest import Calibration, Manifest, OperatingPoint
 from models.bundle.store import CARD, WEIGHTS, Bundle, load, write_manifest
-from training.bundles import cards
+from training.evaluation import cards
 from training.evaluation.run import FOLDER, REPORT
 
 # Of temperature and thresholds: the same network on another machine differs in the last digits of its logits.

@@ -13,12 +13,11 @@ from typing import Any
 
 from models.bundle.manifest import Figure
 from models.bundle.store import CARD, Bundle, load, write_manifest
-from training.bundles import cards
 from training.config import Data
 from training.data import collection
 from training.data.collection import Collection
 from training.data.splits import Split
-from training.evaluation import targets, truths
+from training.evaluation import cards, targets, truths
 from training.evaluation.report import page
 from training.evaluation.report.outcome import Canvas, Outcome, Table, figure_table
 from training.evaluation.tasks import anatomy, boxes, detections, labels, lesions, volumes

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from models.bundle.manifest import Figure
-from training.evaluation.measures import bootstrap, scores
-from training.evaluation.measures.scores import Measure, Scores
 from training.evaluation.report.outcome import Table, interval_text
+from training.measures import bootstrap, scores
+from training.measures.scores import Measure, Scores
 
 # Fewer images of a class than this say nothing about it.
 LEAST = 10

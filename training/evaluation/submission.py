@@ -16,7 +16,7 @@ from training.data.splits import Split
 from training.evaluation.serving import Server
 from training.evaluation.tasks import lesions
 from training.evaluation.truths import case_of
-from training.progress import Shown, silent
+from training.progress import ProgressFactory, silent
 
 HEADER = ("ImageId", "EncodedPixels")
 
@@ -29,7 +29,7 @@ def write(
     *,
     dialect: Dialect = Dialect.RELATIVE,
     companions: Path | None = None,
-    progress: Shown = silent,
+    progress: ProgressFactory = silent,
 ) -> int:
     """Write one row for each image of a split, on the challenge's grid; give how many have a mask.
 

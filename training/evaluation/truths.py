@@ -23,8 +23,8 @@ from training.data import masks
 from training.data.collection import SHIPPED, Collection
 from training.data.sources import Record
 from training.data.splits import Split
-from training.evaluation.measures.places import filled
 from training.evaluation.report.outcome import Table
+from training.measures.places import filled
 
 Mask = NDArray[np.bool_]
 # Upper ends of the age bands, in completed years, exclusive.

@@ -12,7 +12,7 @@ from training.explore import leaks
 from training.explore.page import page
 from training.explore.summary import Findings, summary
 from training.explore.survey import look
-from training.progress import Shown, silent
+from training.progress import ProgressFactory, silent
 
 
 def examine(
@@ -20,7 +20,7 @@ def examine(
     *,
     split: Path | None = None,
     near: bool = True,
-    progress: Shown = silent,
+    progress: ProgressFactory = silent,
 ) -> Findings:
     """Look at every image of a data set, and find what is there twice and what crosses its split.
 

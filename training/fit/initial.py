@@ -20,6 +20,7 @@ from pathlib import Path
 import timm
 import torch
 import torchvision
+import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ from models import networks
 from models.bundle import store
 from models.errors import ModelsError
 from models.inference import runner
-from training import config
+from training.config import RECIPE
 
 RANDOM = "random"
 # What stands behind the features in torchvision's and timm's classifiers; an encoder of timm ends before conv_head.
@@ -183,11 +184,11 @@ def _of_bundle(path: Path) -> dict[str, Tensor]:
 
 def _of_run(path: Path) -> dict[str, Tensor]:
     """Give the encoder of a run's best checkpoint; only tensors and plain values are read from it."""
-    recipe = config.read(path / "recipe.yaml")
+    recipe = yaml.safe_load((path / RECIPE).read_text())
     state = torch.load(path / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     prefix = "net."
     own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    return _encoder_state(recipe.architecture, len(recipe.labels), own)
+    return _encoder_state(recipe["architecture"], len(recipe["labels"]), own)
 
 
 def _encoder_state(architecture: str, labels: int, state: dict[str, Tensor]) -> dict[str, Tensor]:

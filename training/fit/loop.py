@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import lightning
 import torch
@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from models.errors import ModelsError
-from training.config import Section, read_as, write
+from training.config import Run, Section, read_as, write
 from training.fit import initial, origin
 
 Module = TypeVar("Module", bound=lightning.LightningModule)
@@ -75,31 +75,66 @@ class SeededEpochs(Callback):
         torch.manual_seed(self.seed * 1000 + trainer.current_epoch)
 
 
-def begin(
-    make: Callable[[], Module], recipe: Section, out: Path, *, seed: int, weights: str | None, resume: bool
-) -> Module:
-    """Open the folder of a run with its resolved recipe, and make its network with initial weights.
+def train(
+    make: Callable[[], lightning.LightningModule],
+    loaders: Callable[[], tuple[DataLoader, DataLoader | None]],
+    run: Run,
+    *,
+    recipe: Section,
+    seed: int,
+    settings: Loop,
+    patience: int | None,
+    validate_every: int = 1,
+    callbacks: Sequence[Callback] = (),
+) -> Path:
+    """Train a recipe and give the path of the checkpoint that is exported; parameters and errors as below.
 
     Parameters
     ----------
-    make : gives the module; its network is `net`. It draws its random weights after `seed`.
-    weights : initial weights of the encoder, see training/fit/initial.py; None starts at random.
-    resume : the folder may hold an earlier run of the same recipe; only its number of epochs may have changed.
+    make : gives the module, whose network is `net`. It draws its random weights after `seed`.
+    loaders : gives the batches to train on, and to validate on (None: no validation); they are read afterwards.
+    """
+    module = begin(make, recipe, run, seed=seed)
+    training, validation = loaders()
+    return fit(
+        module,
+        training,
+        validation,
+        run.out,
+        seed=seed,
+        settings=settings,
+        patience=patience,
+        validate_every=validate_every,
+        resume=run.resume,
+        callbacks=callbacks,
+    )
+
+
+def begin(make: Callable[[], Module], recipe: Section, run: Run, *, seed: int) -> Module:
+    """Open the folder of a run with its resolved recipe, and make its network with initial weights.
 
     Raises
     ------
     ValueError
-        The folder holds another run.
+        The folder holds another run. Where a run is resumed, only its number of epochs may have changed.
     """
-    _check_free(recipe, out, resume=resume)
-    out.mkdir(parents=True, exist_ok=True)
-    write(recipe, out / "recipe.yaml")
+    _check_free(recipe, run)
+    run.out.mkdir(parents=True, exist_ok=True)
+    write(recipe, run.recipe)
     lightning.seed_everything(seed)
     module = make()
-    origin.note(out, (weights,))
-    if weights is not None:
-        initial.fill(cast(nn.Module, module.net), weights)
+    origin.note(run.out, (run.weights, None if run.earlier is None else str(run.earlier)))
+    if run.weights is not None:
+        initial.fill(cast(nn.Module, module.net), run.weights)
+    if run.earlier is not None:
+        module.load_state_dict(checkpoint(run.earlier, BEST)["state_dict"])
     return module
+
+
+def checkpoint(run: Path, name: str) -> dict[str, Any]:
+    """Read the checkpoint `BEST` or `LAST` of a run; only tensors and plain values are read from it."""
+    held: dict[str, Any] = torch.load(run / CHECKPOINTS / f"{name}.ckpt", map_location="cpu", weights_only=True)
+    return held
 
 
 def fit(
@@ -113,7 +148,7 @@ def fit(
     patience: int | None,
     validate_every: int = 1,
     resume: bool = False,
-    others: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> Path:
     """Train and give the path of the checkpoint that is exported: the best by `SCORE`, or the last.
 
@@ -141,7 +176,7 @@ def fit(
         max_epochs=settings.epochs,
         precision=settings.precision,
         accumulate_grad_batches=settings.accumulation,
-        callbacks=[SeededEpochs(seed), *_averaging(settings), *others, last, *choosing],
+        callbacks=[SeededEpochs(seed), *_averaging(settings), *callbacks, last, *choosing],
         logger=CSVLogger(out, name="metrics"),
         log_every_n_steps=10,
         check_val_every_n_epoch=validate_every,
@@ -161,19 +196,20 @@ def fit(
     return stopped if patience is None else Path(best.best_model_path)
 
 
-def _check_free(recipe: Section, out: Path, *, resume: bool) -> None:
+def _check_free(recipe: Section, run: Run) -> None:
     """Refuse a folder whose run would be lost, or be mixed with another."""
-    path = out / "recipe.yaml"
-    if not path.exists():
+    if not run.recipe.exists():
         return
-    if not resume:
-        raise ValueError(f"{out} holds a run already; --resume goes on with it, or choose another folder")
-    held, wanted = (one.model_dump(mode="json") for one in (read_as(type(recipe), path), recipe))
+    if not run.resume:
+        raise ValueError(f"{run.out} holds a run already; --resume goes on with it, or choose another folder")
+    held, wanted = (one.model_dump(mode="json") for one in (read_as(type(recipe), run.recipe), recipe))
     for one in (held, wanted):
         one["optimisation"].pop("epochs")
     differing = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
     if differing:
-        raise ValueError(f"{out} holds a run of another recipe: {', '.join(differing)} differ; choose another folder")
+        raise ValueError(
+            f"{run.out} holds a run of another recipe: {', '.join(differing)} differ; choose another folder"
+        )
 
 
 @contextmanager

@@ -1,31 +1,51 @@
-"""Which package trains and exports a recipe: told by the `task` of its YAML.
+"""Which package trains and exports a recipe: told by the `task` of its YAML, in one table.
 
-The recipes of one package differ only in their parts; lungs and heart, findings and lesions share
-training/tasks/chest/fit.py.
+Every package of training/tasks has the same five files with the same functions: recipe.py (`read`, `smoke`), data.py,
+module.py, fit.py (`train`), export.py (`export`). Only the package that is asked for is loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from training import config
-from training.progress import Shown
+from training.config import Run
+from training.progress import ProgressFactory
 
 
 @dataclass(frozen=True)
-class Options:
-    """What `python -m training train` may be told besides recipe, data and folder."""
+class TaskPackage:
+    """A package of training/tasks, and which options of the command line are for it."""
 
-    cache: Path
-    weights: str | None = None
-    earlier: Path | None = None
-    resume: bool = False
-    smoke: bool = False
-    fold: int | None = None
+    name: str
+    folds: bool = False
+    """Cross-validation (`--fold`), and going on from an earlier run (`--earlier`)."""
+    prepares: bool = False
+    """Decoded images are kept (`prepare`)."""
+    network: bool = True
+    """There is a network (`--weights`, `--resume`)."""
+
+    def module(self, name: str) -> Any:
+        """Load one of the package's files."""
+        return import_module(f"training.tasks.{self.name}.{name}")
+
+
+CHEST = TaskPackage("chest", folds=True, prepares=True)
+TASKS: Mapping[str, TaskPackage] = {
+    "segmentation": CHEST,
+    "classification": CHEST,
+    "findings": CHEST,
+    "lesion-segmentation": CHEST,
+    "box": TaskPackage("boxes"),
+    "detection": TaskPackage("detection"),
+    "volume-segmentation": TaskPackage("atrium"),
+    "classical": TaskPackage("classical", network=False),
+}
 
 
 def task_of(recipe: Path) -> str:
@@ -34,62 +54,45 @@ def task_of(recipe: Path) -> str:
     Raises
     ------
     ValueError
-        The file is no recipe.
+        The file is no recipe, or its task is none of `TASKS`.
     """
     content = yaml.safe_load(recipe.read_text())
     if not isinstance(content, dict) or "task" not in content:
         raise ValueError(f"{recipe} is no recipe: a YAML mapping with the key `task` was expected")
-    return str(content["task"])
+    task = str(content["task"])
+    if task not in TASKS:
+        raise ValueError(f"{recipe} has the task {task!r}, which is none of {', '.join(TASKS)}")
+    return task
 
 
-def train(recipe: Path, data: Path, out: Path, options: Options) -> Path:
-    """Train a recipe and give what the run is best known by: its checkpoint, or its report."""
-    weights, resume, smoke = options.weights, options.resume, options.smoke
-    task = task_of(recipe)
-    if task not in config.TASKS and (options.fold is not None or options.earlier is not None):
+def train(path: Path, run: Run, *, smoke: bool = False, fold: int | None = None) -> Path:
+    """Train a recipe and give what the run is best known by: its checkpoint, or its report.
+
+    Parameters
+    ----------
+    smoke : in the smallest form, which runs within a minute and learns nothing.
+    fold : of cross-validation, held out of train and val; None: val as it is in the split.
+
+    Raises
+    ------
+    ValueError
+        The file is no recipe, or an option is not for its task.
+    """
+    task = task_of(path)
+    package = TASKS[task]
+    if not package.folds and (fold is not None or run.earlier is not None):
         raise ValueError(f"--fold and --earlier are not for recipes of the task {task}")
-    if task == "classical" and (weights is not None or resume):
+    if not package.network and (run.weights is not None or run.resume):
         raise ValueError("--weights and --resume are not for the classical baseline, which has no network")
-    match task:
-        case "volume-segmentation":
-            from training.fit.initial import RANDOM
-            from training.tasks.atrium import fit as atrium
-            from training.tasks.atrium import recipe as volumes
-
-            chosen = volumes.read(recipe)
-            chosen = volumes.smoke(chosen) if smoke else chosen
-            return atrium.train(chosen, data, out, weights=weights or RANDOM, resume=resume)
-        case "box":
-            from training.tasks.boxes import fit as boxes
-
-            return boxes.train(recipe, data, out, weights=weights, resume=resume, smoke=smoke)
-        case "detection":
-            from training.tasks.detection import fit as detection
-
-            return detection.train(recipe, data, out, weights=weights, resume=resume, smoke=smoke)
-        case "classical":
-            from training.tasks.classical import fit as boosting
-
-            return boosting.train(recipe, data, out, cache=options.cache, smoke=smoke)
-        case _:
-            from training.tasks.chest import fit
-
-            read = config.read(recipe)
-            if options.fold is not None:
-                of_fold = read.data.model_copy(update={"fold": options.fold})
-                read = read.model_copy(update={"data": of_fold})
-            return fit.train(
-                config.smoke(read) if smoke else read,
-                data,
-                options.cache,
-                out,
-                weights=weights,
-                earlier=options.earlier,
-                resume=resume,
-            )
+    recipes = package.module("recipe")
+    recipe = recipes.read(path)
+    if fold is not None:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"fold": fold})})
+    checkpoint: Path = package.module("fit").train(recipes.smoke(recipe) if smoke else recipe, run)
+    return checkpoint
 
 
-def prepare(recipe: Path, data: Path, cache: Path, progress: Shown) -> Iterator[tuple[str, int]]:
+def prepare(path: Path, data: Path, cache: Path, progress: ProgressFactory) -> Iterator[tuple[str, int]]:
     """Decode the images of a recipe and tell the name and the number of images of each collection.
 
     Raises
@@ -97,44 +100,24 @@ def prepare(recipe: Path, data: Path, cache: Path, progress: Shown) -> Iterator[
     ValueError
         The recipe's task keeps no decoded images.
     """
-    task = task_of(recipe)
-    if task not in config.TASKS:
+    task = task_of(path)
+    if not TASKS[task].prepares:
         raise ValueError(f"recipes of the task {task} decode while they train; there is nothing to prepare")
-    from training.tasks.chest import data as datasets
-
-    for name, source in datasets.prepared(config.read(recipe), data, cache, progress):
+    recipe = TASKS[task].module("recipe").read(path)
+    for name, source in TASKS[task].module("data").prepared(recipe, data, cache, progress):
         yield name, len(source.ids)
 
 
-def export(
-    run: Path, data: Path, cache: Path, folds: Sequence[Path] = (), *, together: bool = False
-) -> tuple[Path, ...]:
-    """Write the bundles of a run and give their folders; `folds` and `together` as in training/tasks/chest/export.py.
+def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
+    """Write the bundles of a run and give their folders; `folds`, `ensemble` as in training/tasks/chest/export.py.
 
     Raises
     ------
     ValueError
         The run makes no bundle, or not with folds.
     """
-    task = task_of(run / "recipe.yaml")
-    if folds and task not in config.TASKS:
+    task = task_of(run.recipe)
+    if folds and not TASKS[task].folds:
         raise ValueError(f"thresholds of the task {task} are not chosen by fold")
-    match task:
-        case "volume-segmentation":
-            from training.tasks.atrium import export as atrium
-
-            return (atrium.export(run, data),)
-        case "box":
-            from training.tasks.boxes import export as boxes
-
-            return (boxes.export(run, data),)
-        case "detection":
-            from training.tasks.detection import export as detection
-
-            return (detection.export(run, data),)
-        case "classical":
-            raise ValueError("the classical baseline is a figure to beat and makes no bundle; see its report.json")
-        case _:
-            from training.tasks.chest import export as core
-
-            return core.export(run, data, cache, folds, together=together)
+    written: tuple[Path, ...] = TASKS[task].module("export").export(run, folds, ensemble=ensemble)
+    return written

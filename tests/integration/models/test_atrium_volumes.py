@@ -17,9 +17,8 @@ from models.bundle import store
 from models.volume import series as mr
 from models.volume.atrium import VolumeAnalyser
 from tests.support.data import mr as made
-from training.data import collection
-from training.evaluation.measures.overlap import dice
-from training.tasks.atrium import data
+from training.data import collection, volumes
+from training.measures.overlap import dice
 from workers.pipelines import atrium
 
 SPACING = (1.25, 0.625, 0.625)
@@ -32,7 +31,7 @@ def test_the_atrium_is_found_in_its_place(data_folder: Path, tmp_path: Path, nam
     if not shipped:
         pytest.skip(f"no bundle {name} is shipped")
     given = collection.read(data_folder, collection.SHIPPED["atrium"])
-    (case,) = data.read(given, ["a07"], shipped[0].manifest.volume)
+    (case,) = volumes.read(given, ["a07"], shipped[0].manifest.volume)
     image, mask = case.image.astype(np.uint16), case.mask
     directions, spacing = made.AXIAL, SPACING
     if turned:  # slices from front to back, rows from head to foot: the same patient, another acquisition

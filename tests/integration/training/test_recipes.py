@@ -19,9 +19,11 @@ from tests.support.data import training_data
 from tests.support.paths import RECIPES
 from tests.support.waiting import wait_for
 from training import config
+from training.bundles.weights import round_to_fp16
 from training.cli import app
 from training.tasks import registry
-from training.tasks.chest import export, predict
+from training.tasks.chest import predict
+from training.tasks.chest import recipe as chest_recipe
 
 # The classical baseline needs lungs that the shipped network finds; tests/unit/training/tasks/test_classical.py has
 # such pictures.
@@ -72,8 +74,8 @@ def test_a_recipe_trains_and_becomes_bundles_that_load(recipe: Path, data: Path,
 
 def check_that_it_answers_as_the_trained_network(run: Path, found: store.Bundle) -> None:
     """Bit for bit; a bundle cut out of many labels keeps one row of the last layer, whose sums another kernel makes."""
-    recipe, task = predict.load_task(run)
-    export.round_to_fp16(task)
+    recipe, task = predict.load(run)
+    round_to_fp16(task.net)
     image = torch.rand(64, 64)
     answer = run_image(Runner(found, device="cpu", dtype="float32"), image.numpy())
     with torch.inference_mode():
@@ -110,7 +112,7 @@ def test_isotonic_calibration_is_a_choice_of_the_recipe(data: Path, cache: Path,
 def test_a_killed_run_resumes_to_the_same_weights(data: Path, cache: Path, tmp_path: Path) -> None:
     recipe = yaml.safe_load((RECIPES / "nih-findings.yaml").read_text())
     resolved = tmp_path / "recipe.yaml"
-    config.write(config.smoke(config.Recipe.model_validate(recipe)), resolved)
+    config.write(chest_recipe.smoke(chest_recipe.ChestRecipe.model_validate(recipe)), resolved)
     arguments = ("--data", data, "--cache", cache)
     training("train", resolved, *arguments, "--out", tmp_path / "whole")
     kill_after_the_first_epoch(resolved, data, cache, tmp_path / "stopped")
@@ -139,8 +141,8 @@ def test_networks_of_a_cross_validation_are_shipped_together(data: Path, cache: 
     image = torch.rand(64, 64).numpy()
     members = []
     for run in folds:
-        _, task = predict.load_task(run)
-        export.round_to_fp16(task)
+        _, task = predict.load(run)
+        round_to_fp16(task.net)
         with torch.inference_mode():
             members.append(float(task(torch.from_numpy(image)[None, None]).logits[0, 0]))
     runner = Runner(found, device="cpu", dtype="float32")

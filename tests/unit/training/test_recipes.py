@@ -14,15 +14,16 @@ from training import config
 from training.config import Augmentation
 from training.data import negatives, splits
 from training.fit.augment import Augment
+from training.tasks.chest import recipe as chest_recipe
 
-CORE = sorted(p for p in RECIPES.glob("*.yaml") if yaml.safe_load(p.read_text())["task"] in config.TASKS)
+CORE = sorted(p for p in RECIPES.glob("*.yaml") if yaml.safe_load(p.read_text())["task"] in chest_recipe.TASKS)
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
 def test_recipes_read_and_their_resolved_copies_read_the_same(path: Path, tmp_path: Path) -> None:
-    recipe = config.read(path)
+    recipe = chest_recipe.read(path)
     config.write(recipe, tmp_path / "resolved.yaml")
-    assert config.read(tmp_path / "resolved.yaml") == recipe
+    assert chest_recipe.read(tmp_path / "resolved.yaml") == recipe
 
 
 def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
@@ -30,12 +31,12 @@ def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
     content["optimisation"]["learning_rat"] = 1
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ValidationError, match="learning_rat"):
-        config.read(tmp_path / "wrong.yaml")
+        chest_recipe.read(tmp_path / "wrong.yaml")
 
 
 def test_lungs_and_heart_are_never_mirrored() -> None:
     for path in RECIPES.glob("lungs-heart*.yaml"):
-        assert config.read(path).augmentation.horizontal_flip is False
+        assert chest_recipe.read(path).augmentation.horizontal_flip is False
 
 
 @pytest.mark.parametrize("name", sorted(splits.PARTS))

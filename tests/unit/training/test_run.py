@@ -16,24 +16,25 @@ from models.bundle import store
 from models.image.inputs import InputSpec
 from models.inference.runner import GATE, NETWORK, Runner, run_image
 from tests.support.paths import RECIPES
-from training import config
-from training.bundles import gatefit, manifests
-from training.config import Optimisation, Recipe
+from training.bundles import weights
+from training.config import Optimisation
 from training.data import terms
 from training.data.cache import Cache
 from training.fit import initial
 from training.fit.augment import Augment
 from training.fit.losses import FULL
-from training.tasks.chest import export, fit
+from training.tasks.chest import export, gatefit, manifests, module
+from training.tasks.chest import recipe as chest_recipe
 from training.tasks.chest.data import LabelDataset, MaskDataset, NegativeDataset
-from training.tasks.chest.module import Task
+from training.tasks.chest.module import ChestModule
+from training.tasks.chest.recipe import ChestRecipe
 
 SIZE = 64
 
 
-def small(name: str) -> Recipe:
+def small(name: str) -> ChestRecipe:
     """Shrink a committed recipe."""
-    recipe = config.read(RECIPES / f"{name}.yaml")
+    recipe = chest_recipe.read(RECIPES / f"{name}.yaml")
     loop = Optimisation(epochs=1, batch_size=2, precision="32-true")
     return recipe.model_copy(update={"input": InputSpec(size=SIZE), "optimisation": loop})
 
@@ -62,7 +63,7 @@ def quiet_trainer(tmp_path: Path) -> lightning.Trainer:
     )
 
 
-def step(task: Task, trainer: lightning.Trainer, items: torch.utils.data.Dataset) -> None:
+def step(task: ChestModule, trainer: lightning.Trainer, items: torch.utils.data.Dataset) -> None:
     """Train one step and validate once, and see that the weights moved."""
     before = {key: value.clone() for key, value in task.net.state_dict().items()}
     trainer.fit(task, DataLoader(items, 2), DataLoader(items, 2))
@@ -81,7 +82,7 @@ def test_one_step_of_segmentation(quiet_trainer: lightning.Trainer) -> None:
             NegativeDataset(pictures(), [2, 3], vary, transform=True),
         ]
     )
-    step(fit.task_of(recipe), quiet_trainer, items)
+    step(module.module_of(recipe), quiet_trainer, items)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -90,7 +91,7 @@ def test_one_step_of_classification(quiet_trainer: lightning.Trainer) -> None:
     recipe = small("paediatric-pneumonia")
     labels = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
     step(
-        fit.task_of(recipe),
+        module.module_of(recipe),
         quiet_trainer,
         LabelDataset(pictures(), [0, 1, 2, 3], labels, torch.full((4, 2), torch.nan), Augment(recipe.augmentation)),
     )
@@ -98,10 +99,10 @@ def test_one_step_of_classification(quiet_trainer: lightning.Trainer) -> None:
 
 @pytest.mark.parametrize("name", ["lungs-heart", "paediatric-pneumonia"])
 def test_imagenet_weights_fill_the_whole_encoder(tmp_path: Path, name: str) -> None:
-    donor = fit.task_of(small("paediatric-pneumonia"))
+    donor = module.module_of(small("paediatric-pneumonia"))
     state = {key.removeprefix("net."): value.contiguous() for key, value in donor.net.state_dict().items()}
     save_file(state, tmp_path / "weights.safetensors")
-    task = fit.task_of(small(name))
+    task = module.module_of(small(name))
     assert initial.fill(task.net, str(tmp_path / "weights.safetensors")) == 312
     own = task.net.encoder.state_dict()
     torch.testing.assert_close(own["features.18.0.weight"], state["features.18.0.weight"])
@@ -114,8 +115,8 @@ def test_imagenet_weights_fill_the_whole_encoder(tmp_path: Path, name: str) -> N
 def test_an_exported_bundle_answers_as_the_network_does(tmp_path: Path) -> None:
     recipe = small("lungs-heart")
     torch.manual_seed(0)
-    task = fit.task_of(recipe).eval()
-    export.round_to_fp16(task)
+    task = module.module_of(recipe).eval()
+    weights.round_to_fp16(task.net)
     features = np.random.default_rng(0).normal(size=(80, 1280)).astype(np.float32)
     statistics = gatefit.statistics_of(features)
     limits = bundles.GateSettings(
@@ -130,11 +131,11 @@ def test_an_exported_bundle_answers_as_the_network_does(tmp_path: Path) -> None:
         feature_distance=9.0,
         rule="none",
     )
-    tensors = {NETWORK + key: export.stored(value) for key, value in task.net.state_dict().items()}
+    tensors = {NETWORK + key: weights.stored(value) for key, value in task.net.state_dict().items()}
     tensors |= {GATE + key: value for key, value in export.gate_tensors(statistics).items()}
     save_file(tensors, tmp_path / store.WEIGHTS)
     (tmp_path / store.CARD).write_text("card")
-    store.write_manifest(tmp_path, manifests.lungs_heart_manifest(recipe, limits, (terms.source("jsrt", 1, 1),)))
+    store.write_manifest(tmp_path, manifests.lungs_heart(recipe, limits, (terms.source("jsrt", 1, 1),)))
     runner = Runner(store.load(tmp_path), device="cpu", dtype="float32")
     image = np.random.default_rng(1).random((SIZE, SIZE)).astype(np.float32)
     logits, pooled, _ = run_image(runner, image)

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.evaluation.measures import bootstrap, scores
-from training.evaluation.measures.scores import Float, Scores
+from training.measures import bootstrap, scores
+from training.measures.scores import Float, Scores
 
 INK, ACCENT, SECOND, THIRD, PALE = "#20303c", "#1f6f8b", "#c8553d", "#2f8f5b", "#b9c4cb"
 COLOURS = (ACCENT, SECOND, THIRD)

@@ -20,12 +20,12 @@ from models.values.findings import Box
 from training.data import collection, terms
 from training.data.sources import SourceRefused
 from training.data.splits import Split
-from training.evaluation.measures import bootstrap, overlap
-from training.evaluation.measures.places import box_overlap
 from training.evaluation.report import plots
 from training.evaluation.report.outcome import Canvas, Outcome, Plot, Table, plain
 from training.evaluation.report.pictures import Outline, outlines
 from training.evaluation.truths import Case, Truth
+from training.measures import bootstrap, overlap
+from training.measures.places import box_overlap
 
 Mask = NDArray[np.bool_]
 STRUCTURES = ("right lung", "left lung", "lungs", "heart", "lungs outside the heart")

@@ -15,14 +15,14 @@ from models.chest.analyser import ChestAnalyser
 from models.chest.anatomy import Size
 from models.image.inputs import ModelInput
 from models.values.findings import Box
-from training.evaluation.measures import bootstrap
-from training.evaluation.measures.places import box_overlap, filled
 from training.evaluation.report import plots
 from training.evaluation.report.outcome import Canvas, Outcome, Plot, plain
 from training.evaluation.report.pictures import Outline, outlines
 from training.evaluation.serving import Server
 from training.evaluation.tasks.anatomy import reference_box
 from training.evaluation.truths import Case, Truth
+from training.measures import bootstrap
+from training.measures.places import box_overlap, filled
 
 REGRESSION, MASK = "regression", "mask"
 BOTH = "both sites"

@@ -13,15 +13,15 @@ from models.bundle.store import Bundle
 from models.image.inputs import ModelInput
 from models.values.findings import Box
 from training.evaluation import subgroups
-from training.evaluation.measures import bootstrap, scores
-from training.evaluation.measures.places import ScoredBox, box_overlap, filled, image_precision
-from training.evaluation.measures.scores import Scores
 from training.evaluation.report import plots
 from training.evaluation.report.outcome import Canvas, Outcome, Plot, plain
 from training.evaluation.report.pictures import Outline, outlines
 from training.evaluation.serving import Server
 from training.evaluation.tasks.boxes import box_of
 from training.evaluation.truths import Case, Truth
+from training.measures import bootstrap, scores
+from training.measures.places import ScoredBox, box_overlap, filled, image_precision
+from training.measures.scores import Scores
 
 PRECISION = "mean average precision of the RSNA challenge (IoU 0.4 to 0.75)"
 WORST = 12

@@ -15,14 +15,14 @@ from models.bundle.manifest import Figure, OperatingPoint
 from models.bundle.store import Bundle
 from models.inference.heatmap import heat_map
 from training.evaluation import subgroups
-from training.evaluation.measures import bootstrap, scores
-from training.evaluation.measures.places import points_into, same_side
-from training.evaluation.measures.scores import Float, Scores
 from training.evaluation.report import plots
 from training.evaluation.report.outcome import Canvas, Outcome, Plot, Table, plain
 from training.evaluation.report.pictures import Heat, heat_maps
 from training.evaluation.serving import Served, Server
 from training.evaluation.truths import Case, Truth
+from training.measures import bootstrap, scores
+from training.measures.places import points_into, same_side
+from training.measures.scores import Float, Scores
 
 # Predictive values are given at these parts of positives, too.
 PREVALENCES = (0.01, 0.05, 0.2)

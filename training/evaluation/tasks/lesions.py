@@ -15,14 +15,14 @@ from models.bundle.store import Bundle
 from models.chest import segmenter as outline_serving
 from models.image.pixels import Radiograph
 from training.evaluation import subgroups
-from training.evaluation.measures import bootstrap, overlap
-from training.evaluation.measures.overlap import SIIM_PREVALENCE
-from training.evaluation.measures.scores import Float, Measure, Scores
 from training.evaluation.report import plots
 from training.evaluation.report.outcome import Canvas, Outcome, Plot, plain
 from training.evaluation.report.pictures import Outline, outlines
 from training.evaluation.serving import Served, Server
 from training.evaluation.truths import Case, Truth
+from training.measures import bootstrap, overlap
+from training.measures.overlap import SIIM_PREVALENCE
+from training.measures.scores import Float, Measure, Scores
 
 Mask = NDArray[np.bool_]
 DICE_TRUE_POSITIVES = "Dice, mean over true positives"

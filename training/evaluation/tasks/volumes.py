@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from models.bundle.store import Bundle
 from models.volume.atrium import VolumeAnalyser
+from training.data import volumes
 from training.data.collection import Collection
 from training.data.splits import Split
-from training.evaluation.measures import bootstrap, overlap
 from training.evaluation.report import plots
 from training.evaluation.report.outcome import Canvas, Outcome, Plot, plain
 from training.evaluation.report.pictures import Outline, outlines
-from training.tasks.atrium import data
+from training.measures import bootstrap, overlap
 
 Mask = NDArray[np.bool_]
 DICE = "Dice left atrium"
@@ -44,7 +44,7 @@ def evaluate(bundle: Bundle, given: Collection, split: Split, canvas: Canvas) ->
     """Measure on the volumes of a split, each as a whole, as serving does."""
     analyser = VolumeAnalyser(bundle)
     results = []
-    for case in data.read(given, given.ids(split), analyser.spec):
+    for case in volumes.read(given, given.ids(split), analyser.spec):
         found = analyser.segment(case.image.astype(np.float32), case.spacing_mm)
         results.append(measured(case, found, pictures=canvas.pictures))
     on, patients = f"{given.name}, {split} split, source grid", [one.patient for one in results]
@@ -75,7 +75,7 @@ def evaluate(bundle: Bundle, given: Collection, split: Split, canvas: Canvas) ->
     return outcome
 
 
-def measured(case: data.Case, found: Mask, *, pictures: bool = False) -> Result:
+def measured(case: volumes.OutlinedVolume, found: Mask, *, pictures: bool = False) -> Result:
     """Compare one volume's mask (slices, rows, columns) with the truth."""
     ml = math.prod(case.spacing_mm) / 1000
     dice = overlap.dice(found, case.mask)
@@ -90,7 +90,7 @@ def measured(case: data.Case, found: Mask, *, pictures: bool = False) -> Result:
     )
 
 
-def _slices(case: data.Case, found: Mask, dice: float, *, pictures: bool) -> list[Outline]:
+def _slices(case: volumes.OutlinedVolume, found: Mask, dice: float, *, pictures: bool) -> list[Outline]:
     """Give outlines on slices that are evenly spread over what is found or true."""
     there = np.flatnonzero((found | case.mask).any(axis=(1, 2)))
     chosen = there[np.linspace(0, len(there) - 1, SLICES + 2).round().astype(int)[1:-1]] if len(there) else []

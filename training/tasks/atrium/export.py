@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from models.bundle.manifest import Calibration, Coded, DataSource, IntendedUse, Label, Manifest, OperatingPoint
-from models.inference.runner import NETWORK
+from models.bundle.manifest import Coded, DataSource, IntendedUse, Label, Manifest, OperatingPoint
 from models.volume.atrium import LEFT_ATRIUM
+from training.bundles import manifests, weights
+from training.config import Run
 from training.data import collection
 from training.data.collection import Collection
 from training.fit import origin
-from training.fit.loop import CHECKPOINTS, LAST
-from training.tasks.atrium import recipe as config
-from training.tasks.atrium.fit import VolumeTask
+from training.fit.loop import LAST, checkpoint
+from training.tasks.atrium import recipe as recipes
+from training.tasks.atrium.module import VolumeModule
 from training.tasks.atrium.recipe import VolumeRecipe
-from training.tasks.chest import export as exporting
 
 USE = IntendedUse(
     statement=(
@@ -33,51 +32,43 @@ LABELS = (Label(name="left-atrium", code=Coded.of(LEFT_ATRIUM), colour_rgb=(235,
 SET = "left-atrium MR volumes, cut to the atrium (each volume counts as one image)"
 
 
-def load(run: Path) -> tuple[VolumeRecipe, VolumeTask]:
-    """Read recipe and weights of a run; with averaging, the checkpoint's own weights are the averaged ones."""
-    recipe = config.read(run / "recipe.yaml")
-    task = VolumeTask(recipe, [])
-    held = torch.load(run / CHECKPOINTS / f"{LAST}.ckpt", map_location="cpu", weights_only=True)
-    task.load_state_dict(held["state_dict"])
-    return recipe, task.eval()
+def load(run: Run) -> tuple[VolumeRecipe, VolumeModule, int]:
+    """Read recipe, weights and number of epochs of a run; with averaging, the checkpoint's weights are the averages."""
+    recipe = recipes.read(run.recipe)
+    module = VolumeModule(recipe, [])
+    held = checkpoint(run.out, LAST)
+    module.load_state_dict(held["state_dict"])
+    return recipe, module.eval(), int(held["epoch"]) + 1
 
 
-def export(run: Path, data: Path) -> Path:
-    """Write the bundle of a finished run to its folder `bundle` and give that folder; it waits for its evaluation.
+def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
+    """Write the bundle of a finished run to its folder `bundle` and give that folder; folds do nothing.
 
     Raises
     ------
     ValueError
         The run was stopped before its last epoch.
     """
-    recipe, task = load(run)
-    done = int(torch.load(run / CHECKPOINTS / f"{LAST}.ckpt", map_location="cpu", weights_only=True)["epoch"]) + 1
+    recipe, module, done = load(run)
     if done < recipe.optimisation.epochs:
         raise ValueError(f"the run has {done} of {recipe.optimisation.epochs} epochs: resume it first")
-    learnt = _sources(recipe, collection.read(data, recipe.data), run)
-    tensors = {NETWORK + key: exporting.stored(value) for key, value in task.net.state_dict().items()}
-    return exporting.write(run / "bundle", manifest(recipe, learnt), tensors)
+    described = manifest(recipe, _sources(recipe, collection.read(run.data, recipe.data), run.out))
+    return (weights.write(run.out / "bundle", described, weights.network_tensors(module.net)),)
 
 
-def manifest(recipe: VolumeRecipe, learnt: tuple[DataSource, ...]) -> Manifest:
+def manifest(recipe: VolumeRecipe, sources: tuple[DataSource, ...]) -> Manifest:
     """Describe the bundle."""
     rule = "0.5, the middle of the sigmoid: the network was trained on covered parts of voxels; not tuned"
-    return Manifest(
-        name=recipe.name,
-        version=recipe.version,
+    return manifests.manifest(
+        recipe,
         task="volume-segmentation",
-        architecture=recipe.architecture,
-        input=recipe.input,
-        volume=recipe.volume,
         labels=LABELS,
+        training_data=sources,
+        intended_use=USE,
+        volume=recipe.volume,
         operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in LABELS),
-        calibration=Calibration(temperature=1.0, method="none"),
-        training_data=learnt,
         licence="research only (2018 Atrial Segmentation Challenge)",
         non_commercial=True,
-        evaluation=(),
-        intended_use=USE,
-        files={},
     )
 
 

@@ -1,109 +1,33 @@
-"""Train an atrium recipe: patches, network, loss, loop."""
+"""Train an atrium recipe: its module, its patches, the loop."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import lightning
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from models.networks.volumes import build_volume
-from models.volume.grid import Float, answered
+from training.config import Run
 from training.data import collection
-from training.data.collection import Collection
-from training.data.splits import Split
-from training.evaluation.measures.overlap import dice
-from training.fit import initial, loop, schedules
-from training.tasks.atrium import data as cases
-from training.tasks.atrium import patches
-from training.tasks.atrium.data import Prepared
-from training.tasks.atrium.patches import PatchItem
+from training.fit import loop
+from training.tasks.atrium import data, patches
+from training.tasks.atrium.module import VolumeModule
 from training.tasks.atrium.recipe import VolumeRecipe
 
 
-class VolumeTask(lightning.LightningModule):
-    """The network with its loss and optimiser; the score is the mean Dice of whole volumes on the model grid."""
-
-    score = "val_dice"
-
-    def __init__(self, recipe: VolumeRecipe, scored: list[Prepared]) -> None:
-        super().__init__()
-        self.recipe, self.scored = recipe, scored
-        self.net = build_volume(recipe.architecture, len(recipe.labels))
-
-    def forward(self, patch: Tensor) -> Tensor:
-        """Give logits (batch, 1, *window) of patches (batch, 1, *seen) in [0, 1]."""
-        logits: Tensor = self.net(patch * self.recipe.scale + self.recipe.offset).logits
-        return logits.float()
-
-    def training_step(self, batch: PatchItem, index: int) -> Tensor:
-        """Give the loss of one batch."""
-        loss = patch_loss(self(batch["image"]), batch["mask"])
-        self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(batch["mask"]))
-        return loss
-
-    def validation_step(self, batch: list[Tensor], index: int) -> None:
-        """Segment one whole volume."""
-        volume = self.scored[int(batch[0])]
-        found = answered(volume.image, self.recipe.volume, self.answer)[0] > 0.5
-        value = dice(found, volume.cover > 0.5)
-        self.log(f"val_dice_{volume.id}", value, batch_size=1)
-        self.log(self.score, value, prog_bar=True, on_epoch=True, batch_size=1)
-
-    def answer(self, patch: Float) -> Float:
-        """Give probabilities (windows, labels, *window) of patches (windows, *seen)."""
-        given = torch.from_numpy(np.ascontiguousarray(patch))[:, None].to(self.device)
-        found: Float = self(given).sigmoid().cpu().numpy()
-        return found
-
-    def configure_optimizers(self) -> Any:
-        """Give AdamW without decay on norms and biases, warmed up and then lowered along half a cosine."""
-        settings = self.recipe.optimisation
-        steps = settings.epochs * (settings.patches // (settings.batch_size * settings.accumulation))
-        return schedules.warmed_up(schedules.adamw(self.net, settings), settings.warmup_fraction, steps=steps)
-
-
-def patch_loss(logits: Tensor, cover: Tensor) -> Tensor:
-    """Add cross-entropy and 1 minus the soft Dice over the batch; a slice without the atrium has no Dice of its own."""
-    entropy = functional.binary_cross_entropy_with_logits(logits, cover)
-    found = logits.sigmoid()
-    overlap, total = (found * cover).sum(), found.sum() + cover.sum()
-    return entropy + 1 - (2 * overlap + 1) / (total + 1)
-
-
-def train(recipe: VolumeRecipe, data: Path, out: Path, *, weights: str = initial.RANDOM, resume: bool = False) -> Path:
-    """Train `recipe` and give the path of its last checkpoint, which is the one that is exported.
-
-    Parameters
-    ----------
-    data : folder of the data sets (DATA.md).
-    out : folder of this run: resolved recipe, metrics, checkpoint.
-    weights : initial weights of the 2-D encoder, see training/fit/initial.py.
-    resume : go on after the last whole epoch of a run in `out` that was stopped, to the same result.
-    """
-    given = collection.read(data, recipe.data)
-    volumes = _prepared(given, recipe, recipe.trained_on)
-    scored = [] if "val" in recipe.trained_on else _prepared(given, recipe, ("val",))
-    task = loop.begin(lambda: VolumeTask(recipe, scored), recipe, out, seed=recipe.seed, weights=weights, resume=resume)
-    return loop.fit(
-        task,
-        patches.loader(volumes, recipe),
-        DataLoader(TensorDataset(torch.arange(len(scored)))) if scored else None,
-        out,
+def train(recipe: VolumeRecipe, run: Run) -> Path:
+    """Train a recipe and give the path of its last checkpoint, which is the one that is exported."""
+    given = collection.read(run.data, recipe.data)
+    volumes = data.prepared_volumes(given, recipe, recipe.trained_on)
+    scored = [] if "val" in recipe.trained_on else data.prepared_volumes(given, recipe, ("val",))
+    validation: DataLoader | None = DataLoader(TensorDataset(torch.arange(len(scored)))) if scored else None
+    return loop.train(
+        lambda: VolumeModule(recipe, scored),
+        lambda: (patches.loader(volumes, recipe), validation),
+        run,
+        recipe=recipe,
         seed=recipe.seed,
         settings=recipe.optimisation,
         patience=None,
         validate_every=recipe.optimisation.validate_every,
-        resume=resume,
     )
-
-
-def _prepared(given: Collection, recipe: VolumeRecipe, wanted: Sequence[Split]) -> list[Prepared]:
-    """Read some splits onto the model grid."""
-    return [cases.prepared(case, recipe) for case in cases.read(given, given.ids(*wanted), recipe.volume)]

@@ -81,7 +81,7 @@ class VolumeRecipe(Section):
     version: str
     """Version of that bundle."""
     task: Literal["volume-segmentation"]
-    """Told apart from the other recipes by this."""
+    """OnProgress apart from the other recipes by this."""
     architecture: VolumeArchitecture
     """A name of models/networks/volumes.py."""
     labels: tuple[Literal["left-atrium"], ...] = ("left-atrium",)

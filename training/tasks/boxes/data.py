@@ -10,16 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from models.chest.anatomy import bounding_box
 from models.image.geometry import Letterbox
 from models.image.inputs import InputSpec, prepare
-from training.data import masks
+from training.config import Run
+from training.data import collection
 from training.data.collection import Collection
+from training.data.masks import located_ids
 from training.data.sources import Record
 from training.data.splits import Split
+from training.fit.order import SeededOrder
 from training.tasks.boxes.augment import BoxAugment
+from training.tasks.boxes.recipe import BoxRecipe
 
 Boxes = NDArray[np.float32]
 HEART = "heart"
@@ -69,6 +73,16 @@ class BoxDataset(Dataset[BoxItem]):
         return {"image": image, "boxes": boxes}
 
 
+def loaders(recipe: BoxRecipe, run: Run) -> tuple[DataLoader, DataLoader]:
+    """Give the hearts to train on, varied and in a seeded order, and those to validate on."""
+    given, batch = collection.read(run.data, recipe.data), recipe.optimisation.batch_size
+    items = BoxDataset(hearts(given, "train", recipe.input), BoxAugment(recipe.augmentation))
+    training: DataLoader = DataLoader(
+        items, batch, sampler=SeededOrder(len(items), seed=recipe.seed), drop_last=True, generator=torch.Generator()
+    )
+    return training, DataLoader(BoxDataset(hearts(given, "val", recipe.input), None), batch)
+
+
 def decode(record: Record, boxes: Boxes, spec: InputSpec) -> BoxedImage:
     """Read one image and bring it to the model grid."""
     given = prepare(record.image(), spec)
@@ -97,15 +111,10 @@ def hearts(given: Collection, split: Split, spec: InputSpec) -> list[BoxedImage]
     return found
 
 
-def boxed_ids(given: Collection, split: Split, label: str) -> tuple[str, ...]:
-    """Give the images of a split whose boxes of a label are known, those without the finding included."""
-    return tuple(one for one in given.ids(split) if masks.known(given.records[one], label))
-
-
 def labelled(given: Collection, split: Split, spec: InputSpec, label: str) -> list[BoxedImage]:
     """Read the images of one split whose boxes of a label are known (0 of a negative)."""
     found: list[BoxedImage] = []
-    for record in (given.records[one] for one in boxed_ids(given, split, label)):
+    for record in (given.records[one] for one in located_ids(given, split, label)):
         boxes = [(one.x0, one.y0, one.x1, one.y1) for one in record.boxes or () if one.label == label]
         found.append(decode(record, np.array(boxes, np.float32).reshape(-1, 4), spec))
     return found

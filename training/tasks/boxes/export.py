@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.bundle.intended_use import FRONTAL_VIEWS
-from models.bundle.manifest import Calibration, Coded, DataSource, IntendedUse, Label, Manifest
+from models.bundle.manifest import Coded, DataSource, IntendedUse, Label, Manifest
 from models.values import codes
-from training.bundles import manifests
+from training.bundles import manifests, weights
+from training.config import Run
 from training.data import collection
 from training.fit import origin
-from training.tasks.boxes import module
-from training.tasks.boxes import recipe as config
-from training.tasks.boxes.fit import BoxTask
+from training.tasks.boxes import recipe as recipes
+from training.tasks.boxes.module import BoxModule
 from training.tasks.boxes.recipe import BoxRecipe
-from training.tasks.chest.export import write
 
 USE = IntendedUse(
     statement=(
@@ -28,31 +28,24 @@ USE = IntendedUse(
 )
 
 
-def export(run: Path, data: Path) -> Path:
-    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder."""
-    recipe = config.read(run / "recipe.yaml")
-    task = BoxTask(recipe)
-    given = collection.read(data, recipe.data)
-    learnt = (*manifests.by_site(given, given.ids("train")), *origin.noted(run))
-    module.fill(task, run)
-    return write(run / "bundle", manifest(recipe, learnt), module.tensors(task))
+def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
+    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder; folds do nothing."""
+    recipe = recipes.read(run.recipe)
+    module = BoxModule(recipe)
+    given = collection.read(run.data, recipe.data)
+    sources = (*manifests.by_site(given, given.ids("train")), *origin.noted(run.out))
+    weights.fill(module, run.out)
+    return (weights.write(run.out / "bundle", manifest(recipe, sources), weights.network_tensors(module.net)),)
 
 
-def manifest(recipe: BoxRecipe, learnt: tuple[DataSource, ...]) -> Manifest:
+def manifest(recipe: BoxRecipe, sources: tuple[DataSource, ...]) -> Manifest:
     """Describe the bundle."""
-    return Manifest(
-        name=recipe.name,
-        version=recipe.version,
+    return manifests.manifest(
+        recipe,
         task="box",
-        architecture=recipe.architecture,
-        input=recipe.input,
         labels=(Label(name="heart", code=Coded.of(codes.HEART), colour_rgb=(235, 95, 85)),),
-        operating_points=(),
-        calibration=Calibration(temperature=1.0, method="none"),
-        training_data=learnt,
+        training_data=sources,
+        intended_use=USE,
         licence="research and education only (JSRT); see training_data for each set",
         non_commercial=True,
-        evaluation=(),
-        intended_use=USE,
-        files={},
     )

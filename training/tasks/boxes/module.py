@@ -1,22 +1,23 @@
-"""What box regression and detection share: the optimiser, and the way from a run to a bundle's tensors."""
+"""The Lightning module of the box regression, and what it shares with detection: the optimiser."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import box_iou
 
-from models.inference.runner import NETWORK
+from models import networks
 from training.config import Optimisation
-from training.fit import schedules
-from training.fit.loop import BEST, CHECKPOINTS
-from training.tasks.chest.export import stored
+from training.fit import loop, schedules
+from training.tasks.boxes.data import BoxItem
+from training.tasks.boxes.recipe import BoxRecipe
 
 
-class BoxModule(lightning.LightningModule):
+class WarmedUpModule(lightning.LightningModule):
     """A network with its optimiser; subclasses add the loss and the validation score."""
 
     def __init__(self, net: nn.Module, optimisation: Optimisation) -> None:
@@ -31,13 +32,26 @@ class BoxModule(lightning.LightningModule):
         return schedules.warmed_up(optimiser, self.optimisation.warmup_fraction, steps=steps)
 
 
-def fill(task: BoxModule, run: Path) -> None:
-    """Fill a task with the weights of a run's best checkpoint, rounded as they are stored; evaluation mode."""
-    state = torch.load(run / CHECKPOINTS / f"{BEST}.ckpt", map_location="cpu", weights_only=True)["state_dict"]
-    task.load_state_dict({key: stored(value).to(value.dtype) for key, value in state.items()})
-    task.eval().requires_grad_(False)
+class BoxModule(WarmedUpModule):
+    """Mean squared error of the four edges; the score is the mean intersection over union on the model grid."""
 
+    def __init__(self, recipe: BoxRecipe) -> None:
+        super().__init__(networks.build(recipe.architecture, len(recipe.labels)), recipe.optimisation)
+        self.spec = recipe.input
 
-def tensors(task: BoxModule) -> dict[str, Tensor]:
-    """Give the network's tensors as they are stored."""
-    return {NETWORK + key: stored(value) for key, value in task.net.state_dict().items()}
+    def forward(self, image: Tensor) -> Tensor:
+        """Give boxes (batch, labels, 4) in [0, 1] of images (batch, 1, size, size) in [0, 1]."""
+        given = networks.three_channels(image, scale=self.spec.scale, offset=self.spec.offset)
+        edges: Tensor = self.net(given).logits
+        return edges
+
+    def training_step(self, batch: BoxItem, index: int) -> Tensor:
+        """Give the loss of one batch."""
+        loss = functional.mse_loss(self(batch["image"]), batch["boxes"] / self.spec.size)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
+        return loss
+
+    def validation_step(self, batch: BoxItem, index: int) -> None:
+        """Record the overlap of found and true boxes."""
+        found, truth = self(batch["image"]).flatten(0, 1) * self.spec.size, batch["boxes"].flatten(0, 1)
+        self.log(loop.SCORE, box_iou(found, truth).diagonal().mean(), on_epoch=True, batch_size=len(found))

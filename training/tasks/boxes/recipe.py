@@ -17,7 +17,7 @@ class BoxRecipe(Section):
     version: str
     """Version of that bundle."""
     task: Literal["box"]
-    """Told apart from the other recipes by this."""
+    """OnProgress apart from the other recipes by this."""
     architecture: Literal["box-mobilenet_v2"]
     """See models/networks/boxes.py."""
     labels: tuple[Literal["heart"], ...] = ("heart",)

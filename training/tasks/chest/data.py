@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from training.config import Recipe
+from training.config import Run
 from training.data import cache, collection, masks, negatives, splits
 from training.data.cache import Cache
 from training.data.collection import Collection
@@ -20,7 +20,8 @@ from training.fit.augment import Augment
 from training.fit.losses import FULL, NEGATIVE, PARTIAL
 from training.fit.order import SeededOrder
 from training.fit.sampling import GroupedOrder, positive_aware
-from training.progress import Shown
+from training.progress import ProgressFactory
+from training.tasks.chest.recipe import ChestRecipe
 
 
 class MaskItem(TypedDict):
@@ -73,7 +74,7 @@ class FindingDataset(Dataset[FindingItem]):
         """Read and vary one image."""
         if self.source.masks is None:
             raise ValueError("this cache holds no masks")
-        image = as_image(self.source.images[self.rows[index]])
+        image = cache.as_image(self.source.images[self.rows[index]])
         places = torch.from_numpy(self.source.masks[self.rows[index]] / np.float32(255))
         if self.augment is not None:
             image, varied = self.augment(image, places)
@@ -97,7 +98,7 @@ class MaskDataset(Dataset[MaskItem]):
         row = self.rows[index]
         if self.source.masks is None:
             raise ValueError("this cache holds no masks")
-        image = as_image(self.source.images[row])
+        image = cache.as_image(self.source.images[row])
         covered = torch.from_numpy(self.source.masks[row] / np.float32(255))
         if self.augment is not None:
             image, varied = self.augment(image, covered)
@@ -118,7 +119,7 @@ class NegativeDataset(Dataset[MaskItem]):
 
     def __getitem__(self, index: int) -> MaskItem:
         """Read, transform and vary one image."""
-        image = as_image(self.source.images[self.rows[index]])
+        image = cache.as_image(self.source.images[self.rows[index]])
         if self.transform:
             image = negatives.draw(image)
         image, _ = self.augment(image)
@@ -140,7 +141,7 @@ class LabelDataset(Dataset[LabelItem]):
 
     def __getitem__(self, index: int) -> LabelItem:
         """Read and vary one image."""
-        image = as_image(self.source.images[self.rows[index]])
+        image = cache.as_image(self.source.images[self.rows[index]])
         if self.augment is not None:
             image, _ = self.augment(image)
         return {"image": image, "labels": self.labels[index], "patient": self.patients[index]}
@@ -155,17 +156,12 @@ TARGETS: Mapping[str, Masks | None] = {
 }
 
 
-def as_image(stored: np.ndarray) -> Tensor:
-    """Give a cached uint8 image (size, size) as float32 (1, size, size) in [0, 1]."""
-    return torch.from_numpy(stored / np.float32(255))[None]
+def loaders(recipe: ChestRecipe, run: Run) -> tuple[DataLoader, DataLoader]:
+    """Give the images to train on and those to validate on, as the task of the recipe takes them."""
+    return LOADERS[recipe.task](recipe, run.data, run.cache)
 
 
-def of_site(given: Collection, ids: tuple[str, ...], site: str) -> tuple[str, ...]:
-    """Keep the ids of one hospital."""
-    return ids if site == "both" else tuple(one for one in ids if given.records[one].site == site)
-
-
-def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
+def segmentation_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
     """Give the training mixture and the validation split of the lungs-heart recipe."""
     mixture, batch = recipe.mixture, recipe.optimisation.batch_size
     adults = collection.read(data, recipe.data)
@@ -176,7 +172,7 @@ def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Data
     other = cache.build(slices, recipe.input, folder)
     if child.masks is None:
         raise ValueError("the cache of the children's lung fields holds no masks")
-    rows = adult.rows(of_site(adults, adults.ids("train"), mixture.site))
+    rows = adult.rows(collection.of_site(adults, adults.ids("train"), mixture.site))
     fields = [row for row in child.rows(children.ids("train")) if child.masks[row, 5].any()]
     turned = other.rows(slices.ids("train"))
     vary = Augment(recipe.augmentation)
@@ -191,12 +187,12 @@ def segmentation_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Data
     total = mixture.ctr + mixture.kermany + mixture.negatives
     order = SeededOrder(len(weights), seed=recipe.seed, weights=weights, count=total)
     train = _loader(ConcatDataset([part for part, _, _ in parts]), batch, order)
-    seen = adult.rows(of_site(adults, adults.ids("val"), mixture.site))
+    seen = adult.rows(collection.of_site(adults, adults.ids("val"), mixture.site))
     val: DataLoader = DataLoader(MaskDataset(adult, seen, FULL, None), batch)
     return train, val
 
 
-def prepared(recipe: Recipe, data: Path, folder: Path, progress: Shown) -> Iterator[tuple[str, Cache]]:
+def prepared(recipe: ChestRecipe, data: Path, folder: Path, progress: ProgressFactory) -> Iterator[tuple[str, Cache]]:
     """Decode every collection that a recipe reads, and give each with its name."""
     read: list[tuple[Collection, Masks | None]] = [(collection.read(data, recipe.data), TARGETS[recipe.task])]
     if recipe.task == "segmentation":
@@ -206,13 +202,13 @@ def prepared(recipe: Recipe, data: Path, folder: Path, progress: Shown) -> Itera
         yield given.name, cache.build(given, recipe.input, folder, targets=kind, progress=progress)
 
 
-def classification_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
+def classification_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
     """Give the training and the validation images whose labels are known."""
     given = collection.read(data, recipe.data)
     source = cache.build(given, recipe.input, folder)
     loaders: list[DataLoader] = []
     for split in splits.TUNED_ON:
-        ids = labelled_ids(given, split, recipe.labels)
+        ids = collection.labelled_ids(given, split, recipe.labels)
         training = split == "train"
         augment = Augment(recipe.augmentation) if training else None
         labels, patients = (torch.from_numpy(one) for one in (given.labels(ids, recipe.labels), given.people(ids)))
@@ -222,37 +218,27 @@ def classification_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[Da
     return loaders[0], loaders[1]
 
 
-def finding_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
+def finding_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
     """Give the training and the validation images of many findings."""
     given = collection.read(data, recipe.data)
     source = cache.build(given, recipe.input, folder, targets=masks.lesions)
     batch, vary = recipe.optimisation.batch_size, Augment(recipe.augmentation)
-    train = FindingDataset(source, given, labelled_ids(given, "train", recipe.labels), recipe.labels, vary)
-    val = FindingDataset(source, given, labelled_ids(given, "val", recipe.labels), recipe.labels, None)
+    train = FindingDataset(source, given, collection.labelled_ids(given, "train", recipe.labels), recipe.labels, vary)
+    val = FindingDataset(source, given, collection.labelled_ids(given, "val", recipe.labels), recipe.labels, None)
     return _loader(train, batch, SeededOrder(len(train), seed=recipe.seed)), _loader(val, batch, None)
 
 
-def labelled_ids(given: Collection, split: splits.Split, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the images of which at least one label is known."""
-    ids = given.ids(split)
-    unknown = np.isnan(given.labels(ids, names))
-    return tuple(one for one, row in zip(ids, unknown, strict=True) if not row.all())
-
-
-def lesion_ids(given: Collection, split: splits.Split, name: str) -> tuple[str, ...]:
-    """Give the images whose mask of a finding is known, absence included."""
-    return tuple(one for one in given.ids(split) if masks.known(given.records[one], name))
-
-
-def lesion_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
+def lesion_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
     """Give the images with known masks; a stated part of each epoch has a lesion."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
     given = collection.read(data, recipe.data)
     source = cache.build(given, recipe.input, folder, targets=masks.lesions)
     parts, batch, name = recipe.lesions, recipe.optimisation.batch_size, recipe.labels[0]
-    train = FindingDataset(source, given, lesion_ids(given, "train", name), recipe.labels, Augment(recipe.augmentation))
-    val = FindingDataset(source, given, lesion_ids(given, "val", name), recipe.labels, None)
+    train = FindingDataset(
+        source, given, masks.located_ids(given, "train", name), recipe.labels, Augment(recipe.augmentation)
+    )
+    val = FindingDataset(source, given, masks.located_ids(given, "val", name), recipe.labels, None)
     order = positive_aware(
         (train.labels[:, 0] > 0).tolist(),
         part=parts.positive_part,
@@ -262,6 +248,14 @@ def lesion_loaders(recipe: Recipe, data: Path, folder: Path) -> tuple[DataLoader
         seed=recipe.seed,
     )
     return _loader(train, batch, order), _loader(val, batch, None)
+
+
+LOADERS = {
+    "segmentation": segmentation_loaders,
+    "classification": classification_loaders,
+    "findings": finding_loaders,
+    "lesion-segmentation": lesion_loaders,
+}
 
 
 def _loader(items: Dataset, batch: int, order: SeededOrder | GroupedOrder | None) -> DataLoader:

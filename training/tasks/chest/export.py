@@ -12,26 +12,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import Tensor
 
 from models.bundle import store
 from models.bundle.calibration import calibrated
-from models.bundle.manifest import Calibration, DataSource, Manifest, OperatingPoint
-from models.bundle.store import CARD, WEIGHTS, write_manifest
+from models.bundle.manifest import Calibration, DataSource, OperatingPoint
 from models.inference.runner import GATE, NETWORK, Runner, run_image
 from models.networks import ARCHITECTURES, ENSEMBLE
 from models.networks.ensemble import joined
 from models.values.features import FeatureStatistics
-from training.bundles import gatefit, hysteresis, manifests
-from training.config import Recipe
+from training.bundles import weights
+from training.bundles.manifests import training_sources
+from training.config import Rule, Run
 from training.data import cache, collection, masks, splits
 from training.data.collection import Collection
-from training.evaluation.measures import calibrate, thresholds
-from training.evaluation.measures.thresholds import Rule
-from training.tasks.chest import predict
-from training.tasks.chest.data import TARGETS, lesion_ids
-from training.tasks.chest.module import Task
+from training.data.masks import located_ids
+from training.measures import calibrate, hysteresis, thresholds
+from training.tasks.chest import gatefit, manifests, predict
+from training.tasks.chest.data import TARGETS
+from training.tasks.chest.module import ChestModule
+from training.tasks.chest.recipe import ChestRecipe
 
 # A pixel of the model grid belongs to the truth when half of it is covered, in 8 bits.
 HALF = 128
@@ -46,41 +46,38 @@ OTHER_RULES = (
 )
 
 
-def export(
-    run: Path, data: Path, folder: Path, folds: Sequence[Path] = (), *, together: bool = False
-) -> tuple[Path, ...]:
+def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
     """Write the bundles of a run into its folder and give their folders.
 
     Parameters
     ----------
-    run : what `train` wrote.
-    data, folder : data sets and decoded arrays.
+    run : what `train` wrote, data sets and decoded arrays.
     folds : runs of the same recipe, one for each fold of `recipe.data.folds`. Classifiers take threshold and
         calibration from what these held out, which are more images than val has; () takes them from val.
-    together : the bundle holds the networks of the folds, which answer by their mean logit, instead of that of `run`.
+    ensemble : the bundle holds the networks of the folds, which answer by their mean logit, instead of that of `run`.
     """
-    recipe, task = predict.load_task(run)
-    round_to_fp16(task)
+    recipe, task = predict.load(run.out)
+    weights.round_to_fp16(task.net)
     if folds and recipe.task in ("segmentation", "lesion-segmentation"):
         raise ValueError(f"folds choose the thresholds of classifiers; a recipe of the task {recipe.task} has none")
     if recipe.task == "segmentation":
-        return (_lungs_heart(run, recipe, task, data, folder),)
+        return (_lungs_heart(run, recipe, task),)
     if recipe.task == "lesion-segmentation":
-        return (_lesions(run, recipe, task, data, folder),)
-    tensors, learnt_on = network_tensors(task), splits.SPLITS[:1]
+        return (_lesions(run, recipe, task),)
+    tensors, trained_on = weights.network_tensors(task.net), splits.SPLITS[:1]
     if folds:
         tasks = _by_fold(recipe, folds)
-        judged = _out_of_fold(tasks, data, folder)
-        if together:
-            recipe, tensors = _together(recipe, tasks)
-            learnt_on = splits.TUNED_ON
+        judged = _out_of_fold(tasks, run.data, run.cache)
+        if ensemble:
+            recipe, tensors = _ensemble(recipe, tasks)
+            trained_on = splits.TUNED_ON
     else:
-        judged = _on_validation(recipe, task, data, folder)
-    given = collection.read(data, recipe.data)
-    learnt = manifests.learnt_from(given, given.ids(*learnt_on), run)
+        judged = _on_validation(recipe, task, run.data, run.cache)
+    given = collection.read(run.data, recipe.data)
+    sources = training_sources(given, given.ids(*trained_on), run.out)
     if recipe.task == "findings":
-        return _findings(run, recipe, tensors, judged, learnt)
-    return (_paediatric(run / "bundle", recipe, tensors, judged, learnt),)
+        return _findings(run.out, recipe, tensors, judged, sources)
+    return (_paediatric(run.out / "bundle", recipe, tensors, judged, sources),)
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ class Judged:
         return self.logits[known, column], self.truth[known, column] > 0.5, tuple(self.patients[known])
 
 
-def _on_validation(recipe: Recipe, task: Task, data: Path, folder: Path) -> Judged:
+def _on_validation(recipe: ChestRecipe, task: ChestModule, data: Path, folder: Path) -> Judged:
     """Run the network on the validation split."""
     given = collection.read(data, recipe.data)
     source = cache.build(given, recipe.input, folder, targets=TARGETS[recipe.task])
@@ -111,7 +108,7 @@ def _on_validation(recipe: Recipe, task: Task, data: Path, folder: Path) -> Judg
     return Judged(logits, given.labels(ids, recipe.labels), patients, "validation")
 
 
-def _by_fold(recipe: Recipe, runs: Sequence[Path]) -> list[tuple[Recipe, Task]]:
+def _by_fold(recipe: ChestRecipe, runs: Sequence[Path]) -> list[tuple[ChestRecipe, ChestModule]]:
     """Load the run of each fold.
 
     Raises
@@ -119,12 +116,12 @@ def _by_fold(recipe: Recipe, runs: Sequence[Path]) -> list[tuple[Recipe, Task]]:
     ValueError
         The runs are not one of each fold of the recipe.
     """
-    found: dict[int | None, tuple[Recipe, Task]] = {}
+    found: dict[int | None, tuple[ChestRecipe, ChestModule]] = {}
     for run in runs:
-        own, task = predict.load_task(run)
+        own, task = predict.load(run)
         if own.model_copy(update={"data": recipe.data}) != recipe:
             raise ValueError(f"{run} is a run of another recipe than {recipe.name}, or of another version of it")
-        round_to_fp16(task)
+        weights.round_to_fp16(task.net)
         found[own.data.fold] = own, task
     folds = recipe.data.folds or 0
     if found.keys() != set(range(folds)):
@@ -132,7 +129,7 @@ def _by_fold(recipe: Recipe, runs: Sequence[Path]) -> list[tuple[Recipe, Task]]:
     return [found[fold] for fold in range(folds)]
 
 
-def _out_of_fold(tasks: Sequence[tuple[Recipe, Task]], data: Path, folder: Path) -> Judged:
+def _out_of_fold(tasks: Sequence[tuple[ChestRecipe, ChestModule]], data: Path, folder: Path) -> Judged:
     """Run each network on the fold that it has not seen."""
     parts = [_on_validation(recipe, task, data, folder) for recipe, task in tasks]
     logits, truth = (np.concatenate([getattr(one, name) for one in parts]) for name in ("logits", "truth"))
@@ -140,7 +137,9 @@ def _out_of_fold(tasks: Sequence[tuple[Recipe, Task]], data: Path, folder: Path)
     return Judged(logits, truth, patients, f"training and validation (out of {len(parts)} folds)")
 
 
-def _together(recipe: Recipe, tasks: Sequence[tuple[Recipe, Task]]) -> tuple[Recipe, dict[str, Tensor]]:
+def _ensemble(
+    recipe: ChestRecipe, tasks: Sequence[tuple[ChestRecipe, ChestModule]]
+) -> tuple[ChestRecipe, dict[str, Tensor]]:
     """Give the recipe and the tensors of the ensemble.
 
     Raises
@@ -151,21 +150,9 @@ def _together(recipe: Recipe, tasks: Sequence[tuple[Recipe, Task]]) -> tuple[Rec
     name = f"{recipe.architecture}{ENSEMBLE}{len(tasks)}"
     if name not in ARCHITECTURES:
         raise ValueError(f"no architecture is named {name}; models/networks has {', '.join(ARCHITECTURES)}")
-    states = [{key: stored(value) for key, value in task.net.state_dict().items()} for _, task in tasks]
+    states = [{key: weights.stored(value) for key, value in task.net.state_dict().items()} for _, task in tasks]
     joint = {NETWORK + key: value for key, value in joined(states).items()}
-    return Recipe.model_validate({**recipe.model_dump(), "architecture": name}), joint
-
-
-def stored(tensor: Tensor) -> Tensor:
-    """Give a tensor as it is stored: matrices in fp16; norms, biases and counters as they are (small, wide range)."""
-    return (tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor).contiguous()
-
-
-def round_to_fp16(task: Task) -> None:
-    """Round the weights to what will be stored, so that everything measured is of the bundle."""
-    with torch.no_grad():
-        for tensor in task.net.state_dict().values():
-            tensor.copy_(stored(tensor).to(tensor.dtype))
+    return ChestRecipe.model_validate({**recipe.model_dump(), "architecture": name}), joint
 
 
 def gate_tensors(statistics: FeatureStatistics) -> dict[str, Tensor]:
@@ -192,23 +179,6 @@ def judged_label(
     return fitted, tuple(points)
 
 
-def write(out: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> Path:
-    """Write a bundle that waits for its evaluation."""
-    out.mkdir(parents=True, exist_ok=True)
-    aside = out / f"{WEIGHTS}.part"
-    aside.write_bytes(save(tensors))
-    aside.replace(out / WEIGHTS)
-    title = f"# {manifest.name} {manifest.version}"
-    (out / CARD).write_text(f"{title}\n\nNot evaluated yet. Research use only, not for clinical use.\n")
-    write_manifest(out, manifest)
-    return out
-
-
-def network_tensors(task: Task) -> dict[str, Tensor]:
-    """Give the network's tensors as they are stored."""
-    return {NETWORK + key: stored(value) for key, value in task.net.state_dict().items()}
-
-
 def only_label(tensors: dict[str, Tensor], index: int, labels: int) -> dict[str, Tensor]:
     """Keep one output of a classifier: the row of every tensor of the heads that has one row a label."""
     heads = ("classify.", "locate.", "share", "net.classifier.", "net.fc.")
@@ -219,28 +189,28 @@ def only_label(tensors: dict[str, Tensor], index: int, labels: int) -> dict[str,
     return rows
 
 
-def _lungs_heart(run: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
+def _lungs_heart(run: Run, recipe: ChestRecipe, task: ChestModule) -> Path:
     """Write the segmenter with its gate."""
-    out = run / "bundle"
-    fitted = gatefit.fit(task, recipe, data, folder)
-    tensors = network_tensors(task)
+    out = run.out / "bundle"
+    fitted = gatefit.fit(task, recipe, run.data, run.cache)
+    tensors = weights.network_tensors(task.net)
     tensors |= {GATE + key: value for key, value in gate_tensors(fitted.statistics).items()}
     (out / "evaluation").mkdir(parents=True, exist_ok=True)
     gatefit.write_rates(fitted, out / "evaluation" / "gate.json")
-    manifest = manifests.lungs_heart_manifest(recipe, fitted.settings, manifests.lungs_heart_sources(recipe, data, run))
-    return write(out, manifest, tensors)
+    manifest = manifests.lungs_heart(recipe, fitted.settings, manifests.lungs_heart_sources(recipe, run.data, run.out))
+    return weights.write(out, manifest, tensors)
 
 
 def _paediatric(
-    out: Path, recipe: Recipe, tensors: dict[str, Tensor], judged: Judged, learnt: tuple[DataSource, ...]
+    out: Path, recipe: ChestRecipe, tensors: dict[str, Tensor], judged: Judged, sources: tuple[DataSource, ...]
 ) -> Path:
     """Write the children's classifier."""
     calibration, points = judged_label(judged, 0, calibration=recipe.calibration, rule=recipe.rule, label="pneumonia")
-    return write(out, manifests.paediatric_manifest(recipe, calibration, points, learnt), tensors)
+    return weights.write(out, manifests.paediatric(recipe, calibration, points, sources), tensors)
 
 
 def _findings(
-    run: Path, recipe: Recipe, tensors: dict[str, Tensor], judged: Judged, learnt: tuple[DataSource, ...]
+    run: Path, recipe: ChestRecipe, tensors: dict[str, Tensor], judged: Judged, sources: tuple[DataSource, ...]
 ) -> tuple[Path, ...]:
     """Cut one bundle for each finding out of a training on many."""
     written: list[Path] = []
@@ -248,30 +218,30 @@ def _findings(
         column = recipe.labels.index(part.label)
         label = manifests.FINDINGS[name][0].name
         calibration, points = judged_label(judged, column, calibration=recipe.calibration, rule=part.rule, label=label)
-        manifest = manifests.finding_manifest(recipe, name, calibration, points, learnt)
+        manifest = manifests.finding(recipe, name, calibration, points, sources)
         own = only_label(tensors, column, len(recipe.labels))
-        written.append(write(run / "bundles" / name, manifest, own))
+        written.append(weights.write(run / "bundles" / name, manifest, own))
     return tuple(written)
 
 
-def _lesions(run: Path, recipe: Recipe, task: Task, data: Path, folder: Path) -> Path:
+def _lesions(run: Run, recipe: ChestRecipe, task: ChestModule) -> Path:
     """Write a network that outlines a disease, with its triplet chosen behind the classifier that gates it."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
     name = recipe.labels[0]
-    given = collection.read(data, recipe.data)
-    source = cache.build(given, recipe.input, folder, targets=masks.lesions)
-    ids = lesion_ids(given, "val", name)
+    given = collection.read(run.data, recipe.data)
+    source = cache.build(given, recipe.input, run.cache, targets=masks.lesions)
+    ids = located_ids(given, "val", name)
     rows = source.rows(ids)
     if source.masks is None:
         raise ValueError("the cache of this collection holds no masks")
     truth = source.masks[rows, masks.LOCATED[name]] >= HALF
     probability, _ = predict.segment(task, source.images, rows)
-    allowed = None if recipe.lesions.gated_by is None else _gate_opens(recipe.lesions.gated_by, given, ids, folder)
+    allowed = None if recipe.lesions.gated_by is None else _gate_opens(recipe.lesions.gated_by, given, ids, run.cache)
     choice = hysteresis.choose(probability[:, 0], truth, prevalence=recipe.lesions.prevalence, allowed=allowed)
-    learnt = manifests.learnt_from(given, lesion_ids(given, "train", name), run)
-    manifest = manifests.lesion_manifest(recipe, choice.triplet, learnt)
-    return write(run / "bundle", manifest, network_tensors(task))
+    sources = training_sources(given, located_ids(given, "train", name), run.out)
+    manifest = manifests.lesion(recipe, choice.triplet, sources)
+    return weights.write(run.out / "bundle", manifest, weights.network_tensors(task.net))
 
 
 def _gate_opens(name: str, given: Collection, ids: tuple[str, ...], folder: Path) -> np.ndarray:

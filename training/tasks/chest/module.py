@@ -12,18 +12,18 @@ from torch.nn import functional
 
 from models import networks
 from models.networks.patient import WithPatient
-from training.config import Recipe
 from training.data import masks
 from training.fit import schedules
 from training.fit.loop import SCORE
 from training.fit.losses import combo_loss, deep_loss, label_loss, positive_weights, segmentation_loss
 from training.tasks.chest.data import FindingItem, LabelItem, MaskItem
+from training.tasks.chest.recipe import ChestRecipe
 
 
-class Task(lightning.LightningModule):
+class ChestModule(lightning.LightningModule):
     """What all have in common: the network, the optimiser and its schedule."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ChestRecipe) -> None:
         super().__init__()
         self.recipe = recipe
         self.net = networks.build(recipe.architecture, len(recipe.labels)).to(memory_format=torch.channels_last)
@@ -43,7 +43,7 @@ class Task(lightning.LightningModule):
         return schedules.configured(self.net, self.recipe.optimisation, self.recipe.tuning, steps=steps)
 
 
-class SegmentationTask(Task):
+class SegmentationModule(ChestModule):
     """Lungs and heart; the score is the mean Dice of both lungs and the heart on the model grid."""
 
     def training_step(self, batch: MaskItem, index: int) -> Tensor:
@@ -64,12 +64,12 @@ class SegmentationTask(Task):
         self.log(SCORE, dice.mean(), prog_bar=True, on_epoch=True, batch_size=len(logits))
 
 
-class ClassificationTask(Task):
+class ClassificationModule(ChestModule):
     """Independent labels; the score is the validation cross-entropy, negated."""
 
     positive_weight: Tensor
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ChestRecipe) -> None:
         super().__init__(recipe)
         self.seen: list[tuple[Tensor, Tensor]] = []
         self.register_buffer("positive_weight", torch.ones(len(recipe.labels)), persistent=False)
@@ -103,12 +103,12 @@ class ClassificationTask(Task):
         self.log("val_auc", mean_auc(logits, labels), prog_bar=True)
 
 
-class FindingsTask(Task):
+class FindingsModule(ChestModule):
     """Many findings at once, some with their place; the score is the mean validation AUC of the selected ones."""
 
     label_weight: Tensor
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ChestRecipe) -> None:
         super().__init__(recipe)
         if recipe.findings is None:
             raise ValueError(f"recipe {recipe.name} has no section `findings`")
@@ -157,13 +157,13 @@ class FindingsTask(Task):
         self.log(SCORE, mean_auc(logits[:, chosen], labels[:, chosen]), prog_bar=True)
 
 
-class LesionTask(Task):
+class LesionModule(ChestModule):
     """Masks of one disease; the score is the mean Dice of the validation images that have it, at 0.5.
 
     The Dice of an image without a lesion is undefined; `val_silent` is the part of these that stays empty.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ChestRecipe) -> None:
         super().__init__(recipe)
         if recipe.lesions is None:
             raise ValueError(f"recipe {recipe.name} has no section `lesions`")
@@ -207,6 +207,20 @@ class LesionTask(Task):
         self.silent.clear()
         self.log("val_silent", silent.mean() if len(silent) else float("nan"))
         self.log(SCORE, dice.mean() if len(dice) else 0.0, prog_bar=True)
+
+
+def module_of(recipe: ChestRecipe) -> ChestModule:
+    """Make the Lightning module of a recipe."""
+    match recipe.task:
+        case "segmentation":
+            return SegmentationModule(recipe)
+        case "classification":
+            return ClassificationModule(recipe)
+        case "findings":
+            return FindingsModule(recipe)
+        case "lesion-segmentation":
+            return LesionModule(recipe)
+    raise ValueError(f"no training for the task {recipe.task}")
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:

@@ -9,24 +9,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training import config
-from training.config import Recipe
-from training.tasks.chest.fit import task_of
-from training.tasks.chest.module import Task
+from training.config import RECIPE
+from training.fit import loop
+from training.tasks.chest import recipe as recipes
+from training.tasks.chest.module import ChestModule, module_of
+from training.tasks.chest.recipe import ChestRecipe
 
 Float = NDArray[np.float32]
 
 
-def load_task(run: Path) -> tuple[Recipe, Task]:
+def load(run: Path) -> tuple[ChestRecipe, ChestModule]:
     """Load the best checkpoint of a run; only tensors and plain values are read from it."""
-    recipe = config.read(run / "recipe.yaml")
-    task = task_of(recipe)
-    state = torch.load(run / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
-    task.load_state_dict(state["state_dict"])
-    return recipe, task.eval().requires_grad_(False)
+    recipe = recipes.read(run / RECIPE)
+    module = module_of(recipe)
+    module.load_state_dict(loop.checkpoint(run, loop.BEST)["state_dict"])
+    return recipe, module.eval().requires_grad_(False)
 
 
-def segment(task: Task, images: NDArray[np.uint8], rows: list[int], batch: int = 16) -> tuple[Float, Float]:
+def segment(task: ChestModule, images: NDArray[np.uint8], rows: list[int], batch: int = 16) -> tuple[Float, Float]:
     """Give probabilities (images, labels, size, size) as float16-exact float32, and features (images, features)."""
     probabilities: list[Float] = []
     features: list[Float] = []
@@ -37,7 +37,7 @@ def segment(task: Task, images: NDArray[np.uint8], rows: list[int], batch: int =
     return np.concatenate(probabilities), np.concatenate(features)
 
 
-def classify(task: Task, images: NDArray[np.uint8], rows: list[int], people: Float, batch: int = 32) -> Float:
+def classify(task: ChestModule, images: NDArray[np.uint8], rows: list[int], people: Float, batch: int = 32) -> Float:
     """Give logits (images, labels); `people` are age and sex of each patient (rows, 2), see `models.values.patient`."""
     told = torch.split(torch.from_numpy(people), batch)
     parts = zip(_batches(images, rows, batch), told, strict=True)

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.collection import Collection
+from training.data.collection import Collection, labelled_ids
 from training.data.splits import Split
-from training.tasks.chest.data import labelled_ids
 from training.tasks.classical import features, lungs
 
 PERSON = "person."

@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.config import Data, Section, read_as
-from training.evaluation.measures.thresholds import Rule
+from training.config import Data, Rule, Section, read_as
 
 
 class Grid(Section):
@@ -34,7 +33,7 @@ class ClassicalRecipe(Section):
     name: str
     """Name in the log; no bundle is made."""
     task: Literal["classical"]
-    """Told apart from the other recipes by this."""
+    """OnProgress apart from the other recipes by this."""
     data: Data
     """The images."""
     label: str

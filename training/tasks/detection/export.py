@@ -12,63 +12,56 @@ import torch
 
 from models.bundle.manifest import Calibration, Coded, DataSource, Label, Manifest, OperatingPoint
 from models.values import codes
-from training.bundles import manifests
-from training.data import collection, terms
+from training.bundles import manifests, weights
+from training.config import Run
+from training.data import collection
 from training.data.collection import Collection
+from training.data.masks import located_ids
 from training.tasks.boxes import data as images
-from training.tasks.boxes import module
 from training.tasks.boxes.data import BoxedImage
-from training.tasks.chest.export import write
-from training.tasks.detection import recipe as config
-from training.tasks.detection.fit import DetectionTask, detections_of
+from training.tasks.detection import recipe as recipes
 from training.tasks.detection.metrics import Detections, best_threshold
+from training.tasks.detection.module import DetectionModule, detections_of
 from training.tasks.detection.recipe import DetectionRecipe
 
 
-def export(run: Path, data: Path) -> Path:
-    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder."""
-    recipe = config.read(run / "recipe.yaml")
-    task = DetectionTask(recipe)
-    module.fill(task, run)
-    given = collection.read(data, recipe.data)
-    seen = detect(task, images.labelled(given, "val", recipe.input, recipe.labels[0]), given)
-    learnt = manifests.learnt_from(given, images.boxed_ids(given, "train", recipe.labels[0]), run)
-    threshold, score = best_threshold(seen)
+def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
+    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder; folds do nothing."""
+    recipe = recipes.read(run.recipe)
+    module = DetectionModule(recipe)
+    weights.fill(module, run.out)
+    given, label = collection.read(run.data, recipe.data), recipe.labels[0]
+    found = detect(module, images.labelled(given, "val", recipe.input, label), given)
+    sources = manifests.training_sources(given, located_ids(given, "train", label), run.out)
+    threshold, score = best_threshold(found)
     rule = (
-        f"best score of the RSNA challenge (TP / (TP + FP + FN) over overlaps of 0.4 to 0.75) on {len(seen)} "
-        f"validation images ({sum(len(one.truth) > 0 for one in seen)} with boxes): {score:.3f}"
+        f"best score of the RSNA challenge (TP / (TP + FP + FN) over overlaps of 0.4 to 0.75) on {len(found)} "
+        f"validation images ({sum(len(one.truth) > 0 for one in found)} with boxes): {score:.3f}"
     )
-    point = OperatingPoint(label=recipe.labels[0], threshold=threshold, rule=rule)
-    return write(run / "bundle", manifest(recipe, point, learnt), module.tensors(task))
+    point = OperatingPoint(label=label, threshold=threshold, rule=rule)
+    described = manifest(recipe, point, sources)
+    return (weights.write(run.out / "bundle", described, weights.network_tensors(module.net)),)
 
 
-def detect(task: DetectionTask, shown: Sequence[BoxedImage], given: Collection) -> list[Detections]:
+def detect(module: DetectionModule, shown: Sequence[BoxedImage], given: Collection) -> list[Detections]:
     """Run the network; boxes are on the grid of the images."""
     seen: list[Detections] = []
     with torch.inference_mode():
         for one in shown:
-            rows = task(torch.from_numpy(one.image / 255.0).float()[None, None])[0].numpy()
+            rows = module(torch.from_numpy(one.image / 255.0).float()[None, None])[0].numpy()
             rows[:, :4] = images.to_image(rows[:, :4], one.letterbox)
             seen.append(detections_of(rows, one.boxes, given.records[one.id].patient))
     return seen
 
 
-def manifest(recipe: DetectionRecipe, point: OperatingPoint, learnt: tuple[DataSource, ...]) -> Manifest:
+def manifest(recipe: DetectionRecipe, point: OperatingPoint, sources: tuple[DataSource, ...]) -> Manifest:
     """Describe the bundle."""
-    licence, non_commercial = terms.together(recipe.data.sources)
-    return Manifest(
-        name=recipe.name,
-        version=recipe.version,
+    return manifests.manifest(
+        recipe,
         task="detection",
-        architecture=recipe.architecture,
-        input=recipe.input,
         labels=(Label(name="lung-opacity", code=Coded.of(codes.LUNG_OPACITY), colour_rgb=(235, 140, 60)),),
+        training_data=sources,
+        intended_use=manifests.adult_use("Boxes around lung opacities that radiologists hold for a possible pneumonia"),
         operating_points=(point,),
         calibration=Calibration(temperature=1.0, method="none: scores of the detector are no probabilities"),
-        training_data=learnt,
-        licence=licence,
-        non_commercial=non_commercial,
-        evaluation=(),
-        intended_use=manifests.adult_use("Boxes around lung opacities that radiologists hold for a possible pneumonia"),
-        files={},
     )

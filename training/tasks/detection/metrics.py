@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.values.findings import Box
-from training.evaluation.measures.places import CHALLENGE_THRESHOLDS, ScoredBox, image_precision
+from training.measures.places import CHALLENGE_THRESHOLDS, ScoredBox, image_precision
 
 Boxes = NDArray[np.floating]
 

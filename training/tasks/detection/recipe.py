@@ -19,7 +19,7 @@ class DetectionRecipe(Section):
     version: str
     """Version of that bundle."""
     task: Literal["detection"]
-    """Told apart from the other recipes by this."""
+    """OnProgress apart from the other recipes by this."""
     architecture: Literal["retinanet-mobilenet_v2"]
     """See models/networks/detectors.py."""
     labels: tuple[Literal["lung-opacity"], ...] = ("lung-opacity",)

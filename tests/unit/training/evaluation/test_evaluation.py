@@ -28,19 +28,18 @@ from models.inference.runner import NETWORK
 from models.networks.detectors import Detector
 from models.values import codes
 from models.values.findings import Box
-from training.bundles import cards
 from training.data import collection, splits
+from training.data import volumes as data_volumes
 from training.data.collection import Collection
-from training.evaluation import run, subgroups, targets
+from training.evaluation import cards, run, subgroups, targets
 from training.evaluation import truths as truth_tables
-from training.evaluation.measures import overlap, scores
-from training.evaluation.measures.scores import Scores
 from training.evaluation.report.outcome import Canvas, Outcome
 from training.evaluation.serving import Server
 from training.evaluation.tasks import anatomy, boxes, detections, labels, lesions, volumes
 from training.evaluation.tasks.anatomy import ELSEWHERE, NOT_TRAINED_ON
 from training.evaluation.truths import EXPERT_NEGATIVES, NIH_NO_FINDING, Case, Truth
-from training.tasks.atrium import data as volume_cases
+from training.measures import overlap, scores
+from training.measures.scores import Scores
 
 SIZE = 64
 USE = IntendedUse(
@@ -466,7 +465,7 @@ def test_volumes_are_compared_in_millimetres() -> None:
     truth = np.zeros((10, 20, 20), bool)
     truth[2:8, 5:15, 5:15] = True
     found = np.roll(truth, 2, axis=0)
-    case = volume_cases.Case("a00", "a00", np.zeros(truth.shape, np.uint8), truth, (2.5, 1.25, 1.25))
+    case = data_volumes.OutlinedVolume("a00", "a00", np.zeros(truth.shape, np.uint8), truth, (2.5, 1.25, 1.25))
     result = volumes.measured(case, found)
     assert result.dice == pytest.approx(4 / 6)
     assert result.distance == 5.0

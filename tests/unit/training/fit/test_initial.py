@@ -15,6 +15,7 @@ from models.bundle import store
 from tests.support.paths import ROOT
 from training import config
 from training.fit import initial
+from training.tasks.chest import recipe as chest_recipe
 
 
 def saved(net: nn.Module, path: Path, drop: str = "", **changed: torch.Tensor) -> Path:
@@ -116,7 +117,7 @@ def test_a_bundle_gives_its_encoder() -> None:
 
 
 def test_a_run_gives_its_encoder(tmp_path: Path) -> None:
-    recipe = config.read(ROOT / "training" / "recipes" / "paediatric-pneumonia.yaml")
+    recipe = chest_recipe.read(ROOT / "training" / "recipes" / "paediatric-pneumonia.yaml")
     config.write(recipe, tmp_path / "recipe.yaml")
     source = networks.build(recipe.architecture, len(recipe.labels))
     (tmp_path / "checkpoints").mkdir()

@@ -14,11 +14,11 @@ from models import networks
 from models.image.inputs import InputSpec
 from models.inference.runner import NETWORK
 from tests.support.paths import RECIPES
-from training import config
 from training.config import Optimisation, Tuning
 from training.fit import loop, schedules
 from training.fit.schedules import Plateau
-from training.tasks.chest import fit
+from training.tasks.chest import module
+from training.tasks.chest import recipe as chest_recipe
 from training.tasks.chest.data import LabelItem
 from training.tasks.chest.export import only_label
 
@@ -46,7 +46,7 @@ def test_the_cosine_rises_and_falls_to_nothing() -> None:
 
 
 def test_without_a_schedule_and_decay_it_is_adam_at_one_rate() -> None:
-    recipe = config.read(RECIPES / "adult-pneumonia-resnet18.yaml")
+    recipe = chest_recipe.read(RECIPES / "adult-pneumonia-resnet18.yaml")
     made = schedules.configured(WEIGHTS, recipe.optimisation, recipe.tuning, steps=10)
     assert isinstance(made, torch.optim.AdamW)
     assert {(group["lr"], group["weight_decay"]) for group in made.param_groups} == {(1e-4, 0.0)}
@@ -124,10 +124,10 @@ def train(folder: Path, epochs: int, start: Path | None = None) -> tuple[lightni
     """Train the plain CNN with a nervous plateau; give the task and the rate at the end."""
     nervous = {"schedule": "plateau", "plateau_patience": 0, "learning_rate": 1e-2}
     settings = Optimisation.model_validate({"batch_size": 4, "precision": "32-true", **nervous})
-    recipe = config.read(RECIPES / "paediatric-baseline.yaml")
+    recipe = chest_recipe.read(RECIPES / "paediatric-baseline.yaml")
     recipe = recipe.model_copy(update={"input": InputSpec(size=64), "optimisation": settings})
     torch.manual_seed(2)
-    task = fit.task_of(recipe)
+    task = module.module_of(recipe)
     trainer = lightning.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -175,11 +175,11 @@ def test_one_output_of_many_is_cut_out_exactly(name: str) -> None:
 
 
 def test_only_a_network_that_may_be_told_hears_of_the_patient() -> None:
-    recipe = config.read(RECIPES / "nih-findings.yaml")
+    recipe = chest_recipe.read(RECIPES / "nih-findings.yaml")
     image, patient = torch.rand(2, 1, 64, 64), torch.tensor([[80.0, 1.0], [20.0, -1.0]])
     with torch.no_grad():
         for name, hears in (("mobilenet_v2-patient", True), ("mobilenet_v2", False)):
             torch.manual_seed(0)
-            task = fit.task_of(recipe.model_copy(update={"architecture": name})).eval()
+            task = module.module_of(recipe.model_copy(update={"architecture": name})).eval()
             same = torch.equal(task(image, patient).logits, task(image).logits)
             assert same is not hears

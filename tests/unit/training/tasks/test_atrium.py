@@ -14,8 +14,10 @@ from models.networks.volumes import VOLUME_ARCHITECTURES, build_volume
 from models.volume.atrium import VolumeAnalyser
 from tests.support.data import volumes
 from tests.support.paths import RECIPES
-from training.config import write
+from training.bundles.weights import round_to_fp16
+from training.config import Run, write
 from training.data import collection
+from training.data import volumes as data_volumes
 from training.fit import loop
 from training.tasks.atrium import data as cases
 from training.tasks.atrium import export, fit
@@ -33,28 +35,29 @@ pytestmark = [
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     """Read what a run exports."""
-    return export.load(run)[1].net.state_dict()
+    return export.load(Run(run, run))[1].net.state_dict()
 
 
 @pytest.mark.parametrize("name", ["atrium-2d", "atrium-3d"])
 def test_a_recipe_runs_from_volumes_to_a_bundle_that_answers(tmp_path: Path, name: str) -> None:
     data, recipe = volumes.data_set(tmp_path), volumes.recipe(name)
-    fit.train(recipe, data, tmp_path / "run")
-    bundle = store.load(export.export(tmp_path / "run", data))
+    run = Run(tmp_path / "run", data)
+    fit.train(recipe, run)
+    (folder,) = export.export(run)
+    bundle = store.load(folder)
     assert (bundle.manifest.task, bundle.manifest.volume) == ("volume-segmentation", recipe.volume)
     given = collection.read(data, recipe.data)
-    (case,) = cases.read(given, given.ids("val")[:1], recipe.volume)
+    (case,) = data_volumes.read(given, given.ids("val")[:1], recipe.volume)
     found = VolumeAnalyser(bundle).probabilities(case.image.astype(np.float32), recipe.volume.source_spacing_mm)
     assert found.shape == case.image.shape
     assert 0 <= found.min() <= found.max() <= 1
-    # What serves sees the same numbers as what was trained: the task on the prepared volume, rounded as it is stored.
-    task = export.load(tmp_path / "run")[1]
-    for value in task.net.state_dict().values():
-        value.copy_(export.exporting.stored(value).to(value.dtype))
+    # What serves sees the same numbers as what was trained: the module on the prepared volume, rounded as it is stored.
+    module = export.load(run)[1]
+    round_to_fp16(module.net)
     with torch.inference_mode():
         from models.volume.grid import answered, resampled
 
-        said = answered(cases.prepared(case, recipe).image, recipe.volume, task.answer)[0]
+        said = answered(cases.prepared(case, recipe).image, recipe.volume, module.answer)[0]
     expected = resampled(said, recipe.volume.spacing_mm, recipe.volume.source_spacing_mm, case.image.shape)
     np.testing.assert_array_equal(found, expected)
 
@@ -71,7 +74,7 @@ class Killed(lightning.Callback):
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     data, recipe = volumes.data_set(tmp_path), volumes.recipe(name)
     recipe = recipe.model_copy(update={"optimisation": recipe.optimisation.model_copy(update={"epochs": 3})})
-    fit.train(recipe, data, tmp_path / "whole")
+    fit.train(recipe, Run(tmp_path / "whole", data))
     whole = loop.lightning.Trainer
 
     def doomed(*args: object, **given: object) -> lightning.Trainer:
@@ -81,10 +84,10 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patched:
         patched.setattr(loop.lightning, "Trainer", doomed)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            fit.train(recipe, data, tmp_path / "killed")
+            fit.train(recipe, Run(tmp_path / "killed", data))
     with pytest.raises(ValueError, match="1 of 3 epochs"):
-        export.export(tmp_path / "killed", data)
-    fit.train(recipe, data, tmp_path / "killed", resume=True)
+        export.export(Run(tmp_path / "killed", data))
+    fit.train(recipe, Run(tmp_path / "killed", data, resume=True))
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert first.keys() == second.keys()
     for key, value in first.items():
@@ -94,7 +97,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: p
 def test_the_same_patch_is_drawn_for_the_same_seed_epoch_and_number(tmp_path: Path) -> None:
     recipe = volumes.recipe()
     found = collection.read(volumes.data_set(tmp_path), recipe.data)
-    given = [cases.prepared(case, recipe) for case in cases.read(found, ["a01", "a06"], recipe.volume)]
+    given = [cases.prepared(case, recipe) for case in data_volumes.read(found, ["a01", "a06"], recipe.volume)]
     one, other = PatchDataset(given, recipe), PatchDataset(given, recipe)
     assert torch.equal(one[(3, 5)]["image"], other[(3, 5)]["image"])
     assert not torch.equal(one[(3, 5)]["image"], one[(4, 5)]["image"])
@@ -176,11 +179,11 @@ def test_files_that_disagree_with_the_table_are_left_out_and_told(
     assert not {"a01", "a06"} & set(given.records)
     assert "atrium: 2 problems, the first: a01.npz is" in caplog.text
     with pytest.raises(KeyError):
-        cases.read(given, ["a01"], recipe.volume)
+        data_volumes.read(given, ["a01"], recipe.volume)
 
 
 def test_axes_become_slices_rows_columns(data_folder: Path) -> None:
     recipe: VolumeRecipe = volumes.recipe()
-    (case,) = cases.read(collection.read(data_folder, recipe.data), ["a01"], recipe.volume)
+    (case,) = data_volumes.read(collection.read(data_folder, recipe.data), ["a01"], recipe.volume)
     assert case.image.shape == (88, 143, 199)
     assert cases.prepared(case, recipe).image.shape == cases.prepared(case, recipe).cover.shape

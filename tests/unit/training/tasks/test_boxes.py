@@ -15,7 +15,8 @@ from models.image.geometry import Letterbox
 from models.inference.runner import Runner, run_image
 from tests.support.data import training_data
 from tests.support.paths import RECIPES
-from training.config import Augmentation
+from training.bundles import weights
+from training.config import Augmentation, Run
 from training.tasks.boxes import data as images
 from training.tasks.boxes import export, fit, module, recipe
 from training.tasks.boxes.augment import BoxAugment
@@ -80,19 +81,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    fit.train(RECIPE, data, folder, smoke=True)
+    fit.train(recipe.smoke(recipe.read(RECIPE)), Run(folder, data))
     return folder
 
 
 def test_an_exported_bundle_answers_as_the_network_does(run: Path, data: Path) -> None:
-    found = store.load(export.export(run, data))
+    (folder,) = export.export(Run(run, data))
+    found = store.load(folder)
     assert found.manifest.task == "box"
-    task = fit.BoxTask(recipe.read(run / "recipe.yaml"))
-    module.fill(task, run)
+    network = module.BoxModule(recipe.read(run / "recipe.yaml"))
+    weights.fill(network, run)
     image = np.random.default_rng(0).random((64, 64), np.float32)
     answer = run_image(Runner(found, device="cpu", dtype="float32"), image)
     with torch.inference_mode():
-        expected = task(torch.from_numpy(image)[None, None])[0].numpy()
+        expected = network(torch.from_numpy(image)[None, None])[0].numpy()
     assert answer.logits.shape == (1, 4)
     np.testing.assert_array_equal(answer.logits, expected)
     assert ((expected > 0) & (expected < 1)).all()
@@ -104,16 +106,18 @@ def test_a_killed_run_resumes_to_the_same_weights(
     class Killed(Exception):
         pass
 
-    def die(self: fit.BoxTask, *arguments: object) -> None:
+    small = recipe.smoke(recipe.read(RECIPE))
+
+    def die(self: module.BoxModule, *arguments: object) -> None:
         if self.current_epoch == 1:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit.BoxTask, "on_train_batch_start", die)
+        patch.setattr(module.BoxModule, "on_train_batch_start", die)
         with pytest.raises(Killed):
-            fit.train(RECIPE, data, tmp_path, smoke=True)
+            fit.train(small, Run(tmp_path, data))
     shutil.copy(tmp_path / "checkpoints" / "last.ckpt", tmp_path / "first.ckpt")
-    fit.train(RECIPE, data, tmp_path, smoke=True, resume=True)
+    fit.train(small, Run(tmp_path, data, resume=True))
     whole, resumed, first = (
         torch.load(path, weights_only=True)["state_dict"]
         for path in (

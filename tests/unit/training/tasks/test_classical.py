@@ -15,11 +15,11 @@ from models.chest.anatomy import Anatomy
 from models.image import pixels
 from tests.support.data import training_data
 from tests.support.paths import RECIPES
-from training.config import Data
+from training.config import Data, Run
 from training.data import collection, splits
 from training.data.sources import Record
 from training.tasks.classical import data as table
-from training.tasks.classical import features, fit, lungs, texture
+from training.tasks.classical import features, fit, lungs, module, recipe, texture
 from training.tasks.classical.data import Table
 from training.tasks.classical.recipe import ClassicalRecipe, Grid
 
@@ -132,46 +132,47 @@ def made_up(images: int = 240) -> Table:
 
 
 def test_cross_validation_finds_what_there_is_to_find_and_keeps_patients_together() -> None:
-    recipe = ClassicalRecipe(
+    three_folds = ClassicalRecipe(
         name="x", task="classical", data=DATA, label="x", folds=3, grid=Grid(max_leaf_nodes=(3,), iterations=(1, 20))
     )
     given = made_up()
-    best = fit.search(given, recipe)
+    best = module.search(given, three_folds)
     assert best.auc > 0.9
     assert best.iterations == 20
-    nothing = fit.search(fit.part(given, "person"), recipe)
+    nothing = module.search(module.part(given, "person"), three_folds)
     assert nothing.auc < 0.65
 
 
 def test_a_feature_that_is_never_known_or_always_the_same_is_left_out() -> None:
     values = np.array([[np.nan, 1, 0], [np.nan, 1, 1], [np.nan, np.nan, np.nan]], np.float32)
-    assert fit.informative(values).tolist() == [False, False, True]
+    assert module.informative(values).tolist() == [False, False, True]
 
 
 def test_nothing_to_learn_from_is_said() -> None:
     given = made_up()
     nothing = Table(given.ids, given.patients, ("a",), np.full((240, 1), np.nan, np.float32), given.truth)
     with pytest.raises(ValueError, match="were lungs found"):
-        fit.search(nothing, ClassicalRecipe(name="x", task="classical", data=DATA, label="x"))
+        module.search(nothing, ClassicalRecipe(name="x", task="classical", data=DATA, label="x"))
 
 
 def test_what_a_variant_may_look_at() -> None:
     given = made_up()
-    assert fit.part(given, "image").names == ("a", "b", "c")
-    assert fit.part(given, "person").names == ("person.ap",)
-    assert fit.part(given, "image and person").values.shape == (240, 4)
+    assert module.part(given, "image").names == ("a", "b", "c")
+    assert module.part(given, "person").names == ("person.ap",)
+    assert module.part(given, "image and person").values.shape == (240, 4)
 
 
 def test_the_whole_way_on_drawn_chests(tmp_path: Path) -> None:
     data = training_data.write(tmp_path / "data")
     outlined(data, tmp_path / "cache")
-    out = fit.train(RECIPE, data, tmp_path / "run", cache=tmp_path / "cache", smoke=True)
+    run = Run(tmp_path / "run", data, tmp_path / "cache")
+    out = fit.train(recipe.smoke(recipe.read(RECIPE)), run)
     found = json.loads(out.read_text())
     assert set(found) == set(fit.VARIANTS)
     assert {one["name"] for one in found["image"]["figures"]} >= {"AUC", "sensitivity"}
     kept = {path.name.rsplit("-")[-1] for path in (tmp_path / "cache").glob("*.npz")}
     assert kept == {"train.npz", "val.npz"}
-    figures = fit.evaluate(tmp_path / "run", data, cache=tmp_path / "cache")
+    figures = fit.evaluate(run)
     assert {one.measured_on for one in figures} == {f"nih, test split, {variant}" for variant in fit.VARIANTS}
     again = table.build(collection.read(data, DATA), "val", "atelectasis", tmp_path / "cache")
     assert again.truth.tolist() == [i % 3 == 1 for i in range(12)]

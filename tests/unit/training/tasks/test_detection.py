@@ -14,9 +14,11 @@ from models.inference.runner import Runner, run_image
 from models.networks.detectors import MOST
 from tests.support.data import training_data
 from tests.support.paths import RECIPES
-from training.tasks.boxes import module
+from training.bundles import weights
+from training.config import Run
 from training.tasks.boxes.data import BoxedImage
-from training.tasks.detection import export, fit, metrics, recipe
+from training.tasks.detection import data as images
+from training.tasks.detection import export, fit, metrics, module, recipe
 from training.tasks.detection.metrics import Detections
 
 RECIPE = RECIPES / "adult-pneumonia-boxes.yaml"
@@ -83,15 +85,15 @@ def test_images_with_boxes_are_drawn_as_often_as_told() -> None:
     def one(boxes: int) -> BoxedImage:
         return BoxedImage("x", np.zeros((8, 8), np.uint8), np.zeros((boxes, 4), np.float32), None)  # type: ignore[arg-type]
 
-    weights = fit.draw_weights([one(1), one(0), one(0), one(0), one(2)], 0.6)
-    torch.testing.assert_close(weights, torch.tensor([0.3, 0.4 / 3, 0.4 / 3, 0.4 / 3, 0.3]))
+    drawn = images.draw_weights([one(1), one(0), one(0), one(0), one(2)], 0.6)
+    torch.testing.assert_close(drawn, torch.tensor([0.3, 0.4 / 3, 0.4 / 3, 0.4 / 3, 0.3]))
     with pytest.raises(ValueError, match="with and without"):
-        fit.draw_weights([one(1)], 0.5)
+        images.draw_weights([one(1)], 0.5)
 
 
 def test_boxes_that_augmentation_left_nothing_of_are_dropped() -> None:
     boxes = torch.tensor([[0.0, 0.0, 20.0, 20.0], [5.0, 5.0, 5.0, 30.0]])
-    batch = fit.collate([{"image": torch.zeros(1, 8, 8), "boxes": boxes}])
+    batch = images.collate([{"image": torch.zeros(1, 8, 8), "boxes": boxes}])
     assert batch["boxes"][0].tolist() == [[0, 0, 20, 20]]
 
 
@@ -107,15 +109,17 @@ def test_the_network_answers_with_a_table_of_fixed_height() -> None:
 
 def test_the_whole_way_on_drawn_chests(tmp_path: Path) -> None:
     data = training_data.write(tmp_path / "data")
-    fit.train(RECIPE, data, tmp_path / "run", smoke=True)
+    run = Run(tmp_path / "run", data)
+    fit.train(recipe.smoke(recipe.read(RECIPE)), run)
     assert list((tmp_path / "run").glob("metrics/*/metrics.csv"))
-    found = store.load(export.export(tmp_path / "run", data))
+    (folder,) = export.export(run)
+    found = store.load(folder)
     assert found.manifest.task == "detection"
     assert found.manifest.training_data[1].images == 16
-    task = fit.DetectionTask(recipe.read(tmp_path / "run" / "recipe.yaml"))
-    module.fill(task, tmp_path / "run")
+    network = module.DetectionModule(recipe.read(run.recipe))
+    weights.fill(network, run.out)
     picture = np.random.default_rng(0).random((128, 128), np.float32)
     answer = run_image(Runner(found, device="cpu", dtype="float32"), picture)
     with torch.inference_mode():
-        expected = task(torch.from_numpy(picture)[None, None])[0].numpy()
+        expected = network(torch.from_numpy(picture)[None, None])[0].numpy()
     np.testing.assert_array_equal(answer.logits, expected)

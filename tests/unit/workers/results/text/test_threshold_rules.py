@@ -11,7 +11,8 @@ import pytest
 from models.bundle import site, store
 from node.delivery.profiles import OHIF
 from tests.support.results.encoded import named, one_image, report_of
-from training.evaluation.measures.thresholds import Rule, choose
+from training.config import Rule
+from training.measures.thresholds import choose
 from workers.results.encode import encode
 from workers.results.text import vocabulary
 from workers.results.text.languages.known import LANGUAGES, language

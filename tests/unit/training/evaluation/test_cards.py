@@ -19,8 +19,8 @@ from models.bundle.manifest import (
 )
 from models.image.inputs import InputSpec
 from models.values import codes
-from training.bundles import cards, notes
-from training.evaluation import targets
+from training.bundles import notes
+from training.evaluation import cards, targets
 from training.evaluation.report.outcome import Outcome, Table
 from training.evaluation.truths import Truth
 

@@ -9,8 +9,8 @@ import pytest
 
 from models.bundle.manifest import Triplet
 from models.chest.lesions import lesion
-from training.bundles import hysteresis
-from training.bundles.hysteresis import challenge_metric, choose, image_dice
+from training.measures import hysteresis
+from training.measures.hysteresis import challenge_metric, choose, image_dice
 
 
 def planted(images: int = 40, size: int = 32) -> tuple[np.ndarray, np.ndarray]:

@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.bundle.calibration import sigmoid
-from models.bundle.manifest import CHOSEN, OperatingPoint
-from training.evaluation.measures import bootstrap
+from models.bundle.manifest import OperatingPoint
+from training.config import Rule
+from training.measures import bootstrap
 
 Float = NDArray[np.float64]
 Truth = NDArray[np.bool_]
-Kind = Literal["target-sensitivity", "target-specificity", "youden", "cost", "fixed"]
 # The central 90 % of the thresholds of other samples. On the validation images of pneumothorax 95 % made 16.9 % of the
 # images indeterminate instead of 11.8 %, and spared one missed positive of 153 (training/LOG.md).
 DOUBT = 0.9
-
-
-class Rule(BaseModel):
-    """How the threshold of a label is chosen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Kind
-    """"target-sensitivity": of the thresholds that reach it, the highest. "target-specificity": of those that reach
-    it, the lowest. "youden": the largest sum of sensitivity and specificity. "cost": the least cost of the errors.
-    "fixed": the value itself."""
-    value: float | None = Field(default=None, ge=0, le=1)
-    """The target, or the fixed threshold."""
-    sensitivity_at_least: float | None = Field(default=None, ge=0, le=1)
-    """Only for "youden": among the thresholds that keep this sensitivity."""
-    cost_ratio: float = Field(default=1.0, gt=0)
-    """Only for "cost": what a missed positive costs, in false alarms."""
-    prevalence: float | None = Field(default=None, gt=0, lt=1)
-    """Only for "cost": at which part of positives; None: that of validation."""
-    name: str = CHOSEN
-    """The operating point's name; "chosen" decides."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> Rule:
-        """Refuse a target without a value."""
-        if self.kind in ("target-sensitivity", "target-specificity", "fixed") and self.value is None:
-            raise ValueError(f"the rule {self.kind} needs a value")
-        return self
 
 
 def choose(

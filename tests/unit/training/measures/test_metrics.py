@@ -8,9 +8,9 @@ from scipy.spatial.distance import cdist, directed_hausdorff
 from sklearn import metrics as reference
 
 from models.values.findings import Box
-from training.evaluation.measures import bootstrap, overlap, places, scores
-from training.evaluation.measures.places import ScoredBox
-from training.evaluation.measures.scores import Scores
+from training.measures import bootstrap, overlap, places, scores
+from training.measures.places import ScoredBox
+from training.measures.scores import Scores
 
 
 def drawn(count: int = 400, *, seed: int = 0, decimals: int = 2) -> Scores:

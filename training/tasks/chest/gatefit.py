@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from models.bundle.manifest import GateSettings
 from models.chest.gate import Observation, judge, observe
 from models.values.features import FeatureStatistics
-from training.config import Recipe
 from training.data import cache, collection, masks, negatives, splits
-from training.data.cache import Cache
+from training.data.cache import Cache, as_image
 from training.data.collection import Collection
 from training.data.masks import Masks
 from training.data.splits import Split
 from training.tasks.chest import predict
-from training.tasks.chest.data import as_image
-from training.tasks.chest.module import Task
+from training.tasks.chest.module import ChestModule
+from training.tasks.chest.recipe import ChestRecipe
 
 Float = NDArray[np.float32]
 # The adults of the recipe, and chests of other kinds, each with the masks that their cache holds for training.
@@ -55,7 +54,7 @@ class Opened:
         return self.source.images, self.source.rows(self.given.ids(split))
 
 
-def looked_at(recipe: Recipe, data: Path) -> dict[str, Collection]:
+def looked_at(recipe: ChestRecipe, data: Path) -> dict[str, Collection]:
     """Give the collections that the gate is fitted to."""
     others = {name: collection.read(data, collection.SHIPPED[name]) for name in SETS if name != "ctr"}
     return {"ctr": collection.read(data, recipe.data), **others}
@@ -70,7 +69,7 @@ class FittedGate:
     rates: tuple[tuple[str, int, int], ...]
 
 
-def fit(task: Task, recipe: Recipe, data: Path, folder: Path) -> FittedGate:
+def fit(task: ChestModule, recipe: ChestRecipe, data: Path, folder: Path) -> FittedGate:
     """Fit the gate to a trained segmenter; the test split is not read."""
     sets = {
         name: Opened(given, cache.build(given, recipe.input, folder, targets=SETS[name]))
@@ -102,7 +101,7 @@ def statistics_of(features: Float) -> FeatureStatistics:
 
 
 def observations(
-    task: Task, images: NDArray[np.uint8], rows: list[int], statistics: FeatureStatistics
+    task: ChestModule, images: NDArray[np.uint8], rows: list[int], statistics: FeatureStatistics
 ) -> list[Observation]:
     """Look at images as the gate does; the content is found again from the picture's black margins."""
     found: list[Observation] = []
@@ -150,7 +149,7 @@ def accepted(seen: list[Observation], settings: GateSettings) -> int:
 
 
 def negative_pictures(
-    sets: Mapping[str, Opened], slices: Collection, recipe: Recipe, folder: Path
+    sets: Mapping[str, Opened], slices: Collection, recipe: ChestRecipe, folder: Path
 ) -> dict[str, NDArray[np.uint8]]:
     """Make pictures that are to be refused from validation images, with a generator of their own; MR slices as well."""
     chests = [images[row] for images, rows in (sets[name].rows("val") for name in SETS) for row in rows[:60]]
@@ -177,7 +176,7 @@ def fitted_ids(given: Collection) -> tuple[str, ...]:
     return ids[:: max(1, len(ids) // MOST_FITTED)][:MOST_FITTED]
 
 
-def _training_features(task: Task, sets: Mapping[str, Opened]) -> Float:
+def _training_features(task: ChestModule, sets: Mapping[str, Opened]) -> Float:
     """Give the features of an evenly spaced part of each training split."""
     parts: list[Float] = []
     for name in SETS:

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from models.bundle.calibration import calibrated, sigmoid
 from models.bundle.manifest import Calibration, OperatingPoint
-from training.evaluation.measures import calibrate, scores, thresholds
-from training.evaluation.measures.scores import Scores
-from training.evaluation.measures.thresholds import Rule
+from training.config import Rule
+from training.measures import calibrate, scores, thresholds
+from training.measures.scores import Scores
 
 
 def given(temperature: float = 1.0, isotonic: tuple[tuple[float, float], ...] | None = None) -> Calibration:

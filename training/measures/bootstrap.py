@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.manifest import Figure
-from training.evaluation.measures.scores import Measure, Scores, plain
+from training.measures.scores import Measure, Scores, plain
 
 Float = NDArray[np.float64]
 DRAWS = 1000
