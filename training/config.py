@@ -27,7 +27,7 @@ class Data(Section):
     """Which images a recipe reads."""
 
     sources: tuple[str, ...] = Field(min_length=1)
-    """Modules of training/sources, joined by the images' ids: where two know a label or a place, the first counts."""
+    """Modules of training/data/sources, joined by the images' ids: where two know a label or place, one counts."""
     split: str
     """Committed split (training/splits/NAME.csv), or a csv of your own (`training split`). "all" makes every image a
     test image: a bundle is measured on it, nothing is trained."""

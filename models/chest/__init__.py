@@ -1,1 +1,4 @@
-"""The chest radiograph: gate, findings, anatomy, lesions."""
+"""The chest radiograph: gate, findings, anatomy, lesions.
+
+May import everything of models but volume and phantom.
+"""

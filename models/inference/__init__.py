@@ -1,1 +1,4 @@
-"""Networks that run: numpy in, numpy out."""
+"""Networks that run: numpy in, numpy out.
+
+May import networks, bundle and what stands below these.
+"""

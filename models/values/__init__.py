@@ -1,1 +1,4 @@
-"""What the networks say, as plain frozen values."""
+"""What the networks say, as plain frozen values.
+
+Imports nothing of this project.
+"""

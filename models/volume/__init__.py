@@ -1,1 +1,4 @@
-"""MR volumes: series, grid, left atrium."""
+"""MR volumes: series, grid, left atrium.
+
+May import everything of models but chest and phantom.
+"""

@@ -1,1 +1,4 @@
-"""What turns a run into a bundle: manifest, limits of gate and lesions, card."""
+"""What every run needs to become a bundle: its manifest and its tensors.
+
+May import fit, data and config.
+"""

@@ -32,7 +32,7 @@ def evaluate(run: Path, data: Path, folder: Path) -> tuple[Figure, ...]:
     ValueError
         The run was trained on both sites.
     """
-    recipe, task = predict.load(run)
+    recipe, module = predict.load(run)
     if recipe.mixture.site not in OTHER:
         raise ValueError(f"{run.name} was trained on {recipe.mixture.site} sites; mixture.site names one of {[*OTHER]}")
     other = OTHER[recipe.mixture.site]
@@ -42,7 +42,7 @@ def evaluate(run: Path, data: Path, folder: Path) -> tuple[Figure, ...]:
     rows = source.rows(ids)
     if source.masks is None:
         raise ValueError("the cache of ctr holds no masks")
-    found = predict.segment(task, source.images, rows)[0] >= 0.5
+    found = predict.segment(module, source.images, rows)[0] >= 0.5
     figures = _figures(found, source.masks[rows] >= HALF, ids, f"{other}, trained on {recipe.mixture.site}, model grid")
     content: dict[str, Any] = {"figures": [one.model_dump() for one in figures]}
     (run / REPORT).write_text(json.dumps(content, indent=2) + "\n")

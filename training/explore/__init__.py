@@ -1,1 +1,4 @@
-"""A report on a data set that people can look at before anything is trained: see `examine` in report.py."""
+"""A report on a data set that people can look at before anything is trained: see `examine` in report.py.
+
+May import data, config and progress.
+"""

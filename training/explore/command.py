@@ -9,7 +9,7 @@ import typer
 
 from training.data.splits import SEED
 
-# The names of training/sources, which is not imported before a command runs.
+# The names of training/data/sources, which is not imported before a command runs.
 Name = Literal["atrium", "ctr", "dicom", "kermany", "nih", "rsna", "siim"]
 SourceName = Annotated[Name, typer.Argument(help="Data set.")]
 DataFolder = Annotated[

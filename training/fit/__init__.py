@@ -1,1 +1,4 @@
-"""What every training has in common: loop, losses, augmentation, sampling, schedules, first weights."""
+"""What every training has in common: loop, losses, augmentation, sampling, schedules, first weights.
+
+May import config.
+"""

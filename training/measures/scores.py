@@ -1,7 +1,7 @@
 """Figures of merit of scores against a truth of yes and no, plain and under weights.
 
 Every figure is a function of `Scores` and of weights (draws, images): row by row, how often each image counts. A
-bootstrap is then one call (training/evaluation/measures/bootstrap.py). What is not defined, such as the AUC of one
+bootstrap is then one call (training/measures/bootstrap.py). What is not defined, such as the AUC of one
 class only, is NaN.
 """
 

@@ -56,23 +56,23 @@ def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> t
         calibration from what these held out, which are more images than val has; () takes them from val.
     ensemble : the bundle holds the networks of the folds, which answer by their mean logit, instead of that of `run`.
     """
-    recipe, task = predict.load(run.out)
-    weights.round_to_fp16(task.net)
+    recipe, module = predict.load(run.out)
+    weights.round_to_fp16(module.net)
     if folds and recipe.task in ("segmentation", "lesion-segmentation"):
         raise ValueError(f"folds choose the thresholds of classifiers; a recipe of the task {recipe.task} has none")
     if recipe.task == "segmentation":
-        return (_lungs_heart(run, recipe, task),)
+        return (_lungs_heart(run, recipe, module),)
     if recipe.task == "lesion-segmentation":
-        return (_lesions(run, recipe, task),)
-    tensors, trained_on = weights.network_tensors(task.net), splits.SPLITS[:1]
+        return (_lesions(run, recipe, module),)
+    tensors, trained_on = weights.network_tensors(module.net), splits.SPLITS[:1]
     if folds:
-        tasks = _by_fold(recipe, folds)
-        judged = _out_of_fold(tasks, run.data, run.cache)
+        modules = _by_fold(recipe, folds)
+        judged = _out_of_fold(modules, run.data, run.cache)
         if ensemble:
-            recipe, tensors = _ensemble(recipe, tasks)
+            recipe, tensors = _ensemble(recipe, modules)
             trained_on = splits.TUNED_ON
     else:
-        judged = _on_validation(recipe, task, run.data, run.cache)
+        judged = _on_validation(recipe, module, run.data, run.cache)
     given = collection.read(run.data, recipe.data)
     sources = training_sources(given, given.ids(*trained_on), run.out)
     if recipe.task == "findings":
@@ -98,12 +98,12 @@ class Judged:
         return self.logits[known, column], self.truth[known, column] > 0.5, tuple(self.patients[known])
 
 
-def _on_validation(recipe: ChestRecipe, task: ChestModule, data: Path, folder: Path) -> Judged:
+def _on_validation(recipe: ChestRecipe, module: ChestModule, data: Path, folder: Path) -> Judged:
     """Run the network on the validation split."""
     given = collection.read(data, recipe.data)
     source = cache.build(given, recipe.input, folder, targets=TARGETS[recipe.task])
     ids = given.ids("val")
-    logits = predict.classify(task, source.images, source.rows(ids), given.people(ids))
+    logits = predict.classify(module, source.images, source.rows(ids), given.people(ids))
     patients = np.array([given.records[one].patient for one in ids], dtype=str)
     return Judged(logits, given.labels(ids, recipe.labels), patients, "validation")
 
@@ -118,27 +118,27 @@ def _by_fold(recipe: ChestRecipe, runs: Sequence[Path]) -> list[tuple[ChestRecip
     """
     found: dict[int | None, tuple[ChestRecipe, ChestModule]] = {}
     for run in runs:
-        own, task = predict.load(run)
+        own, module = predict.load(run)
         if own.model_copy(update={"data": recipe.data}) != recipe:
             raise ValueError(f"{run} is a run of another recipe than {recipe.name}, or of another version of it")
-        weights.round_to_fp16(task.net)
-        found[own.data.fold] = own, task
+        weights.round_to_fp16(module.net)
+        found[own.data.fold] = own, module
     folds = recipe.data.folds or 0
     if found.keys() != set(range(folds)):
         raise ValueError(f"one run of each of the {folds} folds of the recipe is needed, given: folds {[*found]}")
     return [found[fold] for fold in range(folds)]
 
 
-def _out_of_fold(tasks: Sequence[tuple[ChestRecipe, ChestModule]], data: Path, folder: Path) -> Judged:
+def _out_of_fold(modules: Sequence[tuple[ChestRecipe, ChestModule]], data: Path, folder: Path) -> Judged:
     """Run each network on the fold that it has not seen."""
-    parts = [_on_validation(recipe, task, data, folder) for recipe, task in tasks]
+    parts = [_on_validation(recipe, module, data, folder) for recipe, module in modules]
     logits, truth = (np.concatenate([getattr(one, name) for one in parts]) for name in ("logits", "truth"))
     patients = np.concatenate([one.patients for one in parts])
     return Judged(logits, truth, patients, f"training and validation (out of {len(parts)} folds)")
 
 
 def _ensemble(
-    recipe: ChestRecipe, tasks: Sequence[tuple[ChestRecipe, ChestModule]]
+    recipe: ChestRecipe, modules: Sequence[tuple[ChestRecipe, ChestModule]]
 ) -> tuple[ChestRecipe, dict[str, Tensor]]:
     """Give the recipe and the tensors of the ensemble.
 
@@ -147,10 +147,10 @@ def _ensemble(
     ValueError
         There is no such ensemble among the architectures.
     """
-    name = f"{recipe.architecture}{ENSEMBLE}{len(tasks)}"
+    name = f"{recipe.architecture}{ENSEMBLE}{len(modules)}"
     if name not in ARCHITECTURES:
         raise ValueError(f"no architecture is named {name}; models/networks has {', '.join(ARCHITECTURES)}")
-    states = [{key: weights.stored(value) for key, value in task.net.state_dict().items()} for _, task in tasks]
+    states = [{key: weights.stored(value) for key, value in module.net.state_dict().items()} for _, module in modules]
     joint = {NETWORK + key: value for key, value in joined(states).items()}
     return ChestRecipe.model_validate({**recipe.model_dump(), "architecture": name}), joint
 
@@ -189,11 +189,11 @@ def only_label(tensors: dict[str, Tensor], index: int, labels: int) -> dict[str,
     return rows
 
 
-def _lungs_heart(run: Run, recipe: ChestRecipe, task: ChestModule) -> Path:
+def _lungs_heart(run: Run, recipe: ChestRecipe, module: ChestModule) -> Path:
     """Write the segmenter with its gate."""
     out = run.out / "bundle"
-    fitted = gatefit.fit(task, recipe, run.data, run.cache)
-    tensors = weights.network_tensors(task.net)
+    fitted = gatefit.fit(module, recipe, run.data, run.cache)
+    tensors = weights.network_tensors(module.net)
     tensors |= {GATE + key: value for key, value in gate_tensors(fitted.statistics).items()}
     (out / "evaluation").mkdir(parents=True, exist_ok=True)
     gatefit.write_rates(fitted, out / "evaluation" / "gate.json")
@@ -224,7 +224,7 @@ def _findings(
     return tuple(written)
 
 
-def _lesions(run: Run, recipe: ChestRecipe, task: ChestModule) -> Path:
+def _lesions(run: Run, recipe: ChestRecipe, module: ChestModule) -> Path:
     """Write a network that outlines a disease, with its triplet chosen behind the classifier that gates it."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
@@ -236,12 +236,12 @@ def _lesions(run: Run, recipe: ChestRecipe, task: ChestModule) -> Path:
     if source.masks is None:
         raise ValueError("the cache of this collection holds no masks")
     truth = source.masks[rows, masks.LOCATED[name]] >= HALF
-    probability, _ = predict.segment(task, source.images, rows)
+    probability, _ = predict.segment(module, source.images, rows)
     allowed = None if recipe.lesions.gated_by is None else _gate_opens(recipe.lesions.gated_by, given, ids, run.cache)
     choice = hysteresis.choose(probability[:, 0], truth, prevalence=recipe.lesions.prevalence, allowed=allowed)
     sources = training_sources(given, located_ids(given, "train", name), run.out)
     manifest = manifests.lesion(recipe, choice.triplet, sources)
-    return weights.write(run.out / "bundle", manifest, weights.network_tensors(task.net))
+    return weights.write(run.out / "bundle", manifest, weights.network_tensors(module.net))
 
 
 def _gate_opens(name: str, given: Collection, ids: tuple[str, ...], folder: Path) -> np.ndarray:

@@ -69,21 +69,21 @@ class FittedGate:
     rates: tuple[tuple[str, int, int], ...]
 
 
-def fit(task: ChestModule, recipe: ChestRecipe, data: Path, folder: Path) -> FittedGate:
+def fit(module: ChestModule, recipe: ChestRecipe, data: Path, folder: Path) -> FittedGate:
     """Fit the gate to a trained segmenter; the test split is not read."""
     sets = {
         name: Opened(given, cache.build(given, recipe.input, folder, targets=SETS[name]))
         for name, given in looked_at(recipe, data).items()
     }
-    statistics = statistics_of(_training_features(task, sets))
+    statistics = statistics_of(_training_features(module, sets))
     seen: dict[str, list[Observation]] = {}
     for name in SETS:
         images, rows = sets[name].rows("val")
-        seen[name] = observations(task, images, rows, statistics)
+        seen[name] = observations(module, images, rows, statistics)
     settings = limits([one for group in seen.values() for one in group])
     rates = [(f"{name} val", accepted(group, settings), len(group)) for name, group in seen.items()]
     for name, pictures in negative_pictures(sets, negatives.mr_slices(data), recipe, folder).items():
-        group = observations(task, pictures, list(range(len(pictures))), statistics)
+        group = observations(module, pictures, list(range(len(pictures))), statistics)
         rates.append((name, accepted(group, settings), len(group)))
     return FittedGate(statistics, settings, tuple(rates))
 
@@ -101,13 +101,13 @@ def statistics_of(features: Float) -> FeatureStatistics:
 
 
 def observations(
-    task: ChestModule, images: NDArray[np.uint8], rows: list[int], statistics: FeatureStatistics
+    module: ChestModule, images: NDArray[np.uint8], rows: list[int], statistics: FeatureStatistics
 ) -> list[Observation]:
     """Look at images as the gate does; the content is found again from the picture's black margins."""
     found: list[Observation] = []
     for start in range(0, len(rows), 64):
         part = rows[start : start + 64]
-        probabilities, features = predict.segment(task, images, part)
+        probabilities, features = predict.segment(module, images, part)
         for row, probability, feature in zip(part, probabilities, features, strict=True):
             found.append(observe(probability.astype(np.float32), content_of(images[row]), feature, statistics))
     return found
@@ -176,14 +176,14 @@ def fitted_ids(given: Collection) -> tuple[str, ...]:
     return ids[:: max(1, len(ids) // MOST_FITTED)][:MOST_FITTED]
 
 
-def _training_features(task: ChestModule, sets: Mapping[str, Opened]) -> Float:
+def _training_features(module: ChestModule, sets: Mapping[str, Opened]) -> Float:
     """Give the features of an evenly spaced part of each training split."""
     parts: list[Float] = []
     for name in SETS:
         source = sets[name].source
         chosen = source.rows(fitted_ids(sets[name].given))
         for start in range(0, len(chosen), 64):
-            parts.append(predict.segment(task, source.images, chosen[start : start + 64])[1])
+            parts.append(predict.segment(module, source.images, chosen[start : start + 64])[1])
     return np.concatenate(parts)
 
 

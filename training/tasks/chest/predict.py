@@ -26,22 +26,22 @@ def load(run: Path) -> tuple[ChestRecipe, ChestModule]:
     return recipe, module.eval().requires_grad_(False)
 
 
-def segment(task: ChestModule, images: NDArray[np.uint8], rows: list[int], batch: int = 16) -> tuple[Float, Float]:
+def segment(module: ChestModule, images: NDArray[np.uint8], rows: list[int], batch: int = 16) -> tuple[Float, Float]:
     """Give probabilities (images, labels, size, size) as float16-exact float32, and features (images, features)."""
     probabilities: list[Float] = []
     features: list[Float] = []
     for part in _batches(images, rows, batch):
-        logits, pooled, _ = task(part)
+        logits, pooled, _ = module(part)
         probabilities.append(logits.float().sigmoid().half().numpy())
         features.append(pooled.float().numpy())
     return np.concatenate(probabilities), np.concatenate(features)
 
 
-def classify(task: ChestModule, images: NDArray[np.uint8], rows: list[int], people: Float, batch: int = 32) -> Float:
+def classify(module: ChestModule, images: NDArray[np.uint8], rows: list[int], people: Float, batch: int = 32) -> Float:
     """Give logits (images, labels); `people` are age and sex of each patient (rows, 2), see `models.values.patient`."""
     told = torch.split(torch.from_numpy(people), batch)
     parts = zip(_batches(images, rows, batch), told, strict=True)
-    return np.concatenate([task(part, known).logits.float().numpy() for part, known in parts])
+    return np.concatenate([module(part, known).logits.float().numpy() for part, known in parts])
 
 
 def _batches(images: NDArray[np.uint8], rows: list[int], batch: int) -> Iterator[torch.Tensor]:

@@ -98,7 +98,7 @@ class ChestRecipe(Section):
     task: Task
     """What is trained: lungs and heart, one probability for a child's image, many findings, or masks of a disease."""
     architecture: Architecture
-    """A name of models/networks.py."""
+    """A name of models/networks."""
     labels: tuple[str, ...]
     """Outputs in order."""
     seed: int = 20261121

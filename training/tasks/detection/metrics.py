@@ -3,7 +3,7 @@
 Two different things go by the name of mAP there. `average_precision` ranks all detections of all images by their score
 and takes the area under precision over recall, as the field does; it needs no threshold, so it chooses checkpoints.
 `challenge_score` is what the challenge (2018) computed: at a fixed threshold, of each image TP / (TP + FP + FN),
-averaged over the overlaps (training/evaluation/measures/places.py).
+averaged over the overlaps (training/measures/places.py).
 """
 
 from __future__ import annotations
