@@ -20,7 +20,7 @@ from models.chest.lesions import lesion
 from models.image.inputs import ModelInput
 from models.image.pixels import Radiograph
 from models.inference.runner import Network, run_image
-from models.values import codes
+from models.values import catalogue, codes
 from models.values.codes import Code
 from models.values.findings import (
     BundleIdentity,
@@ -112,7 +112,7 @@ def measurements(
 ) -> tuple[Measurement, ...]:
     """Give the area, in cm2 where the spacing is known, else in pixels, and the part of the lung of its side."""
     code = label.code.to_code()
-    site = codes.site_of(code) or code
+    site = catalogue.site_of(code) or code
     unit, factor = area_unit(radiograph)
     area = Measurement(f"{label.name} area", codes.AREA, float(mask.sum()) * factor, unit, site, side, bundle)
     part = None if side is None else laterality.part_of_lung(mask, side, anatomy)

@@ -6,7 +6,6 @@ Sources: PS3.16 CID 7150/7151 (segmentation property categories and types), CID 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -30,6 +29,7 @@ RIGHT = Code("24028007", "SCT", "Right")
 LEFT = Code("7771000", "SCT", "Left")
 ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
 BILATERAL = Code("51440002", "SCT", "Bilateral")
+LEFT_ATRIUM = Code("82471001", "SCT", "Left atrium")
 PLEURA = Code("3120008", "SCT", "Pleural structure")
 MORPHOLOGICALLY_ABNORMAL_STRUCTURE = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 
@@ -39,9 +39,6 @@ ATELECTASIS = Code("46621007", "SCT", "Atelectasis")
 # PS3.16 CID 6104, a chest finding. What radiologists marked for RSNA as suspect of pneumonia is an opacity and not yet
 # a diagnosis; no SNOMED CT or RadLex code of a lung opacity could be verified. The site says that it is in the lung.
 LUNG_OPACITY = Code("112001", "DCM", "Opacity")
-
-# Where a finding lies (PS3.16 CID 6129 Chest Site Involvement).
-SITES: Mapping[Code, Code] = {PNEUMOTHORAX: PLEURA, PNEUMONIA: LUNG, ATELECTASIS: LUNG, LUNG_OPACITY: LUNG}
 
 # Private: no code for the ratio of diameters on a radiograph was found in SNOMED CT, LOINC or DCM as far as they are at
 # hand (LOINC 59074-5 and 59076-0 are those of a fetus by ultrasound). Replace it when a standard one is verified.
@@ -58,8 +55,3 @@ MILLIMETRE = Code("mm", "UCUM", "mm")
 SQUARE_CENTIMETRE = Code("cm2", "UCUM", "cm2")
 SQUARE_PIXEL = Code("{pixels}", "UCUM", "pixels")
 PIXEL = Code("{pixels}", "UCUM", "pixels")
-
-
-def site_of(concept: Code) -> Code | None:
-    """Give where a finding lies; None is unknown."""
-    return next((site for finding, site in SITES.items() if finding.names(concept)), None)

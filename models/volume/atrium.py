@@ -20,13 +20,10 @@ from models.bundle.manifest import Label
 from models.bundle.store import Bundle
 from models.errors import BundleRefused
 from models.inference.runner import Dtype, Network, Runner
-from models.values.codes import Code
 from models.values.findings import BundleIdentity
 from models.volume.grid import Float, Mask, Spacing, answered, largest_piece, on_model_grid, resampled
 from models.volume.series import Canonical, Series, Vector
 
-LEFT_ATRIUM = Code("82471001", "SCT", "Left atrium")
-"""PS3.16 CID 7151; its category is Anatomical Structure."""
 _FIELD_SLACK = 1.2
 """How much larger than the training volumes a series may be and still be taken as a whole."""
 _MOVES = 3

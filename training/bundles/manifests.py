@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from models.bundle.intended_use import FRONTAL_VIEWS
-from models.bundle.manifest import Calibration, DataSource, IntendedUse, Label, Manifest, Task
+from models.bundle.manifest import Calibration, Coded, DataSource, IntendedUse, Label, Manifest, Task
 from models.image.inputs import InputSpec
+from models.values import catalogue
 from training.config import Data
 from training.data import terms
 from training.data.collection import Collection
@@ -77,6 +78,23 @@ def manifest(
         files={},
         **{**common, **parts},
     )
+
+
+def label(name: str, *, coloured: bool = False) -> Label:
+    """Give the output of a network that tells a finding or structure of models/values/catalogue.py.
+
+    Raises
+    ------
+    ValueError
+        The catalogue has no such row, so there is no code for it.
+    """
+    row = catalogue.FINDINGS.get(name)
+    if row is None:
+        known = ", ".join(catalogue.FINDINGS)
+        raise ValueError(f"no finding is named {name}: add its row to models/values/catalogue.py; there are: {known}")
+    side = None if row.side is None else Coded.of(row.side)
+    colour = row.colour_rgb if coloured else None
+    return Label(name=row.label, code=Coded.of(row.code), laterality=side, colour_rgb=colour)
 
 
 def adult_use(what: str) -> IntendedUse:

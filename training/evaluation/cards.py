@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from models.bundle.intended_use import age_range
 from models.bundle.manifest import CHOSEN, Calibration, Manifest, VolumeSpec
 from models.image.inputs import InputSpec
-from training.bundles import notes
+from models.values import catalogue
+from models.values.catalogue import Note
 from training.data.collection import SHIPPED
 from training.evaluation import targets
 from training.evaluation.report.outcome import Outcome, Table, figure_table
@@ -18,9 +19,23 @@ THRESHOLDS = "Thresholds and calibration"
 MEASURED = "Measured on the test split"
 
 
+ALWAYS_NOT_FOR = (
+    "Diagnosis, triage, or any decision about a patient: it is a research tool and no medical device.",
+    "Ruling anything out: an answer below the threshold is no finding of health.",
+)
+ALWAYS_ETHICS = (
+    "Figures hold for images like those of the test split. A site must measure on its own images, by subgroup, before "
+    "it relies on any of them, and again when scanners, protocols or patients change.",
+    "Sex, age and view are the only subgroups that the data allow to look at. Ethnicity, body size, disability and "
+    "income are not recorded in them; unequal errors among these would not be seen.",
+    "An overlay or a probability draws the eye. Readers may follow it when it is wrong (automation bias); they should "
+    "look at the image first.",
+)
+
+
 def card(manifest: Manifest, truth: Truth, outcome: Outcome) -> str:
     """Write the card in Markdown; it is readable without any other file."""
-    texts = notes.of(manifest.name)
+    texts = note_of(manifest.name)
     parts = [
         f"# {manifest.name} {manifest.version}",
         f"**{NOTICE}**",
@@ -49,6 +64,13 @@ def card(manifest: Manifest, truth: Truth, outcome: Outcome) -> str:
         + ("Not for commercial use." if manifest.non_commercial else "Commercial use is not forbidden by them."),
     ]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def note_of(name: str) -> Note:
+    """Give the texts of a bundle; of one without its own, what holds for all."""
+    row = catalogue.BUNDLES.get(name)
+    own = Note((), ("Nothing was written about the limits of this bundle yet.",)) if row is None else row.note
+    return Note((*ALWAYS_NOT_FOR, *own.not_for), own.limits, (*own.ethics, *ALWAYS_ETHICS), own.missed)
 
 
 def renewed(text: str, manifest: Manifest, measured_with: str) -> str:

@@ -187,6 +187,11 @@ def _has_targets(truth: Truth, split: str) -> bool:
 def _verdicts(name: str, outcome: Outcome) -> list[dict[str, Any]]:
     """Give the targets for the report."""
     return [
-        {"figure": target.figure, "bound": target.text, "verdict": verdict, "values": [one.value for one in fitting]}
+        {
+            "figure": target.figure,
+            "bound": targets.bound_text(target),
+            "verdict": verdict,
+            "values": [one.value for one in fitting],
+        }
         for target, fitting, verdict in targets.judged(name, outcome.figures)
     ]

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.manifest import Coded, Label
+from models.values.codes import LEFT_ATRIUM
 from models.values.findings import BundleIdentity
 from models.volume import series as mr
-from models.volume.atrium import LEFT_ATRIUM, VolumeFindings
+from models.volume.atrium import VolumeFindings
 from models.volume.series import Series
 from tests.support.data import mr as made
 from tests.support.data.sources import read_sources

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.bundle.manifest import Coded, DataSource, IntendedUse, Label, Manifest, OperatingPoint
-from models.volume.atrium import LEFT_ATRIUM
+from models.bundle.manifest import DataSource, IntendedUse, Manifest, OperatingPoint
 from training.bundles import manifests, weights
 from training.config import Run
 from training.data import collection
@@ -28,7 +27,6 @@ USE = IntendedUse(
     age_unknown_allowed=True,
     views=(),
 )
-LABELS = (Label(name="left-atrium", code=Coded.of(LEFT_ATRIUM), colour_rgb=(235, 95, 85)),)
 SET = "left-atrium MR volumes, cut to the atrium (each volume counts as one image)"
 
 
@@ -59,14 +57,15 @@ def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> t
 def manifest(recipe: VolumeRecipe, sources: tuple[DataSource, ...]) -> Manifest:
     """Describe the bundle."""
     rule = "0.5, the middle of the sigmoid: the network was trained on covered parts of voxels; not tuned"
+    labels = tuple(manifests.label(name, coloured=True) for name in recipe.labels)
     return manifests.manifest(
         recipe,
         task="volume-segmentation",
-        labels=LABELS,
+        labels=labels,
         training_data=sources,
         intended_use=USE,
         volume=recipe.volume,
-        operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in LABELS),
+        operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in labels),
         licence="research only (2018 Atrial Segmentation Challenge)",
         non_commercial=True,
     )

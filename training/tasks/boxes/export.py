@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.bundle.intended_use import FRONTAL_VIEWS
-from models.bundle.manifest import Coded, DataSource, IntendedUse, Label, Manifest
-from models.values import codes
+from models.bundle.manifest import DataSource, IntendedUse, Manifest
 from training.bundles import manifests, weights
 from training.config import Run
 from training.data import collection
@@ -43,7 +42,7 @@ def manifest(recipe: BoxRecipe, sources: tuple[DataSource, ...]) -> Manifest:
     return manifests.manifest(
         recipe,
         task="box",
-        labels=(Label(name="heart", code=Coded.of(codes.HEART), colour_rgb=(235, 95, 85)),),
+        labels=tuple(manifests.label(name, coloured=True) for name in recipe.labels),
         training_data=sources,
         intended_use=USE,
         licence="research and education only (JSRT); see training_data for each set",

@@ -20,6 +20,7 @@ from models.bundle.manifest import Calibration, DataSource, OperatingPoint
 from models.inference.runner import GATE, NETWORK, Runner, run_image
 from models.networks import ARCHITECTURES, ENSEMBLE
 from models.networks.ensemble import joined
+from models.values import catalogue
 from models.values.features import FeatureStatistics
 from training.bundles import weights
 from training.bundles.manifests import training_sources
@@ -216,7 +217,7 @@ def _findings(
     written: list[Path] = []
     for name, part in recipe.bundles.items():
         column = recipe.labels.index(part.label)
-        label = manifests.FINDINGS[name][0].name
+        (label,) = catalogue.BUNDLES[name].labels
         calibration, points = judged_label(judged, column, calibration=recipe.calibration, rule=part.rule, label=label)
         manifest = manifests.finding(recipe, name, calibration, points, sources)
         own = only_label(tensors, column, len(recipe.labels))

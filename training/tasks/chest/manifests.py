@@ -8,18 +8,16 @@ from pathlib import Path
 from models.bundle.intended_use import FRONTAL_VIEWS
 from models.bundle.manifest import (
     Calibration,
-    Coded,
     DataSource,
     GateSettings,
     IntendedUse,
-    Label,
     Manifest,
     OperatingPoint,
     Triplet,
 )
-from models.values import codes
+from models.values import catalogue
 from training.bundles import manifests
-from training.bundles.manifests import adult_use, by_site
+from training.bundles.manifests import adult_use, by_site, label
 from training.data import collection, terms
 from training.fit import origin
 from training.tasks.chest import gatefit
@@ -46,31 +44,6 @@ PAEDIATRIC_USE = IntendedUse(
     age_unknown_allowed=False,
     views=FRONTAL_VIEWS,
 )
-SEGMENT_LABELS = (
-    Label(name="right-lung", code=Coded.of(codes.LUNG), laterality=Coded.of(codes.RIGHT), colour_rgb=(90, 160, 235)),
-    Label(name="left-lung", code=Coded.of(codes.LUNG), laterality=Coded.of(codes.LEFT), colour_rgb=(95, 205, 150)),
-    Label(name="heart", code=Coded.of(codes.HEART), colour_rgb=(235, 95, 85)),
-)
-
-
-# Of the bundles that are cut from the training on many findings: the coded label, and what it tells.
-FINDINGS: dict[str, tuple[Label, str]] = {
-    "pneumothorax": (
-        Label(name="pneumothorax", code=Coded.of(codes.PNEUMOTHORAX)),
-        "Probability of a pneumothorax",
-    ),
-    "atelectasis": (
-        Label(name="atelectasis", code=Coded.of(codes.ATELECTASIS)),
-        "Probability of atelectasis, as text-mined from radiology reports",
-    ),
-    "adult-pneumonia": (
-        Label(name="lung-opacity", code=Coded.of(codes.LUNG_OPACITY)),
-        "Probability of a lung opacity that radiologists hold for a possible pneumonia",
-    ),
-}
-LESION_LABELS = {
-    "pneumothorax": Label(name="pneumothorax", code=Coded.of(codes.PNEUMOTHORAX), colour_rgb=(250, 205, 70)),
-}
 
 
 def lungs_heart_sources(recipe: ChestRecipe, data: Path, run: Path) -> tuple[DataSource, ...]:
@@ -93,13 +66,14 @@ def lungs_heart_sources(recipe: ChestRecipe, data: Path, run: Path) -> tuple[Dat
 def lungs_heart(recipe: ChestRecipe, settings: GateSettings, sources: tuple[DataSource, ...]) -> Manifest:
     """Describe the segmentation bundle."""
     rule = "0.5, the middle of the sigmoid: the network was trained on covered parts of pixels; not tuned"
+    labels = tuple(label(name, coloured=True) for name in catalogue.BUNDLES["lungs-heart"].labels)
     return manifests.manifest(
         recipe,
         task="segmentation",
-        labels=SEGMENT_LABELS,
+        labels=labels,
         training_data=sources,
         intended_use=LUNGS_HEART_USE,
-        operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in SEGMENT_LABELS),
+        operating_points=tuple(OperatingPoint(label=one.name, threshold=0.5, rule=rule) for one in labels),
         licence="research and education only (JSRT, atrium); see training_data for each set",
         non_commercial=True,
         gate=settings,
@@ -113,7 +87,7 @@ def paediatric(
     return manifests.manifest(
         recipe,
         task="classification",
-        labels=(Label(name="pneumonia", code=Coded.of(codes.PNEUMONIA)),),
+        labels=tuple(label(name) for name in catalogue.BUNDLES["paediatric-pneumonia"].labels),
         training_data=sources,
         intended_use=PAEDIATRIC_USE,
         operating_points=tuple(points),
@@ -129,13 +103,13 @@ def finding(
     sources: tuple[DataSource, ...],
 ) -> Manifest:
     """Describe one bundle of the training on many findings."""
-    label, what = FINDINGS[name]
+    row = catalogue.BUNDLES[name]
     return manifests.manifest(
         recipe,
         task="classification",
-        labels=(label,),
+        labels=tuple(label(one) for one in row.labels),
         training_data=sources,
-        intended_use=adult_use(what),
+        intended_use=adult_use(row.tells),
         name=name,
         version=recipe.bundles[name].version,
         operating_points=tuple(points),
@@ -152,7 +126,7 @@ def lesion(recipe: ChestRecipe, triplet: Triplet, sources: tuple[DataSource, ...
     return manifests.manifest(
         recipe,
         task="lesion-segmentation",
-        labels=tuple(LESION_LABELS[one] for one in recipe.labels),
+        labels=tuple(label(one, coloured=True) for one in recipe.labels),
         training_data=sources,
         intended_use=adult_use(f"Outline of {' and '.join(recipe.labels)}"),
         operating_points=tuple(

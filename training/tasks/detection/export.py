@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from models.bundle.manifest import Calibration, Coded, DataSource, Label, Manifest, OperatingPoint
-from models.values import codes
+from models.bundle.manifest import Calibration, DataSource, Manifest, OperatingPoint
 from training.bundles import manifests, weights
 from training.config import Run
 from training.data import collection
@@ -59,7 +58,7 @@ def manifest(recipe: DetectionRecipe, point: OperatingPoint, sources: tuple[Data
     return manifests.manifest(
         recipe,
         task="detection",
-        labels=(Label(name="lung-opacity", code=Coded.of(codes.LUNG_OPACITY), colour_rgb=(235, 140, 60)),),
+        labels=tuple(manifests.label(name, coloured=True) for name in recipe.labels),
         training_data=sources,
         intended_use=manifests.adult_use("Boxes around lung opacities that radiologists hold for a possible pneumonia"),
         operating_points=(point,),

@@ -29,7 +29,8 @@ from highdicom.sr import (
 from highdicom.sr import Measurement as NumberItem
 from pydicom.dataset import Dataset
 
-from models.values.codes import AREA, HEART, PART_OF_LUNG, PROBABILITY_UNIT, Code, site_of
+from models.values.catalogue import site_of
+from models.values.codes import AREA, HEART, PART_OF_LUNG, PROBABILITY_UNIT, Code
 from models.values.findings import (
     BundleIdentity,
     Decision,

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from models.bundle import store
 from models.bundle.manifest import (
     Calibration,
     Coded,
@@ -18,8 +19,7 @@ from models.bundle.manifest import (
     Triplet,
 )
 from models.image.inputs import InputSpec
-from models.values import codes
-from training.bundles import notes
+from models.values import catalogue, codes
 from training.evaluation import cards, targets
 from training.evaluation.report.outcome import Outcome, Table
 from training.evaluation.truths import Truth
@@ -110,18 +110,25 @@ def test_a_card_says_which_targets_are_missed() -> None:
     assert "| not measured |" in text
 
 
-@pytest.mark.parametrize("name", sorted(targets.TARGETS))
+@pytest.mark.parametrize("name", sorted(catalogue.BUNDLES))
 def test_every_bundle_with_targets_has_its_own_words(name: str) -> None:
-    own = notes.NOTES[name]
+    assert targets.of(name)
+    own = catalogue.BUNDLES[name].note
     assert own.limits
     assert own.not_for
-    assert set(notes.ALWAYS_NOT_FOR) < set(notes.of(name).not_for)
+    assert set(cards.ALWAYS_NOT_FOR) < set(cards.note_of(name).not_for)
     text = written(name)
     assert all(line in text for line in (*own.limits, *own.not_for, *own.ethics))
 
 
+def test_every_target_of_a_shipped_bundle_names_a_figure_that_is_measured() -> None:
+    for shipped in store.find(store.shipped()):
+        verdicts = {verdict for _, _, verdict in targets.judged(shipped.manifest.name, shipped.manifest.evaluation)}
+        assert verdicts <= {"reached", "not reached"}, shipped.manifest.name
+
+
 def test_no_measured_number_is_typed() -> None:
-    for own in notes.NOTES.values():
+    for own in (row.note for row in catalogue.BUNDLES.values()):
         for line in (*own.not_for, *own.limits, *own.ethics, *own.missed):
             assert not re.search(r"\d[.,]\d|\d ?%", line), line
 

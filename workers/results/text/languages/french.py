@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.values import catalogue
 from models.values.codes import Code
 from workers.results.text.languages.language import Language
 from workers.results.text.languages.sentences import Sentence
@@ -131,39 +132,10 @@ _SENTENCES: dict[str, str] = {
 }
 
 _TERMS = {
-    # Findings and structures
-    "Atelectasis": "Atélectasie",
-    "Cardiomegaly": "Cardiomégalie",
-    "Consolidation": "Condensation",
-    "Edema": "Œdème pulmonaire",
-    "Effusion": "Épanchement pleural",
-    "Pleural effusion": "Épanchement pleural",
-    "Emphysema": "Emphysème",
-    "Fibrosis": "Fibrose",
-    "Hernia": "Hernie",
-    "Infiltration": "Infiltrat",
-    "Lung opacity": "Opacité pulmonaire",
-    "Mass": "Masse",
-    "No finding": "Aucun signe",
-    "Nodule": "Nodule",
-    "Pleural thickening": "Épaississement pleural",
-    "Pneumonia": "Pneumonie",
-    "Pneumothorax": "Pneumothorax",
-    "Right lung": "Poumon droit",
-    "Left lung": "Poumon gauche",
-    "Heart": "Cœur",
-    # Bundles
-    "Adult pneumonia": "Pneumonie de l'adulte",
-    "Paediatric pneumonia": "Pneumonie de l'enfant",
-    "Pneumothorax segmentation": "Contour du pneumothorax",
-    "Lungs heart": "Poumons et cœur",
     # Measurements
     "Cardiothoracic ratio": "Rapport cardiothoracique",
     "Transverse cardiac diameter": "Diamètre cardiaque transverse",
     "Transverse thoracic diameter": "Diamètre thoracique transverse",
-    "Right lung area": "Surface du poumon droit",
-    "Left lung area": "Surface du poumon gauche",
-    "Pneumothorax area": "Surface du pneumothorax",
     "part of the right lung": "part du poumon droit",
     "part of the left lung": "part du poumon gauche",
     "part of both lungs": "part des deux poumons",
@@ -234,4 +206,6 @@ _TERMS = {
 }
 
 _NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
-FRENCH = Language(Code("fr", "RFC5646", "French"), _SENTENCES, _TERMS, decimal=",", group=_NARROW_SPACE)
+FRENCH = Language(
+    Code("fr", "RFC5646", "French"), _SENTENCES, {**catalogue.names("fr"), **_TERMS}, decimal=",", group=_NARROW_SPACE
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.values import catalogue
 from models.values.codes import Code
 from workers.results.text.languages.language import Language
 from workers.results.text.languages.sentences import Sentence
@@ -136,39 +137,10 @@ _SENTENCES: dict[str, str] = {
 }
 
 _TERMS = {
-    # Findings and structures
-    "Atelectasis": "Atelektase",
-    "Cardiomegaly": "Kardiomegalie",
-    "Consolidation": "Konsolidierung",
-    "Edema": "Lungenödem",
-    "Effusion": "Pleuraerguss",
-    "Pleural effusion": "Pleuraerguss",
-    "Emphysema": "Emphysem",
-    "Fibrosis": "Fibrose",
-    "Hernia": "Hernie",
-    "Infiltration": "Infiltrat",
-    "Lung opacity": "Verschattung der Lunge",
-    "Mass": "Raumforderung",
-    "No finding": "Kein Befund",
-    "Nodule": "Rundherd",
-    "Pleural thickening": "Pleuraverdickung",
-    "Pneumonia": "Pneumonie",
-    "Pneumothorax": "Pneumothorax",
-    "Right lung": "Rechte Lunge",
-    "Left lung": "Linke Lunge",
-    "Heart": "Herz",
-    # Bundles
-    "Adult pneumonia": "Pneumonie bei Erwachsenen",
-    "Paediatric pneumonia": "Pneumonie bei Kindern",
-    "Pneumothorax segmentation": "Umriss des Pneumothorax",
-    "Lungs heart": "Lungen und Herz",
     # Measurements
     "Cardiothoracic ratio": "Herz-Thorax-Quotient",
     "Transverse cardiac diameter": "Transversaler Herzdurchmesser",
     "Transverse thoracic diameter": "Transversaler Thoraxdurchmesser",
-    "Right lung area": "Fläche der rechten Lunge",
-    "Left lung area": "Fläche der linken Lunge",
-    "Pneumothorax area": "Fläche des Pneumothorax",
     "part of the right lung": "Anteil an der rechten Lunge",
     "part of the left lung": "Anteil an der linken Lunge",
     "part of both lungs": "Anteil an beiden Lungen",
@@ -239,4 +211,6 @@ _TERMS = {
     "Patient Orientation is not that of a frontal image": "Patient Orientation ist nicht die einer frontalen Aufnahme",
 }
 
-GERMAN = Language(Code("de", "RFC5646", "German"), _SENTENCES, _TERMS, decimal=",", group=".")
+GERMAN = Language(
+    Code("de", "RFC5646", "German"), _SENTENCES, {**catalogue.names("de"), **_TERMS}, decimal=",", group="."
+)
