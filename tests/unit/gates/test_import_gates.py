@@ -45,6 +45,11 @@ PLANTS = (
         "import node.dimse.scu.query",
     ),
     Plant("workers: the way of a job", "workers.results.request", "import workers.jobs.heartbeat"),
+    Plant(
+        "workers.results: from findings to objects",
+        "workers.results.text.wording",
+        "import workers.results.parts.equipment",
+    ),
     Plant("models: from a file to findings", "models.image.geometry", "import models.bundle.manifest"),
     Plant("pynetdicom only in node.dimse", "node.intake.routing", "import pynetdicom"),
     Plant("requests and dicomweb-client only in node.dicomweb", "workers.jobs.circuit", "from requests import get"),

@@ -1,1 +1,4 @@
-"""What several kinds of result have in common."""
+"""What several kinds of result have in common.
+
+May import, of `workers.results`: `text` and what stands below.
+"""

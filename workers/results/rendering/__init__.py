@@ -1,1 +1,4 @@
-"""Pictures and pages for people."""
+"""Pictures and pages for people.
+
+May import, of `workers.results`: `text` and what stands below.
+"""

@@ -1,1 +1,4 @@
-"""Headers of the images that results are made of."""
+"""Headers and pixels of the images that results are made of.
+
+Imports nothing of `workers.results`.
+"""
