@@ -51,6 +51,7 @@ PLANTS = (
         "import workers.results.parts.equipment",
     ),
     Plant("models: from a file to findings", "models.image.geometry", "import models.bundle.manifest"),
+    Plant("training: from data sets to bundles", "training.measures.scores", "import training.tasks.registry"),
     Plant("pynetdicom only in node.dimse", "node.intake.routing", "import pynetdicom"),
     Plant("requests and dicomweb-client only in node.dicomweb", "workers.jobs.circuit", "from requests import get"),
     Plant("SQLAlchemy and Alembic only in node.db", "node.dicom.header", "import sqlalchemy"),
