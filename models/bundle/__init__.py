@@ -1,4 +1,4 @@
 """Bundles: manifest, store on disk, calibration, intended use, a site's thresholds.
 
-May import image, values and errors; no network and no torch.
+May import, of `models`: `image` and what stands below.
 """

@@ -1,4 +1,4 @@
 """The chest radiograph: gate, findings, anatomy, lesions.
 
-May import everything of models but volume and phantom.
+May import, of `models`: `inference` and what stands below.
 """

@@ -1,4 +1,4 @@
 """From a file to the input of a network, and exactly back.
 
-May import values and errors.
+May import, of `models`: `values` and what stands below.
 """

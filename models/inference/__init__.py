@@ -1,4 +1,4 @@
 """Networks that run: numpy in, numpy out.
 
-May import networks, bundle and what stands below these.
+May import, of `models`: `bundle`, `networks` and what stands below.
 """

@@ -1,4 +1,7 @@
-"""Architectures by name. A bundle names one of these; its weights fill it strictly."""
+"""Architectures by name. A bundle names one of these; its weights fill it strictly.
+
+May import, of `models`: `image` and what stands below.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """What the networks say, as plain frozen values.
 
-Imports nothing of this project.
+May import, of `models`: `errors`, `openmp`, `phantom`.
 """

@@ -1,4 +1,4 @@
 """MR volumes: series, grid, left atrium.
 
-May import everything of models but chest and phantom.
+May import, of `models`: `inference` and what stands below.
 """

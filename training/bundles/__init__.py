@@ -1,4 +1,4 @@
 """What every run needs to become a bundle: its manifest and its tensors.
 
-May import fit, data and config.
+May import, of `training`: `fit`, `measures`, `data` and what stands below.
 """

@@ -1,4 +1,4 @@
 """Data sets, their splits, and the arrays that are made of them.
 
-May import config and progress.
+May import, of `training`: `config`, `progress` and what stands below.
 """

@@ -1,4 +1,4 @@
 """A report on a data set that people can look at before anything is trained: see `examine` in report.py.
 
-May import data, config, progress, and how evaluation draws its plots.
+May import, of `training`: `evaluation` and what stands below.
 """

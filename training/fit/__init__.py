@@ -1,4 +1,4 @@
 """What every training has in common: loop, losses, augmentation, sampling, schedules, first weights.
 
-May import config.
+May import, of `training`: `config`, `progress` and what stands below.
 """

@@ -1,4 +1,4 @@
 """Figures of merit, their intervals, and choices made on validation.
 
-May import config; no data set and no network.
+May import, of `training`: `config`, `progress` and what stands below.
 """
