@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from models.values.findings import BundleIdentity
 from models.volume.atrium import VolumeFindings
-from tests.integration.results.test_tools import run, tool
+from tests.support.peers.readers import program, run
 from tests.support.results.mr_requests import CASES, IDENTITY, LABEL, SHAPE, request_of
 from workers.results.builders.volume_segmentation import VolumeNotReferable, VolumeRequest
 from workers.results.encode import encode_volume
@@ -53,7 +53,7 @@ def test_every_frame_lies_on_its_slice(tmp_path: Path, values: dict[str, Any]) -
 
 @pytest.mark.parametrize("values", CASES.values(), ids=CASES)
 def test_dciodvfy_finds_no_error(tmp_path: Path, values: dict[str, Any]) -> None:
-    dciodvfy = tool("dciodvfy")
+    dciodvfy = program("dciodvfy")
     request, _, _ = request_of(tmp_path, **values)
     path = tmp_path / "seg.dcm"
     path.write_bytes(encode_volume(request).content)
@@ -78,7 +78,7 @@ def test_highdicom_reads_the_volume_back(tmp_path: Path, values: dict[str, Any])
 
 @pytest.mark.parametrize("values", CASES.values(), ids=CASES)
 def test_dcmqi_places_the_mask_where_it_lies(tmp_path: Path, values: dict[str, Any]) -> None:
-    convert = tool("segimage2itkimage")
+    convert = program("segimage2itkimage")
     request, series, _ = request_of(tmp_path, **values)
     path, out = tmp_path / "seg.dcm", tmp_path / "out"
     path.write_bytes(encode_volume(request).content)

@@ -20,11 +20,10 @@ from pydicom.dataset import Dataset
 
 from models.values import codes
 from node.delivery.profiles import BUILT_IN, OHIF, STRICT, Profile
-from tests.integration.results.test_encodings import apart, segs
 from tests.support.data import sources
 from tests.support.peers.readers import Masks
 from tests.support.results import result_requests as made
-from tests.support.results.encoded import CLASSES, one_image
+from tests.support.results.encoded import CLASSES, apart, one_image, segs
 from tests.support.results.interoperability import HELD, record
 from tests.support.viewer import loader
 from tests.support.viewer.loader import Case, Loaded

@@ -11,8 +11,8 @@ import pytest
 
 from node.dicom.kinds import ResultKind
 from node.reasons import Reason
-from tests.integration.results.test_tools import run, tool
 from tests.support.data import sources
+from tests.support.peers.readers import program, run
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import read
 from tests.support.results.interoperability import record
@@ -22,7 +22,7 @@ from workers.results.request import DeclinedImage, EncodedResult, Predecessor
 
 def _page(result: EncodedResult, folder: Path) -> bytes:
     """Return the PDF that DCMTK takes out of an object, without the byte that makes its length even."""
-    done = run(tool("dcm2pdf"), stored(result, folder), folder / "page.pdf")
+    done = run(program("dcm2pdf"), stored(result, folder), folder / "page.pdf")
     assert done.returncode == 0, done.stderr
     return (folder / "page.pdf").read_bytes()[: read(result).EncapsulatedDocumentLength]
 
@@ -82,7 +82,7 @@ def test_a_page_denies_burnt_in_identity_only_where_the_source_does(
 
 
 def test_a_declined_study_has_a_page_that_says_why(tmp_path: Path) -> None:
-    dciodvfy = tool("dciodvfy")
+    dciodvfy = program("dciodvfy")
     declined = DeclinedImage(sources.uid(), Reason.LATERAL_VIEW, "View Position is LL.")
     (result,) = results(made.request((sources.source(tmp_path),), (), declined), ResultKind.DOC)
     assert "Error" not in run(dciodvfy, "-new", stored(result, tmp_path)).stderr

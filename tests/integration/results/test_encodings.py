@@ -19,11 +19,10 @@ from node.dicom.uids import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, JPEG
 from tests.support.data import sources
 from tests.support.peers.processes import require
 from tests.support.results import result_requests as made
-from tests.support.results.encoded import one_image, read
+from tests.support.results.encoded import apart, one_image, read, segs
 from tests.support.results.interoperability import record
 from workers.results.encode import encode
 from workers.results.readback import findings_of_segs
-from workers.results.request import EncodedResult, ResultRequest
 
 DEFLATED = Profile(name="deflated", compression="deflated")
 LABELMAP_PLAIN = Profile(name="plain-labelmap", segmentation="LABELMAP")
@@ -37,22 +36,6 @@ ENCODINGS = {
     "labelmap-jpeg-2000": (LABELMAP_J2K, "LABELMAP", JPEG_2000_LOSSLESS),
 }
 SIZES = [(96, 80), (97, 83), (61, 128)]
-
-
-def apart(request: ResultRequest) -> ResultRequest:
-    """Return the request with masks of which no two share a pixel."""
-    (image,) = request.images
-    taken = np.zeros_like(image.segments[0].mask)
-    segments = []
-    for segment in image.segments:
-        mask = segment.mask & ~taken
-        taken |= mask
-        segments.append(replace(segment, mask=mask))
-    return replace(request, images=(replace(image, segments=tuple(segments)),))
-
-
-def segs(results: tuple[EncodedResult, ...]) -> list[EncodedResult]:
-    return [result for result in results if result.kind is ResultKind.SEG]
 
 
 @pytest.mark.interoperability

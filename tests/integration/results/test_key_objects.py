@@ -9,8 +9,8 @@ import pytest
 from highdicom.ko import KeyObjectSelectionDocument
 
 from node.dicom.kinds import ResultKind
-from tests.integration.results.test_tools import run, tool
 from tests.support.data import sources
+from tests.support.peers.readers import program, run
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import read
 from tests.support.results.interoperability import record
@@ -43,7 +43,7 @@ def test_key_objects_are_the_positive_image_its_segs_and_the_report(tmp_path: Pa
 
 @pytest.mark.interoperability
 def test_dsrdump_reads_why_to_look(tmp_path: Path) -> None:
-    dsrdump = tool("dsrdump")
+    dsrdump = program("dsrdump")
     (result,) = results(CASES["DX"](tmp_path), ResultKind.KO)
     done = run(dsrdump, "+Pl", stored(result, tmp_path))
     assert done.returncode == 0
@@ -61,7 +61,7 @@ def test_a_study_without_findings_has_key_objects_only_if_it_is_urgent(tmp_path:
 
 
 def test_the_withdrawal_of_a_selection_is_valid(tmp_path: Path) -> None:
-    dciodvfy, dsrdump = tool("dciodvfy"), tool("dsrdump")
+    dciodvfy, dsrdump = program("dciodvfy"), program("dsrdump")
     request = CASES["DX"](tmp_path)
     (image,) = request.images
     earlier = [

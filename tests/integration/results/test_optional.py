@@ -15,10 +15,10 @@ from models.values.findings import Gate, ImageFindings, NotComputed, NotComputed
 from node.dicom.kinds import ResultKind
 from node.dicom.uids import DEFLATED_LITTLE_ENDIAN
 from node.reasons import Reason
-from tests.integration.results.test_tools import REAL, run, tool
 from tests.support.data import sources
+from tests.support.peers.readers import program, run
 from tests.support.results import result_requests as made
-from tests.support.results.encoded import IDENTITY, read
+from tests.support.results.encoded import IDENTITY, REAL, read
 from tests.support.results.interoperability import record
 from tests.support.results.optional_results import (
     CASES,
@@ -40,7 +40,7 @@ from workers.results.request import DeclinedImage, Predecessor, ResultRequest
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_dciodvfy_finds_no_error(tmp_path: Path, kind: ResultKind, name: str) -> None:
-    dciodvfy = tool("dciodvfy")
+    dciodvfy = program("dciodvfy")
     for result in results(CASES[name](tmp_path), kind):
         said = run(dciodvfy, "-new", stored(result, tmp_path)).stderr.splitlines()
         assert [line for line in said if line.startswith("Error")] == []
@@ -81,7 +81,7 @@ def test_a_study_in_which_no_bundle_computed_anything_passes_the_preflight(tmp_p
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_second_revision_is_valid_and_stays_in_its_series(tmp_path: Path, kind: ResultKind) -> None:
-    dciodvfy = tool("dciodvfy")
+    dciodvfy = program("dciodvfy")
     request = CASES["DX"](tmp_path)
     (first,) = results(request, kind)
     earlier = (Predecessor(first.sop_class_uid, first.sop_instance_uid, first.series_instance_uid),)
@@ -107,7 +107,7 @@ def test_a_series_has_one_frame_of_reference(tmp_path: Path, placed: dict[str, o
 
 
 def test_dciodvfy_finds_no_error_in_results_that_name_the_order(tmp_path: Path) -> None:
-    dciodvfy = tool("dciodvfy")
+    dciodvfy = program("dciodvfy")
     asked = Dataset()
     asked.RequestedProcedureID, asked.ScheduledProcedureStepID = "RP-1", "STEP-1"
     asked.RequestedProcedureDescription = "Chest"
@@ -176,7 +176,7 @@ def test_texts_are_in_the_language_of_the_profile(tmp_path: Path, kind: ResultKi
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_deflated_objects_hold_the_same(tmp_path: Path, kind: ResultKind) -> None:
-    dcmdump = tool("dcmdump")
+    dcmdump = program("dcmdump")
     deflated = COMPLETE.model_copy(update={"compression": "deflated"})
     request = CASES["odd-width"](tmp_path)
     (result,) = results(request, kind, profile=deflated)
@@ -191,7 +191,7 @@ def test_deflated_objects_hold_the_same(tmp_path: Path, kind: ResultKind) -> Non
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize("name", REAL)
 def test_results_of_real_images_are_valid(data_folder: Path, tmp_path: Path, name: str) -> None:
-    dciodvfy = tool("dciodvfy")
+    dciodvfy = program("dciodvfy")
     path = data_folder / "dicom" / name
     header = dcmread(path, stop_before_pixels=True)
     if not header.SOPInstanceUID.is_valid:

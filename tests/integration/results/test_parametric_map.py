@@ -12,7 +12,7 @@ import pytest
 
 from models.values import codes
 from node.dicom.kinds import ResultKind
-from tests.integration.results.test_tools import run, tool
+from tests.support.peers.readers import program, run
 from tests.support.results.interoperability import record
 from tests.support.results.optional_results import CASES, one, results, stored
 
@@ -20,7 +20,7 @@ from tests.support.results.optional_results import CASES, one, results, stored
 @pytest.mark.interoperability
 @pytest.mark.parametrize("name", ["DX", "odd-width", "position"])
 def test_dcmqi_reads_the_same_heat_map(tmp_path: Path, name: str) -> None:
-    paramap2itkimage = tool("paramap2itkimage")
+    paramap2itkimage = program("paramap2itkimage")
     request = CASES[name](tmp_path)
     (result,) = results(request, ResultKind.PM)
     done = run(paramap2itkimage, "--inputDICOM", stored(result, tmp_path), "--outputDirectory", tmp_path)

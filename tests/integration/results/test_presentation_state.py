@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 
 from models.image import decode, display
 from node.dicom.kinds import ResultKind
-from tests.integration.results.test_tools import run, tool
 from tests.support.data import sources
+from tests.support.peers.readers import program, run
 from tests.support.results import result_requests as made
 from tests.support.results.interoperability import record
 from tests.support.results.optional_results import CASES, one, request_of, results, stored
@@ -99,7 +99,7 @@ def test_dcmtk_shows_an_image_with_unusable_greys_as_the_node_does(tmp_path: Pat
 
 def _compare(tmp_path: Path, **values: Any) -> None:
     """Compare what DCMTK shows of an image under its state with what the node shows."""
-    dcmp2pgm = tool("dcmp2pgm")
+    dcmp2pgm = program("dcmp2pgm")
     request = request_of(sop_class=sources.CR, **values)(tmp_path)
     (result,) = results(request, ResultKind.PR)
     picture = tmp_path / "shown.pgm"
@@ -165,7 +165,7 @@ DECOMPRESSED_BY = {
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize("name", DECOMPRESSED_BY)
 def test_dcmtk_shows_real_images_under_the_state_as_the_node_does(data_folder: Path, tmp_path: Path, name: str) -> None:
-    dcmp2pgm, decompress = tool("dcmp2pgm"), tool(DECOMPRESSED_BY[name])
+    dcmp2pgm, decompress = program("dcmp2pgm"), program(DECOMPRESSED_BY[name])
     path, plain, picture = data_folder / "dicom" / name, tmp_path / "plain.dcm", tmp_path / "shown.pgm"
     header = dcmread(path, stop_before_pixels=True)
     image = made.image(header.SOPInstanceUID, header.Rows, header.Columns)

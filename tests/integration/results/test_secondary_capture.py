@@ -15,8 +15,8 @@ from node.dicom.kinds import ResultKind
 from node.dicom.uids import JPEG_2000_LOSSLESS, RLE_LOSSLESS
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason
-from tests.integration.results.test_tools import run, tool
 from tests.support.data import sources
+from tests.support.peers.readers import program, run
 from tests.support.results.interoperability import record
 from tests.support.results.optional_results import CASES, COMPLETE, one, request_of, results, stored
 from workers.results.rendering.overlay import overlay
@@ -25,7 +25,7 @@ from workers.results.request import Predecessor
 
 @pytest.mark.interoperability
 def test_the_capture_shows_the_radiograph_whole_and_unchanged_outside_the_overlay(tmp_path: Path) -> None:
-    dcmj2pnm = tool("dcmj2pnm")
+    dcmj2pnm = program("dcmj2pnm")
     request = CASES["MONOCHROME1"](tmp_path)
     (result,) = results(request, ResultKind.SC)
     run(dcmj2pnm, "+on", stored(result, tmp_path), tmp_path / "shown.png")

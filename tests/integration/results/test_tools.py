@@ -22,10 +22,9 @@ from node.delivery.profiles import OHIF, STRICT, Profile
 from node.dicom.kinds import ResultKind
 from node.reasons import Reason
 from tests.support.data import sources
-from tests.support.peers.readers import dcmqi_masks, run, with_positions
-from tests.support.peers.readers import program as tool
+from tests.support.peers.readers import dcmqi_masks, program, run, with_positions
 from tests.support.results import result_requests as made
-from tests.support.results.encoded import CLASSES, IDENTITY, PROFILES, one_image
+from tests.support.results.encoded import CLASSES, IDENTITY, PROFILES, REAL, one_image
 from tests.support.results.interoperability import record
 from workers.results.encode import encode
 from workers.results.readback import findings_of_segs
@@ -153,7 +152,7 @@ JAPANESE = _class(
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("name", [*CASES, "japanese"])
 def test_dciodvfy_finds_no_error(tmp_path: Path, name: str, profile: Profile) -> None:
-    dciodvfy = tool("dciodvfy")
+    dciodvfy = program("dciodvfy")
     case = CASES.get(name, JAPANESE)
     for kind, path in written(case(tmp_path), profile, tmp_path):
         said = run(dciodvfy, "-new", path).stderr.splitlines()
@@ -176,7 +175,7 @@ def _expected(warning: str) -> bool:
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("name", CASES)
 def test_dsrdump_reads_the_report_without_a_warning(tmp_path: Path, name: str, profile: Profile) -> None:
-    dsrdump = tool("dsrdump")
+    dsrdump = program("dsrdump")
     _, path = written(CASES[name](tmp_path), profile, tmp_path)[-1]
     done = run(dsrdump, path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -185,7 +184,7 @@ def test_dsrdump_reads_the_report_without_a_warning(tmp_path: Path, name: str, p
 
 
 def test_dsrdump_warns_of_nothing_but_utf_8(tmp_path: Path) -> None:
-    dsrdump = tool("dsrdump")
+    dsrdump = program("dsrdump")
     _, path = written(JAPANESE(tmp_path), OHIF, tmp_path)[-1]
     said = [line for line in run(dsrdump, path).stderr.splitlines() if line]
     assert said == [UTF_8_WARNING]
@@ -193,7 +192,7 @@ def test_dsrdump_warns_of_nothing_but_utf_8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tag", ["de", "fr"])
 def test_a_report_in_another_language_is_valid_for_every_reader(tmp_path: Path, tag: str) -> None:
-    dciodvfy, dsrdump, tid1500reader = map(tool, ("dciodvfy", "dsrdump", "tid1500reader"))
+    dciodvfy, dsrdump, tid1500reader = map(program, ("dciodvfy", "dsrdump", "tid1500reader"))
     profile = OHIF.model_copy(update={"name": tag, "language": tag})
     _, path = written(_indeterminate(tmp_path), profile, tmp_path)[-1]
     assert _errors(dciodvfy, path) == []
@@ -208,7 +207,7 @@ def test_a_report_in_another_language_is_valid_for_every_reader(tmp_path: Path, 
 
 
 def test_a_second_revision_is_valid(tmp_path: Path) -> None:
-    dciodvfy, dsrdump = tool("dciodvfy"), tool("dsrdump")
+    dciodvfy, dsrdump = program("dciodvfy"), program("dsrdump")
     request = one_image(tmp_path)
     first = encode(request, profile=OHIF)
     earlier = tuple(Predecessor(r.sop_class_uid, r.sop_instance_uid, r.series_instance_uid) for r in first)
@@ -222,7 +221,7 @@ def test_a_second_revision_is_valid(tmp_path: Path) -> None:
 @pytest.mark.interoperability
 @pytest.mark.parametrize("profile", PROFILES)
 def test_dcmqi_reads_the_report(tmp_path: Path, profile: Profile) -> None:
-    tid1500reader = tool("tid1500reader")
+    tid1500reader = program("tid1500reader")
     _, path = written(one_image(tmp_path), profile, tmp_path)[-1]
     out = tmp_path / "report.json"
     done = run(tid1500reader, "--inputDICOM", path, "--outputMetadata", out)
@@ -268,22 +267,11 @@ def test_highdicom_reads_what_was_written(tmp_path: Path, profile: Profile) -> N
     record(source="odd-width", object="SR", profile=profile.name, reader="highdicom srread")
 
 
-REAL = {
-    "chest-cr-monochrome1-jpeg2000.dcm": OHIF,
-    "chest-cr-monochrome1-jpegls-near.dcm": STRICT,
-    "chest-siim-sc-jpegbaseline.dcm": OHIF,
-    "not-chest-extremity-rle.dcm": STRICT,
-    "not-chest-hip-jpegls.dcm": OHIF,
-    "not-chest-teeth-cr-modality-lut-jpeglossless.dcm": STRICT,
-    "not-human-dx-lateral-thorax.dcm": OHIF,
-}
-
-
 # pydicom warns of odd values of these files, as they are; encoding itself silences it.
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize(("name", "profile"), REAL.items(), ids=REAL)
 def test_results_of_real_images_are_valid(data_folder: Path, tmp_path: Path, name: str, profile: Profile) -> None:
-    dciodvfy, dsrdump = tool("dciodvfy"), tool("dsrdump")
+    dciodvfy, dsrdump = program("dciodvfy"), program("dsrdump")
     path = data_folder / "dicom" / name
     header = dcmread(path, stop_before_pixels=True)
     image = made.image(str(header.SOPInstanceUID), int(header.Rows), int(header.Columns))
@@ -301,7 +289,7 @@ def test_results_of_real_images_are_valid(data_folder: Path, tmp_path: Path, nam
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_report_stays_readable_where_every_uid_of_the_source_is_invalid(tmp_path: Path, profile: Profile) -> None:
-    dciodvfy, dsrdump = tool("dciodvfy"), tool("dsrdump")
+    dciodvfy, dsrdump = program("dciodvfy"), program("dsrdump")
     path = sources.source(tmp_path)
     image = made.image(sources.with_invalid_uids(path, study=True))
     request = replace(made.request((path,), (image,)), study_instance_uid=sources.INVALID_STUDY)
