@@ -202,7 +202,7 @@ def cross_site(
 
 
 def _own(source: list[str] | None, ids: Path | None) -> Data | None:
-    """Give what --source and --ids name; None: the public data sets."""
+    """Return what --source and --ids name; None: the public data sets."""
     from training.config import Data
     from training.data.splits import ALL
 

@@ -15,12 +15,12 @@ FURTHEST_LOGIT = 60.0
 
 
 def sigmoid(logits: NDArray[np.floating], dtype: type[np.floating] = np.float64) -> NDArray[Any]:
-    """Give 1 / (1 + exp(-logits)), of any shape, computed in `dtype`; clipped so that exp does not overflow."""
+    """Return 1 / (1 + exp(-logits)), of any shape, computed in `dtype`; clipped so that exp does not overflow."""
     return np.asarray(1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype), -FURTHEST_LOGIT, FURTHEST_LOGIT))), dtype)
 
 
 def calibrated(logits: NDArray[np.floating], calibration: Calibration) -> Float:
-    """Give probabilities of logits of any shape: sigmoid(logit / temperature), then through the table if there is one.
+    """Return probabilities of logits of any shape: sigmoid(logit / temperature), then through the table if any.
 
     Between two pairs of the table it is linear; beyond its ends the end's value holds.
     """

@@ -14,7 +14,7 @@ LATERAL_VIEWS = ("LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAT", "LATERAL")
 
 
 def refusal(bundle: Bundle, *, age_years: float | None, view: str | None) -> NotComputed | None:
-    """Give why `bundle` is not to be run on an image, or None.
+    """Return why `bundle` is not to be run on an image, or None.
 
     `age_years` and `view` (View Position) are None when unknown. An unknown view is left to the gate.
     """
@@ -44,5 +44,5 @@ def age_range(use: IntendedUse) -> str:
 
 
 def _in_range(age_years: float, use: IntendedUse) -> bool:
-    """Whether an age lies within the range; its upper end is exclusive."""
+    """Return whether an age lies within the range; its upper end is exclusive."""
     return age_years >= use.age_years_from and (use.age_years_below is None or age_years < use.age_years_below)

@@ -37,7 +37,7 @@ class Coded(Part):
         return cls(value=code.value, scheme=code.scheme, meaning=code.meaning)
 
     def to_code(self) -> Code:
-        """Give the concept as the findings carry it."""
+        """Return the concept as the findings carry it."""
         return Code(self.value, self.scheme, self.meaning)
 
 
@@ -225,7 +225,7 @@ class Manifest(Part):
         return tuple(int(part) for part in self.version.split("."))
 
     def operating_point(self, label: str) -> OperatingPoint:
-        """Give the threshold that decides about a label.
+        """Return the threshold that decides about a label.
 
         Raises
         ------

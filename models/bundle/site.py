@@ -28,7 +28,7 @@ class SiteBundle(Bundle):
 
 
 def configured(bundle: Bundle, thresholds: Thresholds) -> Bundle:
-    """Give the bundle with a site's thresholds; without any, the bundle itself.
+    """Return the bundle with a site's thresholds; without any, the bundle itself.
 
     Raises
     ------
@@ -49,13 +49,13 @@ def configured(bundle: Bundle, thresholds: Thresholds) -> Bundle:
 
 
 def digest_of(bundle_digest: str, thresholds: Thresholds) -> str:
-    """Give the SHA-256, in hex, of a bundle's digest followed by the thresholds as canonical JSON."""
+    """Return the SHA-256, in hex, of a bundle's digest followed by the thresholds as canonical JSON."""
     text = json.dumps(dict(thresholds), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(f"{bundle_digest}{text}".encode()).hexdigest()
 
 
 def _point(bundle: Bundle, label: str, given: float | str) -> OperatingPoint:
-    """Give the operating point that decides instead of the manifest's."""
+    """Return the operating point that decides instead of the manifest's."""
     name, points = bundle.manifest.name, bundle.manifest.operating_points
     chosen = next((one for one in points if (one.label, one.name) == (label, CHOSEN)), None)
     if chosen is None:

@@ -44,7 +44,7 @@ class Bundle:
 
 
 def shipped() -> Path:
-    """Give the folder of the bundles that come with this package."""
+    """Return the folder of the bundles that come with this package."""
     return Path(__file__).parents[1] / "bundles"
 
 
@@ -115,7 +115,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Give the SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

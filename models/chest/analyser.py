@@ -57,11 +57,11 @@ class _Image:
     view: str | None
 
     def refusal(self, bundle: Bundle) -> NotComputed | None:
-        """Give why a bundle is not intended for the image."""
+        """Return why a bundle is not intended for the image."""
         return intended_use.refusal(bundle, age_years=self.patient.age_years, view=self.view)
 
     def given(self, bundle: Bundle) -> ModelInput:
-        """Give the input of a bundle, made once for all that take the same."""
+        """Return the input of a bundle, made once for all that take the same."""
         spec = bundle.manifest.input
         if spec not in self.inputs:
             self.inputs[spec] = prepare(self.radiograph, spec, anatomy.lung_box(self.anatomy))
@@ -142,7 +142,7 @@ class ChestAnalyser:
         return Segmentation(probabilities, given, seen)
 
     def judge(self, radiograph: Radiograph) -> Gate:
-        """Give the gate's verdict on the pixels alone."""
+        """Return the gate's verdict on the pixels alone."""
         return gate.judge(self.segment(radiograph).seen, _settings(self._segmenter.bundle))
 
     def analyse(
@@ -198,7 +198,7 @@ class ChestAnalyser:
         return found
 
     def _measure(self, image: _Image, found: ImageFindings) -> ImageFindings:
-        """Give lungs and heart where they are intended for the patient; the gate has used them at any age."""
+        """Return lungs and heart where they are intended for the patient; the gate has used them at any age."""
         bundle, shape, radiograph = self._segmenter.bundle, image.anatomy, image.radiograph
         refusal = image.refusal(bundle)
         if refusal is not None:
@@ -246,11 +246,11 @@ class ChestAnalyser:
         return Anatomy(masks[RIGHT_LUNG], masks[LEFT_LUNG], masks[HEART])
 
     def lungs_of(self, segmentation: Segmentation, radiograph: Radiograph) -> Box | None:
-        """Give the box around both lungs on the canonical grid; None unless both were found."""
+        """Return the box around both lungs on the canonical grid; None unless both were found."""
         return anatomy.lung_box(self.anatomy_of(segmentation, radiograph))
 
     def _segments(self, shape: Anatomy, radiograph: Radiograph) -> tuple[Segment, ...]:
-        """Give what was found, on the source grid."""
+        """Return what was found, on the source grid."""
         masks = {RIGHT_LUNG: shape.right_lung, LEFT_LUNG: shape.left_lung, HEART: shape.heart}
         bundle = self._segmenter.bundle
         found = ((label, masks[label.name]) for label in bundle.manifest.labels)
@@ -272,7 +272,7 @@ class _Row(NamedTuple):
 
 
 def measurements(size: Size, radiograph: Radiograph, bundle: BundleIdentity) -> tuple[Measurement, ...]:
-    """Give widths in mm and areas in cm2 where the spacing is known, else in pixels of the canonical grid.
+    """Return widths in mm and areas in cm2 where the spacing is known, else in pixels of the canonical grid.
 
     Without a calibrated spacing lengths are those at the detector, magnified by 5 to 20 percent.
     """
@@ -323,7 +323,7 @@ def _check_segmenter(runner: Runner) -> None:
 
 
 def _settings(bundle: Bundle) -> GateSettings:
-    """Give the limits of the gate."""
+    """Return the limits of the gate."""
     if bundle.manifest.gate is None:
         raise BundleRefused(f"bundle {bundle.manifest.name} has no gate")
     return bundle.manifest.gate
@@ -340,7 +340,7 @@ def _check_thresholds(bundle: Bundle) -> None:
 
 
 def _findings(bundle: Bundle, answer: Answer) -> tuple[Finding, ...]:
-    """Give what a classifier's answer says of each label."""
+    """Return what a classifier's answer says of each label."""
     manifest = bundle.manifest
     probabilities = calibrated(answer.logits, manifest.calibration)
     found: list[Finding] = []
@@ -361,7 +361,7 @@ def _findings(bundle: Bundle, answer: Answer) -> tuple[Finding, ...]:
 
 
 def _heat_map(runner: Runner, image: _Image, answer: Answer, number: int) -> HeatMap:
-    """Give the heat map of one label on the source grid."""
+    """Return the heat map of one label on the source grid."""
     given, bundle = image.given(runner.bundle), runner.bundle
     values = given.to_canonical(heat_map(runner, given.image, answer, number, image.patient))
     return HeatMap(bundle.manifest.labels[number].name, bundle.identity, image.radiograph.to_source(values))

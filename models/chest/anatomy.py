@@ -82,7 +82,7 @@ def measure(anatomy: Anatomy) -> Size:
 
 
 def extent(mask: Mask) -> tuple[Point, Point] | None:
-    """Give the outermost points of a mask, on its left and on its right edge; None where it is empty.
+    """Return the outermost points of a mask, on its left and on its right edge; None where it is empty.
 
     Each lies on the outer edge of the outermost pixel, so that the columns differ by the width; where several rows
     reach as far, in the middle one.
@@ -95,7 +95,7 @@ def extent(mask: Mask) -> tuple[Point, Point] | None:
 
 
 def cut_off(anatomy: Anatomy, valid: Mask | None = None) -> tuple[Edge, ...]:
-    """Give the edges of the image that a lung reaches, in the canonical orientation.
+    """Return the edges of the image that a lung reaches, in the canonical orientation.
 
     Parameters
     ----------
@@ -120,20 +120,20 @@ def cut_off(anatomy: Anatomy, valid: Mask | None = None) -> tuple[Edge, ...]:
 
 
 def _middle(column: Mask) -> float:
-    """Give the middle of the middle one of the true pixels."""
+    """Return the middle of the middle one of the true pixels."""
     rows = np.flatnonzero(column)
     return float(rows[len(rows) // 2]) + 0.5
 
 
 def lung_box(anatomy: Anatomy) -> Box | None:
-    """Give the box around both lungs, None unless both were found."""
+    """Return the box around both lungs, None unless both were found."""
     if anatomy.right_lung is None or anatomy.left_lung is None:
         return None
     return bounding_box(anatomy.right_lung | anatomy.left_lung)
 
 
 def bounding_box(mask: Mask) -> Box | None:
-    """Give the box around all true pixels, None where there is none."""
+    """Return the box around all true pixels, None where there is none."""
     columns = np.flatnonzero(mask.any(axis=0))
     rows = np.flatnonzero(mask.any(axis=1))
     if not len(columns):

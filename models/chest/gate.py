@@ -82,7 +82,7 @@ def observe(
 
 
 def judge(seen: Observation, settings: GateSettings) -> Gate:
-    """Give the verdict: no trace of a lung or strange features are no chest; one lung or odd lungs are implausible."""
+    """Return the verdict: no trace of a lung, or strange features: no chest; one lung, or odd lungs: implausible."""
     if seen.right is None and seen.left is None:
         return Gate(NotComputedReason.NOT_A_CHEST, "no lung was found")
     distance = f"(distance {seen.feature_distance:.2f}, limit {settings.feature_distance:.2f})"

@@ -15,7 +15,7 @@ LEAST_SHARE = 0.1
 
 
 def side_of(region: Mask, anatomy: Anatomy) -> Code | None:
-    """Give right, left or bilateral; None is unknown, where a lung was not found.
+    """Return right, left or bilateral; None is unknown, where a lung was not found.
 
     Each pixel belongs to the lung that is nearest to it, since air around a lung lies beside its mask.
 
@@ -34,7 +34,7 @@ def side_of(region: Mask, anatomy: Anatomy) -> Code | None:
 
 
 def part_of_lung(region: Mask, side: Code, anatomy: Anatomy) -> float | None:
-    """Give the part of a side's lung that a region covers, 0 to 1; None where a lung was not found.
+    """Return the part of a side's lung that a region covers, 0 to 1; None where a lung was not found.
 
     The lung is its mask and the region together: a collapsed lung's own mask may leave out the air around it.
     """
@@ -47,6 +47,6 @@ def part_of_lung(region: Mask, side: Code, anatomy: Anatomy) -> float | None:
 
 
 def _distance(mask: Mask) -> NDArray[np.float32]:
-    """Give the distance of each pixel to the mask, in pixels; 0 within it."""
+    """Return the distance of each pixel to the mask, in pixels; 0 within it."""
     outside = np.ascontiguousarray(~mask).astype(np.uint8)
     return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)

@@ -17,7 +17,7 @@ from models.bundle.manifest import Triplet
 
 
 def lesion(probability: NDArray[np.floating], triplet: Triplet) -> NDArray[np.bool_]:
-    """Give the mask of a lesion (..., rows, columns) on the model grid; all False where there is none.
+    """Return the mask of a lesion (..., rows, columns) on the model grid; all False where there is none.
 
     Parameters
     ----------
@@ -30,6 +30,6 @@ def lesion(probability: NDArray[np.floating], triplet: Triplet) -> NDArray[np.bo
 
 
 def least_pixels(minimum_area: float, pixels: int) -> int:
-    """Give the least number of sure pixels of a grid with so many; at least one, whatever the area."""
+    """Return the least number of sure pixels of a grid with so many; at least one, whatever the area."""
     # An area that was a whole number of pixels is one again, in spite of rounding.
     return max(1, math.ceil(minimum_area * pixels - 1e-6))

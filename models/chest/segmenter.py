@@ -46,7 +46,7 @@ class Outlines:
 
 
 def refusal(bundle: Bundle, findings: Sequence[Finding]) -> NotComputed | None:
-    """Give why there is nothing to outline, or None: its classifier was not run on the image, or found nothing."""
+    """Return why there is nothing to outline, or None: its classifier was not run on the image, or found nothing."""
     manifest = bundle.manifest
     answers = [finding for label in manifest.labels if (finding := _answer(manifest, label, findings)) is not None]
     if not answers:
@@ -89,7 +89,7 @@ def outline(
 
 
 def located(findings: Sequence[Finding], bundle: Bundle, segments: Sequence[Segment]) -> tuple[Finding, ...]:
-    """Give the findings; those of the bundle's classifier that were outlined get the side of the outline."""
+    """Return the findings; those of the bundle's classifier that were outlined get the side of the outline."""
     sides = [(segment.property_type, segment.laterality) for segment in segments]
 
     def side(finding: Finding) -> Code | None:
@@ -110,7 +110,7 @@ def region(probability: NDArray[np.float32], manifest: Manifest, label: Label) -
 def measurements(
     mask: Mask, label: Label, radiograph: Radiograph, anatomy: Anatomy, *, side: Code | None, bundle: BundleIdentity
 ) -> tuple[Measurement, ...]:
-    """Give the area, in cm2 where the spacing is known, else in pixels, and the part of the lung of its side."""
+    """Return the area, in cm2 where the spacing is known, else in pixels, and the part of the lung of its side."""
     code = label.code.to_code()
     site = catalogue.site_of(code) or code
     unit, factor = area_unit(radiograph)
@@ -124,14 +124,14 @@ def measurements(
 
 
 def area_unit(radiograph: Radiograph) -> tuple[Code, float]:
-    """Give the unit of areas and its size for one pixel of the canonical grid."""
+    """Return the unit of areas and its size for one pixel of the canonical grid."""
     if radiograph.spacing_mm is None:
         return codes.SQUARE_PIXEL, 1.0
     return codes.SQUARE_CENTIMETRE, radiograph.spacing_mm[0] * radiograph.spacing_mm[1] / 100
 
 
 def _answer(manifest: Manifest, label: Label, findings: Sequence[Finding]) -> Finding | None:
-    """Give what the bundle's classifier says about a label."""
+    """Return what the bundle's classifier says about a label."""
     code = label.code.to_code()
     return next((one for one in findings if one.bundle.name == manifest.gated_by and one.code.names(code)), None)
 

@@ -188,6 +188,6 @@ def codestream_size(frame: bytes) -> tuple[int, int] | None:
 
 
 def _brief(error: BaseException) -> str:
-    """Give the kind and the first line of an error, never long."""
+    """Return the kind and the first line of an error, never long."""
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first[:160]}"

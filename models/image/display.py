@@ -80,7 +80,7 @@ def show(stored: NDArray[Any], ds: Dataset, valid: NDArray[np.bool_] | None) -> 
 
 
 def is_inverted(ds: Dataset) -> bool:
-    """Whether low values are displayed bright: MONOCHROME1, or the shape INVERSE on MONOCHROME2.
+    """Return whether low values are displayed bright: MONOCHROME1, or the shape INVERSE on MONOCHROME2.
 
     DX objects give MONOCHROME1 and INVERSE together and mean one inversion (PS3.3 C.8.11.3.1.2).
     """
@@ -167,7 +167,7 @@ def _window_of(low: float, high: float) -> Window:
 
 
 def _is_visible(shown: Float, valid: NDArray[np.bool_] | None) -> bool:
-    """Whether a window leaves anything to see: the middle 98 percent of the picture are not one grey."""
+    """Return whether a window leaves anything to see: the middle 98 percent of the picture are not one grey."""
     low, high = np.percentile(_sample(shown, valid), (1, 99))
     return bool(high - low > 0.02)
 
@@ -178,7 +178,7 @@ def _clip(values: Float) -> Float:
 
 
 def _sample(values: Float, valid: NDArray[np.bool_] | None) -> Float:
-    """Give about a million of the valid values."""
+    """Return about a million of the valid values."""
     flat = values[valid] if valid is not None else values.reshape(-1)
     return flat[:: max(1, flat.size // SAMPLE)]
 
@@ -233,12 +233,12 @@ def _lut_entries(data: Any, count: int) -> Float | None:
 
 
 def _first(sequence: Any) -> Dataset | None:
-    """Give the first item of a sequence that may be absent or empty."""
+    """Return the first item of a sequence that may be absent or empty."""
     return sequence[0] if sequence else None
 
 
 def _number(value: Any) -> float | None:
-    """Give the first of possibly several values, if it is a number that can be computed with."""
+    """Return the first of possibly several values, if it is a number that can be computed with."""
     if isinstance(value, MultiValue | list | tuple):
         value = value[0] if len(value) else None
     try:

@@ -78,7 +78,7 @@ def prepare(radiograph: Radiograph, spec: InputSpec, lungs: Box | None = None) -
 
 
 def widened(box: Box, margin: float, *, within: Box) -> Box:
-    """Give a box that is larger by `margin` of its edges on each side, cut at the edges of another."""
+    """Return a box that is larger by `margin` of its edges on each side, cut at the edges of another."""
     across, down = round(margin * (box.x1 - box.x0)), round(margin * (box.y1 - box.y0))
     return Box(
         max(within.x0, box.x0 - across),
@@ -89,12 +89,12 @@ def widened(box: Box, margin: float, *, within: Box) -> Box:
 
 
 def rows_and_columns(box: Box) -> tuple[slice, slice]:
-    """Give a box as slices of an array (rows, columns)."""
+    """Return a box as slices of an array (rows, columns)."""
     return slice(box.y0, box.y1), slice(box.x0, box.x1)
 
 
 def _cut(radiograph: Radiograph, region: Box) -> Radiograph:
-    """Give the part of a radiograph within a box; its orientation no longer leads to the source grid."""
+    """Return the part of a radiograph within a box; its orientation no longer leads to the source grid."""
     part = rows_and_columns(region)
     valid = None if radiograph.valid is None else radiograph.valid[part]
     return replace(radiograph, pixels=radiograph.pixels[part], valid=valid)

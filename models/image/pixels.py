@@ -127,7 +127,7 @@ def _radiograph(stored: NDArray[Any], ds: Dataset) -> Radiograph:
 
 
 def orientation_of(ds: Dataset) -> tuple[Orientation, tuple[str, ...]]:
-    """Give the way from the source grid to the canonical one by Patient Orientation (0020,0020).
+    """Return the way from the source grid to the canonical one by Patient Orientation (0020,0020).
 
     Its two values name where rows and columns lead: L, F is canonical. Absent, it is taken to be that. A lateral (A or
     P in a first letter) is left as it is: the gate refuses it.
@@ -166,7 +166,7 @@ def _as_stored(value: Any, ds: Dataset) -> int:
 
 
 def spacing_of(ds: Dataset) -> tuple[tuple[float, float] | None, bool, float, tuple[str, ...]]:
-    """Give spacing, whether it is calibrated, aspect, and notes.
+    """Return spacing, whether it is calibrated, aspect, and notes.
 
     PS3.3 10.7.1.3: Pixel Spacing that equals Imager Pixel Spacing, or stands alone without a calibration type, is that
     of the detector's face.
@@ -187,7 +187,7 @@ def spacing_of(ds: Dataset) -> tuple[tuple[float, float] | None, bool, float, tu
 
 
 def _pair(value: Any) -> tuple[float, float] | None:
-    """Give two finite numbers, if that is what the value is."""
+    """Return two finite numbers, if that is what the value is."""
     try:
         first, second = (float(part) for part in value)
     except (TypeError, ValueError):
@@ -196,5 +196,5 @@ def _pair(value: Any) -> tuple[float, float] | None:
 
 
 def _within(pair: tuple[float, float], limits: tuple[float, float]) -> bool:
-    """Whether both numbers lie within the limits."""
+    """Return whether both numbers lie within the limits."""
     return all(limits[0] <= part <= limits[1] for part in pair)

@@ -93,7 +93,7 @@ def encode(mask: NDArray[np.bool_] | NDArray[np.uint8], dialect: Dialect = Diale
 
 
 def possible(texts: Iterable[str], shape: tuple[int, int] = CHALLENGE_SHAPE) -> tuple[Dialect, ...]:
-    """Give the dialects in which every string is well formed, in the order of `Dialect`; () when there is none.
+    """Return the dialects in which every string is well formed, in the order of `Dialect`; () when there is none.
 
     A string of one run, or an empty one, tells little; read as the other dialect, one of many runs soon overlaps
     itself or leaves the image. So give it all the strings of a file.
@@ -107,7 +107,7 @@ def possible(texts: Iterable[str], shape: tuple[int, int] = CHALLENGE_SHAPE) -> 
 
 
 def _well_formed(text: str, shape: tuple[int, int], dialect: Dialect) -> bool:
-    """Whether a string can be read, without painting it."""
+    """Return whether a string can be read, without painting it."""
     try:
         starts, lengths = _runs(text, dialect)
     except MalformedRle:
@@ -116,7 +116,7 @@ def _well_formed(text: str, shape: tuple[int, int], dialect: Dialect) -> bool:
 
 
 def _runs(text: str, dialect: Dialect) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give the first pixels, from 0, and the lengths of the runs, in order and apart from each other."""
+    """Return the first pixels, from 0, and the lengths of the runs, in order and apart from each other."""
     numbers = _numbers(text)
     shown, lengths = numbers[::2], numbers[1::2]
     if (lengths < 1).any():
@@ -132,7 +132,7 @@ def _runs(text: str, dialect: Dialect) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def _numbers(text: str) -> NDArray[np.int64]:
-    """Give the numbers of a string, an even count."""
+    """Return the numbers of a string, an even count."""
     parts = text.split()
     if parts in ([], [EMPTY]):
         return np.zeros(0, np.int64)

@@ -22,7 +22,7 @@ Float = NDArray[np.float32]
 
 
 def heat_map(runner: Runner, image: Float, answer: Answer, label: int = 0, patient: Patient = UNKNOWN) -> Float:
-    """Give the heat map of one label on the model grid; a network that answered with maps is not run again.
+    """Return the heat map of one label on the model grid; a network that answered with maps is not run again.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def heat_map(runner: Runner, image: Float, answer: Answer, label: int = 0, patie
 
 
 def grad_cam(network: nn.Module, image: Tensor, label: int = 0, others: tuple[Tensor, ...] = ()) -> Float:
-    """Give the Grad-CAM of one logit on the grid of the network's last convolutional stage.
+    """Return the Grad-CAM of one logit on the grid of the network's last convolutional stage.
 
     Each channel of that stage is weighted with the mean gradient of the logit; what speaks against the label is cut.
 
@@ -81,7 +81,7 @@ def grad_cam(network: nn.Module, image: Tensor, label: int = 0, others: tuple[Te
 
 
 def last_stage(network: nn.Module, image: Tensor) -> nn.Module:
-    """Give the module that is the last to answer with more than one place, found by running the image once.
+    """Return the module that is the last to answer with more than one place, found by running the image once.
 
     Raises
     ------

@@ -62,7 +62,7 @@ class Network(Protocol):
 
 
 def run_image(network: Network, image: Float, patient: Patient = UNKNOWN) -> Answer:
-    """Give the answer about one image (size, size) in [0, 1], without the axis of the batch."""
+    """Return the answer about one image (size, size) in [0, 1], without the axis of the batch."""
     logits, features, maps = network.run(image[None], patient)
     return Answer(logits[0], None if features is None else features[0], None if maps is None else maps[0])
 
@@ -86,7 +86,7 @@ class Runner:
         return Answer(_numpy(out.logits), features, maps)
 
     def normalised(self, batch: Float) -> Tensor:
-        """Give a batch as the network takes it: on its device, with its channels and range of values."""
+        """Return a batch as the network takes it: on its device, with its channels and range of values."""
         spec = self.bundle.manifest.input
         given = torch.from_numpy(np.ascontiguousarray(batch))[:, None].to(self.device)
         if self.bundle.manifest.volume is not None:
@@ -94,12 +94,12 @@ class Runner:
         return networks.three_channels(given, scale=spec.scale, offset=spec.offset)
 
     def patient_features(self, patient: Patient, count: int) -> tuple[Tensor, ...]:
-        """Give what the network takes of a patient besides `count` images; () where it takes nothing."""
+        """Return what the network takes of a patient besides `count` images; () where it takes nothing."""
         takes = isinstance(self.network, WithPatient)
         return (torch.tensor([patient.numbers()] * count, device=self.device),) if takes else ()
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
-        """Give bf16 autocast on request."""
+        """Return bf16 autocast on request."""
         if self.dtype == "bfloat16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return contextlib.nullcontext()
@@ -143,16 +143,16 @@ def _filled(bundle: Bundle, weights: Weights) -> nn.Module:
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Give the tensors under a prefix, without it."""
+    """Return the tensors under a prefix, without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _float(tensor: Tensor) -> Tensor:
-    """Give fp16 weights as fp32; counters stay integers."""
+    """Return fp16 weights as fp32; counters stay integers."""
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _numpy(tensor: Tensor) -> Float:
-    """Give a tensor as float32."""
+    """Return a tensor as float32."""
     array: Float = tensor.float().cpu().numpy()
     return array

@@ -39,7 +39,7 @@ class BoxRegressor(nn.Module):
         return module
 
     def forward(self, image: Tensor) -> Output:
-        """Give boxes (batch, labels, 4) of (batch, 3, size, size).
+        """Return boxes (batch, labels, 4) of (batch, 3, size, size).
 
         Edges are xmin, ymin, xmax, ymax as parts of the model grid's edge, in [0, 1]; xmax and ymax are exclusive.
         """

@@ -25,7 +25,7 @@ class Classifier(nn.Module):
         return self.net
 
     def forward(self, image: Tensor) -> Output:
-        """Give one logit for each label."""
+        """Return one logit for each label."""
         return Output(self.net(image))
 
 
@@ -49,7 +49,7 @@ class SingleChannel(nn.Module):
         return module
 
     def forward(self, image: Tensor) -> Output:
-        """Give one logit for each label of (batch, 1 or 3 equal channels, size, size)."""
+        """Return one logit for each label of (batch, 1 or 3 equal channels, size, size)."""
         return Output(self.net(image[:, :1]))
 
 
@@ -72,7 +72,7 @@ class Baseline(nn.Module):
         return module
 
     def forward(self, image: Tensor) -> Output:
-        """Give one logit for each label, and the pooled features, of (batch, 3, size, size)."""
+        """Return one logit for each label, and the pooled features, of (batch, 3, size, size)."""
         pooled = self.features(image).float().mean(dim=(2, 3))
         return Output(self.classify(self.dropout(pooled)), features=pooled)
 
@@ -108,7 +108,7 @@ class LocatingClassifier(nn.Module):
         return module
 
     def forward(self, image: Tensor) -> Output:
-        """Give logits (batch, labels) and maps (batch, labels, size / 16, size / 16) of (batch, 3, size, size)."""
+        """Return logits (batch, labels) and maps (batch, labels, size / 16, size / 16) of (batch, 3, size, size)."""
         fine = self.backbone.features[: self.FINE](image)
         coarse = self.backbone.features[self.FINE :](fine)
         raised = functional.interpolate(self.from_coarse(coarse), fine.shape[-2:], mode="bilinear", align_corners=False)
@@ -119,13 +119,13 @@ class LocatingClassifier(nn.Module):
 
 
 def _stage(before: int, channels: int) -> nn.Sequential:
-    """Give one stage of the plain CNN."""
+    """Return one stage of the plain CNN."""
     convolution = nn.Conv2d(before, channels, 3, padding=1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(), nn.MaxPool2d(2))
 
 
 def soft_maximum(maps: Tensor, sharpness: float = 4.0) -> Tensor:
-    """Give the log-mean-exp of (batch, labels, rows, columns) over places: between mean and maximum."""
+    """Return the log-mean-exp of (batch, labels, rows, columns) over places: between mean and maximum."""
     flat = maps.flatten(2) * sharpness
     places = torch.tensor(float(flat.shape[-1]), device=flat.device)
     return (flat.logsumexp(dim=-1) - places.log()) / sharpness

@@ -35,7 +35,7 @@ class Pyramid(nn.Module):
         self.out_channels = WIDTH
 
     def forward(self, image: Tensor) -> OrderedDict[str, Tensor]:
-        """Give the two levels of (batch, 3, size, size)."""
+        """Return the two levels of (batch, 3, size, size)."""
         fine = self.body.features[: self.FINE](image)
         coarse = self.body.features[self.FINE :](fine)
         levels: OrderedDict[str, Tensor] = self.pyramid(OrderedDict([("fine", fine), ("coarse", coarse)]))
@@ -71,7 +71,7 @@ class Detector(nn.Module):
         return body
 
     def losses(self, image: Tensor, boxes: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
-        """Give the focal loss and the L1 loss of the boxes; only in training mode.
+        """Return the focal loss and the L1 loss of the boxes; only in training mode.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class Detector(nn.Module):
         return found
 
     def forward(self, image: Tensor) -> Output:
-        """Give detections (batch, MOST, 6) of (batch, 3, size, size); only in evaluation mode.
+        """Return detections (batch, MOST, 6) of (batch, 3, size, size); only in evaluation mode.
 
         Columns are x0, y0, x1, y1 in pixels of the model grid, score in [0, 1] and label, best first; rows without a
         detection are 0, so their score is 0. These are no logits.

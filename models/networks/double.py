@@ -59,7 +59,7 @@ class DoubleSegmenter(nn.Module):
         return self.first_encoder
 
     def forward(self, image: Tensor) -> Output:
-        """Give logits (batch, labels, size, size), pooled features, and the first logits as maps.
+        """Return logits (batch, labels, size, size), pooled features, and the first logits as maps.
 
         `image` is (batch, 3, size, size), `size` a multiple of 16; to train, the batch holds two images at least.
         """
@@ -91,7 +91,7 @@ class Vgg19(nn.Module):
         self.features = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Give five tensors (batch, channels, size / stride, size / stride)."""
+        """Return five tensors (batch, channels, size / stride, size / stride)."""
         stages: list[Tensor] = []
         held = image
         for layer in self.features:
@@ -110,7 +110,7 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(_block(one, other) for one, other in zip(before, channels, strict=True))
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Give the end (batch, channels, size / 16, size / 16) and the skips, the finest first."""
+        """Return the end (batch, channels, size / 16, size / 16) and the skips, the finest first."""
         skips: list[Tensor] = []
         held = image
         for block in self.blocks:
@@ -130,7 +130,7 @@ class Decoder(nn.Module):
         )
 
     def forward(self, deepest: Tensor, skips: list[Tensor]) -> Tensor:
-        """Give (batch, channels, size, size); the skips come the coarsest first."""
+        """Return (batch, channels, size, size); the skips come the coarsest first."""
         held = deepest
         for block, skip in zip(self.blocks, skips, strict=True):
             raised = functional.interpolate(held, skip.shape[-2:], mode="bilinear", align_corners=False)
@@ -139,7 +139,7 @@ class Decoder(nn.Module):
 
 
 def _block(before: int, channels: int) -> nn.Sequential:
-    """Give two convolutions and squeeze-and-excitation."""
+    """Return two convolutions and squeeze-and-excitation."""
     return nn.Sequential(
         *(nn.Conv2d(before, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()),
         *(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()),
@@ -148,7 +148,7 @@ def _block(before: int, channels: int) -> nn.Sequential:
 
 
 def _convolution(before: int, channels: int) -> nn.Conv2d:
-    """Give a 3 x 3 convolution that keeps the variance through ReLU (He 2015); the default lets VGG's signal die."""
+    """Return a 3 x 3 convolution that keeps the variance through ReLU (He 2015); the default lets VGG's signal die."""
     made = nn.Conv2d(before, channels, 3, padding=1)
     nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
     if made.bias is not None:
@@ -157,5 +157,5 @@ def _convolution(before: int, channels: int) -> nn.Conv2d:
 
 
 def _scaled(channels: tuple[int, ...], width: float) -> tuple[int, ...]:
-    """Give a part of each number of channels."""
+    """Return a part of each number of channels."""
     return tuple(max(1, round(width * one)) for one in channels)

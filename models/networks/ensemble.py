@@ -34,5 +34,5 @@ class Ensemble(nn.Module):
 
 
 def joined(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Give the tensors of an ensemble whose members have these."""
+    """Return the tensors of an ensemble whose members have these."""
     return {f"members.{number}.{key}": tensor for number, state in enumerate(states) for key, tensor in state.items()}

@@ -26,7 +26,7 @@ class NestedSegmenter(nn.Module):
         return module
 
     def forward(self, image: Tensor) -> Output:
-        """Give logits (batch, labels, size, size) and pooled features of (batch, 3, size, size).
+        """Return logits (batch, labels, size, size) and pooled features of (batch, 3, size, size).
 
         `size` is a multiple of 32.
         """

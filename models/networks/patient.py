@@ -33,7 +33,7 @@ class WithPatient(nn.Module):
         return self.net
 
     def forward(self, image: Tensor, patient: Tensor | None = None) -> Output:
-        """Give one logit for each label, and the pooled features.
+        """Return one logit for each label, and the pooled features.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ def numbers(patient: Tensor) -> Tensor:
 
 
 def headless(net: nn.Module) -> tuple[nn.Module, int]:
-    """Take the last linear layer off a torchvision classifier; give the rest and the number of its features.
+    """Take the last linear layer off a torchvision classifier; return the rest and the number of its features.
 
     Raises
     ------

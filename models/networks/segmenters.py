@@ -25,7 +25,7 @@ class Segmenter(nn.Module):
         return module
 
     def forward(self, image: Tensor) -> Output:
-        """Give logits (batch, labels, size, size) and pooled features of (batch, 3, size, size)."""
+        """Return logits (batch, labels, size, size) and pooled features of (batch, 3, size, size)."""
         features = self.unet.encoder(image)
         logits = self.unet.segmentation_head(self.unet.decoder(features))
         return Output(logits, features=features[-1].float().mean(dim=(2, 3)))

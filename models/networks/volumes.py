@@ -59,7 +59,7 @@ class VolumeUnet(nn.Module):
         self.head = nn.Conv3d(channels[0], labels, 1)
 
     def forward(self, patch: Tensor) -> Output:
-        """Give logits (batch, labels, slices, rows, columns) of (batch, 1, slices, rows, columns)."""
+        """Return logits (batch, labels, slices, rows, columns) of (batch, 1, slices, rows, columns)."""
         found: list[Tensor] = []
         x = patch
         for level, block in enumerate(self.down):
@@ -74,7 +74,7 @@ class SliceUnet(Segmenter):
     """The 2-D U-Net on stacks of three slices: the neighbours are the other two channels of the ImageNet encoder."""
 
     def forward(self, patch: Tensor) -> Output:
-        """Give logits (batch, labels, 1, rows, columns) for the middle slice of (batch, 1, 3, rows, columns)."""
+        """Return logits (batch, labels, 1, rows, columns) for the middle slice of (batch, 1, 3, rows, columns)."""
         out: Output = super().forward(patch[:, 0].contiguous(memory_format=torch.channels_last))
         return Output(out.logits[:, :, None], features=out.features)
 

@@ -385,7 +385,7 @@ BUNDLES: Mapping[str, BundleRow] = {
 
 
 def names(tag: str) -> dict[str, str]:
-    """Give every name in the language of a tag by the English one."""
+    """Return every name in the language of a tag by the English one."""
     known = [row.name for row in FINDINGS.values()]
     known += [row.area for row in FINDINGS.values() if row.area is not None]
     known += [row.name for row in BUNDLES.values() if row.name is not None]
@@ -393,5 +393,5 @@ def names(tag: str) -> dict[str, str]:
 
 
 def site_of(concept: Code) -> Code | None:
-    """Give where a finding lies; None is unknown."""
+    """Return where a finding lies; None is unknown."""
     return next((row.site for row in FINDINGS.values() if row.site is not None and row.code.names(concept)), None)

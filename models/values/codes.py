@@ -18,7 +18,7 @@ class Code:
     meaning: str
 
     def names(self, other: Code) -> bool:
-        """Whether both name one concept, whatever their meanings say."""
+        """Return whether both name one concept, whatever their meanings say."""
         return (self.value, self.scheme) == (other.value, other.scheme)
 
 

@@ -28,7 +28,7 @@ class FeatureStatistics:
     residual_scale: float
 
     def distance(self, features: Float) -> float:
-        """Give the distance of one image's features (features,); about 1 for a typical chest.
+        """Return the distance of one image's features (features,); about 1 for a typical chest.
 
         The Mahalanobis distance within the kept directions and the relative size of the rest, as root mean squares.
         """

@@ -18,7 +18,7 @@ class Patient:
     sex: str | None = None
 
     def numbers(self) -> tuple[float, float]:
-        """Give age, and sex as -1 (female) or 1 (male); NaN is unknown."""
+        """Return age, and sex as -1 (female) or 1 (male); NaN is unknown."""
         return math.nan if self.age_years is None else self.age_years, SEXES.get((self.sex or "").upper(), math.nan)
 
 

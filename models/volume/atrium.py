@@ -90,14 +90,14 @@ class VolumeAnalyser:
         return largest_piece(self.probabilities(image, spacing_mm) >= self.threshold)
 
     def probabilities(self, image: Float, spacing_mm: Spacing) -> Float:
-        """Give the probability at every voxel of a canonical volume."""
+        """Return the probability at every voxel of a canonical volume."""
         given = on_model_grid(image, spacing_mm, self.spec, self.bundle.manifest.input)
         said = answered(given, self.spec, self._run)[0]
         a, b, c = image.shape
         return resampled(said, self.spec.spacing_mm, spacing_mm, (a, b, c))
 
     def _run(self, windows: Float) -> Float:
-        """Give the probabilities (windows, labels, *window) of windows (windows, *seen)."""
+        """Return the probabilities (windows, labels, *window) of windows (windows, *seen)."""
         # torch's sigmoid, which training has scored the network with; numpy's differs in the last digit.
         probabilities: Float = torch.from_numpy(self.network.run(windows).logits).sigmoid().numpy()
         return probabilities
@@ -127,7 +127,7 @@ class VolumeAnalyser:
 
 
 def field_at(shape: Sequence[int], spacing: Spacing, field_mm: Spacing, centre: Vector) -> Place:
-    """Give the box of a size in millimetres around a voxel, moved to lie within the volume."""
+    """Return the box of a size in millimetres around a voxel, moved to lie within the volume."""
     edges: list[slice] = []
     for count, step, wide, middle in zip(shape, spacing, field_mm, centre, strict=True):
         size = min(count, max(1, round(wide / step)))

@@ -35,7 +35,7 @@ def normalised(image: NDArray[np.generic], percentiles: tuple[float, float]) -> 
 
 
 def grid_shape(shape: Sequence[int], spacing_mm: Spacing, target_mm: Spacing) -> Triple:
-    """Give how many voxels of the target grid cover a volume; both grids begin at the same corner."""
+    """Return how many voxels of the target grid cover a volume; both grids begin at the same corner."""
     a, b, c = (
         max(1, int(np.ceil(n * own / wanted - 1e-6)))
         for n, own, wanted in zip(shape, spacing_mm, target_mm, strict=True)
@@ -56,7 +56,7 @@ def resampled(volume: Float, spacing_mm: Spacing, target_mm: Spacing, shape: Tri
 
 
 def _weights(count: int, spacing_mm: float, target_mm: float, target: int) -> Float:
-    """Give the matrix (target, count) of one axis; its rows add up to 1."""
+    """Return the matrix (target, count) of one axis; its rows add up to 1."""
     ratio = target_mm / spacing_mm
     centres = np.clip((np.arange(target) + 0.5) * ratio - 0.5, 0, count - 1)
     reach = max(1.0, ratio)
@@ -87,14 +87,14 @@ def _starts(count: int, size: int, overlap: float) -> list[int]:
 
 
 def blending(window: Sequence[int]) -> Float:
-    """Give the weight of each voxel of a window: a normal curve over each edge, highest in the middle."""
+    """Return the weight of each voxel of a window: a normal curve over each edge, highest in the middle."""
     edges = [np.exp(-0.5 * (((np.arange(n) + 0.5) / n - 0.5) / _WINDOW_SIGMA) ** 2) for n in window]
     weight = np.maximum(np.einsum("i,j,k->ijk", *edges), _LEAST_WEIGHT)
     return np.asarray(weight, np.float32)
 
 
 def padded(volume: Float, spec: VolumeSpec) -> tuple[Float, Triple]:
-    """Widen a volume with zeros to at least one window, and by the context; give the first voxel of what was there."""
+    """Widen a volume with zeros to one window at least, and by the context; return also its first voxel therein."""
     missing = [max(0, size - n) for n, size in zip(volume.shape, spec.window, strict=True)]
     before = [m // 2 for m in missing]
     context = (spec.context, 0, 0)

@@ -67,12 +67,12 @@ class Series:
     origin_mm: Vector
 
     def place_mm(self, voxel: Sequence[float]) -> Vector:
-        """Give the position in the patient of a voxel (slice, row, column)."""
+        """Return the position in the patient of a voxel (slice, row, column)."""
         place: Vector = self.origin_mm + (np.asarray(voxel, np.float64) * self.spacing_mm) @ self.axes
         return place
 
     def voxel(self, place_mm: Sequence[float]) -> Vector:
-        """Give the voxel (slice, row, column), fractions included, at a position in the patient."""
+        """Return the voxel (slice, row, column), fractions included, at a position in the patient."""
         voxel: Vector = (self.axes @ (np.asarray(place_mm, np.float64) - self.origin_mm)) / np.asarray(self.spacing_mm)
         return voxel
 
@@ -114,7 +114,7 @@ class Canonical:
         return np.ascontiguousarray(volume[self._steps()].transpose(back))
 
     def spacing(self, spacing_mm: Spacing) -> Spacing:
-        """Give the spacing of the turned array."""
+        """Return the spacing of the turned array."""
         a, b, c = (spacing_mm[axis] for axis in self.order)
         return a, b, c
 
@@ -128,7 +128,7 @@ class Canonical:
         return zip(self.order, self.reversed, strict=True)
 
     def _steps(self) -> tuple[slice, slice, slice]:
-        """Give the slices that reverse the canonical axes."""
+        """Return the slices that reverse the canonical axes."""
         a, b, c = (slice(None, None, -1 if back else 1) for back in self.reversed)
         return a, b, c
 
@@ -217,7 +217,7 @@ def _numbers(ds: FileDataset, keyword: str, count: int) -> Vector:
 
 
 def _directions(ds: FileDataset) -> tuple[Vector, Vector]:
-    """Give the unit vectors along a row and along a column."""
+    """Return the unit vectors along a row and along a column."""
     values = _numbers(ds, "ImageOrientationPatient", 6)
     row, column = values[:3], values[3:]
     if not np.allclose([row @ row, column @ column, row @ column], [1, 1, 0], atol=1e-2):
@@ -230,7 +230,7 @@ def _directions(ds: FileDataset) -> tuple[Vector, Vector]:
 
 
 def _gap(along: Vector) -> float:
-    """Give the distance of neighbouring slices."""
+    """Return the distance of neighbouring slices."""
     gaps = np.diff(along)
     gap = float(np.median(gaps))
     if gap <= 0 or gaps.min() < gap * 0.5:

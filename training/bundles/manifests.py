@@ -81,7 +81,7 @@ def manifest(
 
 
 def label(name: str, *, coloured: bool = False) -> Label:
-    """Give the output of a network that tells a finding or structure of models/values/catalogue.py.
+    """Return the output of a network that tells a finding or structure of models/values/catalogue.py.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def label(name: str, *, coloured: bool = False) -> Label:
 
 
 def adult_use(what: str) -> IntendedUse:
-    """Give the intended use of what was trained on NIH's adults."""
+    """Return the intended use of what was trained on NIH's adults."""
     return IntendedUse(
         statement=(
             f"Research use only, not for clinical use. {what} on upright frontal chest radiographs of adults, of the "

@@ -16,7 +16,7 @@ from training.fit import loop
 
 
 def stored(tensor: Tensor) -> Tensor:
-    """Give a tensor as it is stored: matrices in fp16; norms, biases and counters as they are (small, wide range)."""
+    """Return a tensor as it is stored: matrices in fp16; norms, biases and counters as they are (small, wide range)."""
     return (tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor).contiguous()
 
 
@@ -28,7 +28,7 @@ def round_to_fp16(net: nn.Module) -> None:
 
 
 def network_tensors(net: nn.Module) -> dict[str, Tensor]:
-    """Give the network's tensors as they are stored."""
+    """Return the network's tensors as they are stored."""
     return {NETWORK + key: stored(value) for key, value in net.state_dict().items()}
 
 

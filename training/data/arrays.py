@@ -35,7 +35,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def whole(folder: Path) -> bool:
-    """Whether `fill` has finished in this folder."""
+    """Return whether `fill` has finished in this folder."""
     return (folder / IDS).exists()
 
 
@@ -69,7 +69,7 @@ def fill(folder: Path, ids: Sequence[str], row: Callable[[int], Rows], told: OnP
 
 
 def _begun(folder: Path, ids: Sequence[str]) -> np.memmap:
-    """Give the marks of an earlier run with the same ids, or begin anew."""
+    """Return the marks of an earlier run with the same ids, or begin anew."""
     listed, marks = folder / f"{IDS}{_PART}", folder / _DONE
     parts = list(folder.glob(f"*.npy{_PART}"))
     if listed.exists() and listed.read_text() == json.dumps(list(ids)) and marks.exists():
@@ -84,7 +84,7 @@ def _begun(folder: Path, ids: Sequence[str]) -> np.memmap:
 
 
 def _fits(path: Path, count: int) -> bool:
-    """Whether an array of an earlier run can be opened and has as many rows."""
+    """Return whether an array of an earlier run can be opened and has as many rows."""
     try:
         return len(np.load(path, mmap_mode="r")) == count
     except (ValueError, EOFError, OSError):

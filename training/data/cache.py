@@ -57,13 +57,13 @@ class Cache:
         )
 
     def rows(self, ids: tuple[str, ...]) -> list[int]:
-        """Give the positions of `ids`."""
+        """Return the positions of `ids`."""
         place = {name: index for index, name in enumerate(self.ids)}
         return [place[name] for name in ids]
 
 
 def folder_of(cache: Path, given: Collection, spec: InputSpec, targets: Masks | None) -> Path:
-    """Give the folder of a collection for one input geometry and one kind of masks."""
+    """Return the folder of a collection for one input geometry and one kind of masks."""
     low, high = spec.contrast_percentiles
     found_by = _segmenter().manifest.files[store.WEIGHTS][:8] if spec.region == "lungs" else ""
     region = f"-lungs{spec.margin:g}-{found_by}" if found_by else ""
@@ -123,12 +123,12 @@ def _readable(record: Record) -> pixels.Radiograph:
 
 
 def as_image(stored: np.ndarray) -> Tensor:
-    """Give a cached uint8 image (size, size) as float32 (1, size, size) in [0, 1]."""
+    """Return a cached uint8 image (size, size) as float32 (1, size, size) in [0, 1]."""
     return torch.from_numpy(stored / np.float32(255))[None]
 
 
 def lung_finder() -> Callable[[pixels.Radiograph], Box | None]:
-    """Give the function that finds the box of both lungs, as serving does."""
+    """Return the function that finds the box of both lungs, as serving does."""
     analyser = ChestAnalyser.load([_segmenter()])
     return lambda radiograph: analyser.lungs_of(analyser.segment(radiograph), radiograph)
 
@@ -143,7 +143,7 @@ def _no_lungs(radiograph: pixels.Radiograph) -> None:
 
 
 def _mask_on_grid(mask: Array, given: ModelInput) -> Array:
-    """Give the covered part of each model pixel."""
+    """Return the covered part of each model pixel."""
     part = mask[rows_and_columns(given.region)]
     return _to_uint8(given.letterbox.forward(part.astype(np.float32) / np.float32(255)))
 

@@ -44,15 +44,15 @@ class Collection:
     part_of: Mapping[str, str]
 
     def ids(self, *wanted: Split) -> tuple[str, ...]:
-        """Give the ids of some splits whose images are here, in the order of the split's file."""
+        """Return the ids of some splits whose images are here, in the order of the split's file."""
         return tuple(one for one, part in self.part_of.items() if part in wanted and one in self.records)
 
     def value(self, one: str, name: str) -> float:
-        """Give a label of an image: 1 present, 0 absent, NaN unknown."""
+        """Return a label of an image: 1 present, 0 absent, NaN unknown."""
         return self.records[one].labels.get(name, sources.UNKNOWN)
 
     def labels(self, ids: Sequence[str], names: Sequence[str]) -> Float:
-        """Give labels (ids, names).
+        """Return labels (ids, names).
 
         Raises
         ------
@@ -69,16 +69,16 @@ class Collection:
         return np.array(rows, np.float32).reshape(-1, len(names))
 
     def someone(self, one: str) -> Patient:
-        """Give what a network may be told of an image's patient."""
+        """Return what a network may be told of an image's patient."""
         return Patient(self.records[one].age_years, self.records[one].sex)
 
     def people(self, ids: Sequence[str]) -> Float:
-        """Give age in years and sex (-1 female, 1 male) of each image's patient (ids, 2); NaN is unknown."""
+        """Return age in years and sex (-1 female, 1 male) of each image's patient (ids, 2); NaN is unknown."""
         rows = [self.someone(one).numbers() for one in ids]
         return np.array(rows, np.float32).reshape(-1, 2)
 
     def of_set(self, name: str) -> Mapping[str, Record]:
-        """Give the records of one of the data sets by id; {} when it is none of them."""
+        """Return the records of one of the data sets by id; {} when it is none of them."""
         return {record.id: record for found in self.sets if found.name == name for record in found.records}
 
     def counts(self, ids: Sequence[str]) -> tuple[DataSource, ...]:
@@ -185,7 +185,7 @@ def of_site(given: Collection, ids: tuple[str, ...], site: str) -> tuple[str, ..
 
 
 def labelled_ids(given: Collection, split: Split, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the images of which at least one label is known."""
+    """Return the images of which at least one label is known."""
     ids = given.ids(split)
     unknown = np.isnan(given.labels(ids, names))
     return tuple(one for one, row in zip(ids, unknown, strict=True) if not row.all())

@@ -86,7 +86,7 @@ def fingerprint(radiograph: Radiograph) -> Fingerprint:
 
 
 def exact(prints: Sequence[Fingerprint]) -> tuple[tuple[int, ...], ...]:
-    """Give the groups of images, by position, that have the same pixels."""
+    """Return the groups of images, by position, that have the same pixels."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, one in enumerate(prints):
         groups[one.digest].append(index)
@@ -125,7 +125,7 @@ def near(
 
 
 def _hash(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Give the signs of the low frequencies, but for the mean, against their median, as uint64 (4,)."""
+    """Return the signs of the low frequencies, but for the mean, against their median, as uint64 (4,)."""
     small = cv2.resize(thumbnail.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
     low = np.asarray(dctn(small, norm="ortho"))[:FREQUENCIES, :FREQUENCIES].reshape(-1)
     signs = low > np.median(low[1:])
@@ -134,7 +134,7 @@ def _hash(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def _candidates(bits: NDArray[np.uint64]) -> Iterator[tuple[int, int, int]]:
-    """Give the pairs whose hashes differ in few bits: how many, first, second."""
+    """Return the pairs whose hashes differ in few bits: how many, first, second."""
     for start in range(0, len(bits), _ROWS_AT_ONCE):
         part = bits[start : start + _ROWS_AT_ONCE]
         apart = sum(
@@ -146,7 +146,7 @@ def _candidates(bits: NDArray[np.uint64]) -> Iterator[tuple[int, int, int]]:
 
 
 def _both_sizes(thumbnail: NDArray[np.uint8]) -> tuple[Values, Values]:
-    """Give the fine structure of an image, coarse and whole."""
+    """Return the fine structure of an image, coarse and whole."""
     coarse = cv2.resize(thumbnail, (_COARSE_THUMBNAIL, _COARSE_THUMBNAIL), interpolation=cv2.INTER_AREA)
     return _fine(np.asarray(coarse, np.uint8), 1.5), _fine(thumbnail, 3.0)
 
@@ -161,13 +161,13 @@ def _fine(thumbnail: NDArray[np.uint8], sigma: float) -> Values:
 
 
 def _compared(first: tuple[Values, Values], second: tuple[Values, Values]) -> float:
-    """Give the correlation of two images laid onto each other; the coarse one where that is low already."""
+    """Return the correlation of two images laid onto each other; the coarse one where that is low already."""
     coarse = _aligned(first[0], second[0])
     return coarse if coarse < _COARSE_SIMILAR else _aligned(first[1], second[1])
 
 
 def _aligned(first: Values, second: Values) -> float:
-    """Give the correlation after an affine alignment; 0 when none is found."""
+    """Return the correlation after an affine alignment; 0 when none is found."""
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
     start = np.eye(2, 3, dtype=np.float32)
     try:

@@ -26,19 +26,19 @@ ANATOMY = ("right-lung", "left-lung", "heart")
 
 
 def anatomy(record: Record, shape: Shape) -> Array:
-    """Give right lung, left lung and heart (3, rows, columns); an image without one of them has an empty mask."""
+    """Return right lung, left lung and heart (3, rows, columns); an image without one of them has an empty mask."""
     return _named(record, shape, ANATOMY)
 
 
 def lung_fields(record: Record, shape: Shape) -> Array:
-    """Give targets and weights (6, rows, columns) of children's lung fields (`training.data.partial`); all 0: none."""
+    """Return targets and weights (6, rows, columns) of children's lung fields (training/data/partial.py); 0: none."""
     if record.mask is None:
         return np.zeros((6, *shape), np.uint8)
     return partial.targets(record.mask()[0])
 
 
 def lesions(record: Record, shape: Shape) -> Array:
-    """Give a channel for each of `LOCATED`: its mask, or else its boxes filled."""
+    """Return a channel for each of `LOCATED`: its mask, or else its boxes filled."""
     masks = _named(record, shape, tuple(LOCATED))
     for name, channel in LOCATED.items():
         if name not in record.mask_names:
@@ -50,19 +50,19 @@ def lesions(record: Record, shape: Shape) -> Array:
 
 
 def known(record: Record, label: str) -> bool:
-    """Whether the place of a label is all known: it is absent, or is outlined or boxed."""
+    """Return whether the place of a label is all known: it is absent, or is outlined or boxed."""
     value = record.labels.get(label, np.nan)
     outlined = label in record.mask_names or any(box.label == label for box in record.boxes or ())
     return value == 0 or (value == 1 and outlined)
 
 
 def located_ids(given: Collection, split: Split, label: str) -> tuple[str, ...]:
-    """Give the images of a split of which the place of a label is known, those without it included."""
+    """Return the images of a split of which the place of a label is known, those without it included."""
     return tuple(one for one in given.ids(split) if known(given.records[one], label))
 
 
 def _named(record: Record, shape: Shape, names: tuple[str, ...]) -> Array:
-    """Give one mask for each name, empty where the record has none."""
+    """Return one mask for each name, empty where the record has none."""
     masks = np.zeros((len(names), *shape), np.uint8)
     if record.mask is not None:
         for name, mask in zip(record.mask_names, record.mask(), strict=True):

@@ -113,7 +113,7 @@ def _enlarge(image: Tensor, size: int) -> Tensor:
 
 
 def mr_slices(data: Path) -> Collection:
-    """Give some slices of the MR volumes, named volume-slice, in the split of their volume."""
+    """Return some slices of the MR volumes, named volume-slice, in the split of their volume."""
     volumes = collection.read(data, collection.SHIPPED["atrium"])
     records: dict[str, Record] = {}
     part_of: dict[str, str] = {}

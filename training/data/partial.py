@@ -26,7 +26,7 @@ INTO_RIGHT, INTO_LEFT = 0.6, 0.85
 
 
 def targets(field: Array) -> Array:
-    """Give targets and weights of right lung, left lung and heart (6, rows, columns), each 0 or 255.
+    """Return targets and weights of right lung, left lung and heart (6, rows, columns), each 0 or 255.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def _sides(inside: Mask) -> tuple[Mask, Mask] | None:
 
 
 def _reach(right: Mask, left: Mask) -> Mask:
-    """Give the rectangle that the heart may touch: between the outer parts of the fields, down to the lower edge."""
+    """Return the rectangle that the heart may touch: between the outer parts of the fields, down to the lower edge."""
     rows = np.flatnonzero((right | left).any(axis=1))
     of_right, of_left = (np.flatnonzero(side.any(axis=0)) for side in (right, left))
     top = rows[0] + round(UPPER * (rows[-1] - rows[0]))

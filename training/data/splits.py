@@ -65,7 +65,7 @@ class Row:
 
 
 def make(rows: list[dict[str, str]], name: str) -> dict[str, Split]:
-    """Assign patients to splits within the stratum of their first image; give the split of each image id."""
+    """Assign patients to splits within the stratum of their first image; return the split of each image id."""
     val, test = PARTS[name]
     return assign([Row(row["id"], row.get("patient", row["id"]), stratum(name, row)) for row in rows], val, test)
 
@@ -95,7 +95,7 @@ def assign(rows: Sequence[Row], val: float, test: float, seed: int = SEED) -> di
 
 
 def folds(rows: Sequence[Row], k: int, seed: int = SEED) -> dict[str, int]:
-    """Deal patients to `k` folds for cross-validation; give the fold, from 0, of each image id.
+    """Deal patients to `k` folds for cross-validation; return the fold, from 0, of each image id.
 
     Within each stratum the patients with the most images are dealt first, each to the fold that has the fewest
     images of that stratum (of all strata, when these are equal); equals are drawn by the seed.
@@ -125,12 +125,12 @@ def folds(rows: Sequence[Row], k: int, seed: int = SEED) -> dict[str, int]:
 
 
 def named_folds(rows: Sequence[Row], k: int, seed: int = SEED) -> dict[str, str]:
-    """Give the folds as names for a csv file: fold-0, fold-1, ...; raises as `folds`."""
+    """Return the folds as names for a csv file: fold-0, fold-1, ...; raises as `folds`."""
     return {name: f"fold-{fold}" for name, fold in folds(rows, k, seed).items()}
 
 
 def rows_of(found: DataSet, by: Sequence[str] = ()) -> list[Row]:
-    """Give the rows of a data set, stratified by labels, "view", "sex" or "site".
+    """Return the rows of a data set, stratified by labels, "view", "sex" or "site".
 
     A label counts for a patient when any of their images has it, any other value as that of their first image. Without
     `by` the labels together are the stratum; strata of fewer than RARE patients are one, for a part of a handful
@@ -160,7 +160,7 @@ def rows_of(found: DataSet, by: Sequence[str] = ()) -> list[Row]:
 
 
 def _value(records: Sequence[Record], name: str) -> str:
-    """Give what is said of a patient: of a label 1, 0 or nothing; of a fact the first image's."""
+    """Return what is said of a patient: of a label 1, 0 or nothing; of a fact the first image's."""
     if name in FACTS:
         return str(getattr(records[0], name) or "")
     given = {record.labels.get(name) for record in records}
@@ -195,23 +195,23 @@ def write_rows(rows: Sequence[Row], split_of: Mapping[str, str], path: Path) -> 
 
 
 def file_of(split: str) -> Path:
-    """Give the csv of a committed split by its name, or that of a path."""
+    """Return the csv of a committed split by its name, or that of a path."""
     return Path(split) if split.endswith(".csv") else FOLDER / f"{split}.csv"
 
 
 def parts(path: Path) -> dict[str, str]:
-    """Give the part of each image id of a csv file; raises `KeyError` without the columns id and split."""
+    """Return the part of each image id of a csv file; raises `KeyError` without the columns id and split."""
     with path.open(newline="") as file:
         return {row["id"]: row["split"] for row in csv.DictReader(file)}
 
 
 def read(name: str, split: Split, folder: Path = FOLDER) -> tuple[str, ...]:
-    """Give the image ids of one split, in the order of the committed file."""
+    """Return the image ids of one split, in the order of the committed file."""
     with (folder / f"{name}.csv").open(newline="") as file:
         return tuple(row["id"] for row in csv.DictReader(file) if row["split"] == split)
 
 
 def patients(name: str, folder: Path = FOLDER) -> dict[str, str]:
-    """Give the patient of each image id."""
+    """Return the patient of each image id."""
     with (folder / f"{name}.csv").open(newline="") as file:
         return {row["id"]: row["patient"] for row in csv.DictReader(file)}

@@ -61,7 +61,7 @@ def of_set(name: str, licence: str, citation: str, images: int, patients: int) -
 
 
 def together(names: Collection[str]) -> tuple[str, bool]:
-    """Give the terms of weights that were fitted on these data sets, and whether they forbid commercial use."""
+    """Return the terms of weights that were fitted on these data sets, and whether they forbid commercial use."""
     if set(names) <= {"nih", "siim", "rsna"}:
         return NIH_TOGETHER, set(names) != {"nih"}
     if set(names) == {"kermany"}:

@@ -67,14 +67,14 @@ def card(manifest: Manifest, truth: Truth, outcome: Outcome) -> str:
 
 
 def note_of(name: str) -> Note:
-    """Give the texts of a bundle; of one without its own, what holds for all."""
+    """Return the texts of a bundle; of one without its own, what holds for all."""
     row = catalogue.BUNDLES.get(name)
     own = Note((), ("Nothing was written about the limits of this bundle yet.",)) if row is None else row.note
     return Note((*ALWAYS_NOT_FOR, *own.not_for), own.limits, (*own.ethics, *ALWAYS_ETHICS), own.missed)
 
 
 def renewed(text: str, manifest: Manifest, measured_with: str) -> str:
-    """Give the card of a later version, with title and thresholds of its manifest; the rest of `text` stays.
+    """Return the card of a later version, with title and thresholds of its manifest; the rest of `text` stays.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def _calibration(calibration: Calibration) -> str:
 
 
 def _targets(manifest: Manifest, why: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the targets, whether they are reached, and why one is not."""
+    """Return the targets, whether they are reached, and why one is not."""
     table = targets.table(manifest.name, manifest.evaluation)
     if table is None:
         return ()
@@ -209,7 +209,7 @@ def _measured(truth: Truth, outcome: Outcome) -> str:
 
 
 def _sources(manifest: Manifest) -> Table:
-    """Give the data sets with their terms."""
+    """Return the data sets with their terms."""
     rows = tuple(
         (d.name, str(d.images or ""), str(d.patients or ""), d.licence, d.citation) for d in manifest.training_data
     )
@@ -217,11 +217,11 @@ def _sources(manifest: Manifest) -> Table:
 
 
 def _items(lines: Sequence[str]) -> str:
-    """Give a list."""
+    """Return a list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
 def _markdown(table: Table) -> str:
-    """Give a table in Markdown."""
+    """Return a table in Markdown."""
     head = [f"| {' | '.join(table.columns)} |", "|" + "---|" * len(table.columns)]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in table.rows)])

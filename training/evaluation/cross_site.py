@@ -50,7 +50,7 @@ def evaluate(run: Path, data: Path, folder: Path) -> tuple[Figure, ...]:
 
 
 def _figures(found: NDArray[np.bool_], truth: NDArray[np.bool_], ids: tuple[str, ...], on: str) -> tuple[Figure, ...]:
-    """Give Dice of each structure and the error of the cardiothoracic ratio; masks are (images, 3, size, size)."""
+    """Return Dice of each structure and the error of the cardiothoracic ratio; masks are (images, 3, size, size)."""
     pairs = {
         "Dice lungs": (found[:, 0] | found[:, 1], truth[:, 0] | truth[:, 1]),
         "Dice heart": (found[:, 2], truth[:, 2]),
@@ -64,7 +64,7 @@ def _figures(found: NDArray[np.bool_], truth: NDArray[np.bool_], ids: tuple[str,
 
 
 def _ratio(masks: NDArray[np.bool_]) -> float:
-    """Give the width of the heart over that of both lungs, NaN where one is not there."""
+    """Return the width of the heart over that of both lungs, NaN where one is not there."""
     lungs, heart = (np.flatnonzero(mask.any(axis=0)) for mask in (masks[0] | masks[1], masks[2]))
     if not len(lungs) or not len(heart):
         return float("nan")

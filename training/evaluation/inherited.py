@@ -68,13 +68,13 @@ def _compare(exported: Manifest, earlier: Manifest) -> None:
 
 
 def _same_calibration(one: Calibration, other: Calibration) -> bool:
-    """Whether two calibrations give the same probabilities."""
+    """Return whether two calibrations give the same probabilities."""
     near = abs(one.temperature - other.temperature) <= TOLERANCE
     return near and (one.method, one.isotonic) == (other.method, other.isotonic)
 
 
 def _points(exported: Manifest, earlier: Manifest) -> tuple[OperatingPoint, ...]:
-    """Give the earlier points with the ranges of the export, which hold the earlier thresholds."""
+    """Return the earlier points with the ranges of the export, which hold the earlier thresholds."""
     new, old = exported.operating_points, earlier.operating_points
     if [(one.label, one.name, one.rule) for one in new] != [(one.label, one.name, one.rule) for one in old]:
         raise ValueError(f"the operating points of {exported.name} are not those of {earlier.version}, or reach others")
@@ -85,7 +85,7 @@ def _points(exported: Manifest, earlier: Manifest) -> tuple[OperatingPoint, ...]
 
 
 def _with_doubt(point: OperatingPoint, other: OperatingPoint) -> OperatingPoint:
-    """Give a point the range of doubt of another."""
+    """Return a point the range of doubt of another."""
     if other.doubt is None:
         return point
     ends = min(other.doubt[0], point.threshold), max(other.doubt[1], point.threshold)

@@ -180,12 +180,12 @@ def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outc
 
 
 def _has_targets(truth: Truth, split: str) -> bool:
-    """Whether targets were set: they are of the public sets' test split."""
+    """Return whether targets were set: they are of the public sets' test split."""
     return split == "test" and truth.data_set in collection.SHIPPED
 
 
 def _verdicts(name: str, outcome: Outcome) -> list[dict[str, Any]]:
-    """Give the targets for the report."""
+    """Return the targets for the report."""
     return [
         {
             "figure": target.figure,

@@ -71,7 +71,7 @@ class Server:
         return Server(store.named(self.companions, name), self.companions)
 
     def refused(self, case: Case) -> bool:
-        """Whether the intended use forbids the image; an age that the data set does not give is not asked for."""
+        """Return whether the intended use forbids the image; an age that the data set does not give is no reason."""
         use = self.bundle.manifest.intended_use
         age = use.age_years_from if case.age_years is None else case.age_years
         return intended_use.refusal(self.bundle, age_years=age, view=case.view) is not None
@@ -89,7 +89,7 @@ class Server:
         return Served(radiograph, given, run_image(self.runner, given.image, patient), accepted, lungs)
 
     def _gate_settings(self) -> GateSettings:
-        """Give the limits of the gate."""
+        """Return the limits of the gate."""
         settings = self.segmenter.manifest.gate
         if settings is None:
             raise BundleRefused(f"bundle {self.segmenter.manifest.name} has no gate")

@@ -33,7 +33,7 @@ class Row:
 def of_scores(
     found: Scores, groups: Sequence[Mapping[str, str]], threshold: float, measured_on: str, *, least: int = LEAST
 ) -> list[Row]:
-    """Give the figures of a classifier for each value of each column.
+    """Return the figures of a classifier for each value of each column.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def of_values(
     *,
     least: int = LEAST,
 ) -> list[Row]:
-    """Give the mean of one value per image, NaN left out, for each value of each column."""
+    """Return the mean of one value per image, NaN left out, for each value of each column."""
     given = np.asarray(values, np.float64)
     rows: list[Row] = []
     for column, value, inside in members(groups):
@@ -100,7 +100,7 @@ def members(groups: Sequence[Mapping[str, str]]) -> list[tuple[str, str, scores.
 
 
 def table(rows: Sequence[Row], *, with_classes: bool = True) -> Table:
-    """Give rows as a table, one line a group and figure."""
+    """Return rows as a table, one line a group and figure."""
     sentence = (
         f"The same figures among parts of the images. Groups with fewer than {LEAST} images that decide a figure have "
         "none: it would say nothing. What needs a class that a group does not have is not listed."
@@ -121,7 +121,7 @@ def table(rows: Sequence[Row], *, with_classes: bool = True) -> Table:
 
 
 def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Give rows for the report."""
+    """Return rows for the report."""
     return [
         {
             "column": one.column,

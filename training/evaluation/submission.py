@@ -31,7 +31,7 @@ def write(
     companions: Path | None = None,
     progress: ProgressFactory = silent,
 ) -> int:
-    """Write one row for each image of a split, on the challenge's grid; give how many have a mask.
+    """Write one row for each image of a split, on the challenge's grid; return how many have a mask.
 
     An image for which the bundle is not intended, or of which the classifier before it says no, has the row -1.
 

@@ -14,13 +14,13 @@ Verdict = Literal["reached", "not reached", "not measured"]
 
 
 def of(name: str) -> tuple[Target, ...]:
-    """Give the targets of a bundle; () where none were set."""
+    """Return the targets of a bundle; () where none were set."""
     row = catalogue.BUNDLES.get(name)
     return () if row is None else row.targets
 
 
 def met(target: Target, value: float) -> bool:
-    """Whether a value reaches the bound."""
+    """Return whether a value reaches the bound."""
     return value <= target.bound if target.at_most else value >= target.bound
 
 
@@ -42,7 +42,7 @@ def judged(name: str, figures: Sequence[Figure]) -> list[tuple[Target, tuple[Fig
 
 
 def table(name: str, figures: Sequence[Figure]) -> Table | None:
-    """Give the targets of a bundle as a table; None where it has none."""
+    """Return the targets of a bundle as a table; None where it has none."""
     rows: list[tuple[str, ...]] = []
     for target, fitting, verdict in judged(name, figures):
         values = "; ".join(f"{one.value:.4f}" for one in fitting)
@@ -55,7 +55,7 @@ def table(name: str, figures: Sequence[Figure]) -> Table | None:
 
 
 def _fits(target: Target, figure: Figure) -> bool:
-    """Whether a figure is the one that a target speaks of."""
+    """Return whether a figure is the one that a target speaks of."""
     if figure.name != target.figure or target.on not in figure.measured_on:
         return False
     return not (target.unless and target.unless in figure.measured_on)

@@ -67,7 +67,7 @@ class Case:
 
     @property
     def someone(self) -> Patient:
-        """Give what a network may be told of the patient."""
+        """Return what a network may be told of the patient."""
         return Patient(self.age_years, self.sex)
 
 
@@ -176,7 +176,7 @@ def public_set(manifest: Manifest) -> str:
 
 
 def truth_of(manifest: Manifest, given: Collection, split: Split, name: str | None = None) -> Truth:
-    """Give the truth of a name, or else that of the bundle: by its name, the beginning of it, its task, its labels.
+    """Return the truth of a name, or else that of the bundle: by its name, the beginning of it, its task, its labels.
 
     Raises
     ------
@@ -233,14 +233,14 @@ def _truth(given: Collection, sentence: str, cases: Sequence[Case], comparisons:
 
 
 def _place(record: Record, label: str) -> Mask:
-    """Give where a label is: in its mask or its boxes; nowhere in an image without it."""
+    """Return where a label is: in its mask or its boxes; nowhere in an image without it."""
     if label in record.mask_names and record.mask is not None:
         return record.mask()[record.mask_names.index(label)] > 0
     return filled(_boxes(record, label), record.image().shape)
 
 
 def _boxes(record: Record, label: str) -> tuple[Box, ...]:
-    """Give the boxes of a label in whole pixels."""
+    """Return the boxes of a label in whole pixels."""
     edges = ((one.x0, one.y0, one.x1, one.y1) for one in record.boxes or () if one.label == label)
     return tuple(Box(*(round(edge) for edge in one)) for one in edges)
 
@@ -261,7 +261,7 @@ def _outlined(record: Record) -> Case | None:
 
 
 def _anatomy(record: Record) -> Mask:
-    """Give right lung, left lung and heart, bool (3, rows, columns)."""
+    """Return right lung, left lung and heart, bool (3, rows, columns)."""
     return masks.anatomy(record, record.image().shape) > 0
 
 

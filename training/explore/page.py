@@ -71,7 +71,7 @@ def _head(found: Findings, facts: Mapping[str, Any]) -> str:
 
 
 def _tiles(found: Findings, facts: Mapping[str, Any]) -> str:
-    """Give the figures that matter at first sight."""
+    """Return the figures that matter at first sight."""
     leaks = found.leaks
     tiles: list[tuple[str, int | str, bool]] = [
         ("images", facts["records"], False),
@@ -113,7 +113,7 @@ def _labels(found: Findings, facts: Mapping[str, Any]) -> str:
 
 
 def _share(counts: Mapping[str, int]) -> str:
-    """Give positives and their part of what is known."""
+    """Return positives and their part of what is known."""
     known = counts["positive"] + counts["negative"]
     return f"{counts['positive']:,} ({counts['positive'] / known:.1%})" if known else "none known"
 
@@ -255,19 +255,19 @@ def _leaks(found: Findings) -> str:
 
 
 def _figure(source: str, caption: str) -> str:
-    """Give one figure."""
+    """Return one figure."""
     said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f'<figure>{said}<img src="{source}" alt="{escape(caption)}"></figure>'
 
 
 def _shown(one: samples.Picture) -> str:
-    """Give one small picture."""
+    """Return one small picture."""
     image = f'<img src="{one.source}" alt="">' if one.source else ""
     return f"<figure>{image}<figcaption>{escape(one.caption)}</figcaption></figure>"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]], text: int = 1) -> str:
-    """Give a table whose first `text` columns are words."""
+    """Return a table whose first `text` columns are words."""
     names = [f"<th{_left(place < text)}>{escape(name)}</th>" for place, name in enumerate(header)]
     lines = [
         "<tr>" + "".join(f"<td{_left(place < text)}>{_number(value)}</td>" for place, value in enumerate(row)) + "</tr>"
@@ -277,7 +277,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]], text: int = 1) 
 
 
 def _left(words: bool) -> str:
-    """Give the class of a cell of words."""
+    """Return the class of a cell of words."""
     return ' class="text"' if words else ""
 
 

@@ -128,7 +128,7 @@ def _plot(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _png(canvas: Figure) -> str:
-    """Give a figure as the source of an <img>."""
+    """Return a figure as the source of an <img>."""
     written = io.BytesIO()
     canvas.savefig(written, format="png", metadata={"Software": None})
     return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode()

@@ -65,7 +65,7 @@ def write(found: Findings, out: Path) -> None:
 
 
 def _split(source: DataSet, path: Path | None) -> tuple[dict[str, str], str | None]:
-    """Give the part of each id, and where that is said; {} and None without a split."""
+    """Return the part of each id, and where that is said; {} and None without a split."""
     name = SPLIT_FILE.get(source.name, source.name)
     committed = splits.FOLDER / f"{name}.csv"
     ids = {record.id for record in source.records}

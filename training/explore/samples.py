@@ -98,7 +98,7 @@ def _some(group: Sequence[Sight], number: int) -> list[Sight]:
 
 
 def _jpeg(canvas: NDArray[np.uint8]) -> str:
-    """Give a picture as the source of an <img>."""
+    """Return a picture as the source of an <img>."""
     written, data = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, 82])
     if not written:
         raise ValueError("the picture could not be written as JPEG")

@@ -40,7 +40,7 @@ class Findings:
 
 
 def summary(found: Findings) -> dict[str, Any]:
-    """Give everything as values that JSON holds."""
+    """Return everything as values that JSON holds."""
     records = found.source.records
     return {
         "name": found.source.name,
@@ -114,7 +114,7 @@ def _per_patient(records: Sequence[Record]) -> dict[str, int]:
 
 
 def _leaks(found: Leaks) -> dict[str, Any]:
-    """Give the leaks as values."""
+    """Return the leaks as values."""
     return {
         "patients": {patient: list(parts) for patient, parts in found.patients.items()},
         "images": [asdict(pair) for pair in found.images],

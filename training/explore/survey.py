@@ -54,7 +54,7 @@ def look(found: DataSet, progress: Callable[[int, int], None] | None = None) -> 
 
 
 def _sight(record: Record) -> tuple[Sight, float]:
-    """Look at one image; give its contrast, too: between the 1st and the 99th percentile."""
+    """Look at one image; return its contrast, too: between the 1st and the 99th percentile."""
     radiograph = record.image()
     valid = radiograph.pixels if radiograph.valid is None else radiograph.pixels[radiograph.valid]
     counts, _ = np.histogram(valid, BINS, (0, 1))

@@ -64,7 +64,7 @@ def freeze(encoder: nn.Module, *, learning: int) -> None:
 
 
 def stages(encoder: nn.Module) -> list[nn.Module]:
-    """Give the stages of a backbone in order, without the ImageNet head: 9 in EfficientNet-B0, 19 in MobileNetV2.
+    """Return the stages of a backbone in order, without the ImageNet head: 9 in EfficientNet-B0, 19 in MobileNetV2.
 
     A stage has weights besides those of a norm.
     """
@@ -72,7 +72,7 @@ def stages(encoder: nn.Module) -> list[nn.Module]:
 
 
 def _parts(module: nn.Module) -> Iterator[nn.Module]:
-    """Give what lies directly in a backbone, and what lies in that of it which only holds stages."""
+    """Return what lies directly in a backbone, and what lies in that of it which only holds stages."""
     for name, child in module.named_children():
         if f"{name}.".startswith(HEADS):
             continue
@@ -83,7 +83,7 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def groups(net: nn.Module, *, weight_decay: float, upper_stages: int, upper_rate: float) -> list[dict[str, Any]]:
-    """Give an optimiser's groups: the head, and the upper stages at their own rate; norms and biases do not decay.
+    """Return an optimiser's groups: the head, and the upper stages at their own rate; norms and biases do not decay.
 
     What never learns is in none of them.
     """

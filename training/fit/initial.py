@@ -46,7 +46,7 @@ class WeightsUnavailable(ModelsError):
 
 
 def fill(net: nn.Module, source: str) -> int:
-    """Fill the encoder of `net` from a source (see above); give how many tensors fitted.
+    """Fill the encoder of `net` from a source (see above); return how many tensors fitted.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def fill(net: nn.Module, source: str) -> int:
 
 
 def encoder_of(net: nn.Module) -> nn.Module:
-    """Give the part of a network that initial weights fill.
+    """Return the part of a network that initial weights fill.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def encoder_of(net: nn.Module) -> nn.Module:
 
 
 def put(encoder: nn.Module, given: dict[str, Tensor], name: str) -> int:
-    """Copy `given` into an encoder, strictly but for the ImageNet head; give how many tensors were copied.
+    """Copy `given` into an encoder, strictly but for the ImageNet head; return how many tensors were copied.
 
     A first convolution of one channel takes the sum over the channels of a given one of three.
 
@@ -121,7 +121,7 @@ def put(encoder: nn.Module, given: dict[str, Tensor], name: str) -> int:
 
 
 def _name_in(wanted: dict[str, Tensor], key: str) -> str:
-    """Give the name of a tensor as the encoder has it."""
+    """Return the name of a tensor as the encoder has it."""
     return TIMM_PREFIX + key if TIMM_PREFIX + key in wanted else key
 
 
@@ -176,14 +176,14 @@ def _file(path: Path) -> dict[str, Tensor]:
 
 
 def _of_bundle(path: Path) -> dict[str, Tensor]:
-    """Give the encoder of a verified bundle."""
+    """Return the encoder of a verified bundle."""
     bundle = store.load(path)
     manifest = bundle.manifest
     return _encoder_state(manifest.architecture, len(manifest.labels), runner.read_weights(bundle).network)
 
 
 def _of_run(path: Path) -> dict[str, Tensor]:
-    """Give the encoder of a run's best checkpoint; only tensors and plain values are read from it."""
+    """Return the encoder of a run's best checkpoint; only tensors and plain values are read from it."""
     recipe = yaml.safe_load((path / RECIPE).read_text())
     state = torch.load(path / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
     prefix = "net."
@@ -192,7 +192,7 @@ def _of_run(path: Path) -> dict[str, Tensor]:
 
 
 def _encoder_state(architecture: str, labels: int, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Build the network that the weights are of, fill it, and give its encoder's tensors."""
+    """Build the network that the weights are of, fill it, and return its encoder's tensors."""
     net = networks.build(architecture, labels)
     net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
     return encoder_of(net).state_dict()

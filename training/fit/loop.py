@@ -87,7 +87,7 @@ def train(
     validate_every: int = 1,
     callbacks: Sequence[Callback] = (),
 ) -> Path:
-    """Train a recipe and give the path of the checkpoint that is exported; parameters and errors as below.
+    """Train a recipe and return the path of the checkpoint that is exported; parameters and errors as below.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def fit(
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> Path:
-    """Train and give the path of the checkpoint that is exported: the best by `SCORE`, or the last.
+    """Train and return the path of the checkpoint that is exported: the best by `SCORE`, or the last.
 
     Parameters
     ----------

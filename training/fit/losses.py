@@ -44,7 +44,7 @@ def pixel_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tenso
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Give 1 minus the soft Dice of each image and channel, averaged."""
+    """Return 1 minus the soft Dice of each image and channel, averaged."""
     probability = logits.sigmoid()
     overlap = (probability * target).sum(dim=(2, 3))
     total = probability.sum(dim=(2, 3)) + target.sum(dim=(2, 3))
@@ -83,7 +83,7 @@ def combo_loss(
 
 
 def lesion_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Give 1 minus the soft Dice, averaged over the masks (image and label) that are not empty; 0 without any.
+    """Return 1 minus the soft Dice, averaged over the masks (image and label) that are not empty; 0 without any.
 
     Of an empty mask Dice is undefined: what is wrong there, cross-entropy or focal loss say.
     """
@@ -134,7 +134,7 @@ def label_loss(logits: Tensor, labels: Tensor, *, positive_weight: Tensor | None
 
 
 def positive_weights(labels: Tensor, *, most: float = 20.0) -> Tensor:
-    """Give negatives per positive of each label, (images, labels) to (labels,), between 1 / `most` and `most`.
+    """Return negatives per positive of each label, (images, labels) to (labels,), between 1 / `most` and `most`.
 
     NaN is unknown and not counted; a label without known positives or negatives has 1.
     """

@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 def shared(count: int) -> int:
-    """Give how many of `count` images this process takes; what does not divide is left out, so all take as many."""
+    """Return how many of `count` images this process takes; what does not divide is left out, so all take as many."""
     return count // distributed.get_world_size() if distributed.is_initialized() else count
 
 
 def share(order: Sequence[T]) -> Sequence[T]:
-    """Give this process's part of an order that all processes know."""
+    """Return this process's part of an order that all processes know."""
     if not distributed.is_initialized():
         return order
     world = distributed.get_world_size()
@@ -41,7 +41,7 @@ class SeededOrder(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Give the number of images an epoch."""
+        """Return the number of images an epoch."""
         return shared(self.count)
 
     def __iter__(self) -> Iterator[int]:

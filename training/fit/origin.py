@@ -24,7 +24,7 @@ def note(run: Path, sources: Iterable[str | None]) -> None:
 
 
 def noted(run: Path) -> tuple[DataSource, ...]:
-    """Give what was noted; nothing for a run that began at random."""
+    """Return what was noted; nothing for a run that began at random."""
     path = run / FILE
     return tuple(DataSource.model_validate(one) for one in json.loads(path.read_text())) if path.exists() else ()
 

@@ -36,7 +36,7 @@ class GroupedOrder(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Give the number of images an epoch."""
+        """Return the number of images an epoch."""
         return shared(sum(self.counts(self.epoch)))
 
     def __iter__(self) -> Iterator[int]:
@@ -86,7 +86,7 @@ def positive_aware(
 
 
 def _groups(classes: Sequence[int], names: Sequence[int]) -> list[list[int]]:
-    """Give the image numbers of each class."""
+    """Return the image numbers of each class."""
     return [[number for number, one in enumerate(classes) if bool(one == name)] for name in names]
 
 

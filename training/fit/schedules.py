@@ -17,7 +17,7 @@ from training.fit import freezing
 
 
 def configured(net: nn.Module, settings: Optimisation, tuning: Tuning | None, *, steps: int) -> Any:
-    """Give what Lightning's `configure_optimizers` returns; a plateau is the work of `Plateau`.
+    """Return what Lightning's `configure_optimizers` returns; a plateau is the work of `Plateau`.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Rates(Protocol):
 
 
 def adamw(net: nn.Module, settings: Rates) -> Optimizer:
-    """Give AdamW over what learns; norms and biases do not decay."""
+    """Return AdamW over what learns; norms and biases do not decay."""
     learning = [weight for weight in net.parameters() if weight.requires_grad]
     groups = [
         {"params": [weight for weight in learning if weight.ndim > 1], "weight_decay": settings.weight_decay},
@@ -51,7 +51,7 @@ def adamw(net: nn.Module, settings: Rates) -> Optimizer:
 
 
 def warmed_up(optimiser: Optimizer, warmup_fraction: float, *, steps: int) -> Any:
-    """Give what Lightning's `configure_optimizers` returns for `cosine`, stepped after every batch."""
+    """Return what Lightning's `configure_optimizers` returns for `cosine`, stepped after every batch."""
     schedule = {"scheduler": cosine(optimiser, warmup_fraction, steps=steps), "interval": "step"}
     return {"optimizer": optimiser, "lr_scheduler": schedule}
 
@@ -91,7 +91,7 @@ class Plateau(Callback):
             self.scheduler.step(float(trainer.callback_metrics[self.score]))
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps."""
+        """Return what a checkpoint keeps."""
         return {} if self.scheduler is None else self.scheduler.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ def plateau(optimiser: Optimizer, settings: Optimisation, tuning: Tuning | None)
 
 
 def _two_phased(net: nn.Module, settings: Optimisation, tuning: Tuning) -> Optimizer:
-    """Give AdamW with a group for the backbone's upper stages."""
+    """Return AdamW with a group for the backbone's upper stages."""
     groups = freezing.groups(
         net, weight_decay=settings.weight_decay, upper_stages=tuning.upper_stages, upper_rate=tuning.upper_rate
     )

@@ -19,7 +19,7 @@ AT_ONCE = 2_000_000
 
 
 def weights(patients: Sequence[str], draws: int = DRAWS) -> Float:
-    """Give how often each image counts (draws, images) when as many patients as there are are drawn, with return."""
+    """Return how often each image counts (draws, images) when as many patients as there are are drawn, with return."""
     names, index = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     drawn = np.random.default_rng(SEED).integers(0, len(names), (draws, len(names)))
     offset = len(names) * np.arange(draws)[:, None]
@@ -28,7 +28,7 @@ def weights(patients: Sequence[str], draws: int = DRAWS) -> Float:
 
 
 def interval(measure: Measure, scores: Scores, drawn: Float | None = None) -> tuple[float, float]:
-    """Give the 95 % interval of a figure; draws in which it is not defined are left out, NaN where all are.
+    """Return the 95 % interval of a figure; draws in which it is not defined are left out, NaN where all are.
 
     `drawn` are the weights of these images' patients, where they are at hand.
     """
@@ -43,13 +43,13 @@ def interval(measure: Measure, scores: Scores, drawn: Float | None = None) -> tu
 
 
 def score_figure(name: str, measure: Measure, scores: Scores, measured_on: str, *, count: int | None = None) -> Figure:
-    """Give a figure of scores with its interval; `count` images decide it (None: all)."""
+    """Return a figure of scores with its interval; `count` images decide it (None: all)."""
     value, ends = plain(measure, scores), interval(measure, scores)
     return rounded(name, value, ends, count=len(scores.truth) if count is None else count, measured_on=measured_on)
 
 
 def mean_figure(name: str, values: Sequence[float], patients: Sequence[str], measured_on: str) -> Figure | None:
-    """Give the mean of one value per image with its interval; NaN is left out and not counted, None where all are."""
+    """Return the mean of one value per image with its interval; NaN is left out and not counted, None where all are."""
     given = np.asarray(values, np.float64)
     known = ~np.isnan(given)
     if not known.any():

@@ -16,7 +16,7 @@ RANGE = (0.2, 10.0)
 
 
 def fitted(kind: str, logits: NDArray[np.floating], truth: Truth, *, split: str = "validation") -> Calibration:
-    """Fit "temperature" or "isotonic", or give the calibration that changes nothing ("none").
+    """Fit "temperature" or "isotonic", or return the calibration that changes nothing ("none").
 
     Raises
     ------
@@ -34,7 +34,7 @@ def fitted(kind: str, logits: NDArray[np.floating], truth: Truth, *, split: str 
 
 
 def none() -> Calibration:
-    """Give the calibration that changes nothing."""
+    """Return the calibration that changes nothing."""
     return Calibration(temperature=1.0, method="none")
 
 
@@ -58,7 +58,7 @@ def by_isotonic(logits: NDArray[np.floating], truth: Truth, *, split: str = "val
 
 
 def temperature(logits: NDArray[np.floating], truth: Truth) -> float:
-    """Give the temperature that makes sigmoid(logit / temperature) most likely, between 0.2 and 10."""
+    """Return the temperature that makes sigmoid(logit / temperature) most likely, between 0.2 and 10."""
     sign = np.where(truth, 1.0, -1.0) * np.asarray(logits, np.float64)
 
     def loss(log_temperature: float) -> float:

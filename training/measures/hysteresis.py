@@ -92,7 +92,7 @@ def challenge_metric(
     prevalence: float = PREVALENCE,
     allowed: Mask | None = None,
 ) -> float:
-    """Give the metric of one triplet: mean Dice of positives and negatives, weighted by a prevalence."""
+    """Return the metric of one triplet: mean Dice of positives and negatives, weighted by a prevalence."""
     found = lesion(probability, triplet)
     if allowed is not None:
         found = found & allowed[:, None, None]
@@ -105,14 +105,14 @@ def positives(truth: Mask) -> Mask:
 
 
 def image_dice(found: Mask, truth: Mask) -> Float:
-    """Give the Dice of each image (images,) as the challenge counts it: empty against empty is 1."""
+    """Return the Dice of each image (images,) as the challenge counts it: empty against empty is 1."""
     total = found.sum(axis=(1, 2)) + truth.sum(axis=(1, 2))
     overlap = (found & truth).sum(axis=(1, 2))
     return np.where(total == 0, 1.0, 2 * overlap / np.maximum(total, 1))
 
 
 def image_weights(positive: Mask, prevalence: float) -> Float:
-    """Give each image's part of the mean (images,): all positives together have the prevalence."""
+    """Return each image's part of the mean (images,): all positives together have the prevalence."""
     return np.where(positive, prevalence / max(1, positive.sum()), (1 - prevalence) / max(1, (~positive).sum()))
 
 
@@ -130,7 +130,7 @@ def counted(probability: NDArray[np.floating], truth: Mask, thresholds: Float) -
 
 
 def _at_least(level: NDArray[np.intp], thresholds: int) -> Float:
-    """Give how many pixels lie above each threshold."""
+    """Return how many pixels lie above each threshold."""
     histogram = np.bincount(level, minlength=thresholds + 1)
     return histogram[::-1].cumsum()[::-1][1:].astype(np.float64)
 
@@ -138,7 +138,7 @@ def _at_least(level: NDArray[np.intp], thresholds: int) -> Float:
 def _best(
     probability: NDArray[np.floating], truth: Mask, weight: Float, passes: Mask, *, grid: tuple[Float, Float, Float]
 ) -> tuple[tuple[float, float, float], float]:
-    """Give the best of a grid of top thresholds, areas and bottom thresholds, with its score."""
+    """Return the best of a grid of top thresholds, areas and bottom thresholds, with its score."""
     tops, areas, bottoms = grid
     at_top, at_bottom = counted(probability, truth, tops), counted(probability, truth, bottoms)
     least = np.array([least_pixels(area, at_top.pixels) for area in areas])
@@ -156,7 +156,7 @@ def _best(
 
 
 def _around(values: Float, best: float) -> Float:
-    """Give a finer grid between the neighbours of the best value, which it holds."""
+    """Return a finer grid between the neighbours of the best value, which it holds."""
     place = int(np.flatnonzero(values == best)[0])
     below, above = values[max(0, place - 1)], values[min(len(values) - 1, place + 1)]
     lower, upper = np.linspace(below, best, FINER), np.linspace(best, above, FINER)

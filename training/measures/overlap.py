@@ -15,19 +15,19 @@ SIIM_PREVALENCE = 0.22
 
 
 def dice(found: Mask, truth: Mask) -> float:
-    """Give the Dice coefficient; NaN where both are empty, which is reported apart."""
+    """Return the Dice coefficient; NaN where both are empty, which is reported apart."""
     total = int(found.sum()) + int(truth.sum())
     return float("nan") if total == 0 else 2 * int((found & truth).sum()) / total
 
 
 def intersection_over_union(found: Mask, truth: Mask) -> float:
-    """Give the intersection over the union; NaN where both are empty."""
+    """Return the intersection over the union; NaN where both are empty."""
     union = int((found | truth).sum())
     return float("nan") if union == 0 else int((found & truth).sum()) / union
 
 
 def hausdorff95(found: Mask, truth: Mask, spacing: Sequence[float] | None = None) -> float:
-    """Give the 95 % Hausdorff distance of two masks of any dimension.
+    """Return the 95 % Hausdorff distance of two masks of any dimension.
 
     From every surface pixel of either mask to the nearest surface pixel of the other: the larger of the two 95 %
     quantiles.
@@ -50,7 +50,7 @@ def hausdorff95(found: Mask, truth: Mask, spacing: Sequence[float] | None = None
 
 
 def challenge_score(dice_of: Float, positive: Mask, called: Mask, prevalence: float = SIIM_PREVALENCE) -> float:
-    """Give the SIIM challenge's mean Dice, in which empty against empty counts 1, re-weighted to a prevalence.
+    """Return the SIIM challenge's mean Dice, in which empty against empty counts 1, re-weighted to a prevalence.
 
     Parameters
     ----------
@@ -63,17 +63,17 @@ def challenge_score(dice_of: Float, positive: Mask, called: Mask, prevalence: fl
 
 
 def challenge_values(dice_of: Float, positive: Mask, called: Mask) -> Float:
-    """Give the challenge's value of each image: its Dice, or for a negative 1 where nothing was called, else 0."""
+    """Return the challenge's value of each image: its Dice, or for a negative 1 where nothing was called, else 0."""
     return np.where(positive, np.where(called, np.nan_to_num(dice_of), 0.0), (~called).astype(np.float64))
 
 
 def _surface(mask: Mask) -> Mask:
-    """Give the pixels of a mask that touch its outside; the edge of the array is outside."""
+    """Return the pixels of a mask that touch its outside; the edge of the array is outside."""
     return np.asarray(mask & ~binary_erosion(mask), np.bool_)
 
 
 def _around(mask: Mask) -> tuple[slice, ...]:
-    """Give the box of all true pixels, which holds all that the distances need."""
+    """Return the box of all true pixels, which holds all that the distances need."""
     spans: list[slice] = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)

@@ -24,7 +24,7 @@ class ScoredBox:
 
 
 def box_overlap(one: Box, other: Box) -> float:
-    """Give intersection over union of two boxes."""
+    """Return intersection over union of two boxes."""
     wide = min(one.x1, other.x1) - max(one.x0, other.x0)
     high = min(one.y1, other.y1) - max(one.y0, other.y0)
     common = max(0, wide) * max(0, high)
@@ -48,7 +48,7 @@ def matched(found: Sequence[ScoredBox], truth: Sequence[Box], threshold: float) 
 
 
 def image_precision(found: Sequence[ScoredBox], truth: Sequence[Box]) -> float:
-    """Give the RSNA challenge's value of one image: TP / (TP + FP + FN), averaged over its thresholds.
+    """Return the RSNA challenge's value of one image: TP / (TP + FP + FN), averaged over its thresholds.
 
     An image without true boxes counts 0 if anything was found, and is NaN, that is left out, if nothing was.
     """
@@ -59,18 +59,18 @@ def image_precision(found: Sequence[ScoredBox], truth: Sequence[Box]) -> float:
 
 
 def peak(heat: NDArray[np.floating]) -> tuple[int, int]:
-    """Give row and column of the largest value."""
+    """Return row and column of the largest value."""
     row, column = np.unravel_index(int(np.argmax(heat)), heat.shape)
     return int(row), int(column)
 
 
 def points_into(heat: NDArray[np.floating], truth: Mask) -> bool | None:
-    """Whether the maximum lies within the truth (the pointing game); None where the map is empty."""
+    """Return whether the maximum lies within the truth (the pointing game); None where the map is empty."""
     return bool(truth[peak(heat)]) if heat.max() > 0 else None
 
 
 def same_side(heat: NDArray[np.floating], truth: Mask, middle: float) -> bool | None:
-    """Whether the maximum lies on the same side of the column `middle` as the truth.
+    """Return whether the maximum lies on the same side of the column `middle` as the truth.
 
     A truth on both sides, with at least a quarter of its area on either, allows both. None where the map is empty.
     """
@@ -83,7 +83,7 @@ def same_side(heat: NDArray[np.floating], truth: Mask, middle: float) -> bool | 
 
 
 def filled(boxes: Sequence[Box], shape: tuple[int, int]) -> Mask:
-    """Give the mask (rows, columns) that boxes cover."""
+    """Return the mask (rows, columns) that boxes cover."""
     mask = np.zeros(shape, np.bool_)
     for box in boxes:
         mask[box.y0 : box.y1, box.x0 : box.x1] = True

@@ -28,7 +28,7 @@ class Scores:
     patients: Sequence[str]
 
     def part(self, chosen: Mask) -> Scores:
-        """Give the images of a mask."""
+        """Return the images of a mask."""
         patients = [one for one, is_in in zip(self.patients, chosen, strict=True) if is_in]
         return Scores(self.probability[chosen], self.truth[chosen], patients)
 
@@ -37,12 +37,12 @@ Measure = Callable[[Scores, Float], Float]
 
 
 def plain(measure: Measure, scores: Scores) -> float:
-    """Give a figure with every image counted once."""
+    """Return a figure with every image counted once."""
     return float(measure(scores, np.ones((1, len(scores.truth))))[0])
 
 
 def auc(scores: Scores, weights: Float) -> Float:
-    """Give the area under the ROC curve of each row of weights; ties count half."""
+    """Return the area under the ROC curve of each row of weights; ties count half."""
     order, starts = _ascending(scores)
     positive = np.add.reduceat(weights[:, order] * scores.truth[order], starts, axis=1)
     negative = np.add.reduceat(weights[:, order] * ~scores.truth[order], starts, axis=1)
@@ -52,7 +52,7 @@ def auc(scores: Scores, weights: Float) -> Float:
 
 
 def average_precision(scores: Scores, weights: Float) -> Float:
-    """Give the average precision: the precision at each score, weighted with the recall that it adds."""
+    """Return the average precision: the precision at each score, weighted with the recall that it adds."""
     true_positive, false_positive = _falling_counts(scores, weights)
     added = np.diff(true_positive, axis=1, prepend=0)
     precision = _ratio(true_positive, true_positive + false_positive)
@@ -60,27 +60,27 @@ def average_precision(scores: Scores, weights: Float) -> Float:
 
 
 def sensitivity(threshold: float) -> Measure:
-    """Give the part of the positives at or above the threshold."""
+    """Return the part of the positives at or above the threshold."""
     return lambda s, w: _mean(s.probability >= threshold, w * s.truth)
 
 
 def specificity(threshold: float) -> Measure:
-    """Give the part of the negatives below the threshold."""
+    """Return the part of the negatives below the threshold."""
     return lambda s, w: _mean(s.probability < threshold, w * ~s.truth)
 
 
 def accuracy(threshold: float) -> Measure:
-    """Give the part of the images on the right side of the threshold."""
+    """Return the part of the images on the right side of the threshold."""
     return lambda s, w: _mean((s.probability >= threshold) == s.truth, w)
 
 
 def within(low: float, high: float) -> Measure:
-    """Give the part of the images from `low` to below `high`."""
+    """Return the part of the images from `low` to below `high`."""
     return lambda s, w: _mean((s.probability >= low) & (s.probability < high), w)
 
 
 def positive_predictive_value(threshold: float, prevalence: float | None = None) -> Measure:
-    """Give the part of the called ones that are positive, at a stated prevalence or that of the images."""
+    """Return the part of the called ones that are positive, at a stated prevalence or that of the images."""
 
     def measure(scores: Scores, weights: Float) -> Float:
         hit, false_alarm = _rates(scores, weights, threshold)
@@ -91,7 +91,7 @@ def positive_predictive_value(threshold: float, prevalence: float | None = None)
 
 
 def negative_predictive_value(threshold: float, prevalence: float | None = None) -> Measure:
-    """Give the part of those not called that are negative, at a stated prevalence or that of the images."""
+    """Return the part of those not called that are negative, at a stated prevalence or that of the images."""
 
     def measure(scores: Scores, weights: Float) -> Float:
         hit, false_alarm = _rates(scores, weights, threshold)
@@ -102,12 +102,12 @@ def negative_predictive_value(threshold: float, prevalence: float | None = None)
 
 
 def brier(scores: Scores, weights: Float) -> Float:
-    """Give the mean squared difference of probability and truth."""
+    """Return the mean squared difference of probability and truth."""
     return _mean((scores.probability - scores.truth) ** 2, weights)
 
 
 def calibration_error(scores: Scores, weights: Float) -> Float:
-    """Give the expected calibration error over bins of equal width."""
+    """Return the expected calibration error over bins of equal width."""
     bins = np.eye(BINS)[_bin_of(scores)]
     gap = (weights * (scores.probability - scores.truth)) @ bins
     return _ratio(np.abs(gap).sum(axis=1), weights.sum(axis=1))
@@ -123,7 +123,7 @@ class Bin:
 
 
 def reliability(scores: Scores) -> tuple[Bin, ...]:
-    """Give the bins that hold images."""
+    """Return the bins that hold images."""
     found: list[Bin] = []
     for number in range(BINS):
         inside = _bin_of(scores) == number
@@ -140,13 +140,13 @@ def confusion(scores: Scores, threshold: float) -> NDArray[np.int64]:
 
 
 def roc_points(scores: Scores, weights: Float) -> tuple[Float, Float]:
-    """Give 1 - specificity and sensitivity (draws, scores + 1) over falling thresholds, from (0, 0) to (1, 1)."""
+    """Return 1 - specificity and sensitivity (draws, scores + 1) over falling thresholds, from (0, 0) to (1, 1)."""
     true_positive, false_positive = (_from_zero(part) for part in _falling_counts(scores, weights))
     return _ratio(false_positive, false_positive[:, -1:]), _ratio(true_positive, true_positive[:, -1:])
 
 
 def precision_recall_points(scores: Scores, weights: Float) -> tuple[Float, Float]:
-    """Give recall and precision (draws, scores) over falling thresholds."""
+    """Return recall and precision (draws, scores) over falling thresholds."""
     true_positive, false_positive = _falling_counts(scores, weights)
     return _ratio(true_positive, true_positive[:, -1:]), _ratio(true_positive, true_positive + false_positive)
 
@@ -161,24 +161,24 @@ def _falling_counts(scores: Scores, weights: Float) -> tuple[Float, Float]:
 
 
 def _ascending(scores: Scores) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give the order of the images by score, and where each distinct score begins in it."""
+    """Return the order of the images by score, and where each distinct score begins in it."""
     order = np.argsort(scores.probability, kind="stable")
     ordered = scores.probability[order]
     return order, np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
 
 
 def _rates(scores: Scores, weights: Float, threshold: float) -> tuple[Float, Float]:
-    """Give sensitivity and 1 - specificity."""
+    """Return sensitivity and 1 - specificity."""
     return sensitivity(threshold)(scores, weights), 1 - specificity(threshold)(scores, weights)
 
 
 def _prevalence(scores: Scores, weights: Float, stated: float | None) -> Float:
-    """Give the stated prevalence, or that of the images, for each row."""
+    """Return the stated prevalence, or that of the images, for each row."""
     return _mean(scores.truth, weights) if stated is None else np.full(len(weights), stated)
 
 
 def _bin_of(scores: Scores) -> NDArray[np.intp]:
-    """Give the bin of each image."""
+    """Return the bin of each image."""
     return np.minimum((scores.probability * BINS).astype(np.intp), BINS - 1)
 
 

@@ -68,7 +68,7 @@ def choose(
 
 
 def range_of_doubt(rule: Rule, probability: Float, truth: Truth, patients: Sequence[str]) -> tuple[float, float]:
-    """Give where the same rule puts the threshold on other samples: the central 90 % over bootstrap draws of patients.
+    """Return where the same rule puts the threshold on other samples: the central 90 % of bootstrap draws by patient.
 
     The calibration is that of all images in every draw: it keeps the order of images, and so what a rule chooses.
     Draws without positives or without negatives are left out.
@@ -83,7 +83,7 @@ def range_of_doubt(rule: Rule, probability: Float, truth: Truth, patients: Seque
 
 
 def _best(rule: Rule, probability: Float, truth: Truth) -> float:
-    """Give the best of the thresholds that part the images."""
+    """Return the best of the thresholds that part the images."""
     cuts = candidates(probability)
     hit, spared = _rates(cuts, probability, truth)
     # Rising cuts: sensitivity falls, specificity rises. Among equals the first, that is the lowest, is taken.
@@ -102,7 +102,7 @@ def _best(rule: Rule, probability: Float, truth: Truth) -> float:
 
 
 def candidates(probability: Float) -> Float:
-    """Give one threshold below all images, then midway, on the logit scale, between each two neighbours."""
+    """Return one threshold below all images, then midway, on the logit scale, between each two neighbours."""
     scores = np.unique(probability)
     between = sigmoid((_logit(scores[1:]) + _logit(scores[:-1])) / 2)
     # Scores at the ends of [0, 1], or too close to each other, leave no room: the upper of the two parts them.
@@ -111,7 +111,7 @@ def candidates(probability: Float) -> Float:
 
 
 def _rates(cuts: Float, probability: Float, truth: Truth) -> tuple[Float, Float]:
-    """Give sensitivity and specificity at each cut."""
+    """Return sensitivity and specificity at each cut."""
     positive, negative = np.sort(probability[truth]), np.sort(probability[~truth])
     hit = 1 - np.searchsorted(positive, cuts, side="left") / len(positive)
     return np.asarray(hit, np.float64), np.asarray(np.searchsorted(negative, cuts, side="left") / len(negative))
@@ -151,7 +151,7 @@ def _doubt_words(doubt: tuple[float, float], threshold: float, probability: Floa
 
 
 def _value(rule: Rule) -> float:
-    """Give the rule's value, which its validation has seen."""
+    """Return the rule's value, which its validation has seen."""
     if rule.value is None:
         raise ValueError(f"the rule {rule.kind} needs a value")
     return rule.value

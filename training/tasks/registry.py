@@ -49,7 +49,7 @@ TASKS: Mapping[str, TaskPackage] = {
 
 
 def task_of(recipe: Path) -> str:
-    """Give the task of a recipe.
+    """Return the task of a recipe.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def task_of(recipe: Path) -> str:
 
 
 def train(path: Path, run: Run, *, smoke: bool = False, fold: int | None = None) -> Path:
-    """Train a recipe and give what the run is best known by: its checkpoint, or its report.
+    """Train a recipe and return what the run is best known by: its checkpoint, or its report.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def prepare(path: Path, data: Path, cache: Path, progress: ProgressFactory) -> I
 
 
 def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
-    """Write the bundles of a run and give their folders; `folds`, `ensemble` as in training/tasks/chest/export.py.
+    """Write the bundles of a run and return their folders; `folds`, `ensemble` as in training/tasks/chest/export.py.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def read(name: str, folder: Path) -> DataSet:
 
 
 def folder_of(name: str, data: Path) -> Path:
-    """Give the folder of the set `name` below the folder of all data sets: the child of its name, or this one itself.
+    """Return the folder of the set `name` below the folder of all data sets: the child of its name, or this one itself.
 
     A folder of DICOM with a csv is taken as it is, whatever its children are called.
     """

@@ -116,7 +116,7 @@ def _from_nifti(root: Path, problems: Problems) -> list[Record]:
 
 
 def _nifti_in(folder: Path) -> dict[str, Path]:
-    """Give the NIfTI files of a folder by name without suffix."""
+    """Return the NIfTI files of a folder by name without suffix."""
     found = files.found(folder, tuple(f"*{suffix}" for suffix in SUFFIXES))
     return {name.removesuffix(".gz").removesuffix(".nii"): path for name, path in found.items()}
 
@@ -139,7 +139,7 @@ def _check_listed(table: Path, images: dict[str, Path], tests: dict[str, Path], 
 
 
 def _nibabel() -> Any:
-    """Give nibabel, or say what to install."""
+    """Return nibabel, or say what to install."""
     try:
         import nibabel
     except ImportError:

@@ -81,7 +81,7 @@ def _from_masks(folder: Path, problems: Problems) -> list[Record]:
 
 
 def _masks_in(folder: Path, structure: str) -> dict[str, Path]:
-    """Give the mask files of one structure by stem."""
+    """Return the mask files of one structure by stem."""
     found: dict[str, Path] = {}
     for place in sorted(one for one in folder.rglob(structure) if one.is_dir()):
         found |= {path.stem: path for path in files.found(place, PICTURES).values()}
@@ -89,7 +89,7 @@ def _masks_in(folder: Path, structure: str) -> dict[str, Path]:
 
 
 def _readable(path: Path, problems: Problems) -> bool:
-    """Whether an image has the size of a raw one, or the header of a picture."""
+    """Return whether an image has the size of a raw one, or the header of a picture."""
     if path.suffix.lower() != ".img":
         return files.sized(path, None, problems)
     expected = 2 * RAW_SHAPE[0] * RAW_SHAPE[1]
@@ -150,7 +150,7 @@ def _stacked(masks: tuple[Path, ...], image: Callable[[], Radiograph]) -> NDArra
 
 
 def _column(mask: NDArray[Any]) -> float:
-    """Give the mean column of what is inside; 0 when nothing is."""
+    """Return the mean column of what is inside; 0 when nothing is."""
     inside = np.nonzero(mask)[1]
     return float(inside.mean()) if len(inside) else 0.0
 
@@ -182,7 +182,7 @@ def _from_table(folder: Path, problems: Problems) -> list[Record]:
 
 
 def _measured(row: Mapping[str, str]) -> dict[str, float]:
-    """Give the cardiothoracic ratio of the masks, that of readers, and the edges of the heart."""
+    """Return the cardiothoracic ratio of the masks, that of readers, and the edges of the heart."""
     columns = {"ratio": "ctr_from_masks", "ratio by readers": "ctr_given"}
     columns |= {one: one for one in ("heart_x0", "heart_y0", "heart_x1", "heart_y1")}
     return {name: float(row[column] or "nan") for name, column in columns.items()}

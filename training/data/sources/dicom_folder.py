@@ -79,7 +79,7 @@ def _only_table(folder: Path) -> Path:
 
 
 def _path(folder: Path, name: str) -> Path | None:
-    """Give the file of a relative path; None when there is none, or when it leads out of the folder."""
+    """Return the file of a relative path; None when there is none, or when it leads out of the folder."""
     if not name:
         return None
     path = folder / name
@@ -101,7 +101,7 @@ def _by_uid(folder: Path) -> dict[str, Path]:
 
 
 def _label_columns(listed: list[dict[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give the columns that hold labels, and a note on those that hold neither 0 nor 1 anywhere."""
+    """Return the columns that hold labels, and a note on those that hold neither 0 nor 1 anywhere."""
     columns = [name for name in listed[0] if name and name not in (*RESERVED, MASK) and not name.startswith(MASK_OF)]
     labels = tuple(name for name in columns if any(row.get(name, "") in VALUES and row.get(name) for row in listed))
     others = [name for name in columns if name not in labels]
@@ -128,12 +128,12 @@ def _record(
 
 
 def _shape(ds: pydicom.Dataset) -> tuple[int, int]:
-    """Give rows and columns; (0, 0) when the header has none."""
+    """Return rows and columns; (0, 0) when the header has none."""
     return int(ds.get("Rows") or 0), int(ds.get("Columns") or 0)
 
 
 def _mask_columns(columns: Iterable[str], labels: tuple[str, ...]) -> dict[str, str]:
-    """Give the column that holds the mask of each structure or label."""
+    """Return the column that holds the mask of each structure or label."""
     found = {column.removeprefix(MASK_OF): column for column in columns if column.startswith(MASK_OF)}
     if MASK in columns and len(labels) > 1:
         raise SourceRefused(f"the column {MASK} may be of {', '.join(labels)}; name it {MASK_OF}{labels[0]}")
@@ -143,7 +143,7 @@ def _mask_columns(columns: Iterable[str], labels: tuple[str, ...]) -> dict[str, 
 def _masks(
     folder: Path, row: Mapping[str, str], columns: Mapping[str, str], shape: tuple[int, int], problems: Problems
 ) -> dict[str, Path]:
-    """Give the mask files that a row names; one of another size than the image is noted and left out."""
+    """Return the mask files that a row names; one of another size than the image is noted and left out."""
     found: dict[str, Path] = {}
     for name, column in columns.items():
         path = _path(folder, row[column])

@@ -38,7 +38,7 @@ HEADER = [
 
 
 def table_of(folder: Path, name: str) -> Path | None:
-    """Give the folder that holds the table.csv of the set `name`: this one or its child; None when there is none."""
+    """Return the folder that holds the table.csv of the set `name`: this one or its child; None when there is none."""
     return next((one for one in (folder, folder / name) if (one / "table.csv").is_file()), None)
 
 
@@ -136,7 +136,7 @@ def inside(path: Path) -> NDArray[np.uint8]:
 
 
 def picture(path: Path, aspect: float = 1.0) -> Callable[[], Radiograph]:
-    """Give the reader of a picture file."""
+    """Return the reader of a picture file."""
     return functools.partial(_picture, path, aspect)
 
 
@@ -146,12 +146,12 @@ def _picture(path: Path, aspect: float) -> Radiograph:
 
 
 def dicom(path: Path) -> Callable[[], Radiograph]:
-    """Give the reader of a DICOM file, the one of serving."""
+    """Return the reader of a DICOM file, the one of serving."""
     return functools.partial(pixels.read, path)
 
 
 def size(path: Path, problems: Problems) -> tuple[int, int] | None:
-    """Give rows and columns from a picture's header; notes the problem and gives None when it has none."""
+    """Return rows and columns from a picture's header; notes the problem and gives None when it has none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -163,7 +163,7 @@ def size(path: Path, problems: Problems) -> tuple[int, int] | None:
 
 
 def sized(path: Path, expected: tuple[int, int] | None, problems: Problems) -> bool:
-    """Whether a picture's header can be read and states the expected rows and columns; what is not so is noted."""
+    """Return whether a picture's header can be read and states the expected size; note what is not so."""
     given = size(path, problems)
     if given is not None and expected is not None and given != expected:
         problems.add(Kind.SIZE, path, f"{given[0]} x {given[1]}, {expected[0]} x {expected[1]} was expected; left out")
@@ -187,7 +187,7 @@ def header(path: Path, problems: Problems) -> pydicom.Dataset | None:
 
 
 def text(ds: pydicom.Dataset, keyword: str) -> str | None:
-    """Give an attribute's text; None when it is absent or empty."""
+    """Return an attribute's text; None when it is absent or empty."""
     return str(ds.get(keyword) or "").strip() or None
 
 
@@ -245,7 +245,7 @@ def published(given: int, whole: int, what: str) -> tuple[str, ...]:
 
 
 def as_volume_slice(read: Callable[[], Any]) -> Callable[[], Radiograph]:
-    """Give the reader of the middle slice of a volume, between robust percentiles."""
+    """Return the reader of the middle slice of a volume, between robust percentiles."""
     return functools.partial(_middle, read)
 
 

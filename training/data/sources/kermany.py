@@ -65,7 +65,7 @@ def read(folder: Path) -> DataSet:
 
 
 def named(stem: str) -> tuple[str, str] | None:
-    """Give patient and subtype ("bacteria", "virus" or "normal") of a file name; None when it is of no known form."""
+    """Return patient and subtype ("bacteria", "virus" or "normal") of a file name; None when it is of no known form."""
     for form, prefix in _FORMS:
         match = form.match(stem)
         if match:

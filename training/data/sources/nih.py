@@ -186,7 +186,7 @@ def _from_table(folder: Path, problems: Problems) -> list[Record]:
 
 
 def listed_images(folder: Path, problems: Problems) -> list[tuple[dict[str, str], Path, tuple[int, int]]]:
-    """Give the rows of DATA.md's nih/table.csv with the file and the size of each image that is there."""
+    """Return the rows of DATA.md's nih/table.csv with the file and the size of each image that is there."""
     given = []
     for row in files.rows(folder / "table.csv", COLUMNS):
         if not _ID.match(row["id"]):

@@ -152,7 +152,7 @@ class Problems:
         self._found.append(Problem(kind, str(where), message))
 
     def found(self) -> tuple[Problem, ...]:
-        """Give what was noted, in order."""
+        """Return what was noted, in order."""
         return tuple(self._found)
 
 

@@ -71,7 +71,7 @@ def read(folder: Path) -> DataSet:
 
 
 def _boxes(table: Path, problems: Problems) -> tuple[dict[str, tuple[LabelledBox, ...]], dict[str, bool]]:
-    """Give the boxes of each image, and the target of those whose rows are well formed and agree."""
+    """Return the boxes of each image, and the target of those whose rows are well formed and agree."""
     boxes: dict[str, list[LabelledBox]] = defaultdict(list)
     targets: dict[str, bool] = {}
     wrong: set[str] = set()
@@ -92,7 +92,7 @@ def _boxes(table: Path, problems: Problems) -> tuple[dict[str, tuple[LabelledBox
 
 
 def _classes(table: Path, problems: Problems) -> dict[str, str]:
-    """Give the class of each image; without the table classes are unknown."""
+    """Return the class of each image; without the table classes are unknown."""
     if not table.is_file():
         problems.add(Kind.MISSING, table, "without it normal and not normal are not told apart")
         return {}
@@ -107,7 +107,7 @@ def _classes(table: Path, problems: Problems) -> dict[str, str]:
 
 
 def _persons(mapping: Path) -> dict[str, str]:
-    """Give NIH's patient of each image from RSNA's mapping; {} when it is not there."""
+    """Return NIH's patient of each image from RSNA's mapping; {} when it is not there."""
     if not mapping.is_file():
         return {}
     try:
@@ -117,7 +117,7 @@ def _persons(mapping: Path) -> dict[str, str]:
 
 
 def _labels(name: str, target: bool, written: str | None, problems: Problems) -> dict[str, float] | None:
-    """Give the labels of an image; None when target and class contradict each other."""
+    """Return the labels of an image; None when target and class contradict each other."""
     if written is None:
         return {LABEL: float(target), "normal": 0.0 if target else UNKNOWN, "not-normal": 0.0 if target else UNKNOWN}
     if (written == OPACITY) != target:
@@ -151,7 +151,7 @@ def _record(
 
 
 def _of(record: Record, person: str | None) -> Record:
-    """Give the record its person, where the mapping names one."""
+    """Return the record its person, where the mapping names one."""
     return record if person is None else replace(record, patient=person)
 
 

@@ -69,7 +69,7 @@ def read(folder: Path, dialect: Dialect | None = None) -> DataSet:
 
 
 def found_dialect(texts: Iterable[tuple[str, ...]]) -> tuple[Dialect, str]:
-    """Give the dialect in which most strings are well formed, the relative one when in doubt, and how sure that is."""
+    """Return the dialect in which most strings are well formed (in doubt: relative), and how sure that is."""
     each = [text for parts in texts for text in parts]
     able = rle.possible(each)
     if len(able) == 1:
@@ -82,7 +82,7 @@ def found_dialect(texts: Iterable[tuple[str, ...]]) -> tuple[Dialect, str]:
 
 
 def _texts(table: Path) -> dict[str, tuple[str, ...]]:
-    """Give the strings of each image."""
+    """Return the strings of each image."""
     grouped: dict[str, list[str]] = defaultdict(list)
     for row in files.rows(table, ("ImageId", "EncodedPixels")):
         grouped[row["ImageId"]].append(row["EncodedPixels"])
@@ -142,7 +142,7 @@ def _from_table(folder: Path, problems: Problems) -> list[Record]:
 def _png_mask(
     path: Path, row: Mapping[str, str], shape: tuple[int, int], problems: Problems
 ) -> functools.partial[NDArray[np.uint8]] | None:
-    """Give the reader of a mask; a negative one is empty, one without a file is unknown."""
+    """Return the reader of a mask; a negative one is empty, one without a file is unknown."""
     if row["siim_positive"] == "0":
         return functools.partial(np.zeros, (1, *shape), np.uint8)
     if row["pneumothorax_mask"] != "1":

@@ -64,19 +64,19 @@ class Canvas:
 
 
 def shown(figure: Figure) -> str:
-    """Give value, interval and count as people read them."""
+    """Return value, interval and count as people read them."""
     ends = "" if figure.low is None or figure.high is None else f" ({figure.low:.3f} to {figure.high:.3f})"
     return f"{figure.value:.3f}{ends}, n = {figure.count}"
 
 
 def figure_table(heading: str, sentence: str, figures: Sequence[Figure]) -> Table:
-    """Give figures as a table."""
+    """Return figures as a table."""
     rows = tuple((one.name, one.measured_on, f"{one.value:.4f}", interval_text(one), str(one.count)) for one in figures)
     return Table(heading, sentence, ("figure", "measured on", "value", "95 % interval", "n"), rows)
 
 
 def interval_text(figure: Figure) -> str:
-    """Give the interval; nothing where there is none."""
+    """Return the interval; nothing where there is none."""
     return "" if figure.low is None or figure.high is None else f"{figure.low:.4f} to {figure.high:.4f}"
 
 

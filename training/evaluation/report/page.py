@@ -83,7 +83,7 @@ def write(folder: Path, manifest: Manifest, outcome: Outcome, intro: Sequence[st
 
 
 def _plot(folder: Path, one: Plot) -> str:
-    """Give a plot with its caption, the picture within the page."""
+    """Return a plot with its caption, the picture within the page."""
     content = (folder / one.file).read_bytes()
     width = int.from_bytes(content[16:20], "big")
     where = f"data:image/png;base64,{base64.b64encode(content).decode()}"
@@ -95,7 +95,7 @@ def _plot(folder: Path, one: Plot) -> str:
 
 
 def _table(one: Table) -> str:
-    """Give a table; numbers stand to the right."""
+    """Return a table; numbers stand to the right."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in one.columns)
     rows = "\n".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in one.rows)
     return (
@@ -105,7 +105,7 @@ def _table(one: Table) -> str:
 
 
 def _cell(value: str) -> str:
-    """Give one cell."""
+    """Return one cell."""
     kinds = {"reached": "reached", "not reached": "missed", "not measured": "missed"}
     kind = kinds.get(value, "number" if NUMBER.fullmatch(value) else "")
     return f'<td class="{kind}">{html.escape(value)}</td>' if kind else f"<td>{html.escape(value)}</td>"

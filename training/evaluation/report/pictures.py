@@ -98,5 +98,5 @@ def _line(axes: Axes, mask: Mask, tint: str, width: float) -> None:
 
 
 def _step(shape: tuple[int, ...]) -> int:
-    """Give the step that thins a picture enough."""
+    """Return the step that thins a picture enough."""
     return max(1, -(-max(shape) // EDGE))

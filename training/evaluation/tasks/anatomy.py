@@ -61,7 +61,7 @@ class Result:
         return self.case.site
 
     def reference(self, name: str) -> float:
-        """Give a measured value of the data set."""
+        """Return a measured value of the data set."""
         return self.case.reference.get(name, float("nan"))
 
 
@@ -87,7 +87,7 @@ def evaluate(bundle: Bundle, truth: Truth, split: Split, canvas: Canvas, data: P
 
 
 def unseen_sites(bundle: Bundle, results: list[Result]) -> set[str]:
-    """Give the sites that the manifest's training data do not name."""
+    """Return the sites that the manifest's training data do not name."""
     trained = {one.name for one in bundle.manifest.training_data}
     return {one.site for one in results if terms.NAMES.get(one.site) not in trained}
 
@@ -134,7 +134,7 @@ def _result(analyser: ChestAnalyser, case: Case, canvas: Canvas) -> Result:
 
 
 def _pairs(found: Mask, truth: Mask) -> dict[str, tuple[Mask, Mask]]:
-    """Give found and true mask of each structure."""
+    """Return found and true mask of each structure."""
     outside = ~truth[2]
     lungs, true_lungs = found[0] | found[1], truth[0] | truth[1]
     pairs = (
@@ -148,12 +148,12 @@ def _pairs(found: Mask, truth: Mask) -> dict[str, tuple[Mask, Mask]]:
 
 
 def _box_overlap(size: Size, case: Case) -> float:
-    """Give the overlap of the box of the heart's mask with the reference; 0 where no heart was found."""
+    """Return the overlap of the box of the heart's mask with the reference; 0 where no heart was found."""
     return 0.0 if size.heart_box is None else box_overlap(size.heart_box, reference_box(case))
 
 
 def reference_box(case: Case) -> Box:
-    """Give the reference box of the heart."""
+    """Return the reference box of the heart."""
     if "heart_x0" not in case.reference:
         raise ValueError(f"{case.id} has no heart box")
     edges = (round(case.reference[f"heart_{edge}"]) for edge in ("x0", "y0", "x1", "y1"))
@@ -231,7 +231,7 @@ def _undefined(results: list[Result]) -> dict[str, int]:
 
 
 def _gate_table(rates: list[dict[str, Any]]) -> Table:
-    """Give the gate's rates as a table."""
+    """Return the gate's rates as a table."""
     rows = tuple(
         (one["images"], str(one["accepted"]), str(one["of"]), f"{one['accepted'] / one['of']:.2%}") for one in rates
     )
@@ -244,7 +244,7 @@ def _gate_table(rates: list[dict[str, Any]]) -> Table:
 
 
 def _plain(one: Result) -> dict[str, Any]:
-    """Give the numbers of one image for the report."""
+    """Return the numbers of one image for the report."""
     return {
         "id": one.case.id,
         "site": one.site,

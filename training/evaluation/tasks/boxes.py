@@ -106,7 +106,7 @@ def _result(server: Server, analyser: ChestAnalyser, case: Case, canvas: Canvas)
 
 
 def _ratio(box: Box | None, size: Size) -> float:
-    """Give the cardiothoracic ratio with the width of a box."""
+    """Return the cardiothoracic ratio with the width of a box."""
     return float("nan") if box is None or not size.thoracic_width else (box.x1 - box.x0) / size.thoracic_width
 
 

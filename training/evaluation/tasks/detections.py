@@ -116,7 +116,7 @@ def _result(server: Server, case: Case, canvas: Canvas) -> Result:
 
 
 def _overlaps(results: Sequence[Result]) -> list[float]:
-    """Give the overlap of the surest box with its nearest true one; NaN where there is no true box."""
+    """Return the overlap of the surest box with its nearest true one; NaN where there is no true box."""
     values: list[float] = []
     for one in results:
         surest = max(one.found, key=lambda scored: scored.score, default=None)

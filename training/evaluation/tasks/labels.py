@@ -104,13 +104,13 @@ def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) ->
 
 
 def _middle(served: Served) -> float:
-    """Give the column between the two sides of the chest: the middle of both lungs, or of the picture."""
+    """Return the column between the two sides of the chest: the middle of both lungs, or of the picture."""
     box = served.lungs
     return served.radiograph.shape[1] / 2 if box is None else (box.x0 + box.x1) / 2
 
 
 def _label(bundle: Bundle, views: Sequence[View], canvas: Canvas, outcome: Outcome) -> None:
-    """Give figures, plots and tables of one label."""
+    """Return figures, plots and tables of one label."""
     label = views[0].label
     alone = len(bundle.manifest.labels) == 1
     prefix, title = ("", "") if alone else (f"{label}-", f"{label}: ")
@@ -150,13 +150,13 @@ def _view(bundle: Bundle, label: str, seen: tuple[Seen, ...], comparison: str, o
 
 
 def _takes_part(case: Case, label: str, comparison: str) -> bool:
-    """Whether a case is a positive, or a negative of the comparison."""
+    """Return whether a case is a positive, or a negative of the comparison."""
     value = case.truth.get(label, float("nan"))
     return value == 1 or (value == 0 and (not comparison or not case.against or comparison in case.against))
 
 
 def _figures(view: View, threshold: float, *, with_positives: bool, title: str) -> list[Figure]:
-    """Give the figures of the manifest; sensitivity does not depend on the negatives and is given once."""
+    """Return the figures of the manifest; sensitivity does not depend on the negatives and is given once."""
     found = view.scores
     positives = int(found.truth.sum())
     listed: list[tuple[str, scores.Measure, int | None]] = [
@@ -177,7 +177,7 @@ def _figures(view: View, threshold: float, *, with_positives: bool, title: str) 
 
 
 def _pointing_figures(view: View, title: str) -> list[Figure]:
-    """Give how often the heat map points to the true place and side; a missing map counts as a miss."""
+    """Return how often the heat map points to the true place and side; a missing map counts as a miss."""
     known = [one for one in view.seen if view.label in one.pointing]
     on = f"{view.measured_on.split(', against')[0]}, true positives with a known place"
     patients = [one.case.patient for one in known]
@@ -191,7 +191,7 @@ def _pointing_figures(view: View, title: str) -> list[Figure]:
 
 
 def _numbers(view: View, points: Sequence[OperatingPoint], rows: Sequence[subgroups.Row]) -> dict[str, Any]:
-    """Give every number of a view for the report."""
+    """Return every number of a view for the report."""
     return {
         "measured_on": view.measured_on,
         "label": view.label,
@@ -212,7 +212,7 @@ def _numbers(view: View, points: Sequence[OperatingPoint], rows: Sequence[subgro
 
 
 def _at_point(found: Scores, point: OperatingPoint) -> dict[str, Any]:
-    """Give counts and rates at one operating point, with intervals."""
+    """Return counts and rates at one operating point, with intervals."""
     drawn = bootstrap.weights(found.patients)
 
     def rate(measure: scores.Measure) -> dict[str, float | None]:
@@ -245,7 +245,7 @@ def _at_point(found: Scores, point: OperatingPoint) -> dict[str, Any]:
 
 
 def _points_table(view: View, points: Sequence[OperatingPoint], title: str) -> Table:
-    """Give the operating points as a table, one column each."""
+    """Return the operating points as a table, one column each."""
     columns: list[list[str]] = []
     for point in points:
         found, at = view.scores, point.threshold
@@ -273,17 +273,17 @@ def _points_table(view: View, points: Sequence[OperatingPoint], title: str) -> T
 
 
 def _doubt(point: OperatingPoint) -> str:
-    """Give the range of doubt; a dash where there is none."""
+    """Return the range of doubt; a dash where there is none."""
     return "-" if point.doubt is None else f"{point.doubt[0]:.4g} to {point.doubt[1]:.4g}"
 
 
 def _indeterminate(found: Scores, point: OperatingPoint) -> str:
-    """Give the part of the images within the range of doubt; a dash where there is none."""
+    """Return the part of the images within the range of doubt; a dash where there is none."""
     return "-" if point.doubt is None else _short(scores.plain(scores.within(*point.doubt), found))
 
 
 def _short(value: float) -> str:
-    """Give three decimals; a dash where it is not defined."""
+    """Return three decimals; a dash where it is not defined."""
     return "-" if np.isnan(value) else f"{value:.3f}"
 
 
@@ -330,13 +330,13 @@ class Drawing:
         plots.over_threshold(main.scores, threshold, self._add("thresholds", "Over the threshold", sentence))
 
     def _add(self, name: str, heading: str, sentence: str) -> Path:
-        """Note a plot and give its path."""
+        """Note a plot and return its path."""
         self.made.append(Plot(f"{self.prefix}{name}.png", f"{self.title}{heading}", sentence))
         return self.folder / self.made[-1].file
 
 
 def _report(bundle: Bundle, truth: Truth, seen: tuple[Seen, ...]) -> dict[str, Any]:
-    """Give what concerns all labels: who was left out, the gate, every image."""
+    """Return what concerns all labels: who was left out, the gate, every image."""
     names = [one.name for one in bundle.manifest.labels]
     judged = [one.accepted for one in seen if one.accepted is not None]
     rows: list[dict[str, Any]] = []

@@ -110,7 +110,7 @@ def outlined(server: Server, radiograph: Radiograph) -> tuple[Served, Mask]:
 
 
 def passes(server: Server, case: Case) -> bool:
-    """Whether the classifier finds the disease; true where none stands before the masks."""
+    """Return whether the classifier finds the disease; true where none stands before the masks."""
     keeper = server.gatekeeper
     if keeper is None:
         return True
@@ -121,7 +121,7 @@ def passes(server: Server, case: Case) -> bool:
 
 
 def challenge(positive: Mask, prevalence: float = SIIM_PREVALENCE) -> Measure:
-    """Give the challenge's metric as a measure of its values of each image (`overlap.challenge_values`)."""
+    """Return the challenge's metric as a measure of its values of each image (`overlap.challenge_values`)."""
 
     def measure(scores: Scores, weights: Float) -> Float:
         with np.errstate(invalid="ignore"):
@@ -231,7 +231,7 @@ def _draw(results: Sequence[Result], folder: Path) -> list[Plot]:
 def _report(
     truth: Truth, results: Sequence[Result], asked: Sequence[Case], rows: Sequence[subgroups.Row]
 ) -> dict[str, Any]:
-    """Give every number."""
+    """Return every number."""
     negatives = [one for one in results if not one.positive]
     return {
         "images": len(results),

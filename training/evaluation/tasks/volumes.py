@@ -91,7 +91,7 @@ def measured(case: volumes.OutlinedVolume, found: Mask, *, pictures: bool = Fals
 
 
 def _slices(case: volumes.OutlinedVolume, found: Mask, dice: float, *, pictures: bool) -> list[Outline]:
-    """Give outlines on slices that are evenly spread over what is found or true."""
+    """Return outlines on slices that are evenly spread over what is found or true."""
     there = np.flatnonzero((found | case.mask).any(axis=(1, 2)))
     chosen = there[np.linspace(0, len(there) - 1, SLICES + 2).round().astype(int)[1:-1]] if len(there) else []
     made: list[Outline] = []

@@ -40,7 +40,7 @@ def load(run: Run) -> tuple[VolumeRecipe, VolumeModule, int]:
 
 
 def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
-    """Write the bundle of a finished run to its folder `bundle` and give that folder; folds do nothing.
+    """Write the bundle of a finished run to its folder `bundle` and return that folder; folds do nothing.
 
     Raises
     ------

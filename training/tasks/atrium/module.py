@@ -30,12 +30,12 @@ class VolumeModule(lightning.LightningModule):
         self.net = build_volume(recipe.architecture, len(recipe.labels))
 
     def forward(self, patch: Tensor) -> Tensor:
-        """Give logits (batch, 1, *window) of patches (batch, 1, *seen) in [0, 1]."""
+        """Return logits (batch, 1, *window) of patches (batch, 1, *seen) in [0, 1]."""
         logits: Tensor = self.net(patch * self.recipe.scale + self.recipe.offset).logits
         return logits.float()
 
     def training_step(self, batch: PatchItem, index: int) -> Tensor:
-        """Give the loss of one batch."""
+        """Return the loss of one batch."""
         loss = patch_loss(self(batch["image"]), batch["mask"])
         self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(batch["mask"]))
         return loss
@@ -49,13 +49,13 @@ class VolumeModule(lightning.LightningModule):
         self.log(self.score, value, prog_bar=True, on_epoch=True, batch_size=1)
 
     def answer(self, patch: Float) -> Float:
-        """Give probabilities (windows, labels, *window) of patches (windows, *seen)."""
+        """Return probabilities (windows, labels, *window) of patches (windows, *seen)."""
         given = torch.from_numpy(np.ascontiguousarray(patch))[:, None].to(self.device)
         found: Float = self(given).sigmoid().cpu().numpy()
         return found
 
     def configure_optimizers(self) -> Any:
-        """Give AdamW without decay on norms and biases, warmed up and then lowered along half a cosine."""
+        """Return AdamW without decay on norms and biases, warmed up and then lowered along half a cosine."""
         settings = self.recipe.optimisation
         steps = settings.epochs * (settings.patches // (settings.batch_size * settings.accumulation))
         return schedules.warmed_up(schedules.adamw(self.net, settings), settings.warmup_fraction, steps=steps)

@@ -37,7 +37,7 @@ class PatchOrder(Sampler[tuple[int, int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Give the number of patches an epoch."""
+        """Return the number of patches an epoch."""
         return shared(self.patches)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -85,6 +85,6 @@ def _seed(*parts: int) -> int:
 
 
 def loader(volumes: list[Prepared], recipe: VolumeRecipe) -> DataLoader:
-    """Give the training patches of an epoch."""
+    """Return the training patches of an epoch."""
     order = PatchOrder(recipe.optimisation.patches)
     return DataLoader(PatchDataset(volumes, recipe), recipe.optimisation.batch_size, sampler=order, drop_last=True)

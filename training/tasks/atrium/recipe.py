@@ -107,7 +107,7 @@ class VolumeRecipe(Section):
 
     @property
     def input(self) -> InputSpec:
-        """Give the normalisation as the manifest holds it; the size is the window's longest edge."""
+        """Return the normalisation as the manifest holds it; the size is the window's longest edge."""
         return InputSpec(
             size=max(32, *self.volume.window),
             contrast_percentiles=self.contrast_percentiles,

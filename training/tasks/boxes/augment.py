@@ -56,7 +56,7 @@ class BoxAugment:
 
 
 def ellipses(boxes: Tensor) -> Tensor:
-    """Give points (n, POINTS, 2), x and y, on the ellipse within each box (n, 4)."""
+    """Return points (n, POINTS, 2), x and y, on the ellipse within each box (n, 4)."""
     angle = torch.arange(POINTS) * (2 * math.pi / POINTS)
     circle = torch.stack([angle.cos(), angle.sin()], dim=-1)
     centre, half = (boxes[:, 2:] + boxes[:, :2]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
@@ -64,5 +64,5 @@ def ellipses(boxes: Tensor) -> Tensor:
 
 
 def boxes_around(points: Tensor) -> Tensor:
-    """Give the boxes (n, 4) around points (n, POINTS, 2)."""
+    """Return the boxes (n, 4) around points (n, POINTS, 2)."""
     return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)

@@ -60,7 +60,7 @@ class BoxDataset(Dataset[BoxItem]):
         self.images, self.augment = images, augment
 
     def __len__(self) -> int:
-        """Give the number of images."""
+        """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> BoxItem:
@@ -74,7 +74,7 @@ class BoxDataset(Dataset[BoxItem]):
 
 
 def loaders(recipe: BoxRecipe, run: Run) -> tuple[DataLoader, DataLoader]:
-    """Give the hearts to train on, varied and in a seeded order, and those to validate on."""
+    """Return the hearts to train on, varied and in a seeded order, and those to validate on."""
     given, batch = collection.read(run.data, recipe.data), recipe.optimisation.batch_size
     items = BoxDataset(hearts(given, "train", recipe.input), BoxAugment(recipe.augmentation))
     training: DataLoader = DataLoader(

@@ -28,7 +28,7 @@ USE = IntendedUse(
 
 
 def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
-    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder; folds do nothing."""
+    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and return that folder; folds do nothing."""
     recipe = recipes.read(run.recipe)
     module = BoxModule(recipe)
     given = collection.read(run.data, recipe.data)

@@ -12,7 +12,7 @@ from training.tasks.boxes.recipe import BoxRecipe
 
 
 def train(recipe: BoxRecipe, run: Run) -> Path:
-    """Train a recipe and give the path of the best checkpoint."""
+    """Train a recipe and return the path of the best checkpoint."""
     return loop.train(
         lambda: BoxModule(recipe),
         lambda: data.loaders(recipe, run),

@@ -26,7 +26,7 @@ class WarmedUpModule(lightning.LightningModule):
         self.optimisation = optimisation
 
     def configure_optimizers(self) -> Any:
-        """Give AdamW without decay on norms and biases, with a warm-up followed by half a cosine."""
+        """Return AdamW without decay on norms and biases, with a warm-up followed by half a cosine."""
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         optimiser = schedules.adamw(self.net, self.optimisation)
         return schedules.warmed_up(optimiser, self.optimisation.warmup_fraction, steps=steps)
@@ -40,13 +40,13 @@ class BoxModule(WarmedUpModule):
         self.spec = recipe.input
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give boxes (batch, labels, 4) in [0, 1] of images (batch, 1, size, size) in [0, 1]."""
+        """Return boxes (batch, labels, 4) in [0, 1] of images (batch, 1, size, size) in [0, 1]."""
         given = networks.three_channels(image, scale=self.spec.scale, offset=self.spec.offset)
         edges: Tensor = self.net(given).logits
         return edges
 
     def training_step(self, batch: BoxItem, index: int) -> Tensor:
-        """Give the loss of one batch."""
+        """Return the loss of one batch."""
         loss = functional.mse_loss(self(batch["image"]), batch["boxes"] / self.spec.size)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["image"]))
         return loss

@@ -67,7 +67,7 @@ class FindingDataset(Dataset[FindingItem]):
         self.patients = torch.from_numpy(given.people(ids))
 
     def __len__(self) -> int:
-        """Give the number of images."""
+        """Return the number of images."""
         return len(self.rows)
 
     def __getitem__(self, index: int) -> FindingItem:
@@ -90,7 +90,7 @@ class MaskDataset(Dataset[MaskItem]):
         self.source, self.rows, self.kind, self.augment = source, rows, kind, augment
 
     def __len__(self) -> int:
-        """Give the number of images."""
+        """Return the number of images."""
         return len(self.rows)
 
     def __getitem__(self, index: int) -> MaskItem:
@@ -114,7 +114,7 @@ class NegativeDataset(Dataset[MaskItem]):
         self.source, self.rows, self.augment, self.transform = source, rows, augment, transform
 
     def __len__(self) -> int:
-        """Give the number of images to draw from."""
+        """Return the number of images to draw from."""
         return len(self.rows)
 
     def __getitem__(self, index: int) -> MaskItem:
@@ -136,7 +136,7 @@ class LabelDataset(Dataset[LabelItem]):
         self.source, self.rows, self.labels, self.patients, self.augment = source, rows, labels, patients, augment
 
     def __len__(self) -> int:
-        """Give the number of images."""
+        """Return the number of images."""
         return len(self.rows)
 
     def __getitem__(self, index: int) -> LabelItem:
@@ -157,12 +157,12 @@ TARGETS: Mapping[str, Masks | None] = {
 
 
 def loaders(recipe: ChestRecipe, run: Run) -> tuple[DataLoader, DataLoader]:
-    """Give the images to train on and those to validate on, as the task of the recipe takes them."""
+    """Return the images to train on and those to validate on, as the task of the recipe takes them."""
     return LOADERS[recipe.task](recipe, run.data, run.cache)
 
 
 def segmentation_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
-    """Give the training mixture and the validation split of the lungs-heart recipe."""
+    """Return the training mixture and the validation split of the lungs-heart recipe."""
     mixture, batch = recipe.mixture, recipe.optimisation.batch_size
     adults = collection.read(data, recipe.data)
     children = collection.read(data, collection.SHIPPED["kermany"])
@@ -193,7 +193,7 @@ def segmentation_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple
 
 
 def prepared(recipe: ChestRecipe, data: Path, folder: Path, progress: ProgressFactory) -> Iterator[tuple[str, Cache]]:
-    """Decode every collection that a recipe reads, and give each with its name."""
+    """Decode every collection that a recipe reads, and yield each with its name."""
     read: list[tuple[Collection, Masks | None]] = [(collection.read(data, recipe.data), TARGETS[recipe.task])]
     if recipe.task == "segmentation":
         read.append((collection.read(data, collection.SHIPPED["kermany"]), masks.lung_fields))
@@ -203,7 +203,7 @@ def prepared(recipe: ChestRecipe, data: Path, folder: Path, progress: ProgressFa
 
 
 def classification_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
-    """Give the training and the validation images whose labels are known."""
+    """Return the training and the validation images whose labels are known."""
     given = collection.read(data, recipe.data)
     source = cache.build(given, recipe.input, folder)
     loaders: list[DataLoader] = []
@@ -219,7 +219,7 @@ def classification_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tup
 
 
 def finding_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
-    """Give the training and the validation images of many findings."""
+    """Return the training and the validation images of many findings."""
     given = collection.read(data, recipe.data)
     source = cache.build(given, recipe.input, folder, targets=masks.lesions)
     batch, vary = recipe.optimisation.batch_size, Augment(recipe.augmentation)
@@ -229,7 +229,7 @@ def finding_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[Data
 
 
 def lesion_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
-    """Give the images with known masks; a stated part of each epoch has a lesion."""
+    """Return the images with known masks; a stated part of each epoch has a lesion."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
     given = collection.read(data, recipe.data)
@@ -259,7 +259,7 @@ LOADERS = {
 
 
 def _loader(items: Dataset, batch: int, order: SeededOrder | GroupedOrder | None) -> DataLoader:
-    """Give batches, in a seeded order and whole ones only for training.
+    """Return batches, in a seeded order and whole ones only for training.
 
     The loader has a generator of its own, so that making it leaves the one that augmentation draws from alone.
     """

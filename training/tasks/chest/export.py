@@ -48,7 +48,7 @@ OTHER_RULES = (
 
 
 def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
-    """Write the bundles of a run into its folder and give their folders.
+    """Write the bundles of a run into its folder and return their folders.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Judged:
     split: str
 
     def of(self, column: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[str, ...]]:
-        """Give logits, truth and patients of one label, of the images in which it is known."""
+        """Return logits, truth and patients of one label, of the images in which it is known."""
         known = ~np.isnan(self.truth[:, column])
         return self.logits[known, column], self.truth[known, column] > 0.5, tuple(self.patients[known])
 
@@ -141,7 +141,7 @@ def _out_of_fold(modules: Sequence[tuple[ChestRecipe, ChestModule]], data: Path,
 def _ensemble(
     recipe: ChestRecipe, modules: Sequence[tuple[ChestRecipe, ChestModule]]
 ) -> tuple[ChestRecipe, dict[str, Tensor]]:
-    """Give the recipe and the tensors of the ensemble.
+    """Return the recipe and the tensors of the ensemble.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def _ensemble(
 
 
 def gate_tensors(statistics: FeatureStatistics) -> dict[str, Tensor]:
-    """Give the gate's statistics as tensors."""
+    """Return the gate's statistics as tensors."""
     return {
         "mean": torch.from_numpy(statistics.mean),
         "components": torch.from_numpy(statistics.components).contiguous(),

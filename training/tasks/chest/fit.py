@@ -16,7 +16,7 @@ from training.tasks.chest.recipe import ChestRecipe
 
 
 def train(recipe: ChestRecipe, run: Run) -> Path:
-    """Train a recipe and give the path of the best checkpoint."""
+    """Train a recipe and return the path of the best checkpoint."""
     return loop.train(
         lambda: module_of(recipe),
         lambda: data.loaders(recipe, run),

@@ -50,12 +50,12 @@ class Opened:
     source: Cache
 
     def rows(self, split: Split) -> tuple[NDArray[np.uint8], list[int]]:
-        """Give the images, and the rows of a split in them."""
+        """Return the images, and the rows of a split in them."""
         return self.source.images, self.source.rows(self.given.ids(split))
 
 
 def looked_at(recipe: ChestRecipe, data: Path) -> dict[str, Collection]:
-    """Give the collections that the gate is fitted to."""
+    """Return the collections that the gate is fitted to."""
     others = {name: collection.read(data, collection.SHIPPED[name]) for name in SETS if name != "ctr"}
     return {"ctr": collection.read(data, recipe.data), **others}
 
@@ -114,7 +114,7 @@ def observations(
 
 
 def content_of(image: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Give the rectangle that a letterboxed picture fills: centred, with black margins on two sides at most."""
+    """Return the rectangle that a letterboxed picture fills: centred, with black margins on two sides at most."""
     rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
     size = image.shape[0]
     if not len(rows):
@@ -171,13 +171,13 @@ def _stored(image: torch.Tensor) -> NDArray[np.uint8]:
 
 
 def fitted_ids(given: Collection) -> tuple[str, ...]:
-    """Give the training images of a set that the feature statistics are fitted on: an evenly spaced part."""
+    """Return the training images of a set that the feature statistics are fitted on: an evenly spaced part."""
     ids = given.ids("train")
     return ids[:: max(1, len(ids) // MOST_FITTED)][:MOST_FITTED]
 
 
 def _training_features(module: ChestModule, sets: Mapping[str, Opened]) -> Float:
-    """Give the features of an evenly spaced part of each training split."""
+    """Return the features of an evenly spaced part of each training split."""
     parts: list[Float] = []
     for name in SETS:
         source = sets[name].source
@@ -188,7 +188,7 @@ def _training_features(module: ChestModule, sets: Mapping[str, Opened]) -> Float
 
 
 def _first_values(seen: list[Observation]) -> tuple[str, ...]:
-    """Give the names of the measured values."""
+    """Return the names of the measured values."""
     return next(tuple(one.values) for one in seen if one.values)
 
 

@@ -38,7 +38,7 @@ class ChestModule(lightning.LightningModule):
         return self.net(given, patient) if isinstance(self.net, WithPatient) else self.net(given)
 
     def configure_optimizers(self) -> Any:
-        """Give AdamW without decay on norms and biases, and the schedule of the recipe."""
+        """Return AdamW without decay on norms and biases, and the schedule of the recipe."""
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         return schedules.configured(self.net, self.recipe.optimisation, self.recipe.tuning, steps=steps)
 
@@ -47,7 +47,7 @@ class SegmentationModule(ChestModule):
     """Lungs and heart; the score is the mean Dice of both lungs and the heart on the model grid."""
 
     def training_step(self, batch: MaskItem, index: int) -> Tensor:
-        """Give the loss of one batch."""
+        """Return the loss of one batch."""
         logits = self(batch["image"]).logits
         loss = segmentation_loss(logits, batch["masks"], batch["weights"], torch.as_tensor(batch["kind"]))
         self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(logits))
@@ -81,7 +81,7 @@ class ClassificationModule(ChestModule):
             self.positive_weight.copy_(positive_weights(loader.dataset.labels))
 
     def training_step(self, batch: LabelItem, index: int) -> Tensor:
-        """Give the loss of one batch."""
+        """Return the loss of one batch."""
         loss = label_loss(
             self(batch["image"], batch["patient"]).logits,
             batch["labels"],
@@ -121,7 +121,7 @@ class FindingsModule(ChestModule):
         ]
 
     def training_step(self, batch: FindingItem, index: int) -> Tensor:
-        """Give the loss of one batch: labels, and places where the network has maps."""
+        """Return the loss of one batch: labels, and places where the network has maps."""
         out = self(batch["image"], batch["patient"])
         loss = weighted_cross_entropy(out.logits.float(), batch["labels"], self.label_weight)
         if out.maps is not None and self.parts.place_weight:
@@ -132,7 +132,7 @@ class FindingsModule(ChestModule):
         return loss
 
     def _place_loss(self, maps: Tensor, batch: FindingItem) -> Tensor:
-        """Give the cross-entropy of the maps against the coarse masks, where these are known."""
+        """Return the cross-entropy of the maps against the coarse masks, where these are known."""
         target = functional.adaptive_max_pool2d(batch["masks"], maps.shape[-2:]).round()
         total = maps.sum() * 0
         for label, place in self.located:
@@ -173,14 +173,14 @@ class LesionModule(ChestModule):
         self.silent: list[Tensor] = []
 
     def training_step(self, batch: FindingItem, index: int) -> Tensor:
-        """Give the loss of one batch."""
+        """Return the loss of one batch."""
         target = batch["masks"][:, [self.place]]
         loss = deep_loss(self(batch["image"]), lambda logits: self._loss(logits, target), share=self.parts.deep_share)
         self.log("train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(target))
         return loss
 
     def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Give the loss of some masks."""
+        """Return the loss of some masks."""
         parts = self.parts
         return combo_loss(
             logits,

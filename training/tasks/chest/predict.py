@@ -27,7 +27,7 @@ def load(run: Path) -> tuple[ChestRecipe, ChestModule]:
 
 
 def segment(module: ChestModule, images: NDArray[np.uint8], rows: list[int], batch: int = 16) -> tuple[Float, Float]:
-    """Give probabilities (images, labels, size, size) as float16-exact float32, and features (images, features)."""
+    """Return probabilities (images, labels, size, size) as float16-exact float32, and features (images, features)."""
     probabilities: list[Float] = []
     features: list[Float] = []
     for part in _batches(images, rows, batch):
@@ -38,7 +38,7 @@ def segment(module: ChestModule, images: NDArray[np.uint8], rows: list[int], bat
 
 
 def classify(module: ChestModule, images: NDArray[np.uint8], rows: list[int], people: Float, batch: int = 32) -> Float:
-    """Give logits (images, labels); `people` are age and sex of each patient (rows, 2), see `models.values.patient`."""
+    """Return logits (images, labels); `people` (rows, 2) are age and sex, see models/values/patient.py."""
     told = torch.split(torch.from_numpy(people), batch)
     parts = zip(_batches(images, rows, batch), told, strict=True)
     return np.concatenate([module(part, known).logits.float().numpy() for part, known in parts])

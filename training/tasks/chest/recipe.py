@@ -135,7 +135,7 @@ def read(path: Path) -> ChestRecipe:
 
 
 def smoke(recipe: ChestRecipe) -> ChestRecipe:
-    """Give the one-minute form: every part of the recipe, on small pictures, for two epochs. It learns nothing."""
+    """Return the one-minute form: every part of the recipe, on small pictures, for two epochs. It learns nothing."""
     few = {"ctr": 4, "kermany": 2, "negatives": 2}
     changes: dict[str, object] = {
         "input": recipe.input.model_copy(update={"size": 64}),

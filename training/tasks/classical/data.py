@@ -65,7 +65,7 @@ def build(given: Collection, split: Split, label: str, cache: Path) -> Table:
 def _image_features(
     given: Collection, split: Split, ids: tuple[str, ...], cache: Path
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Give names and values (images, features) of what is measured on the pixels."""
+    """Return names and values (images, features) of what is measured on the pixels."""
     masks = lungs.build(given, ids, cache)
     path = masks.with_name(f"{masks.name}-features-r{features.REVISION}-{split}.npz")
     if path.exists():

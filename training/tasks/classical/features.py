@@ -30,7 +30,7 @@ NAN = float("nan")
 
 
 def of_image(image: NDArray[np.uint8], anatomy: Anatomy) -> dict[str, float]:
-    """Give all features of one image.
+    """Return all features of one image.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def of_image(image: NDArray[np.uint8], anatomy: Anatomy) -> dict[str, float]:
 
 
 def of_person(record: Record) -> dict[str, float]:
-    """Give age, sex and view of an image; the view says how ill the patient was, so it is no innocent one."""
+    """Return age, sex and view of an image; the view says how ill the patient was, so it is no innocent one."""
     return {
         "person.age": NAN if record.age_years is None else record.age_years,
         "person.male": {"M": 1.0, "F": 0.0}.get(record.sex or "", NAN),
@@ -227,7 +227,7 @@ _BOTH = (
 
 
 def _between(right: Mask, left: Mask) -> Mask:
-    """Give what lies between the two lungs, row by row."""
+    """Return what lies between the two lungs, row by row."""
     after = np.maximum.accumulate(right, axis=1) & ~right
     before = np.maximum.accumulate(left[:, ::-1], axis=1)[:, ::-1] & ~left
     return np.asarray(after & before, np.bool_)
@@ -247,7 +247,7 @@ def _cut(grey: Float, mask: Mask) -> tuple[Float, Mask]:
 
 
 def _box(mask: Mask) -> Box:
-    """Give the box around a mask that is not empty."""
+    """Return the box around a mask that is not empty."""
     box = bounding_box(mask)
     if box is None:
         raise ValueError("an empty mask has no box")
@@ -260,5 +260,5 @@ def _mean(values: NDArray[np.floating], mask: Mask) -> float:
 
 
 def _deviation(values: NDArray[np.floating], mask: Mask) -> float:
-    """Give the standard deviation within a mask; NaN where it is empty."""
+    """Return the standard deviation within a mask; NaN where it is empty."""
     return float(values[mask].std()) if mask.any() else NAN

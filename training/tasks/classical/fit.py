@@ -28,7 +28,7 @@ VARIANTS = ("image", "image and person", "person")
 
 
 def train(recipe: ClassicalRecipe, run: Run) -> Path:
-    """Choose the settings of each variant on train and the threshold on val, and give the path of what was found."""
+    """Choose the settings of each variant on train and the threshold on val, and return the path of what was found."""
     run.out.mkdir(parents=True, exist_ok=True)
     write(recipe, run.recipe)
     given = collection.read(run.data, recipe.data)
@@ -51,7 +51,7 @@ def train(recipe: ClassicalRecipe, run: Run) -> Path:
 
 
 def evaluate(run: Run) -> tuple[Figure, ...]:
-    """Fit again what `train` chose, measure it on the test split, write `report.json`, and give the figures."""
+    """Fit again what `train` chose, measure it on the test split, write `report.json`, and return the figures."""
     recipe = recipes.read(run.recipe)
     given = collection.read(run.data, recipe.data)
     training, test = (table.build(given, split, recipe.label, run.cache) for split in ("train", "test"))
@@ -71,7 +71,7 @@ def evaluate(run: Run) -> tuple[Figure, ...]:
 
 
 def measured(given: Scores, point: OperatingPoint, on: str) -> tuple[Figure, ...]:
-    """Give the figures with intervals by patient."""
+    """Return the figures with intervals by patient."""
     positives = int(given.truth.sum())
     return (
         bootstrap.score_figure("AUC", scores.auc, given, on),
@@ -85,7 +85,7 @@ def measured(given: Scores, point: OperatingPoint, on: str) -> tuple[Figure, ...
 
 
 def by_view(given: Scores, test: Table, point: OperatingPoint) -> list[dict[str, Any]]:
-    """Give the figures of PA and of AP images apart: within one view, the view tells nothing."""
+    """Return the figures of PA and of AP images apart: within one view, the view tells nothing."""
     view = test.values[:, test.names.index("person.ap")]
     groups = (("PA", view == 0), ("AP", view == 1))
     return [

@@ -27,12 +27,12 @@ RIGHT_BIT, LEFT_BIT, HEART_BIT = 1, 2, 4
 
 
 def folder_of(cache: Path, name: str, bundle: Bundle) -> Path:
-    """Give the folder of the masks of a collection."""
+    """Return the folder of the masks of a collection."""
     return cache / f"{name}-anatomy-{bundle.digest[:12]}"
 
 
 def build(given: Collection, ids: Iterable[str], cache: Path) -> Path:
-    """Segment the images that have no mask yet, and give the folder of the masks."""
+    """Segment the images that have no mask yet, and return the folder of the masks."""
     bundle = store.named(store.shipped(), SEGMENTER)
     folder = folder_of(cache, f"{given.name}-{given.digest()}", bundle)
     missing = [one for one in ids if not path_of(folder, one).exists()]
@@ -45,12 +45,12 @@ def build(given: Collection, ids: Iterable[str], cache: Path) -> Path:
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """Give the file of an image's masks; ids may hold characters that a file name must not."""
+    """Return the file of an image's masks; ids may hold characters that a file name must not."""
     return folder / f"{quote(name, safe='')}.png"
 
 
 def gray(image: Radiograph) -> Array:
-    """Give a radiograph as one 8-bit channel."""
+    """Return a radiograph as one 8-bit channel."""
     return np.rint(image.pixels * 255).astype(np.uint8)
 
 

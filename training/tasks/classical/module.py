@@ -39,7 +39,7 @@ class Fitted:
     model: HistGradientBoostingClassifier
 
     def along(self, values: NDArray[np.float32], iterations: tuple[int, ...]) -> Float:
-        """Give probabilities (iterations, images) after so many trees each."""
+        """Return probabilities (iterations, images) after so many trees each."""
         staged = self.model.staged_predict_proba(values[:, self.columns])
         by_number = {number: p[:, 1] for number, p in enumerate(staged, start=1) if number in iterations}
         return np.stack([by_number[number] for number in iterations])
@@ -56,7 +56,7 @@ def part(given: Table, variant: str) -> Table:
 
 
 def search(given: Table, recipe: ClassicalRecipe) -> Settings:
-    """Give the settings with the best AUC over all held-out images of a cross-validation by patient."""
+    """Return the settings with the best AUC over all held-out images of a cross-validation by patient."""
     folds = StratifiedGroupKFold(recipe.folds, shuffle=True, random_state=recipe.seed)
     parts = list(folds.split(given.values, given.truth, groups=np.array(given.patients)))
     found: list[Settings] = []
@@ -117,6 +117,6 @@ def members(given: Table, settings: Settings, recipe: ClassicalRecipe) -> list[F
 
 
 def predict(models: Sequence[Fitted], given: Table) -> Float:
-    """Give the mean probability of each image."""
+    """Return the mean probability of each image."""
     found = [model.along(given.values, (model.model.n_iter_,))[0] for model in models]
     return np.asarray(np.mean(found, axis=0), np.float64)

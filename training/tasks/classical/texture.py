@@ -15,7 +15,7 @@ ORIENTATIONS = 6
 
 
 def cooccurrence(image: Float, mask: Mask, *, distance: int) -> NDArray[np.float64]:
-    """Give the symmetric grey-level co-occurrence matrix (LEVELS, LEVELS), summing to 1, over all four directions.
+    """Return the symmetric grey-level co-occurrence matrix (LEVELS, LEVELS), summing to 1, over all four directions.
 
     Haralick 1973. `image` in [0, 1]; both pixels of a pair lie in the mask. All zero where there is no pair.
     """
@@ -32,7 +32,7 @@ def cooccurrence(image: Float, mask: Mask, *, distance: int) -> NDArray[np.float
 
 
 def haralick(matrix: NDArray[np.float64]) -> dict[str, float]:
-    """Give contrast, homogeneity, energy, entropy and correlation of a co-occurrence matrix."""
+    """Return contrast, homogeneity, energy, entropy and correlation of a co-occurrence matrix."""
     row, column = np.indices(matrix.shape)
     mean = float((row * matrix).sum())
     variance = float(((row - mean) ** 2 * matrix).sum())
@@ -48,7 +48,7 @@ def haralick(matrix: NDArray[np.float64]) -> dict[str, float]:
 
 
 def binary_patterns(image: Float, mask: Mask, *, radius: int) -> NDArray[np.float64]:
-    """Give the histogram (10,) of rotation-invariant uniform local binary patterns (Ojala 2002), eight neighbours.
+    """Return the histogram (10,) of rotation-invariant uniform local binary patterns (Ojala 2002), eight neighbours.
 
     Bins 0 to 8 count the brighter neighbours of uniform patterns, bin 9 all others; NaN where the mask is empty.
     """
@@ -72,7 +72,7 @@ def binary_patterns(image: Float, mask: Mask, *, radius: int) -> NDArray[np.floa
 
 
 def orientations(image: Float, mask: Mask) -> NDArray[np.float64]:
-    """Give the histogram (ORIENTATIONS,) of gradient directions over half a turn, weighted by magnitude."""
+    """Return the histogram (ORIENTATIONS,) of gradient directions over half a turn, weighted by magnitude."""
     across, down = _gradient(image)
     angle = np.mod(np.arctan2(down, across), np.pi)
     index = np.minimum((angle / np.pi * ORIENTATIONS).astype(np.intp), ORIENTATIONS - 1)
@@ -82,13 +82,13 @@ def orientations(image: Float, mask: Mask) -> NDArray[np.float64]:
 
 
 def gradient(image: Float) -> Float:
-    """Give the gradient's magnitude."""
+    """Return the gradient's magnitude."""
     across, down = _gradient(image)
     return np.asarray(np.hypot(across, down), np.float32)
 
 
 def ridges(image: Float, *, sigma: float) -> tuple[Float, Float]:
-    """Give how much each pixel lies on a bright band, lying and standing: plates of atelectasis lie, vessels stand.
+    """Return how much each pixel lies on a bright band, lying and standing: plates of atelectasis lie, vessels stand.
 
     Second derivatives of the smoothed image, negated, scaled by sigma squared.
     """
@@ -100,13 +100,13 @@ def ridges(image: Float, *, sigma: float) -> tuple[Float, Float]:
 
 
 def _gradient(image: Float) -> tuple[Float, Float]:
-    """Give the Sobel derivatives across and down."""
+    """Return the Sobel derivatives across and down."""
     across, down = (cv2.Sobel(image, cv2.CV_32F, *order, ksize=3) for order in ((1, 0), (0, 1)))
     return np.asarray(across, np.float32), np.asarray(down, np.float32)
 
 
 def _shifted(shape: tuple[int, ...], down: int, right: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Give the two overlapping parts of an image and itself moved by (down, right); `down` is not negative."""
+    """Return the two overlapping parts of an image and itself moved by (down, right); `down` is not negative."""
     rows, columns = shape
     top, bottom = slice(0, rows - down), slice(down, rows)
     if right >= 0:

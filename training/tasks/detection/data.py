@@ -28,7 +28,7 @@ class Batch(TypedDict):
 
 
 def loaders(recipe: DetectionRecipe, run: Run) -> tuple[DataLoader, DataLoader]:
-    """Give the images to train on, drawn with return and varied, and those to validate on."""
+    """Return the images to train on, drawn with return and varied, and those to validate on."""
     given = collection.read(run.data, recipe.data)
     drawn = labelled(given, "train", recipe.input, recipe.labels[0])
     order = SeededOrder(
@@ -48,7 +48,7 @@ def loaders(recipe: DetectionRecipe, run: Run) -> tuple[DataLoader, DataLoader]:
 
 
 def draw_weights(drawn: Sequence[BoxedImage], positive_part: float) -> Tensor:
-    """Give how often to draw each image, so that `positive_part` of them have a box."""
+    """Return how often to draw each image, so that `positive_part` of them have a box."""
     positive = torch.tensor([len(one.boxes) > 0 for one in drawn])
     if positive.all() or not positive.any():
         raise ValueError("images with and without boxes are needed")

@@ -25,7 +25,7 @@ from training.tasks.detection.recipe import DetectionRecipe
 
 
 def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> tuple[Path, ...]:
-    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and give that folder; folds do nothing."""
+    """Write the bundle of a run to its folder `bundle`, with fp16 weights, and return that folder; folds do nothing."""
     recipe = recipes.read(run.recipe)
     module = DetectionModule(recipe)
     weights.fill(module, run.out)

@@ -12,7 +12,7 @@ from training.tasks.detection.recipe import DetectionRecipe
 
 
 def train(recipe: DetectionRecipe, run: Run) -> Path:
-    """Train a recipe and give the path of the best checkpoint."""
+    """Train a recipe and return the path of the best checkpoint."""
     return loop.train(
         lambda: DetectionModule(recipe),
         lambda: data.loaders(recipe, run),

@@ -36,7 +36,7 @@ class Detections:
 
 
 def overlap(one: Boxes, other: Boxes) -> NDArray[np.float64]:
-    """Give intersection over union (n, m) of boxes (n, 4) and (m, 4); 0 where both have no area."""
+    """Return intersection over union (n, m) of boxes (n, 4) and (m, 4); 0 where both have no area."""
     top = np.maximum(one[:, None, :2], other[None, :, :2])
     bottom = np.minimum(one[:, None, 2:], other[None, :, 2:])
     common = np.clip(bottom - top, 0, None).prod(axis=2)
@@ -64,7 +64,7 @@ def hits(image: Detections, least: float) -> NDArray[np.bool_]:
 
 
 def average_precision(images: Sequence[Detections], least: float) -> float:
-    """Give the area under the precision envelope over recall at one overlap; NaN without any true box."""
+    """Return the area under the precision envelope over recall at one overlap; NaN without any true box."""
     boxes = sum(len(one.truth) for one in images)
     if not boxes:
         return float("nan")
@@ -83,13 +83,13 @@ def mean_average_precision(images: Sequence[Detections], overlaps: Sequence[floa
 
 
 def challenge_score(images: Sequence[Detections], threshold: float) -> float:
-    """Give the challenge's score of the detections at or above a threshold; NaN if no image counts (see `places`)."""
+    """Return the challenge's score of the detections at or above a threshold; NaN if no image counts (see `places`)."""
     values = np.array([image_precision(*_boxes(one.above(threshold))) for one in images])
     return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
 
 
 def best_threshold(images: Sequence[Detections], steps: int = 100) -> tuple[float, float]:
-    """Give the threshold with the best challenge score, and that score; only ever asked of validation."""
+    """Return the threshold with the best challenge score, and that score; only ever asked of validation."""
     grid = np.arange(1, steps) / steps
     values = [challenge_score(images, float(threshold)) for threshold in grid]
     place = int(np.nanargmax(values))

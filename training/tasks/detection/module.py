@@ -26,12 +26,12 @@ class DetectionModule(WarmedUpModule):
         self.seen: list[Detections] = []
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give detections (batch, most, 6) of images (batch, 1, size, size) in [0, 1]; see `Detector.forward`."""
+        """Return detections (batch, most, 6) of images (batch, 1, size, size) in [0, 1]; see `Detector.forward`."""
         rows: Tensor = self.net(self._given(image)).logits
         return rows
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Give the loss of one batch; there is one label."""
+        """Return the loss of one batch; there is one label."""
         labels = [torch.zeros(len(one), dtype=torch.int64, device=one.device) for one in batch["boxes"]]
         parts = cast(Detector, self.net).losses(self._given(batch["image"]), batch["boxes"], labels)
         for name, part in parts.items():
@@ -54,6 +54,6 @@ class DetectionModule(WarmedUpModule):
 
 
 def detections_of(rows: np.ndarray, truth: np.ndarray, patient: str = "") -> Detections:
-    """Give what was found in one image: the rows (most, 6) that have a score."""
+    """Return what was found in one image: the rows (most, 6) that have a score."""
     found = rows[rows[:, 4] > 0]
     return Detections(found[:, :4], found[:, 4], truth, patient)

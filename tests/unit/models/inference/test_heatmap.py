@@ -35,7 +35,7 @@ class Blocks(nn.Module):
 
 
 def lit(row: int, column: int) -> Tensor:
-    """Give a black picture with one bright block."""
+    """Return a black picture with one bright block."""
     image = torch.zeros(1, 1, SIZE, SIZE)
     image[..., 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 1
     return image
@@ -89,7 +89,7 @@ def test_every_classifier_has_a_stage(architecture: str) -> None:
 
 
 def never_run() -> Runner:
-    """Give a runner that cannot run."""
+    """Return a runner that cannot run."""
     return cast(Runner, object())
 
 

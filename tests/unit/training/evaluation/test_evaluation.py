@@ -110,7 +110,7 @@ def settled(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def picture(number: int) -> Radiograph:
-    """Give noise with a bright disc whose place depends on the number."""
+    """Return noise with a bright disc whose place depends on the number."""
     rng = np.random.default_rng(number)
     grey = rng.integers(0, 120, (96, 80)).astype(np.uint8)
     grey[disc(number)] = 250
@@ -118,13 +118,13 @@ def picture(number: int) -> Radiograph:
 
 
 def disc(number: int) -> np.ndarray:
-    """Give the place of the disc."""
+    """Return the place of the disc."""
     rows, columns = np.mgrid[:96, :80]
     return (rows - 30 - number % 30) ** 2 + (columns - (20 if number % 2 else 60)) ** 2 < 120
 
 
 def cases(count: int = 45) -> Truth:
-    """Give cases: a third positive, the negatives of two kinds, two images a patient, one child."""
+    """Return cases: a third positive, the negatives of two kinds, two images a patient, one child."""
 
     def place(number: int) -> np.ndarray:
         return disc(number) if number % 3 == 0 else np.zeros((96, 80), bool)

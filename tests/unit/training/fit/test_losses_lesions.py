@@ -16,7 +16,7 @@ MOST, HALF, LEAST = math.log(4), 0.0, -math.log(4)
 
 
 def masks(*rows: list[float]) -> torch.Tensor:
-    """Give one image per row, of one label and one line of pixels."""
+    """Return one image per row, of one label and one line of pixels."""
     return torch.tensor(rows)[:, None, None, :]
 
 

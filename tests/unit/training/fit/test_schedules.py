@@ -80,7 +80,7 @@ class Scripted:
         self.callback_metrics: dict[str, torch.Tensor] = {}
 
     def validate(self, plateau: Plateau, scores: list[float]) -> list[float]:
-        """Give the rate after each score."""
+        """Return the rate after each score."""
         found: list[float] = []
         for score in scores:
             self.callback_metrics["val_score"] = torch.tensor(score)

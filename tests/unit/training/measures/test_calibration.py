@@ -20,7 +20,7 @@ def given(temperature: float = 1.0, isotonic: tuple[tuple[float, float], ...] | 
 
 
 def overconfident(count: int = 20000) -> tuple[np.ndarray, np.ndarray]:
-    """Give logits that are three times too large, and the truth."""
+    """Return logits that are three times too large, and the truth."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, count)
     return logits * 3, rng.random(count) < sigmoid(logits)

@@ -22,7 +22,7 @@ def drawn(count: int = 400, *, seed: int = 0, decimals: int = 2) -> Scores:
 
 
 def hand() -> Scores:
-    """Give three positives and two negatives."""
+    """Return three positives and two negatives."""
     return Scores(np.array([0.9, 0.8, 0.3, 0.2, 0.6]), np.array([True, True, True, False, False]), list("abcde"))
 
 

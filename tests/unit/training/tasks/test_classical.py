@@ -111,7 +111,7 @@ def test_a_missing_age_is_unknown() -> None:
 
 
 def outlined(data: Path, cache: Path) -> None:
-    """Give each drawn chest the masks of one that was drawn alike: the networks know no drawings."""
+    """Return each drawn chest the masks of one that was drawn alike: the networks know no drawings."""
     given = collection.read(data, DATA)
     folder = lungs.folder_of(cache, f"{given.name}-{given.digest()}", store.named(store.shipped(), "lungs-heart"))
     folder.mkdir(parents=True)
