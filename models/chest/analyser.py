@@ -93,11 +93,15 @@ class ChestAnalyser:
 
         Parameters
         ----------
-        bundles : exactly one of them segments lungs and heart and has a gate; those that are not for chest radiographs
-            are left out.
-        device : a torch device, "cpu" or "cuda:0".
-        dtype : "bfloat16" runs under autocast; weights and results stay float32.
-        threads : torch's threads in this process; 0 leaves them.
+        bundles
+            Exactly one of them segments lungs and heart and has a gate; those that are not for chest radiographs are
+            left out.
+        device
+            A torch device, "cpu" or "cuda:0".
+        dtype
+            "bfloat16" runs under autocast; weights and results stay float32.
+        threads
+            torch's threads in this process; 0 leaves them.
 
         Raises
         ------
@@ -159,11 +163,16 @@ class ChestAnalyser:
 
         Parameters
         ----------
-        sop_instance_uid : of the source image, carried into the result.
-        age_years : at the time of the study; None is unknown.
-        view : View Position (0018,5101); None is unknown.
-        sex : Patient's Sex (0010,0040), for bundles that take it; None is unknown.
-        heat_maps : also give a heat map of every finding that is present.
+        sop_instance_uid
+            Of the source image, carried into the result.
+        age_years
+            At the time of the study; None is unknown.
+        view
+            View Position (0018,5101); None is unknown.
+        sex
+            Patient's Sex (0010,0040), for bundles that take it; None is unknown.
+        heat_maps
+            Also give a heat map of every finding that is present.
 
         Returns
         -------

@@ -99,7 +99,8 @@ def cut_off(anatomy: Anatomy, valid: Mask | None = None) -> tuple[Edge, ...]:
 
     Parameters
     ----------
-    valid : False where the detector saw nothing; the image ends with the box around the rest. None: all valid.
+    valid
+        False where the detector saw nothing; the image ends with the box around the rest. None: all valid.
     """
     lungs = [lung for lung in (anatomy.right_lung, anatomy.left_lung) if lung is not None]
     if not lungs:

@@ -72,10 +72,14 @@ def observe(
 
     Parameters
     ----------
-    probabilities : (labels, size, size) on the model grid, right lung first, then left lung.
-    content : the picture within the model grid.
-    features : (features,), pooled over the encoder's last stage.
-    statistics : known chests.
+    probabilities
+        (labels, size, size) on the model grid, right lung first, then left lung.
+    content
+        The picture within the model grid.
+    features
+        (features,), pooled over the encoder's last stage.
+    statistics
+        Known chests.
     """
     right, left = (_lung(probability[content]) for probability in probabilities[:2])
     return Observation(right, left, statistics.distance(features))

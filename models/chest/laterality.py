@@ -21,8 +21,10 @@ def side_of(region: Mask, anatomy: Anatomy) -> Code | None:
 
     Parameters
     ----------
-    region : bool (rows, columns) on the canonical grid, not empty.
-    anatomy : masks on the same grid.
+    region
+        bool (rows, columns) on the canonical grid, not empty.
+    anatomy
+        Masks on the same grid.
     """
     right, left = anatomy.right_lung, anatomy.left_lung
     if right is None or left is None:

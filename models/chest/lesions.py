@@ -21,7 +21,8 @@ def lesion(probability: NDArray[np.floating], triplet: Triplet) -> NDArray[np.bo
 
     Parameters
     ----------
-    probability : (..., rows, columns) in [0, 1]; leading dimensions are images, each decided for itself.
+    probability
+        (..., rows, columns) in [0, 1]; leading dimensions are images, each decided for itself.
     """
     certain = (probability > triplet.top_threshold).sum(axis=(-2, -1), keepdims=True)
     there = certain >= least_pixels(triplet.minimum_area, probability.shape[-2] * probability.shape[-1])

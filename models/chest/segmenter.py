@@ -65,9 +65,12 @@ def outline(
 
     Parameters
     ----------
-    given : the network's input.
-    anatomy : lungs on the canonical grid, for side and part of the lung.
-    findings : of the same image.
+    given
+        The network's input.
+    anatomy
+        Lungs on the canonical grid, for side and part of the lung.
+    findings
+        Of the same image.
     """
     manifest, identity = network.bundle.manifest, network.bundle.identity
     probabilities = calibrated(run_image(network, given.image).logits, manifest.calibration).astype(np.float32)

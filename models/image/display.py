@@ -49,8 +49,10 @@ class Greys:
 
     Attributes
     ----------
-    modality : None: the stored values are taken as they are.
-    inverted : low values are bright.
+    modality
+        None: the stored values are taken as they are.
+    inverted
+        Low values are bright.
     """
 
     modality: Lut | Rescale | None

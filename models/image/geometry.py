@@ -54,9 +54,12 @@ class Letterbox:
 
     Attributes
     ----------
-    shape : rows and columns of the image.
-    size : edge of the model grid.
-    top, left, height, width : content rectangle on the model grid, in whole pixels.
+    shape
+        Rows and columns of the image.
+    size
+        Edge of the model grid.
+    top, left, height, width
+        Content rectangle on the model grid, in whole pixels.
     """
 
     shape: tuple[int, int]

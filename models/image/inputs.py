@@ -44,10 +44,14 @@ class ModelInput:
 
     Attributes
     ----------
-    image : float32 (size, size) in [0, 1].
-    letterbox : from the region to the model grid.
-    region : the part of the canonical grid that was taken.
-    shape : rows and columns of the canonical grid.
+    image
+        float32 (size, size) in [0, 1].
+    letterbox
+        From the region to the model grid.
+    region
+        The part of the canonical grid that was taken.
+    shape
+        Rows and columns of the canonical grid.
     """
 
     image: NDArray[np.float32]
@@ -67,7 +71,8 @@ def prepare(radiograph: Radiograph, spec: InputSpec, lungs: Box | None = None) -
 
     Parameters
     ----------
-    lungs : the box around both lungs on the canonical grid, for `region` "lungs"; None takes the whole picture.
+    lungs
+        The box around both lungs on the canonical grid, for `region` "lungs"; None takes the whole picture.
     """
     rows, columns = radiograph.shape
     region = Box(0, 0, columns, rows)

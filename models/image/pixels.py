@@ -30,15 +30,23 @@ class Radiograph:
 
     Attributes
     ----------
-    pixels : float32 (rows, columns) in [0, 1], bright is dense.
-    valid : bool (rows, columns), False where the detector saw nothing (padding); None: all valid.
-    spacing_mm : row and column spacing; None is unknown.
-    spacing_is_calibrated : the spacing was corrected for magnification or calibrated with an object of known size;
-        otherwise lengths are those at the detector.
-    aspect : row spacing over column spacing.
-    orientation : how the source image was laid onto this grid.
-    notes : what was done to the pixels, for the report.
-    greys : how stored values became grey; None: not from a DICOM image.
+    pixels
+        float32 (rows, columns) in [0, 1], bright is dense.
+    valid
+        bool (rows, columns), False where the detector saw nothing (padding); None: all valid.
+    spacing_mm
+        Row and column spacing; None is unknown.
+    spacing_is_calibrated
+        The spacing was corrected for magnification or calibrated with an object of known size; otherwise lengths are
+        those at the detector.
+    aspect
+        Row spacing over column spacing.
+    orientation
+        How the source image was laid onto this grid.
+    notes
+        What was done to the pixels, for the report.
+    greys
+        How stored values became grey; None: not from a DICOM image.
     """
 
     pixels: NDArray[np.float32]

@@ -26,11 +26,16 @@ def heat_map(runner: Runner, image: Float, answer: Answer, label: int = 0, patie
 
     Parameters
     ----------
-    runner : of a classifier.
-    image : (size, size) in [0, 1].
-    answer : of the runner about this image and this patient.
-    label : position among the bundle's labels.
-    patient : age and sex, for networks that take them.
+    runner
+        Of a classifier.
+    image
+        (size, size) in [0, 1].
+    answer
+        Of the runner about this image and this patient.
+    label
+        Position among the bundle's labels.
+    patient
+        Age and sex, for networks that take them.
 
     Returns
     -------
@@ -52,9 +57,12 @@ def grad_cam(network: nn.Module, image: Tensor, label: int = 0, others: tuple[Te
 
     Parameters
     ----------
-    network : in evaluation mode; its output is an `Output`, or a tensor, of logits (batch, labels).
-    image : one image (1, channels, rows, columns).
-    others : what the network takes besides.
+    network
+        In evaluation mode; its output is an `Output`, or a tensor, of logits (batch, labels).
+    image
+        One image (1, channels, rows, columns).
+    others
+        What the network takes besides.
 
     Returns
     -------

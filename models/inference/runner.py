@@ -40,9 +40,12 @@ class Answer(NamedTuple):
 
     Attributes
     ----------
-    logits : (batch, labels) of a classifier, (batch, labels, *grid) of a segmenter.
-    features : (batch, channels), the pooled encoder features, or None.
-    maps : (batch, labels, rows, columns), coarse logits by place, or None.
+    logits
+        (batch, labels) of a classifier, (batch, labels, *grid) of a segmenter.
+    features
+        (batch, channels), the pooled encoder features, or None.
+    maps
+        (batch, labels, rows, columns), coarse logits by place, or None.
     """
 
     logits: Float

@@ -75,9 +75,12 @@ class Detector(nn.Module):
 
         Parameters
         ----------
-        image : (batch, 3, size, size), normalised.
-        boxes : of each image (n, 4), x0, y0, x1, y1 in pixels of the model grid, each with an area; n may be 0.
-        labels : of each image (n,), int64.
+        image
+            (batch, 3, size, size), normalised.
+        boxes
+            Of each image (n, 4), x0, y0, x1, y1 in pixels of the model grid, each with an area; n may be 0.
+        labels
+            Of each image (n,), int64.
         """
         targets = [{"boxes": b, "labels": n} for b, n in zip(boxes, labels, strict=True)]
         found: dict[str, Tensor] = self.net(list(image), targets)

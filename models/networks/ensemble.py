@@ -15,8 +15,10 @@ class Ensemble(nn.Module):
 
     Parameters
     ----------
-    make : makes one member.
-    members : how many there are.
+    make
+        Makes one member.
+    members
+        How many there are.
     """
 
     def __init__(self, make: Callable[[], nn.Module], members: int) -> None:

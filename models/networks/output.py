@@ -12,9 +12,12 @@ class Output(NamedTuple):
 
     Attributes
     ----------
-    logits : (batch, labels) of a classifier, (batch, labels, rows, columns) of a segmenter, in float of any precision.
-    features : (batch, channels), the encoder's last stage averaged over the picture; None where nobody asks for it.
-    maps : (batch, labels, rows, columns), a coarse logit of each label at each place; None where there is none.
+    logits
+        (batch, labels) of a classifier, (batch, labels, rows, columns) of a segmenter, in float of any precision.
+    features
+        (batch, channels), the encoder's last stage averaged over the picture; None where nobody asks for it.
+    maps
+        (batch, labels, rows, columns), a coarse logit of each label at each place; None where there is none.
     """
 
     logits: Tensor

@@ -18,8 +18,10 @@ class WithPatient(nn.Module):
 
     Parameters
     ----------
-    net : a classifier that gives its pooled features (batch, channels), its last layer taken off (`headless`).
-    channels : of those features.
+    net
+        A classifier that gives its pooled features (batch, channels), its last layer taken off (`headless`).
+    channels
+        Of those features.
     """
 
     def __init__(self, net: nn.Module, channels: int, labels: int) -> None:
@@ -37,9 +39,11 @@ class WithPatient(nn.Module):
 
         Parameters
         ----------
-        image : (batch, 3, size, size).
-        patient : (batch, 2): age in years, and sex as -1 (female), 0 (other) or 1 (male); NaN is unknown. None: nothing
-            is known of any patient.
+        image
+            (batch, 3, size, size).
+        patient
+            (batch, 2): age in years, and sex as -1 (female), 0 (other) or 1 (male); NaN is unknown. None: nothing is
+            known of any patient.
         """
         features = self.net(image)
         known = image.new_full((len(image), 2), torch.nan) if patient is None else patient

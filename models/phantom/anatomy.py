@@ -115,9 +115,9 @@ def sample(
 
     Parameters
     ----------
-    cardiothoracic_ratio : float
+    cardiothoracic_ratio
         Wanted ratio, 0.35 to 0.65; the result is within about 0.02 of it.
-    spread : float
+    spread
         Standard deviations of the scores; 0 gives the mean chest of that heart width.
     """
     shape_scores = np.clip(random.normal(0, spread, len(model.shape_modes)), -_SHAPE_LIMIT, _SHAPE_LIMIT)

@@ -77,16 +77,16 @@ def dataset(
 
     Parameters
     ----------
-    phantom : Phantom
+    phantom
         Pixels and spacing.
-    seed : int, optional
-        What the UIDs are derived from; the phantom's own seed unless given. Copies of one phantom with different
-        seeds are different studies.
+    seed
+        What the UIDs are derived from; the phantom's own seed unless given. Copies of one phantom with different seeds
+        are different studies.
     sop_class, view, photometric
         Kind of object. `view` sets the header only; `generate(..., projection=...)` sets the anatomy.
-    study_instance_uid, series_instance_uid, sop_instance_uid : str, optional
+    study_instance_uid, series_instance_uid, sop_instance_uid
         UIDs to use instead of the derived ones.
-    acquired : datetime
+    acquired
         Date and time of study, series and acquisition; pinned unless given.
 
     Returns

@@ -27,16 +27,17 @@ class Phantom:
 
     Attributes
     ----------
-    pixels : (rows, columns) uint16 array
-        0 to 4095; bright is dense (MONOCHROME2); the patient's right is on the left of the image.
-    right_lung, left_lung, heart : (rows, columns) bool arrays
-        True masks on the same grid. The lungs are the visible lung fields (JSRT convention: what lies behind heart
-        and diaphragm does not count); the heart ends where a lung begins.
-    spacing_mm : float
+    pixels
+        (rows, columns) uint16 array. 0 to 4095; bright is dense (MONOCHROME2); the patient's right is on the left of
+        the image.
+    right_lung, left_lung, heart
+        (rows, columns) bool arrays. True masks on the same grid. The lungs are the visible lung fields (JSRT
+        convention: what lies behind heart and diaphragm does not count); the heart ends where a lung begins.
+    spacing_mm
         Pixel spacing at the detector, the same in both directions.
-    age_years : int
+    age_years
         Age the anatomy was scaled to.
-    seed : int
+    seed
         The seed it was generated from.
     """
 
@@ -80,15 +81,15 @@ def generate(
 
     Parameters
     ----------
-    seed : int
-        Chooses the anatomy (heart width, shape of the lungs, tilt), exposure and noise. The anatomy does not depend
-        on the number of pixels, only on the proportions of the image.
-    rows, columns : int
+    seed
+        Chooses the anatomy (heart width, shape of the lungs, tilt), exposure and noise. The anatomy does not depend on
+        the number of pixels, only on the proportions of the image.
+    rows, columns
         Size of the image, at least 64 each.
-    age_years : int
+    age_years
         Below 16 the chest becomes smaller and rounder.
-    projection : {"PA", "AP"}
-        AP makes the heart broader, as it is farther from the detector.
+    projection
+        {"PA", "AP"}. AP makes the heart broader, as it is farther from the detector.
 
     Returns
     -------

@@ -29,12 +29,12 @@ class Scene:
 
     Attributes
     ----------
-    chest : Chest
+    chest
         The sample, in lung-box coordinates.
-    shape : tuple of int
+    shape
         Rows and columns of the drawing grid.
-    to_grid : (2, 3) array
-        Lung-box coordinates (x, y, 1) to grid coordinates (x, y).
+    to_grid
+        (2, 3) array. Lung-box coordinates (x, y, 1) to grid coordinates (x, y).
     """
 
     chest: anatomy.Chest
@@ -76,13 +76,13 @@ def lay_out(
 
     Parameters
     ----------
-    columns_over_rows : float
+    columns_over_rows
         Proportions of the image.
-    fill : float
+    fill
         Share of the image's width that the lungs take, unless the height limits them to 0.72 of it.
-    rotation_deg : float
+    rotation_deg
         Tilt of the patient in the image plane, clockwise.
-    offset : tuple of float
+    offset
         Displacement of the patient, in lung boxes.
     """
     height_mm = 272.0

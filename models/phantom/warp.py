@@ -20,15 +20,15 @@ def thin_plate(at: Doubles, values: Doubles, query: Doubles, *, smoothing: float
 
     Parameters
     ----------
-    at : (n, 2) array
-        Points where the values are known.
-    values : (n, k) array
-        Values there.
-    query : (m, 2) array
-        Points to evaluate.
-    smoothing : float
-        Weight of the bending energy: 0 interpolates; above it, points that lie close together and
-        disagree (heart border and lung border) are averaged instead of folding the plane.
+    at
+        (n, 2) array. Points where the values are known.
+    values
+        (n, k) array. Values there.
+    query
+        (m, 2) array. Points to evaluate.
+    smoothing
+        Weight of the bending energy: 0 interpolates; above it, points that lie close together and disagree (heart
+        border and lung border) are averaged instead of folding the plane.
 
     Returns
     -------
@@ -54,10 +54,10 @@ def displacement(
 
     Parameters
     ----------
-    source, target : (n, 2) arrays
-        Corresponding points, (x, y).
-    xs, ys : 1-D arrays
-        Lattice positions in the space of `source`.
+    source, target
+        (n, 2) arrays. Corresponding points, (x, y).
+    xs, ys
+        1-D arrays. Lattice positions in the space of `source`.
 
     Returns
     -------

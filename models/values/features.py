@@ -16,10 +16,14 @@ class FeatureStatistics:
 
     Attributes
     ----------
-    mean : (features,).
-    components : (kept, features), orthonormal principal directions.
-    scale : (kept,), standard deviation along each.
-    residual_scale : root mean square of what the kept directions leave, per image.
+    mean
+        (features,).
+    components
+        (kept, features), orthonormal principal directions.
+    scale
+        (kept,), standard deviation along each.
+    residual_scale
+        Root mean square of what the kept directions leave, per image.
     """
 
     mean: Float

@@ -38,9 +38,12 @@ class VolumeFindings:
 
     Attributes
     ----------
-    mask : bool (slices, rows, columns) on the grid of the series; all False where nothing was found.
-    volume_ml : of the mask.
-    notes : what a reader of the result must know.
+    mask
+        bool (slices, rows, columns) on the grid of the series; all False where nothing was found.
+    volume_ml
+        Of the mask.
+    notes
+        What a reader of the result must know.
     """
 
     mask: Mask
@@ -67,7 +70,8 @@ class VolumeAnalyser:
 
         Parameters
         ----------
-        centre_mm : a place in the patient (left, back, head) near the middle of the atrium; None: it is looked for.
+        centre_mm
+            A place in the patient (left, back, head) near the middle of the atrium; None: it is looked for.
         """
         turn = Canonical.of(series.axes)
         image = np.asarray(turn.forward(series.pixels), np.float32)

@@ -110,8 +110,10 @@ def answered(volume: Float, spec: VolumeSpec, run: Callable[[Float], Float]) -> 
 
     Parameters
     ----------
-    volume : (slices, rows, columns) in [0, 1].
-    run : gives (windows, labels, *window) for (windows, *seen).
+    volume
+        (slices, rows, columns) in [0, 1].
+    run
+        Gives (windows, labels, *window) for (windows, *seen).
 
     Returns
     -------

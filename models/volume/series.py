@@ -51,12 +51,17 @@ class Series:
 
     Attributes
     ----------
-    pixels : float32 (slices, rows, columns), rescaled; slices in the order of their position along the normal, which
-        is the row direction crossed with the column direction.
-    slices : the file of each slice, in that order.
-    spacing_mm : slice distance (not thickness), row distance, column distance.
-    axes : (3, 3), unit vectors of the patient along the array's axes: slice, row, column.
-    origin_mm : centre of the first voxel.
+    pixels
+        float32 (slices, rows, columns), rescaled; slices in the order of their position along the normal, which is the
+        row direction crossed with the column direction.
+    slices
+        The file of each slice, in that order.
+    spacing_mm
+        Slice distance (not thickness), row distance, column distance.
+    axes
+        (3, 3), unit vectors of the patient along the array's axes: slice, row, column.
+    origin_mm
+        Centre of the first voxel.
     """
 
     series_instance_uid: str
@@ -83,9 +88,12 @@ class Canonical:
 
     Attributes
     ----------
-    order : the source's axis that becomes each canonical one.
-    reversed : which canonical axes run against their source axis.
-    oblique_degrees : largest angle that is left between an axis and its canonical direction.
+    order
+        The source's axis that becomes each canonical one.
+    reversed
+        Which canonical axes run against their source axis.
+    oblique_degrees
+        Largest angle that is left between an axis and its canonical direction.
     """
 
     order: tuple[int, int, int]

@@ -55,8 +55,9 @@ def manifest(
 
     Parameters
     ----------
-    parts : what the task adds, by the names of `Manifest`; also what stands there instead of the recipe's name and
-        version, the terms that follow from its data sets, no thresholds, and no calibration.
+    parts
+        What the task adds, by the names of `Manifest`; also what stands there instead of the recipe's name and version,
+        the terms that follow from its data sets, no thresholds, and no calibration.
     """
     licence, non_commercial = terms.together(recipe.data.sources)
     common: dict[str, Any] = {

@@ -44,8 +44,10 @@ def fill(folder: Path, ids: Sequence[str], row: Callable[[int], Rows], told: OnP
 
     Parameters
     ----------
-    row : gives row `index` of each array, uint8, the same names and shapes for each index.
-    told : is told how many of how many rows are there.
+    row
+        Gives row `index` of each array, uint8, the same names and shapes for each index.
+    told
+        Is told how many of how many rows are there.
     """
     done = _begun(folder, ids)
     missing = np.flatnonzero(done == 0).tolist()

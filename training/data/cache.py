@@ -78,7 +78,8 @@ def build(
 
     Parameters
     ----------
-    targets : which masks to keep beside the images (training/data/masks.py); None: none.
+    targets
+        Which masks to keep beside the images (training/data/masks.py); None: none.
     """
     folder = folder_of(cache, given, spec, targets)
     if not arrays.whole(folder):

@@ -32,10 +32,13 @@ class Collection:
 
     Attributes
     ----------
-    sets : the data sets it is made of, the most trusted first.
-    records : the images of all sets that are in the split; where several sets know a label, a mask or a box, the first
-        one counts.
-    part_of : split of each id of the split's file, whether its image is here or not.
+    sets
+        The data sets it is made of, the most trusted first.
+    records
+        The images of all sets that are in the split; where several sets know a label, a mask or a box, the first one
+        counts.
+    part_of
+        Split of each id of the split's file, whether its image is here or not.
     """
 
     name: str

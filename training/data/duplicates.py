@@ -48,9 +48,12 @@ class Fingerprint:
 
     Attributes
     ----------
-    digest : SHA-256 of its pixels and shape.
-    bits : uint64 (4,), the perceptual hash.
-    thumbnail : uint8 (THUMBNAIL, THUMBNAIL), squashed to a square.
+    digest
+        SHA-256 of its pixels and shape.
+    bits
+        uint64 (4,), the perceptual hash.
+    thumbnail
+        uint8 (THUMBNAIL, THUMBNAIL), squashed to a square.
     """
 
     digest: str

@@ -30,7 +30,8 @@ def targets(field: Array) -> Array:
 
     Parameters
     ----------
-    field : (rows, columns), 0 outside, 127 unknown, 255 inside; all weights are 0 unless it has two large pieces.
+    field
+        (rows, columns), 0 outside, 127 unknown, 255 inside; all weights are 0 unless it has two large pieces.
     """
     sides = _sides(field == INSIDE)
     if sides is None:

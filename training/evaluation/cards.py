@@ -78,7 +78,8 @@ def renewed(text: str, manifest: Manifest, measured_with: str) -> str:
 
     Parameters
     ----------
-    measured_with : the version whose evaluation the card tells.
+    measured_with
+        The version whose evaluation the card tells.
     """
     said = f"Measured with version {measured_with}, whose weights, calibration and thresholds are the same."
     first, *sections = text.rstrip("\n").split("\n\n## ")

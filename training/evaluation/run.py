@@ -40,11 +40,16 @@ def complete(
 
     Parameters
     ----------
-    data : folder of the data sets.
-    companions : folder of the bundles that this one needs in serving (gate, lungs, classifier); None: the shipped.
-    also : reports of the same recipe trained at one site (training/evaluation/cross_site.py); see `also_measured`.
-    truth : a name of training/evaluation/truths.py; None: that of the bundle.
-    own : data sets and split to measure on; None: the public ones.
+    data
+        Folder of the data sets.
+    companions
+        Folder of the bundles that this one needs in serving (gate, lungs, classifier); None: the shipped.
+    also
+        Reports of the same recipe trained at one site (training/evaluation/cross_site.py); see `also_measured`.
+    truth
+        A name of training/evaluation/truths.py; None: that of the bundle.
+    own
+        Data sets and split to measure on; None: the public ones.
 
     Returns
     -------
@@ -79,8 +84,10 @@ def aside(
 
     Parameters
     ----------
-    split : "val" leaves the test split unread.
-    pictures : draw the images beneath outlines and heat maps. Not for handing on.
+    split
+        "val" leaves the test split unread.
+    pictures
+        Draw the images beneath outlines and heat maps. Not for handing on.
     """
     bundle = load(folder)
     given = _collection(bundle, data, own)

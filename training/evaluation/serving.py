@@ -28,10 +28,14 @@ class Served:
 
     Attributes
     ----------
-    given : the image on the network's grid.
-    answer : what the network says.
-    accepted : whether the gate lets it through; None where no gate was asked.
-    lungs : the box around both lungs on the canonical grid; None where they were not looked for, or not found.
+    given
+        The image on the network's grid.
+    answer
+        What the network says.
+    accepted
+        Whether the gate lets it through; None where no gate was asked.
+    lungs
+        The box around both lungs on the canonical grid; None where they were not looked for, or not found.
     """
 
     radiograph: Radiograph

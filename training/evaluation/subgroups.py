@@ -37,8 +37,10 @@ def of_scores(
 
     Parameters
     ----------
-    groups : for each image the value of each column.
-    least : fewer positives (for the sensitivity), negatives (specificity) or either (the others) give a remark.
+    groups
+        For each image the value of each column.
+    least
+        Fewer positives (for the sensitivity), negatives (specificity) or either (the others) give a remark.
     """
     measures: tuple[tuple[str, Measure, bool, bool], ...] = (
         ("AUC", scores.auc, True, True),

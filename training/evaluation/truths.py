@@ -40,15 +40,24 @@ class Case:
 
     Attributes
     ----------
-    truth : 1, 0 or NaN (unknown) by label.
-    read : decodes the image.
-    groups : value of each subgroup column.
-    age_years, sex, view : None is unknown.
-    site : the hospital.
-    place : gives where the finding is, bool (rows, columns) on the image's grid, empty for a negative; None: unknown.
-    against : comparisons that this case is a negative of; () for all. Positives take part in every comparison.
-    reference : measured values, by name.
-    boxes : where the finding is, on the image's grid; () for a negative, None: unknown.
+    truth
+        1, 0 or NaN (unknown) by label.
+    read
+        Decodes the image.
+    groups
+        Value of each subgroup column.
+    age_years, sex, view
+        None is unknown.
+    site
+        The hospital.
+    place
+        Gives where the finding is, bool (rows, columns) on the image's grid, empty for a negative; None: unknown.
+    against
+        Comparisons that this case is a negative of; () for all. Positives take part in every comparison.
+    reference
+        Measured values, by name.
+    boxes
+        Where the finding is, on the image's grid; () for a negative, None: unknown.
     """
 
     id: str
@@ -77,9 +86,12 @@ class Truth:
 
     Attributes
     ----------
-    data_set : its short name.
-    definition : one sentence: who says what is positive and what is negative.
-    comparisons : names of the negative groups, the main one first; () where there is one group of negatives.
+    data_set
+        Its short name.
+    definition
+        One sentence: who says what is positive and what is negative.
+    comparisons
+        Names of the negative groups, the main one first; () where there is one group of negatives.
     """
 
     data_set: str

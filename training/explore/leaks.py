@@ -27,10 +27,14 @@ class Leaks:
 
     Attributes
     ----------
-    patients : patient to the parts in which there are images of theirs.
-    images : exact and near duplicates in two parts.
-    unassigned : ids of records that are in no part.
-    absent : ids that the split names and the data set lacks.
+    patients
+        Patient to the parts in which there are images of theirs.
+    images
+        Exact and near duplicates in two parts.
+    unassigned
+        Ids of records that are in no part.
+    absent
+        Ids that the split names and the data set lacks.
     """
 
     patients: Mapping[str, tuple[str, ...]]
@@ -60,8 +64,10 @@ def leaks(patient_of: Mapping[str, str], split_of: Mapping[str, str], pairs: Ite
 
     Parameters
     ----------
-    patient_of : the patient of each record of the data set, by id; the data set is believed, not the split's own list.
-    split_of : the part of each id.
+    patient_of
+        The patient of each record of the data set, by id; the data set is believed, not the split's own list.
+    split_of
+        The part of each id.
     """
     parts: dict[str, set[str]] = defaultdict(set)
     for name, patient in patient_of.items():

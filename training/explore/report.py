@@ -26,7 +26,8 @@ def examine(
 
     Parameters
     ----------
-    split : csv of `id` and `split`; None takes the committed one when that names any image of the set.
+    split
+        csv of `id` and `split`; None takes the committed one when that names any image of the set.
 
     Raises
     ------

@@ -22,9 +22,12 @@ class Findings:
 
     Attributes
     ----------
-    split_of : the part of each id; {} when there is no split.
-    split_name : where the split came from; None: there is none.
-    near_bits, compared : how the search for near duplicates was bounded; see training/data/duplicates.py.
+    split_of
+        The part of each id; {} when there is no split.
+    split_name
+        Where the split came from; None: there is none.
+    near_bits, compared
+        How the search for near duplicates was bounded; see training/data/duplicates.py.
     """
 
     source: DataSet

@@ -23,8 +23,10 @@ class Sight:
 
     Attributes
     ----------
-    shape : rows and columns.
-    histogram : part of the pixels in each of BINS intervals of [0, 1].
+    shape
+        Rows and columns.
+    histogram
+        Part of the pixels in each of BINS intervals of [0, 1].
     """
 
     record: Record

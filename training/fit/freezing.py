@@ -31,9 +31,12 @@ class TwoPhases(Callback):
 
     Parameters
     ----------
-    frozen_epochs : of the first phase.
-    upper_stages : how many of the backbone's last stages (see `stages`) learn in the second phase; 0: none ever.
-    upper_rate : their learning rate from then on.
+    frozen_epochs
+        Of the first phase.
+    upper_stages
+        How many of the backbone's last stages (see `stages`) learn in the second phase; 0: none ever.
+    upper_rate
+        Their learning rate from then on.
     """
 
     def __init__(self, *, frozen_epochs: int, upper_stages: int, upper_rate: float) -> None:

@@ -91,8 +91,10 @@ def train(
 
     Parameters
     ----------
-    make : gives the module, whose network is `net`. It draws its random weights after `seed`.
-    loaders : gives the batches to train on, and to validate on (None: no validation); they are read afterwards.
+    make
+        Gives the module, whose network is `net`. It draws its random weights after `seed`.
+    loaders
+        Gives the batches to train on, and to validate on (None: no validation); they are read afterwards.
     """
     module = begin(make, recipe, run, seed=seed)
     training, validation = loaders()
@@ -154,10 +156,14 @@ def fit(
 
     Parameters
     ----------
-    out : folder of this run: metrics and checkpoints.
-    seed : every epoch is seeded by it and its number.
-    patience : epochs without a better score before stopping; None trains to the end and keeps the last weights.
-    resume : go on after the last whole epoch of a run in `out` that was stopped, to the same result.
+    out
+        Folder of this run: metrics and checkpoints.
+    seed
+        Every epoch is seeded by it and its number.
+    patience
+        Epochs without a better score before stopping; None trains to the end and keeps the last weights.
+    resume
+        Go on after the last whole epoch of a run in `out` that was stopped, to the same result.
 
     Raises
     ------

@@ -23,9 +23,12 @@ def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor, kind: Tens
 
     Parameters
     ----------
-    logits : (batch, 3, size, size).
-    target, weight : (batch, 3, size, size) in [0, 1].
-    kind : (batch,): FULL (all is known), PARTIAL (some is), NEGATIVE (all is known to be empty).
+    logits
+        (batch, 3, size, size).
+    target, weight
+        (batch, 3, size, size) in [0, 1].
+    kind
+        (batch,): FULL (all is known), PARTIAL (some is), NEGATIVE (all is known to be empty).
 
     Returns
     -------
@@ -66,9 +69,12 @@ def combo_loss(
 
     Parameters
     ----------
-    logits, target : (batch, labels, size, size), target in [0, 1].
-    positive_weight : of a pixel of the lesion in the cross-entropy, against one outside.
-    gamma, alpha : of the focal loss.
+    logits, target
+        (batch, labels, size, size), target in [0, 1].
+    positive_weight
+        Of a pixel of the lesion in the cross-entropy, against one outside.
+    gamma, alpha
+        Of the focal loss.
     """
     logits = logits.float()
     loss = logits.sum() * 0
@@ -120,9 +126,12 @@ def label_loss(logits: Tensor, labels: Tensor, *, positive_weight: Tensor | None
 
     Parameters
     ----------
-    logits, labels : (batch, labels).
-    positive_weight : (labels,), of a positive against a negative (`positive_weights`); None: 1.
-    gamma : more than 0 takes less of what is already right, as in the focal loss.
+    logits, labels
+        (batch, labels).
+    positive_weight
+        (labels,), of a positive against a negative (`positive_weights`); None: 1.
+    gamma
+        More than 0 takes less of what is already right, as in the focal loss.
     """
     logits = logits.float()
     known = ~labels.isnan()

@@ -19,8 +19,10 @@ class GroupedOrder(Sampler[int]):
 
     Parameters
     ----------
-    groups : image numbers of each group.
-    counts : gives how many an epoch draws from each group; their sum is the same in every epoch.
+    groups
+        Image numbers of each group.
+    counts
+        Gives how many an epoch draws from each group; their sum is the same in every epoch.
     """
 
     def __init__(self, groups: Sequence[Sequence[int]], counts: Callable[[int], Sequence[int]], *, seed: int) -> None:
@@ -60,12 +62,15 @@ def positive_aware(
 
     Parameters
     ----------
-    positive : whether each image is.
-    count : images an epoch; None: as many as there are.
-    last_part : part in the last epoch; between the first and the last it changes linearly. None: `part` throughout.
-        A part that falls to the prevalence on which thresholds are chosen finds the lesions first and learns to be
-        silent later.
-    epochs : of the whole training.
+    positive
+        Whether each image is.
+    count
+        Images an epoch; None: as many as there are.
+    last_part
+        Part in the last epoch; between the first and the last it changes linearly. None: `part` throughout. A part that
+        falls to the prevalence on which thresholds are chosen finds the lesions first and learns to be silent later.
+    epochs
+        Of the whole training.
 
     Raises
     ------

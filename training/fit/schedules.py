@@ -21,8 +21,10 @@ def configured(net: nn.Module, settings: Optimisation, tuning: Tuning | None, *,
 
     Parameters
     ----------
-    tuning : two-phase fine-tuning, with a rate of its own for the backbone's upper stages; None: one rate for all.
-    steps : of the whole training.
+    tuning
+        two-phase fine-tuning, with a rate of its own for the backbone's upper stages; None: one rate for all.
+    steps
+        Of the whole training.
     """
     optimiser = adamw(net, settings) if tuning is None else _two_phased(net, settings, tuning)
     return warmed_up(optimiser, settings.warmup_fraction, steps=steps) if settings.schedule == "cosine" else optimiser

@@ -57,9 +57,12 @@ def choose(
 
     Parameters
     ----------
-    probability : (images, rows, columns) in [0, 1], on the model grid.
-    truth : the masks; one that is empty is a known negative.
-    allowed : (images,), where the classifier that gates the masks is positive; None: everywhere.
+    probability
+        (images, rows, columns) in [0, 1], on the model grid.
+    truth
+        The masks; one that is empty is a known negative.
+    allowed
+        (images,), where the classifier that gates the masks is positive; None: everywhere.
 
     Raises
     ------

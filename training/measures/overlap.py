@@ -34,7 +34,8 @@ def hausdorff95(found: Mask, truth: Mask, spacing: Sequence[float] | None = None
 
     Parameters
     ----------
-    spacing : distance of neighbours along each axis, in mm; None gives pixels.
+    spacing
+        Distance of neighbours along each axis, in mm; None gives pixels.
 
     Returns
     -------
@@ -54,9 +55,12 @@ def challenge_score(dice_of: Float, positive: Mask, called: Mask, prevalence: fl
 
     Parameters
     ----------
-    dice_of : Dice of each image; of the positives alone it is looked at.
-    positive, called : whether the truth, and whether the answer, has a mask.
-    prevalence : part of positives; the images at hand are weighted to it.
+    dice_of
+        Dice of each image; of the positives alone it is looked at.
+    positive, called
+        Whether the truth, and whether the answer, has a mask.
+    prevalence
+        Part of positives; the images at hand are weighted to it.
     """
     weighted = challenge_values(dice_of, positive, called)
     return prevalence * float(weighted[positive].mean()) + (1 - prevalence) * float(weighted[~positive].mean())

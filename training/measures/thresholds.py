@@ -32,10 +32,14 @@ def choose(
 
     Parameters
     ----------
-    probability : (images,) calibrated, of the split that the thresholds are chosen on.
-    truth : (images,); images whose truth is unknown are left out before.
-    split : what people call these images.
-    patients : of each image; None: how uncertain the threshold is remains unknown.
+    probability
+        (images,) calibrated, of the split that the thresholds are chosen on.
+    truth
+        (images,); images whose truth is unknown are left out before.
+    split
+        What people call these images.
+    patients
+        Of each image; None: how uncertain the threshold is remains unknown.
 
     Returns
     -------

@@ -70,8 +70,10 @@ def train(path: Path, run: Run, *, smoke: bool = False, fold: int | None = None)
 
     Parameters
     ----------
-    smoke : in the smallest form, which runs within a minute and learns nothing.
-    fold : of cross-validation, held out of train and val; None: val as it is in the split.
+    smoke
+        In the smallest form, which runs within a minute and learns nothing.
+    fold
+        Of cross-validation, held out of train and val; None: val as it is in the split.
 
     Raises
     ------

@@ -71,9 +71,12 @@ class Volume:
 
     Attributes
     ----------
-    image : (slices, rows, columns), as stored.
-    mask : bool of the same shape; None is unknown.
-    spacing_mm : of slices, rows and columns; None is unknown.
+    image
+        (slices, rows, columns), as stored.
+    mask
+        bool of the same shape; None is unknown.
+    spacing_mm
+        Of slices, rows and columns; None is unknown.
     """
 
     image: NDArray[np.generic]
@@ -87,17 +90,28 @@ class Record:
 
     Attributes
     ----------
-    id : unique within the data set.
-    patient : whom the image is of; the id itself where the owner does not say.
-    path : the file that holds the image.
-    image : reads it. Raises `Undecodable` or `OSError` when that fails.
-    labels : 1 present, 0 absent, NaN unknown.
-    boxes : () is none found.
-    mask : reads uint8 masks (len(mask_names), rows, columns) on the grid of the image, 255 inside.
-    mask_names : what the masks are of, in their order.
-    volume : reads the whole stack of which `image` shows the middle slice.
-    groups : further columns by which figures are told apart, each with this image's value.
-    reference : values that the owner measured, by name; NaN where there is none.
+    id
+        Unique within the data set.
+    patient
+        Whom the image is of; the id itself where the owner does not say.
+    path
+        The file that holds the image.
+    image
+        Reads it. Raises `Undecodable` or `OSError` when that fails.
+    labels
+        1 present, 0 absent, NaN unknown.
+    boxes
+        () is none found.
+    mask
+        Reads uint8 masks (len(mask_names), rows, columns) on the grid of the image, 255 inside.
+    mask_names
+        What the masks are of, in their order.
+    volume
+        Reads the whole stack of which `image` shows the middle slice.
+    groups
+        Further columns by which figures are told apart, each with this image's value.
+    reference
+        Values that the owner measured, by name; NaN where there is none.
     """
 
     id: str
@@ -123,10 +137,14 @@ class DataSet:
 
     Attributes
     ----------
-    licence, citation : the owner's terms; manifests and cards repeat them.
-    records : what can be read, in the order of the table.
-    problems : what cannot, or is not as published; such images are left out where nothing can be read of them.
-    notes : what someone who trains on it must know.
+    licence, citation
+        The owner's terms; manifests and cards repeat them.
+    records
+        What can be read, in the order of the table.
+    problems
+        What cannot, or is not as published; such images are left out where nothing can be read of them.
+    notes
+        What someone who trains on it must know.
     """
 
     name: str

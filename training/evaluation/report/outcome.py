@@ -37,9 +37,12 @@ class Outcome:
 
     Attributes
     ----------
-    figures : what the manifest carries.
-    report : every number, as JSON.
-    plots, tables : in the order of the page.
+    figures
+        What the manifest carries.
+    report
+        Every number, as JSON.
+    plots, tables
+        In the order of the page.
     """
 
     figures: list[Figure] = field(default_factory=list)

@@ -62,9 +62,12 @@ def write(folder: Path, manifest: Manifest, outcome: Outcome, intro: Sequence[st
 
     Parameters
     ----------
-    folder : of the plots, and of the page.
-    intro : paragraphs that come first.
-    tables : what comes before the plots; the outcome's own tables come after them.
+    folder
+        Of the plots, and of the page.
+    intro
+        Paragraphs that come first.
+    tables
+        What comes before the plots; the outcome's own tables come after them.
     """
     body = [_table(one) for one in tables]
     if outcome.plots:

@@ -42,10 +42,14 @@ class Result:
 
     Attributes
     ----------
-    positive : whether there is a true lesion.
-    found, ungated : whether a mask is given, behind the classifier and without it.
-    dice, union, distance : of the mask without the gate; NaN where not defined.
-    area : of the true mask, as a part of the image; `found_area` of the other.
+    positive
+        Whether there is a true lesion.
+    found, ungated
+        Whether a mask is given, behind the classifier and without it.
+    dice, union, distance
+        Of the mask without the gate; NaN where not defined.
+    area
+        Of the true mask, as a part of the image; `found_area` of the other.
     """
 
     case: Case

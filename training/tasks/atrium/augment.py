@@ -28,8 +28,10 @@ class Patches:
 
         Parameters
         ----------
-        pair : (2, slices, rows, columns), image in [0, 1] and the part of each voxel that the mask covers.
-        centre : (3,), the voxel about which the patch is cut.
+        pair
+            (2, slices, rows, columns), image in [0, 1] and the part of each voxel that the mask covers.
+        centre
+            (3,), the voxel about which the patch is cut.
 
         Returns
         -------

@@ -35,9 +35,12 @@ class BoxedImage:
 
     Attributes
     ----------
-    image : uint8 (size, size) on the model grid.
-    boxes : float32 (n, 4), x0, y0, x1, y1 on the grid of the image, maximum edges exclusive.
-    letterbox : from the image to the model grid.
+    image
+        uint8 (size, size) on the model grid.
+    boxes
+        float32 (n, 4), x0, y0, x1, y1 on the grid of the image, maximum edges exclusive.
+    letterbox
+        From the image to the model grid.
     """
 
     id: str

@@ -52,10 +52,13 @@ def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> t
 
     Parameters
     ----------
-    run : what `train` wrote, data sets and decoded arrays.
-    folds : runs of the same recipe, one for each fold of `recipe.data.folds`. Classifiers take threshold and
-        calibration from what these held out, which are more images than val has; () takes them from val.
-    ensemble : the bundle holds the networks of the folds, which answer by their mean logit, instead of that of `run`.
+    run
+        What `train` wrote, data sets and decoded arrays.
+    folds
+        Runs of the same recipe, one for each fold of `recipe.data.folds`. Classifiers take threshold and calibration
+        from what these held out, which are more images than val has; () takes them from val.
+    ensemble
+        The bundle holds the networks of the folds, which answer by their mean logit, instead of that of `run`.
     """
     recipe, module = predict.load(run.out)
     weights.round_to_fp16(module.net)

@@ -21,10 +21,14 @@ class Table:
 
     Attributes
     ----------
-    ids, patients : of each image.
-    names : of each feature.
-    values : float32 (images, features), NaN where unknown.
-    truth : bool (images,), whether the label is among the findings.
+    ids, patients
+        Of each image.
+    names
+        Of each feature.
+    values
+        float32 (images, features), NaN where unknown.
+    truth
+        bool (images,), whether the label is among the findings.
     """
 
     ids: tuple[str, ...]

@@ -34,8 +34,10 @@ def of_image(image: NDArray[np.uint8], anatomy: Anatomy) -> dict[str, float]:
 
     Parameters
     ----------
-    image : (rows, columns), bright is dense, the patient's left on the right.
-    anatomy : masks on the same grid.
+    image
+        (rows, columns), bright is dense, the patient's left on the right.
+    anatomy
+        Masks on the same grid.
     """
     grey = stretched(image)
     found: dict[str, float] = {}

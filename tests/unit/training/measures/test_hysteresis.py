@@ -14,7 +14,7 @@ from training.measures.hysteresis import challenge_metric, choose, image_dice
 
 
 def planted(images: int = 40, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Return maps and masks: each third image has a square lesion of 0.4 with a sure core of 0.9; others a faint one."""
+    """Return maps and masks: each third has a square lesion of 0.4 with a sure core of 0.9, the others faint ones."""
     rng = np.random.default_rng(1)
     truth = np.zeros((images, size, size), bool)
     probability = rng.uniform(0, 0.2, truth.shape).astype(np.float32)
