@@ -5,9 +5,7 @@ Here each command declares its arguments; what the longer ones do lies in `node.
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from node.db import deliveries, jobs, report, studies
 from node.db.engine import Database
 from node.db.states import JobState
 from node.errors import Misconfigured
+from node.identity import actor
 from node.settings import Settings
 from node.spool.store import Spool
 
@@ -50,9 +49,9 @@ class Invocation:
         logging.configure(level=settings.log_level, style=settings.log_format, component=component)
         return settings
 
-    def database(self, settings: Settings | None = None) -> Database:
-        """Open the database and check its schema."""
-        database = Database((settings or self.settings).resolved_database_url)
+    def database(self, settings: Settings | None = None, *, component: str = "cli") -> Database:
+        """Open the database for a component, and check its schema."""
+        database = Database((settings or self.settings).resolved_database_url, actor=actor(component))
         database.require_current_schema()
         return database
 
@@ -89,24 +88,25 @@ def dispatch(context: typer.Context) -> None:
     One dispatcher works at a time; a second one stands by. The broker may be away: nothing is lost, messages are sent
     when it is back.
     """
-    from node.dispatch.dispatcher import Dispatcher, sole
+    from node.dispatch.dispatcher import Dispatcher, leader_lock
     from node.dispatch.queue import Sender, make_app
 
     settings = context.obj.start("dispatch")
     stop = stop_event()
-    with context.obj.database(settings) as database, sole(settings.home / "dispatch.lock", stop) as chosen:
+    lock = leader_lock(settings.home / "dispatch.lock", stop)
+    with context.obj.database(settings, component="dispatch") as database, lock as chosen:
         if chosen:
             spool = Spool.create(settings.home / "spool")
             log.info("dispatch.started")
-            Dispatcher(settings, database, spool, Sender(make_app(settings)), _actor("dispatch")).run(stop)
+            Dispatcher(settings, database, spool, Sender(make_app(settings))).run(stop)
 
 
 @app.command(rich_help_panel="Node")
 def migrate(context: typer.Context) -> None:
     """Create the database's tables, or bring them to the schema of this program."""
     settings = context.obj.settings
-    with Database(settings.resolved_database_url) as database:
-        before, newest = database.schema_revision() if not _fresh_sqlite(settings) else (None, None)
+    with Database(settings.resolved_database_url, actor=actor("cli")) as database:
+        before, newest = database.schema_revision()
         database.migrate()
         after, _ = database.schema_revision()
     console.print(
@@ -171,16 +171,13 @@ def rerun(
     if uid is None and not dead:
         raise Misconfigured("name a Study Instance UID, or give --dead for all dead letters")
     settings = context.obj.settings
-    actor, now = _actor("cli"), utc_now()
     with context.obj.database(settings) as database, database.write() as tx:
         if dead:
-            count = deliveries.revive(
-                tx, retry_for_s=settings.delivery.retry_for_s, actor=actor, now=now, study_instance_uid=uid
-            )
-            revived = jobs.revive(tx, actor=actor, now=now, study_instance_uid=uid)
-            console.print(f"{count} deliveries and {len(revived)} failed jobs are due again")
+            count = deliveries.requeue(tx, retry_for_s=settings.delivery.retry_for_s, study_instance_uid=uid)
+            requeued = jobs.requeue(tx, study_instance_uid=uid)
+            console.print(f"{count} deliveries and {len(requeued)} failed jobs are due again")
             return
-        revision = studies.reopen(tx, str(uid), actor=actor, now=now)
+        revision = studies.reopen(tx, str(uid))
     if revision is None:
         raise Misconfigured(f"no study with the Study Instance UID {uid}")
     console.print(f"revision {revision} is open and will be analysed")
@@ -255,11 +252,3 @@ def verify_audit(
         raise typer.Exit(1)
     console.print(f"[green]intact[/]: {outcome.rows} rows")
     console.print(f"head {outcome.head}", soft_wrap=True)
-
-
-def _actor(component: str) -> str:
-    return f"{component}@{socket.gethostname()}:{os.getpid()}"
-
-
-def _fresh_sqlite(settings: Settings) -> bool:
-    return settings.database_url is None and not (settings.home / "hilum.db").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Final
 
 from node import __version__
@@ -17,3 +19,8 @@ IMPLEMENTATION_CLASS_UID: Final = "2.25.129642005435577901703288082355486770229"
 
 IMPLEMENTATION_VERSION_NAME: Final = f"HILUM_{__version__}"[:16]
 """Implementation Version Name (PS3.7 section D.3.3.2): at most 16 characters."""
+
+
+def actor(component: str) -> str:
+    """Name a component and its process: the actor of audit rows, and the holder of leases."""
+    return f"{component}@{socket.gethostname()}:{os.getpid()}"

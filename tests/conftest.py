@@ -120,7 +120,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from node.db.engine import Database
 
     path = tmp_path_factory.mktemp("template") / "hilum.db"
-    with Database(f"sqlite:///{path}") as made:
+    with Database(f"sqlite:///{path}", actor="test") as made:
         made.migrate()
     return path
 
@@ -130,7 +130,7 @@ def database(tmp_path: Path, sqlite_template: Path) -> Iterator[Database]:
     """An empty SQLite database with the newest schema."""
     from node.db.engine import Database
 
-    with Database(f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}") as made:
+    with Database(f"sqlite:///{shutil.copy(sqlite_template, tmp_path)}", actor="test") as made:
         yield made
 
 
@@ -151,7 +151,7 @@ def postgresql_template(postgresql_server: str) -> str:
     from tests.support.peers import databases
 
     url = databases.new_database(postgresql_server)
-    with Database(url) as made:
+    with Database(url, actor="test") as made:
         made.migrate()
     return databases.name_of(url)
 
@@ -162,7 +162,8 @@ def postgresql_database(postgresql_server: str, postgresql_template: str) -> Ite
     from node.db.engine import Database
     from tests.support.peers import databases
 
-    with Database(databases.new_database(postgresql_server, template=postgresql_template)) as made:
+    url = databases.new_database(postgresql_server, template=postgresql_template)
+    with Database(url, actor="test") as made:
         yield made
 
 

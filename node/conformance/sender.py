@@ -23,7 +23,7 @@ from node.dicomweb.stow import HTTP_STATUSES
 from node.dimse.reports import INSTANCE
 from node.dimse.scu.association import MAXIMUM_PDU_BYTES
 from node.dimse.scu.commitment import REQUEST_COMMITMENT
-from node.dispatch.dispatcher import COUNTS_AT_ONCE
+from node.dispatch.archive import COUNTS_AT_ONCE
 from node.dispatch.queue import DELIVERY_THREADS
 from node.settings import DeliverySettings
 

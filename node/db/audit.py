@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select
@@ -24,6 +25,51 @@ from node.db.tables import AuditHeadRow, AuditRow
 
 GENESIS = "0" * 64
 HEAD_ID = 1
+
+
+class Action(StrEnum):
+    """Everything that is written to the audit log. The text of an entry never changes: old rows hold it."""
+
+    ASSOCIATION_RELEASED = "association.released"
+    ASSOCIATION_ABORTED = "association.aborted"
+    INSTANCE_ACCEPTED = "instance.accepted"
+    INSTANCE_DECLINED = "instance.declined"
+    INSTANCE_IGNORED = "instance.ignored"
+    INSTANCE_QUARANTINED = "instance.quarantined"
+    INSTANCE_CONFLICT = "instance.conflict"
+    INSTANCE_REPEATED = "instance.repeated"
+    STUDY_OPENED = "study.opened"
+    STUDY_REOPENED = "study.reopened"
+    """A late image, or `rerun`, opened the next revision."""
+    STUDY_COMPLETED = "study.completed"
+    STUDY_DIFFERENT_PATIENTS = "study.different_patients"
+    """Images of the study name different patients, and nothing of it was analysed."""
+    JOB_CREATED = "job.created"
+    JOB_SENT = "job.sent"
+    JOB_STARTED = "job.started"
+    JOB_ANALYSED = "job.analysed"
+    JOB_RETURNED = "job.returned"
+    """An attempt failed, or its worker fell silent."""
+    JOB_FAILED = "job.failed"
+    JOB_REVIVED = "job.revived"
+    """Queued again by `rerun --dead`."""
+    JOB_DONE = "job.done"
+    JOB_UNDELIVERED = "job.undelivered"
+    RESULT_WITHHELD = "result.withheld"
+    """A result failed its preflight and was quarantined."""
+    DELIVERY_STORED = "delivery.stored"
+    DELIVERY_ACCEPTED = "delivery.accepted"
+    DELIVERY_DEFERRED = "delivery.deferred"
+    DELIVERY_DEAD = "delivery.dead"
+    DELIVERY_REVIVED = "delivery.revived"
+    """Due again by `rerun --dead`."""
+    CIRCUIT_OPENED = "circuit.opened"
+    COMMITMENT_REQUESTED = "commitment.requested"
+    COMMITMENT_NOT_TAKEN = "commitment.not_taken"
+    COMMITMENT_UNREPORTED = "commitment.unreported"
+    COMMITMENT_SUCCEEDED = "commitment.succeeded"
+    COMMITMENT_FAILED = "commitment.failed"
+    COMMITMENT_WITHOUT_EFFECT = "commitment.without_effect"
 
 
 @dataclass(frozen=True)
@@ -54,19 +100,19 @@ def append(
     *,
     at: datetime,
     actor: str,
-    action: str,
+    action: Action,
     study_id: int | None = None,
     job_id: str | None = None,
     **detail: Any,
 ) -> None:
-    """Add one event in the caller's transaction.
+    """Add one event in the caller's transaction; `node.db.engine.Transaction.note` is the short way.
 
     Parameters
     ----------
     actor
         Who: a component and its process, an AE Title, or a user of the command line.
     action
-        What, as an event name (`study.completed`).
+        What.
     detail
         Why and with what: JSON values only, and never a patient attribute.
     """
@@ -74,13 +120,13 @@ def append(
     moment = at.astimezone(UTC).isoformat(timespec="microseconds")
     text = json.dumps(detail, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     sequence = last.sequence + 1
-    link = _link(last.hash, sequence, moment, actor, action, study_id, job_id, text)
+    link = _link(last.hash, sequence, moment, actor, action.value, study_id, job_id, text)
     session.add(
         AuditRow(
             sequence=sequence,
             at=moment,
             actor=actor,
-            action=action,
+            action=action.value,
             study_id=study_id,
             job_id=job_id,
             detail=text,

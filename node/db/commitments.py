@@ -15,11 +15,12 @@ from typing import Final, Literal
 
 from sqlalchemy import func, select
 
-from node.db import audit
-from node.db.deliveries import Verdict, conclude, record_outcome
+from node.db.audit import Action
+from node.db.deliveries import conclude, record_outcome
 from node.db.engine import Transaction
 from node.db.states import DeliveryState
 from node.db.tables import CircuitRow, CommitmentRow, DeliveryRow, JobRow, ResultRow
+from node.dicom.status import Disposition
 
 UID_ROOT: Final = "2.25."
 
@@ -43,7 +44,7 @@ class InstanceOutcome:
     """What a report says about one instance."""
 
     sop_class_uid: str
-    verdict: Verdict
+    disposition: Disposition
     status: int | None
     """Failure Reason; None: committed, or not given."""
     detail: str
@@ -72,14 +73,7 @@ class WaitingCommitments:
 
 
 def request(
-    tx: Transaction,
-    job_id: str,
-    destination: str,
-    *,
-    maximum_requests: int,
-    patience_s: float,
-    actor: str,
-    now: datetime,
+    tx: Transaction, job_id: str, destination: str, *, maximum_requests: int, patience_s: float
 ) -> CommitmentRequest | None:
     """Open a transaction for the stored deliveries of a job that are due to be asked about; None: there are none.
 
@@ -89,11 +83,11 @@ def request(
     finds it however fast it comes.
     """
     circuit = tx.get(CircuitRow, destination)
-    if circuit is not None and circuit.open_until is not None and circuit.open_until > now:
+    if circuit is not None and circuit.open_until is not None and circuit.open_until > tx.now:
         return None
     job = tx.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
-    due = _stored(tx, job_id, destination, due=now)
-    _send_again(tx, job, [row for row in due if row.requests >= maximum_requests], actor=actor, now=now)
+    due = _stored(tx, job_id, destination, due=tx.now)
+    _send_again(tx, job, [row for row in due if row.requests >= maximum_requests])
     asked = [row for row in due if row.state is DeliveryState.STORED]
     if not asked:
         return None
@@ -105,19 +99,16 @@ def request(
             job_id=job_id,
             destination=destination,
             instances=[result.sop_instance_uid for result in results],
-            requested_at=now,
+            requested_at=tx.now,
         )
     )
     tx.flush()
     for row in asked:
         row.transaction_uid = transaction_uid
-        row.due_at = now + timedelta(seconds=patience_s)
-    _audit(
-        tx,
+        row.due_at = tx.now + timedelta(seconds=patience_s)
+    tx.note(
+        Action.COMMITMENT_REQUESTED,
         job,
-        "commitment.requested",
-        actor=actor,
-        now=now,
         destination=destination,
         transaction_uid=transaction_uid,
         sop_instance_uids=[result.sop_instance_uid for result in results],
@@ -147,8 +138,6 @@ def defer(
     status: int | None,
     why: str,
     retry_at: datetime | None,
-    actor: str,
-    now: datetime,
 ) -> None:
     """Note that a request was not taken: to be made again at `retry_at`, or never (None) where that would not help."""
     job = tx.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
@@ -159,31 +148,28 @@ def defer(
         row.last_status, row.last_error = status, f"commitment: {why}"
         if retry_at is None or retry_at > row.retry_until:
             row.state = DeliveryState.DEAD
-            record_outcome(tx, job, row, status=status, why=row.last_error, actor=actor, now=now)
+            record_outcome(tx, job, row, status=status, why=row.last_error)
         else:
             row.due_at = retry_at
             row.attempts += 1  # in vain, so that the next wait is longer
-    _audit(
-        tx,
+    tx.note(
+        Action.COMMITMENT_NOT_TAKEN,
         job,
-        "commitment.not_taken",
-        actor=actor,
-        now=now,
         destination=commitment.destination,
         transaction_uid=transaction_uid,
         why=why,
     )
-    conclude(tx, job, actor=actor, now=now)
+    conclude(tx, job)
 
 
-def waive(tx: Transaction, job_id: str, destination: str, *, actor: str, now: datetime) -> int:
+def waive(tx: Transaction, job_id: str, destination: str) -> int:
     """Accept what a destination has stored, because it is not to be asked any more (its settings changed); how many."""
     job = tx.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
     rows = _stored(tx, job_id, destination)
     for row in rows:
-        row.state, row.accepted_at = DeliveryState.ACCEPTED, now
-        record_outcome(tx, job, row, status=row.last_status, why="commitment is not asked for", actor=actor, now=now)
-    conclude(tx, job, actor=actor, now=now)
+        row.state, row.accepted_at = DeliveryState.ACCEPTED, tx.now
+        record_outcome(tx, job, row, status=row.last_status, why="commitment is not asked for")
+    conclude(tx, job)
     return len(rows)
 
 
@@ -193,8 +179,6 @@ def record(
     outcomes: Mapping[str, InstanceOutcome],
     *,
     retry_at: Callable[[int, int], datetime],
-    actor: str,
-    now: datetime,
 ) -> Recorded:
     """Record a report. May be repeated; what was not asked about is passed over.
 
@@ -223,21 +207,18 @@ def record(
         if outcome is None or outcome.sop_class_uid != result.sop_class_uid:
             effects["outstanding"] += 1
             continue
-        effect = _apply(row, outcome, transaction_uid, retry_at=retry_at(row.id, row.attempts), now=now)
+        effect = _apply(row, outcome, transaction_uid, retry_at=retry_at(row.id, row.attempts), now=tx.now)
         effects[effect] += 1
         if effect != "outstanding":
             why = None if effect == "committed" else row.last_error
-            record_outcome(tx, job, row, status=outcome.status, why=why, actor=actor, now=now)
+            record_outcome(tx, job, row, status=outcome.status, why=why)
     committed, failed, outstanding = effects["committed"], effects["failed"], effects["outstanding"]
     if outstanding == 0:
-        commitment.reported_at = now
+        commitment.reported_at = tx.now
     passed_over = len(set(outcomes) - set(commitment.instances))
-    _audit(
-        tx,
+    tx.note(
+        _outcome(committed, failed),
         job,
-        "commitment.failed" if failed else "commitment.succeeded" if committed else "commitment.without_effect",
-        actor=actor,
-        now=now,
         destination=commitment.destination,
         transaction_uid=transaction_uid,
         committed=committed,
@@ -245,7 +226,7 @@ def record(
         outstanding=outstanding,
         passed_over=passed_over,
     )
-    conclude(tx, job, actor=actor, now=now)
+    conclude(tx, job)
     return Recorded(job.id, committed=committed, failed=failed, passed_over=passed_over)
 
 
@@ -266,35 +247,32 @@ def waiting(tx: Transaction) -> tuple[WaitingCommitments, ...]:
     return tuple(WaitingCommitments(name, count, oldest) for name, count, oldest in tx.execute(query))
 
 
-def _send_again(tx: Transaction, job: JobRow, unreported: Sequence[DeliveryRow], *, actor: str, now: datetime) -> None:
+def _send_again(tx: Transaction, job: JobRow, unreported: Sequence[DeliveryRow]) -> None:
     """Give back deliveries of one destination whose requests are used up, and say which requests had no report."""
     instances = Counter((row.destination, row.transaction_uid) for row in unreported)
     for (destination, transaction_uid), count in instances.items():
-        _audit(
-            tx,
+        tx.note(
+            Action.COMMITMENT_UNREPORTED,
             job,
-            "commitment.unreported",
-            actor=actor,
-            now=now,
             destination=destination,
             transaction_uid=transaction_uid,
             instances=count,
         )
     for row in unreported:
-        row.state, row.due_at, row.requests = DeliveryState.PENDING, now, 0
+        row.state, row.due_at, row.requests = DeliveryState.PENDING, tx.now, 0
 
 
 def _apply(
     row: DeliveryRow, outcome: InstanceOutcome, transaction_uid: str, *, retry_at: datetime, now: datetime
 ) -> _Effect:
-    """Accept a delivery, send it again later, or bury it."""
-    if outcome.verdict is Verdict.ACCEPTED:
+    """Accept a delivery, send it again later, or make a dead letter of it."""
+    if outcome.disposition is Disposition.ACCEPTED:
         row.state, row.accepted_at, row.last_error = DeliveryState.ACCEPTED, now, None
         return "committed"
     if row.transaction_uid != transaction_uid:
         return "outstanding"  # asked again meanwhile; that report decides, or a later one of this transaction commits
     row.last_status, row.last_error = outcome.status, f"not committed: {outcome.detail}"
-    if outcome.verdict is Verdict.REFUSED or retry_at > row.retry_until:
+    if outcome.disposition is Disposition.REFUSED or retry_at > row.retry_until:
         row.state = DeliveryState.DEAD
     else:
         row.state, row.due_at = DeliveryState.PENDING, retry_at
@@ -312,5 +290,7 @@ def _stored(tx: Transaction, job_id: str, destination: str, *, due: datetime | N
     return list(tx.scalars(query.order_by(DeliveryRow.id).with_for_update()))
 
 
-def _audit(tx: Transaction, job: JobRow, action: str, *, actor: str, now: datetime, **detail: object) -> None:
-    audit.append(tx, at=now, actor=actor, action=action, study_id=job.study_id, job_id=job.id, **detail)
+def _outcome(committed: int, failed: int) -> Action:
+    if failed:
+        return Action.COMMITMENT_FAILED
+    return Action.COMMITMENT_SUCCEEDED if committed else Action.COMMITMENT_WITHOUT_EFFECT

@@ -1,10 +1,11 @@
-"""Connections and transactions. `write()` takes SQLite's write lock at once, so that it never fails half-way."""
+"""Connections and transactions. A transaction knows who acts and since when; what is noted in it says so."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,54 +13,116 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from node.clock import Clock, utc_now
+from node.db import audit, dialects
+from node.db.audit import Action
+from node.db.tables import JobRow, StudyRow
 from node.errors import Misconfigured
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-BUSY_TIMEOUT_S = 60
 READ_ONLY = "hilum_read_only"
 
-Transaction = Session
-"""What `Database.read` and `Database.write` hand out; opaque to other packages."""
+
+class Transaction(Session):
+    """What `Database.read` and `Database.write` hand out; opaque to other packages."""
+
+    actor: str
+    """Who acts: a component and its process."""
+    now: datetime
+    """When the transaction began: the one moment of everything that is written in it."""
+
+    def note(
+        self, action: Action, about: StudyRow | JobRow | None = None, *, actor: str | None = None, **detail: Any
+    ) -> None:
+        """Add an event to the audit log.
+
+        Parameters
+        ----------
+        about
+            The study or job that it belongs to.
+        actor
+            Who, where it was somebody else than the process that writes (`ae:ROUTER`).
+        detail
+            Why and with what: JSON values only, and never a patient attribute.
+        """
+        study_id, job_id = _subject(about)
+        audit.append(
+            self, at=self.now, actor=actor or self.actor, action=action, study_id=study_id, job_id=job_id, **detail
+        )
 
 
 class Database:
-    """One database: SQLite (WAL) embedded, PostgreSQL in production."""
+    """One database: SQLite (WAL) embedded, PostgreSQL in production.
 
-    def __init__(self, url: str) -> None:
-        self._url = make_url(url)
-        self._engine = _engine(url)
+    Parameters
+    ----------
+    url
+        SQLAlchemy's URL of the database.
+    actor
+        Who works on it, for the audit log: `node.identity.actor` of a component.
+    clock
+        Gives each transaction its moment.
+
+    Raises
+    ------
+    Misconfigured
+        The URL is none, or names a kind of database that cannot be used.
+    """
+
+    def __init__(self, url: str, *, actor: str, clock: Clock = utc_now) -> None:
+        try:
+            self._url = make_url(url)
+        except ArgumentError as error:
+            raise Misconfigured(f"database_url: {error}") from error
+        self._dialect = dialects.of_url(self._url)
+        self._engine = _engine(self._url, self._dialect)
         self._reading = self._engine.execution_options(**{READ_ONLY: True})
+        self.actor, self.clock = actor, clock
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """Open a transaction that commits at the end of the block and rolls back on any exception."""
-        with Session(self._engine, expire_on_commit=False) as session, session.begin():
-            yield session
+    def write(self) -> Iterator[Transaction]:
+        """Open a transaction that commits at the end of the block and rolls back on any exception.
+
+        SQLite's write lock is held in the whole block: nothing slow belongs there, and no file is read in it.
+        """
+        with self._begin(self._engine) as tx:
+            yield tx
+            tx.commit()
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self) -> Iterator[Transaction]:
         """Open a transaction for reading; nothing in it is kept."""
-        with Session(self._reading, expire_on_commit=False) as session:
-            yield session
+        with self._begin(self._reading) as tx:
+            yield tx
+
+    @contextmanager
+    def _begin(self, engine: Engine) -> Iterator[Transaction]:
+        with Transaction(engine, expire_on_commit=False) as tx:
+            tx.connection()  # begins now, not at the first statement
+            # After the wait for the lock, so that the moments of transactions are in the order of their rows.
+            tx.actor, tx.now = self.actor, self.clock()
+            yield tx
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision (Alembic)."""
-        if self._url.get_backend_name() == "sqlite" and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        if (file := self._file()) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
         with self._engine.begin() as connection:
             config = _alembic()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
     def schema_revision(self) -> tuple[str | None, str | None]:
-        """Return the schema's revision and the newest that the program knows."""
+        """Return the schema's revision, None for a database without tables, and the newest that the program knows."""
         newest = ScriptDirectory.from_config(_alembic()).get_current_head()
+        if (file := self._file()) is not None and not file.exists():
+            return None, newest  # to look into it would make an empty one
         with self._reading.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision(), newest
 
@@ -89,6 +152,22 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _file(self) -> Path | None:
+        """Return the file of an embedded database; None for one of a server, or in memory."""
+        name = self._url.database
+        return Path(name) if self._dialect.is_file and name and name != ":memory:" else None
+
+
+def _subject(about: StudyRow | JobRow | None) -> tuple[int | None, str | None]:
+    """Return the ids of the study and of the job."""
+    match about:
+        case JobRow():
+            return about.study_id, about.id
+        case StudyRow():
+            return about.id, None
+        case None:
+            return None, None
+
 
 def _alembic() -> Config:
     config = Config()
@@ -96,30 +175,21 @@ def _alembic() -> Config:
     return config
 
 
-def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+def _engine(url: URL, dialect: dialects.Dialect) -> Engine:
+    engine = create_engine(url, pool_pre_ping=dialect.pre_ping, connect_args=dict(dialect.connect_arguments))
+    event.listen(engine, "connect", partial(_set_up, dialect))
+    if dialect.begin is not None:
+        event.listen(engine, "begin", partial(_start, dialect.begin))
     return engine
 
 
-def _configure_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    """Write-ahead log, full durability, foreign keys; transactions are begun by us."""
-    if not isinstance(connection, sqlite3.Connection):
-        raise TypeError(f"expected a sqlite3 connection, found {type(connection)}")
-    connection.isolation_level = None
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+def _set_up(dialect: dialects.Dialect, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    if dialect.set_up:
+        with closing(connection.cursor()) as cursor:
+            for statement in dialect.set_up:
+                cursor.execute(statement)
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _start(begin: dialects.Begin, connection: Connection) -> None:
     options: dict[str, Any] = dict(connection.get_execution_options())
-    connection.exec_driver_sql("BEGIN" if options.get(READ_ONLY) else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql(begin.read if options.get(READ_ONLY) else begin.write)

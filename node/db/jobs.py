@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import case, func, or_, select
 
-from node.db import audit
+from node.db.audit import Action
 from node.db.engine import Transaction
 from node.db.states import DeliveryState, JobState
 from node.db.tables import DeliveryRow, JobRow, ResultRow, StudyRow
@@ -21,20 +20,13 @@ from node.reasons import Reason
 CLOCK_SKEW_S = 2.0
 """Difference that the clocks of two hosts may have before a job counts as not yet due."""
 
-RESULT_WITHHELD = "result.withheld"
-"""Audit action: a result failed its preflight and was put aside."""
-
-DIFFERENT_PATIENTS = "study.different_patients"
-"""Audit action: images of the study name different patients, and nothing of it was analysed."""
-
 STAT = "STAT"
-ROUTINE = "routine"
 _URGENT_FIRST = case((JobRow.priority == STAT, 0), else_=1)
 
 
 @dataclass(frozen=True)
 class DueJob:
-    """A job whose message should be sent to the broker."""
+    """A job whose message, for its analysis or for its deliveries, is to be sent to the broker."""
 
     id: str
     priority: str
@@ -88,6 +80,25 @@ class WithheldResult:
     faults: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """What the analysis of a job has come to."""
+
+    results: Sequence[NewResult]
+    profiles: Mapping[str, str]
+    """Object profile of each destination; it gets the results of that profile."""
+    withheld: Sequence[WithheldResult] = ()
+    """Results that must not be sent, for the audit log."""
+    left_out: Sequence[str] = ()
+    """SOP Instance UIDs of images of another patient than the one of the results, for the audit log."""
+    configuration_digest: str
+    bundle_digests: Mapping[str, str]
+    timings: Mapping[str, float]
+    """Seconds by step."""
+    summary: Mapping[str, Any]
+    """The outcome in words and numbers, for people."""
+
+
 @dataclass(frozen=True)
 class PredecessorResult:
     """A result of an earlier revision of the study, the latest of its series."""
@@ -99,13 +110,13 @@ class PredecessorResult:
     series_instance_uid: str
 
 
-def due(tx: Transaction, *, now: datetime, resend_after_s: float, window: int) -> list[DueJob]:
+def due(tx: Transaction, *, resend_after_s: float, window: int) -> list[DueJob]:
     """Return the jobs to send now: STAT first, and routine jobs only while fewer than `window` are under way.
 
     A job is due when its time has come and no message was sent for it in the last `resend_after_s`.
     """
-    stale = now - timedelta(seconds=resend_after_s)
-    waiting = (JobRow.state == JobState.QUEUED, JobRow.due_at <= now)
+    stale = tx.now - timedelta(seconds=resend_after_s)
+    waiting = (JobRow.state == JobState.QUEUED, JobRow.due_at <= tx.now)
     unsent = or_(JobRow.sent_at.is_(None), JobRow.sent_at < stale, JobRow.sent_at < JobRow.due_at)
     under_way = tx.scalar(
         select(func.count())
@@ -119,28 +130,26 @@ def due(tx: Transaction, *, now: datetime, resend_after_s: float, window: int) -
     return urgent + [job for job in found if job.priority != STAT][:room]
 
 
-def mark_sent(tx: Transaction, job_id: str, *, queue: str, actor: str, now: datetime) -> None:
+def mark_sent(tx: Transaction, job_id: str, *, queue: str) -> None:
     """Note that a message for the job is in the broker."""
     job = tx.get_one(JobRow, job_id)
     first = job.sent_at is None
-    job.sent_at = now
+    job.sent_at = tx.now
     if first:
-        audit.append(tx, at=now, actor=actor, action="job.sent", study_id=job.study_id, job_id=job.id, queue=queue)
+        tx.note(Action.JOB_SENT, job, queue=queue)
 
 
-def claim(tx: Transaction, job_id: str, *, owner: str, lease_s: float, now: datetime) -> ClaimedJob | None:
-    """Take a queued job for this worker; None when it is not there to be taken (a repeated message, say)."""
+def claim(tx: Transaction, job_id: str, *, lease_s: float) -> ClaimedJob | None:
+    """Take a queued job for the worker that asks; None when it is not there to be taken (a repeated message, say)."""
     job = tx.scalar(select(JobRow).where(JobRow.id == job_id).with_for_update())
-    if job is None or job.state is not JobState.QUEUED or job.due_at > now + timedelta(seconds=CLOCK_SKEW_S):
+    if job is None or job.state is not JobState.QUEUED or job.due_at > tx.now + timedelta(seconds=CLOCK_SKEW_S):
         return None
     job.state = JobState.RUNNING
     job.attempts += 1
-    job.lease_owner, job.lease_token = owner, str(uuid.uuid4())
-    job.lease_until = now + timedelta(seconds=lease_s)
-    job.started_at = now
-    audit.append(
-        tx, at=now, actor=owner, action="job.started", study_id=job.study_id, job_id=job.id, attempt=job.attempts
-    )
+    job.lease_owner, job.lease_token = tx.actor, str(uuid.uuid4())
+    job.lease_until = tx.now + timedelta(seconds=lease_s)
+    job.started_at = tx.now
+    tx.note(Action.JOB_STARTED, job, attempt=job.attempts)
     study = tx.get_one(StudyRow, job.study_id)
     return ClaimedJob(
         id=job.id,
@@ -158,7 +167,7 @@ def claim(tx: Transaction, job_id: str, *, owner: str, lease_s: float, now: date
     )
 
 
-def heartbeat(tx: Transaction, claimed: ClaimedJob, *, lease_s: float, now: datetime) -> None:
+def heartbeat(tx: Transaction, claimed: ClaimedJob, *, lease_s: float) -> None:
     """Extend the lease.
 
     Raises
@@ -166,7 +175,7 @@ def heartbeat(tx: Transaction, claimed: ClaimedJob, *, lease_s: float, now: date
     StaleClaim
         The job is no longer ours.
     """
-    _held(tx, claimed).lease_until = now + timedelta(seconds=lease_s)
+    _held(tx, claimed).lease_until = tx.now + timedelta(seconds=lease_s)
 
 
 def predecessors(tx: Transaction, *, study_id: int, revision: int) -> tuple[PredecessorResult, ...]:
@@ -189,32 +198,8 @@ def predecessors(tx: Transaction, *, study_id: int, revision: int) -> tuple[Pred
     )
 
 
-def publish(
-    tx: Transaction,
-    claimed: ClaimedJob,
-    results: Sequence[NewResult],
-    *,
-    profiles: dict[str, str],
-    withheld: Sequence[WithheldResult] = (),
-    left_out: Sequence[str] = (),
-    configuration_digest: str,
-    bundle_digests: dict[str, str],
-    timings: dict[str, float],
-    summary: dict[str, Any],
-    retry_for_s: float,
-    owner: str,
-    now: datetime,
-) -> None:
+def publish(tx: Transaction, claimed: ClaimedJob, publication: Publication, *, retry_for_s: float) -> None:
     """Store the results and one delivery for each destination, and hand the job over to delivery.
-
-    Parameters
-    ----------
-    profiles
-        Object profile of each destination; it gets the results of that profile.
-    withheld
-        Results that must not be sent, for the audit log.
-    left_out
-        SOP Instance UIDs of images of another patient than the one that the results are filed with, for the audit log.
 
     Raises
     ------
@@ -222,7 +207,7 @@ def publish(
         Another worker holds the job now: nothing is written.
     """
     job = _held(tx, claimed)
-    rows = [_row(job.id, result, now) for result in results]
+    rows = [_row(job.id, result, tx.now) for result in publication.results]
     tx.add_all(rows)
     tx.flush()
     tx.add_all(
@@ -231,55 +216,55 @@ def publish(
             result_id=row.id,
             destination=destination,
             state=DeliveryState.PENDING,
-            created_at=now,
-            due_at=now,
-            retry_until=now + timedelta(seconds=retry_for_s),
+            created_at=tx.now,
+            due_at=tx.now,
+            retry_until=tx.now + timedelta(seconds=retry_for_s),
         )
-        for destination, profile in profiles.items()
+        for destination, profile in publication.profiles.items()
         for row in rows
         if row.profile == profile
     )
-    job.state = JobState.DELIVERING if profiles else JobState.DONE
-    job.analysed_at = now
-    job.finished_at = None if profiles else now
-    job.configuration_digest = configuration_digest
-    job.timings = {**job.timings, **timings}
-    job.summary = summary
+    to_deliver = bool(publication.profiles)
+    job.state = JobState.DELIVERING if to_deliver else JobState.DONE
+    job.analysed_at = tx.now
+    job.finished_at = None if to_deliver else tx.now
+    job.configuration_digest = publication.configuration_digest
+    job.timings = {**job.timings, **publication.timings}
+    job.summary = dict(publication.summary)
     _release(job)
-    note = partial(audit.append, tx, at=now, actor=owner, study_id=job.study_id, job_id=job.id)
-    note(
-        action="job.analysed",
-        bundles=bundle_digests,
-        configuration_digest=configuration_digest,
+    _note_publication(tx, job, publication)
+
+
+def _note_publication(tx: Transaction, job: JobRow, publication: Publication) -> None:
+    tx.note(
+        Action.JOB_ANALYSED,
+        job,
+        bundles=dict(publication.bundle_digests),
+        configuration_digest=publication.configuration_digest,
         results=[
-            {"kind": row.kind, "profile": row.profile, "sop_instance_uid": row.sop_instance_uid, "sha256": row.sha256}
-            for row in rows
+            {"kind": one.kind, "profile": one.profile, "sop_instance_uid": one.sop_instance_uid, "sha256": one.sha256}
+            for one in publication.results
         ],
     )
-    if left_out:
-        note(action=DIFFERENT_PATIENTS, reason=Reason.DIFFERENT_PATIENTS, left_out=list(left_out))
-    for item in withheld:
-        note(
-            action=RESULT_WITHHELD,
+    if publication.left_out:
+        left_out = list(publication.left_out)
+        tx.note(Action.STUDY_DIFFERENT_PATIENTS, job, reason=Reason.DIFFERENT_PATIENTS, left_out=left_out)
+    for item in publication.withheld:
+        tx.note(
+            Action.RESULT_WITHHELD,
+            job,
             kind=item.kind,
             profile=item.profile,
             sop_instance_uid=item.sop_instance_uid,
             sha256=item.sha256,
             why="; ".join(item.faults),
         )
-    if not profiles:
-        note(action="job.done", why="no destination is configured; the results are kept in the node")
+    if not publication.profiles:
+        tx.note(Action.JOB_DONE, job, why="no destination is configured; the results are kept in the node")
 
 
 def retry_or_answer(
-    tx: Transaction,
-    claimed: ClaimedJob,
-    *,
-    error: str,
-    maximum_attempts: int,
-    delay_s: float,
-    owner: str,
-    now: datetime,
+    tx: Transaction, claimed: ClaimedJob, *, error: str, maximum_attempts: int, delay_s: float
 ) -> JobState:
     """Give a failed attempt back: to be tried again, then to be answered as failed, then FAILED for good.
 
@@ -294,43 +279,36 @@ def retry_or_answer(
         Another worker holds the job now.
     """
     job = _held(tx, claimed)
-    _give_back(tx, job, error=error, maximum_attempts=maximum_attempts, delay_s=delay_s, actor=owner, now=now)
+    _give_back(tx, job, error=error, maximum_attempts=maximum_attempts, delay_s=delay_s)
     return job.state
 
 
-def take_back(tx: Transaction, *, maximum_attempts: int, actor: str, now: datetime) -> list[str]:
-    """Return jobs whose worker fell silent to the queue; their ids."""
-    query = select(JobRow).where(JobRow.state == JobState.RUNNING, JobRow.lease_until < now).with_for_update()
-    taken = []
+def reclaim(tx: Transaction, *, maximum_attempts: int) -> list[str]:
+    """Return jobs whose lease ran out, because their worker fell silent, to the queue; their ids."""
+    query = select(JobRow).where(JobRow.state == JobState.RUNNING, JobRow.lease_until < tx.now).with_for_update()
+    reclaimed = []
     for job in tx.scalars(query):
-        _give_back(
-            tx,
-            job,
-            error=f"worker {job.lease_owner} fell silent",
-            maximum_attempts=maximum_attempts,
-            delay_s=0.0,
-            actor=actor,
-            now=now,
-        )
-        taken.append(job.id)
-    return taken
+        error = f"worker {job.lease_owner} fell silent"
+        _give_back(tx, job, error=error, maximum_attempts=maximum_attempts, delay_s=0.0)
+        reclaimed.append(job.id)
+    return reclaimed
 
 
-def revive(tx: Transaction, *, actor: str, now: datetime, study_instance_uid: str | None = None) -> list[str]:
+def requeue(tx: Transaction, *, study_instance_uid: str | None = None) -> list[str]:
     """Queue failed jobs again (`rerun`), of one study or all; their ids."""
     query = select(JobRow).where(JobRow.state == JobState.FAILED).with_for_update()
     if study_instance_uid is not None:
         query = query.join(StudyRow, StudyRow.id == JobRow.study_id).where(
             StudyRow.study_instance_uid == study_instance_uid
         )
-    revived = []
+    requeued = []
     for job in tx.scalars(query):
         job.state = JobState.QUEUED
         job.attempts, job.report_only = 0, None
-        job.due_at, job.finished_at = now, None
-        audit.append(tx, at=now, actor=actor, action="job.revived", study_id=job.study_id, job_id=job.id)
-        revived.append(job.id)
-    return revived
+        job.due_at, job.finished_at = tx.now, None
+        tx.note(Action.JOB_REVIVED, job)
+        requeued.append(job.id)
+    return requeued
 
 
 def _row(job_id: str, result: NewResult, now: datetime) -> ResultRow:
@@ -347,27 +325,21 @@ def _row(job_id: str, result: NewResult, now: datetime) -> ResultRow:
     )
 
 
-def _give_back(
-    tx: Transaction, job: JobRow, *, error: str, maximum_attempts: int, delay_s: float, actor: str, now: datetime
-) -> None:
-    """Queue the job again; past the limit as an answer without analysis, and past twice the limit not at all."""
+def _give_back(tx: Transaction, job: JobRow, *, error: str, maximum_attempts: int, delay_s: float) -> None:
+    """Queue the job again; past the limit for a report without analysis, and past twice the limit not at all."""
     job.last_error = error
     _release(job)
     if job.attempts >= 2 * maximum_attempts:
         job.state = JobState.FAILED
-        job.finished_at = now
+        job.finished_at = tx.now
     else:
         job.state = JobState.QUEUED
-        job.due_at = now + timedelta(seconds=delay_s)
+        job.due_at = tx.now + timedelta(seconds=delay_s)
         if job.attempts >= maximum_attempts:
             job.report_only = Reason.ANALYSIS_FAILED
-    audit.append(
-        tx,
-        at=now,
-        actor=actor,
-        action="job.failed" if job.state is JobState.FAILED else "job.returned",
-        study_id=job.study_id,
-        job_id=job.id,
+    tx.note(
+        Action.JOB_FAILED if job.state is JobState.FAILED else Action.JOB_RETURNED,
+        job,
         attempt=job.attempts,
         why=error,
         answer_only=job.report_only,

@@ -12,9 +12,9 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from node.db import commitments
+from node.db.audit import Action
 from node.db.commitments import WaitingCommitments
 from node.db.engine import Transaction
-from node.db.jobs import RESULT_WITHHELD
 from node.db.states import DeliveryState, InstanceState, JobState, StudyState
 from node.db.tables import AuditRow, CircuitRow, DeliveryRow, InstanceRow, JobRow, ResultRow, StudyRow, WorkerRow
 
@@ -204,7 +204,7 @@ def _withheld(tx: Transaction) -> int:
         select(func.count())
         .select_from(AuditRow)
         .join(JobRow, JobRow.id == AuditRow.job_id)
-        .where(AuditRow.action == RESULT_WITHHELD)
+        .where(AuditRow.action == Action.RESULT_WITHHELD.value)
         .where(~exists().where(later.study_id == JobRow.study_id, later.revision > JobRow.revision))
     )
     return tx.scalar(query) or 0

@@ -1,4 +1,4 @@
-"""Instances and studies: what arrived, what became of it, and when a study is complete."""
+"""Instances and studies: what was received, what became of it, and when a study is complete."""
 
 from __future__ import annotations
 
@@ -6,43 +6,27 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, select
 
-from node.db import audit
+from node.db.audit import Action
 from node.db.engine import Transaction
+from node.db.received import REPORTED, SOUND, HeldInstance, Placement, ReceivedInstance, StudyStep, place
 from node.db.states import InstanceState, JobState, StudyState
 from node.db.tables import AssociationRow, InstanceRow, JobRow, StudyRow
 from node.reasons import Reason
 from node.spool.incoming import AssociationInfo, Outcome
 
-ANSWERED = (InstanceState.ACCEPTED, InstanceState.DECLINED, InstanceState.QUARANTINED)
-"""Instances that a job speaks of: analysed, or listed with the reason why not."""
+_ENDED: Final = {Outcome.RELEASED: Action.ASSOCIATION_RELEASED, Outcome.ABORTED: Action.ASSOCIATION_ABORTED}
 
-SOUND = (InstanceState.ACCEPTED, InstanceState.DECLINED)
-"""Instances that could be read; the first one of a SOP Instance UID counts."""
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """One durable object and the verdict on it, ready to be recorded.
-
-    `arrival` names the file in the spool (association and number): recording it twice has no effect.
-    """
-
-    arrival: str
-    association_id: str
-    received_at: datetime
-    digest: str
-    size_bytes: int
-    state: InstanceState
-    reason: Reason | None = None
-    detail: str | None = None
-    study_instance_uid: str | None = None
-    sop_instance_uid: str | None = None
-    sop_class_uid: str | None = None
-    transfer_syntax_uid: str | None = None
+_RECORDED: Final = {
+    InstanceState.ACCEPTED: Action.INSTANCE_ACCEPTED,
+    InstanceState.DECLINED: Action.INSTANCE_DECLINED,
+    InstanceState.IGNORED: Action.INSTANCE_IGNORED,
+    InstanceState.QUARANTINED: Action.INSTANCE_QUARANTINED,
+    InstanceState.CONFLICT: Action.INSTANCE_CONFLICT,
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +56,7 @@ class StoredInstance:
     calling_ae_title: str
 
 
-def record_association(tx: Transaction, info: AssociationInfo, outcome: Outcome | None, *, now: datetime) -> None:
+def record_association(tx: Transaction, info: AssociationInfo, outcome: Outcome | None) -> None:
     """Record an association, and how it ended once that is known."""
     row = tx.get(AssociationRow, info.association_id)
     if row is None:
@@ -89,80 +73,41 @@ def record_association(tx: Transaction, info: AssociationInfo, outcome: Outcome 
     if outcome is not None and row.outcome is None:
         row.outcome = outcome
         certificate: dict[str, Any] = {"tls_subject": info.tls_subject} if info.tls_subject else {}
-        audit.append(
-            tx,
-            at=now,
+        tx.note(
+            _ENDED[outcome],
             actor=f"ae:{info.calling_ae_title}",
-            action=f"association.{outcome}",
             association_id=info.association_id,
             peer_address=info.peer_address,
             **certificate,
         )
 
 
-def record_arrival(tx: Transaction, arrival: Arrival, *, actor: str, now: datetime) -> InstanceState | None:
-    """Record one object.
-
-    The same SOP Instance UID with the same bytes is a repetition: nothing but an audit event. With other bytes it is
-    kept as a CONFLICT beside the first, which stays the one that is analysed.
+def record_instance(tx: Transaction, received: ReceivedInstance) -> InstanceState | None:
+    """Record one object as `node.db.received.place` decides; a repetition is nothing but an audit event.
 
     Returns
     -------
     InstanceState or None
         The state recorded, or None for a repetition.
     """
-    if tx.scalar(select(InstanceRow.id).where(InstanceRow.arrival == arrival.arrival)) is not None:
+    if tx.scalar(select(InstanceRow.id).where(InstanceRow.arrival == received.arrival)) is not None:
         return None
-    study = _study_of(tx, arrival)
-    same_uid = _rows_of_uid(tx, arrival.sop_instance_uid)
+    study = _study_of(tx, received)
+    placement = place(received, _held(tx, received, study), study.state if study else None)
     facts: dict[str, Any] = {
-        "calling_ae_title": tx.get_one(AssociationRow, arrival.association_id).calling_ae_title,
-        "association_id": arrival.association_id,
-        "sop_instance_uid": arrival.sop_instance_uid,
-        "digest": arrival.digest,
-        "bytes": arrival.size_bytes,
+        "calling_ae_title": tx.get_one(AssociationRow, received.association_id).calling_ae_title,
+        "association_id": received.association_id,
+        "sop_instance_uid": received.sop_instance_uid,
+        "digest": received.digest,
+        "bytes": received.size_bytes,
     }
-    if any(row.digest == arrival.digest for row in same_uid):
-        audit.append(tx, at=now, actor=actor, action="instance.repeated", study_id=study.id if study else None, **facts)
+    if placement is None:
+        tx.note(Action.INSTANCE_REPEATED, study, **facts)
         return None
-    state, reason, detail = arrival.state, arrival.reason, arrival.detail
-    # A damaged copy in quarantine does not stand in the way of a sound one that is sent again.
-    held = [row for row in same_uid if row.state in SOUND]
-    if held and state is not InstanceState.IGNORED:
-        reason, detail = Reason.UID_CONFLICT, "another object with this SOP Instance UID is held; the first one counts"
-        # In a study that does not hold that other object, this one still gets an answer.
-        own = study is not None and any(row.study_id == study.id for row in held)
-        state = InstanceState.CONFLICT if own else InstanceState.QUARANTINED
-    if state in ANSWERED and arrival.study_instance_uid is not None:
-        study = _reopen(tx, study, arrival, actor=actor, now=now)
-    tx.add(
-        InstanceRow(
-            study_id=study.id if study else None,
-            association_id=arrival.association_id,
-            arrival=arrival.arrival,
-            sop_instance_uid=arrival.sop_instance_uid,
-            sop_class_uid=arrival.sop_class_uid,
-            transfer_syntax_uid=arrival.transfer_syntax_uid,
-            digest=arrival.digest,
-            size_bytes=arrival.size_bytes,
-            state=state,
-            reason=reason,
-            detail=detail,
-            revision=study.revision if study and state in ANSWERED else None,
-            received_at=arrival.received_at,
-        )
-    )
-    audit.append(
-        tx,
-        at=now,
-        actor=actor,
-        action=f"instance.{state}",
-        study_id=study.id if study else None,
-        reason=reason,
-        why=detail,
-        **facts,
-    )
-    return state
+    study = _stepped(tx, study, received, placement.step)
+    tx.add(_instance_row(received, placement, study))
+    tx.note(_RECORDED[placement.state], study, reason=placement.reason, why=placement.detail, **facts)
+    return placement.state
 
 
 def open_studies(tx: Transaction) -> list[OpenStudy]:
@@ -178,7 +123,7 @@ def open_studies(tx: Transaction) -> list[OpenStudy]:
         total = tx.scalar(
             select(func.count())
             .select_from(InstanceRow)
-            .where(InstanceRow.study_id == study.id, InstanceRow.state.in_(ANSWERED))
+            .where(InstanceRow.study_id == study.id, InstanceRow.state.in_(REPORTED))
         )
         found.append(
             OpenStudy(
@@ -202,7 +147,7 @@ def instances_of(tx: Transaction, study_id: int, *, revision: int) -> tuple[Stor
     query = (
         select(InstanceRow, AssociationRow.calling_ae_title)
         .join(AssociationRow, AssociationRow.id == InstanceRow.association_id)
-        .where(InstanceRow.study_id == study_id, InstanceRow.state.in_(ANSWERED), InstanceRow.revision <= revision)
+        .where(InstanceRow.study_id == study_id, InstanceRow.state.in_(REPORTED), InstanceRow.revision <= revision)
         .order_by(InstanceRow.id)
     )
     rows = tx.execute(query).all()
@@ -234,9 +179,7 @@ class RoutingDecision:
     destinations: Sequence[str]
 
 
-def complete(
-    tx: Transaction, study_id: int, *, reason: str, decision: RoutingDecision | None, actor: str, now: datetime
-) -> str | None:
+def complete(tx: Transaction, study_id: int, *, reason: str, decision: RoutingDecision | None) -> str | None:
     """Close the study's revision and create its job, in one transaction with the audit events.
 
     Returns
@@ -246,14 +189,11 @@ def complete(
     """
     study = tx.get_one(StudyRow, study_id)
     study.state = StudyState.COMPLETE
-    study.completed_at = now
+    study.completed_at = tx.now
     study.completion_reason = reason
-    audit.append(
-        tx,
-        at=now,
-        actor=actor,
-        action="study.completed",
-        study_id=study.id,
+    tx.note(
+        Action.STUDY_COMPLETED,
+        study,
         reason=reason,
         revision=study.revision,
         rule=decision.rule if decision else None,
@@ -271,18 +211,14 @@ def complete(
         priority=decision.priority,
         bundles=list(decision.bundles) if decision.bundles is not None else None,
         destinations=list(decision.destinations),
-        created_at=now,
-        due_at=now,
+        created_at=tx.now,
+        due_at=tx.now,
         timings={},
     )
     tx.add(job)
-    audit.append(
-        tx,
-        at=now,
-        actor=actor,
-        action="job.created",
-        study_id=study.id,
-        job_id=job.id,
+    tx.note(
+        Action.JOB_CREATED,
+        job,
         revision=study.revision,
         rule=decision.rule,
         pipeline=decision.pipeline,
@@ -292,7 +228,7 @@ def complete(
     return job.id
 
 
-def reopen(tx: Transaction, study_instance_uid: str, *, actor: str, now: datetime) -> int | None:
+def reopen(tx: Transaction, study_instance_uid: str) -> int | None:
     """Open the next revision of a complete study (`rerun`); return its number, None if there is no such study.
 
     The study closes again by the ordinary rules, at once, because nothing new has to arrive.
@@ -301,26 +237,21 @@ def reopen(tx: Transaction, study_instance_uid: str, *, actor: str, now: datetim
     if study is None:
         return None
     if study.state is StudyState.COMPLETE:
-        _next_revision(study, opened_at=now, last_arrival_at=study.last_arrival_at)
-        audit.append(
-            tx, at=now, actor=actor, action="study.reopened", study_id=study.id, revision=study.revision, reason="rerun"
-        )
+        _next_revision(study, opened_at=tx.now, last_arrival_at=study.last_arrival_at)
+        tx.note(Action.STUDY_REOPENED, study, revision=study.revision, reason="rerun")
     return study.revision
 
 
-def quarantine_pixels(tx: Transaction, instance_id: int, *, detail: str, actor: str, now: datetime) -> None:
+def quarantine_pixels(tx: Transaction, instance_id: int, *, detail: str) -> None:
     """Mark an accepted image whose pixels could not be decoded."""
     row = tx.get_one(InstanceRow, instance_id)
     if row.state is InstanceState.QUARANTINED:
         return
     row.state = InstanceState.QUARANTINED
     row.reason, row.detail = Reason.UNDECODABLE, detail
-    audit.append(
-        tx,
-        at=now,
-        actor=actor,
-        action="instance.quarantined",
-        study_id=row.study_id,
+    tx.note(
+        Action.INSTANCE_QUARANTINED,
+        row.study,
         reason=Reason.UNDECODABLE,
         why=detail,
         sop_instance_uid=row.sop_instance_uid,
@@ -328,47 +259,59 @@ def quarantine_pixels(tx: Transaction, instance_id: int, *, detail: str, actor: 
     )
 
 
-def _study_of(tx: Transaction, arrival: Arrival) -> StudyRow | None:
-    if arrival.study_instance_uid is None:
+def _study_of(tx: Transaction, received: ReceivedInstance) -> StudyRow | None:
+    if received.study_instance_uid is None:
         return None
     return tx.scalar(
-        select(StudyRow).where(StudyRow.study_instance_uid == arrival.study_instance_uid).with_for_update()
+        select(StudyRow).where(StudyRow.study_instance_uid == received.study_instance_uid).with_for_update()
     )
 
 
-def _rows_of_uid(tx: Transaction, sop_instance_uid: str | None) -> Sequence[InstanceRow]:
-    if sop_instance_uid is None:
+def _held(tx: Transaction, received: ReceivedInstance, study: StudyRow | None) -> Sequence[HeldInstance]:
+    if received.sop_instance_uid is None:
         return ()
-    return tx.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == sop_instance_uid)).all()
+    rows = tx.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == received.sop_instance_uid))
+    return [HeldInstance(row.digest, row.state, study is not None and row.study_id == study.id) for row in rows]
 
 
-def _reopen(tx: Transaction, study: StudyRow | None, arrival: Arrival, *, actor: str, now: datetime) -> StudyRow:
-    """Return the open study that the arrival belongs to: new, still open, or open again as the next revision."""
-    if study is None:
+def _stepped(tx: Transaction, study: StudyRow | None, received: ReceivedInstance, step: StudyStep) -> StudyRow | None:
+    """Return the study after the step that the object means for it."""
+    arrived_at = received.received_at
+    if step is StudyStep.OPEN:
         study = StudyRow(
-            study_instance_uid=arrival.study_instance_uid,
+            study_instance_uid=received.study_instance_uid,
             state=StudyState.OPEN,
             revision=1,
-            opened_at=arrival.received_at,
-            last_arrival_at=arrival.received_at,
+            opened_at=arrived_at,
+            last_arrival_at=arrived_at,
         )
         tx.add(study)
         tx.flush()
-        audit.append(tx, at=now, actor=actor, action="study.opened", study_id=study.id, revision=1)
-    elif study.state is StudyState.COMPLETE:
-        _next_revision(study, opened_at=arrival.received_at, last_arrival_at=arrival.received_at)
-        audit.append(
-            tx,
-            at=now,
-            actor=actor,
-            action="study.reopened",
-            study_id=study.id,
-            revision=study.revision,
-            reason="late-image",
-        )
-    else:
-        study.last_arrival_at = max(study.last_arrival_at, arrival.received_at)
+        tx.note(Action.STUDY_OPENED, study, revision=1)
+    elif study is not None and step is StudyStep.REOPEN:
+        _next_revision(study, opened_at=arrived_at, last_arrival_at=arrived_at)
+        tx.note(Action.STUDY_REOPENED, study, revision=study.revision, reason="late-image")
+    elif study is not None and step is StudyStep.EXTEND:
+        study.last_arrival_at = max(study.last_arrival_at, arrived_at)
     return study
+
+
+def _instance_row(received: ReceivedInstance, placement: Placement, study: StudyRow | None) -> InstanceRow:
+    return InstanceRow(
+        study_id=study.id if study else None,
+        association_id=received.association_id,
+        arrival=received.arrival,
+        sop_instance_uid=received.sop_instance_uid,
+        sop_class_uid=received.sop_class_uid,
+        transfer_syntax_uid=received.transfer_syntax_uid,
+        digest=received.digest,
+        size_bytes=received.size_bytes,
+        state=placement.state,
+        reason=placement.reason,
+        detail=placement.detail,
+        revision=study.revision if study and placement.state in REPORTED else None,
+        received_at=received.received_at,
+    )
 
 
 def _next_revision(study: StudyRow, *, opened_at: datetime, last_arrival_at: datetime) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, validates
 
+from node.db.dialects import dialect_of
 from node.db.states import DeliveryState, InstanceState, JobState, StudyState, check
 
 UID = String(64)
@@ -40,7 +41,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError("a timestamp must carry its time zone")
         moment = value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+        return moment if dialect_of(dialect.name).keeps_time_zone else moment.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return UTC."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 
-from node.clock import Clock
 from node.db import commitments
 from node.db.commitments import InstanceOutcome
-from node.db.deliveries import Verdict
 from node.db.engine import Database
 from node.dicom.status import FAILURE_REASONS, Disposition, disposition_of
 from node.dispatch.backoff import next_attempt
@@ -17,30 +17,24 @@ from node.spool.commitments import CommitmentStore, FailedReference, Report
 log = structlog.get_logger()
 
 
-def take_in(store: CommitmentStore, database: Database, settings: DeliverySettings, *, actor: str, clock: Clock) -> int:
+def record_reports(store: CommitmentStore, database: Database, settings: DeliverySettings) -> int:
     """Record every report that has come; return how many. First committed, then removed, so it may be repeated."""
     count = 0
     for path, report in store.reports():
         if report is None:
             log.error("commitment.report_unreadable", file=path.name)
         else:
-            _record(report, database, settings, actor=actor, clock=clock)
+            _record(report, database, settings)
             count += 1
         store.discard(path)
     return count
 
 
-def _record(report: Report, database: Database, settings: DeliverySettings, *, actor: str, clock: Clock) -> None:
-    now = clock()
+def _record(report: Report, database: Database, settings: DeliverySettings) -> None:
+    outcomes = _outcomes(report)
     with database.write() as tx:
-        recorded = commitments.record(
-            tx,
-            report.transaction_uid,
-            _outcomes(report),
-            retry_at=lambda delivery_id, attempts: next_attempt(settings, delivery_id, attempts, now=now),
-            actor=actor,
-            now=now,
-        )
+        retry_at = partial(next_attempt, settings, now=tx.now)
+        recorded = commitments.record(tx, report.transaction_uid, outcomes, retry_at=retry_at)
     log.info(
         "commitment.recorded" if recorded.job_id else "commitment.unknown",
         job_id=recorded.job_id,
@@ -54,7 +48,7 @@ def _record(report: Report, database: Database, settings: DeliverySettings, *, a
 def _outcomes(report: Report) -> dict[str, InstanceOutcome]:
     """Say what the report means for each instance; one that it names twice has failed where it failed once."""
     committed = {
-        reference.sop_instance_uid: InstanceOutcome(reference.sop_class_uid, Verdict.ACCEPTED, None, "")
+        reference.sop_instance_uid: InstanceOutcome(reference.sop_class_uid, Disposition.ACCEPTED, None, "")
         for reference in report.committed
     }
     return committed | {reference.sop_instance_uid: _failure(reference) for reference in report.failed}
@@ -62,8 +56,8 @@ def _outcomes(report: Report) -> dict[str, InstanceOutcome]:
 
 def _failure(reference: FailedReference) -> InstanceOutcome:
     if reference.reason is None:
-        return InstanceOutcome(reference.sop_class_uid, Verdict.RETRY, None, "without reason")
+        return InstanceOutcome(reference.sop_class_uid, Disposition.RETRY, None, "without reason")
     disposition, meaning = disposition_of(reference.reason, FAILURE_REASONS)
-    # No reason is a commitment: whatever a table would accept, the archive has not.
-    verdict = Verdict.REFUSED if disposition is Disposition.REFUSED else Verdict.RETRY
-    return InstanceOutcome(reference.sop_class_uid, verdict, reference.reason, f"{reference.reason:#06x} {meaning}")
+    if disposition is Disposition.ACCEPTED:
+        disposition = Disposition.RETRY  # no reason is a commitment: whatever a table would accept, the archive has not
+    return InstanceOutcome(reference.sop_class_uid, disposition, reference.reason, f"{reference.reason:#06x} {meaning}")

@@ -13,12 +13,13 @@ import structlog
 from node.clock import Clock
 from node.db import studies
 from node.db.engine import Database
+from node.db.received import ReceivedInstance
 from node.db.states import InstanceState
 from node.dicom.header import Header, read_header
 from node.errors import Quarantined
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason
-from node.spool.incoming import IncomingFolder
+from node.spool.incoming import IncomingFolder, Outcome
 from node.spool.store import KeptObject, Spool
 
 log = structlog.get_logger()
@@ -33,58 +34,48 @@ _STATES = {
 }
 
 
-def take_in(spool: Spool, database: Database, *, maximum_bytes: int, actor: str, clock: Clock) -> int:
+def ingest(spool: Spool, database: Database, *, maximum_bytes: int) -> int:
     """Record everything that has arrived; return the number of files."""
     count = 0
     for folder in spool.incoming.arrivals():
         files = list(folder.files)
         for start in range(0, max(1, len(files)), BATCH):
-            last = start + BATCH >= len(files)
-            count += _take_in_batch(
-                spool,
-                database,
-                folder,
-                files[start : start + BATCH],
-                last=last,
-                maximum_bytes=maximum_bytes,
-                actor=actor,
-                clock=clock,
-            )
+            # How the association ended belongs to its last file.
+            outcome = folder.outcome if start + BATCH >= len(files) else None
+            batch = files[start : start + BATCH]
+            count += _ingest_batch(spool, database, folder, batch, outcome, maximum_bytes=maximum_bytes)
         if folder.outcome is not None:
             folder.remove()
     return count
 
 
-def _take_in_batch(
+def _ingest_batch(
     spool: Spool,
     database: Database,
     folder: IncomingFolder,
     files: list[Path],
+    outcome: Outcome | None,
     *,
-    last: bool,
     maximum_bytes: int,
-    actor: str,
-    clock: Clock,
 ) -> int:
-    arrivals = [examine(spool, folder, file, maximum_bytes=maximum_bytes, clock=clock) for file in files]
-    outcome = folder.outcome if last else None
-    if not arrivals and outcome is None:
+    instances = [examine(spool, folder, file, maximum_bytes=maximum_bytes, clock=database.clock) for file in files]
+    if not instances and outcome is None:
         return 0
     with database.write() as tx:
-        studies.record_association(tx, folder.info, outcome, now=clock())
-        recorded = [studies.record_arrival(tx, arrival, actor=actor, now=clock()) for arrival in arrivals]
-    for file, arrival, state in zip(files, arrivals, recorded, strict=True):
+        studies.record_association(tx, folder.info, outcome)
+        recorded = [studies.record_instance(tx, instance) for instance in instances]
+    for file, instance, state in zip(files, instances, recorded, strict=True):
         log.info(
             f"instance.{state or 'repeated'}",
             association_id=folder.info.association_id,
-            digest=arrival.digest[:12],
-            reason=arrival.reason,
+            digest=instance.digest[:12],
+            reason=instance.reason,
         )
         spool.discard(file)
     return len(files)
 
 
-def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: int, clock: Clock) -> studies.Arrival:
+def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: int, clock: Clock) -> ReceivedInstance:
     """Put one file in its place and say what it is; nothing is recorded yet."""
     # When the receiver stored it; a file from the future, by a clock that was set back, counts as of now.
     received_at = min(datetime.fromtimestamp(file.stat().st_mtime, UTC), clock())
@@ -101,7 +92,7 @@ def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: 
             else Quarantined(Reason.MALFORMED, f"the header cannot be read ({type(unexpected).__name__})")
         )
         kept = spool.quarantine(file, error.reason, error.detail)
-        return studies.Arrival(
+        return ReceivedInstance(
             arrival=f"{folder.info.association_id}/{file.stem}",
             association_id=folder.info.association_id,
             received_at=received_at,
@@ -118,9 +109,9 @@ def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: 
 
 def _judged(
     folder: IncomingFolder, file: Path, header: Header, kept: KeptObject, received_at: datetime
-) -> studies.Arrival:
+) -> ReceivedInstance:
     verdict = judge(header)
-    return studies.Arrival(
+    return ReceivedInstance(
         arrival=f"{folder.info.association_id}/{file.stem}",
         association_id=folder.info.association_id,
         received_at=received_at,

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydicom.uid import UID
 
 from node.db import jobs, report, studies
-from node.db.jobs import NewResult
+from node.db.jobs import NewResult, Publication
+from node.db.received import ReceivedInstance
 from node.db.states import InstanceState, JobState
 from node.reasons import Reason
 from node.spool.incoming import AssociationInfo, Outcome
 from tests.support.data.radiographs import radiograph, write
 from tests.support.peers.pacs import SR
-from tests.support.stand_ins import NOW, later
+from tests.support.stand_ins import NOW, at, later
 
 DECISION = studies.RoutingDecision("default", "chest", "routine", None, ["pacs", "vna"])
 RESULT = NewResult("SR", "ohif", "1.2.3", "2.25.1", "2.25.2", "d" * 64, 10)
+PUBLICATION = Publication(
+    results=(RESULT,),
+    profiles={"pacs": "ohif", "vna": "ohif"},
+    configuration_digest="c" * 64,
+    bundle_digests={},
+    timings={"infer": 1.0},
+    summary={},
+)
 
 
 def arrive(tx, number=1, *, study="1.2.3", digest=None, state=InstanceState.ACCEPTED, sop=None, outcome="released"):
     """Record an image, and the association that it came over."""
     info = AssociationInfo(f"a{number}", "ROUTER", "HILUM", "127.0.0.1", NOW)
-    studies.record_association(tx, info, Outcome(outcome) if outcome else None, now=NOW)
-    return studies.record_arrival(
+    studies.record_association(tx, info, Outcome(outcome) if outcome else None)
+    tx.now = later(number)
+    return studies.record_instance(
         tx,
-        studies.Arrival(
+        ReceivedInstance(
             arrival=f"a{number}/000001",
             association_id=f"a{number}",
             received_at=later(number),
@@ -36,8 +48,6 @@ def arrive(tx, number=1, *, study="1.2.3", digest=None, state=InstanceState.ACCE
             sop_class_uid="1.2",
             transfer_syntax_uid="1.2.840.10008.1.2.1",
         ),
-        actor="test",
-        now=later(number),
     )
 
 
@@ -46,31 +56,19 @@ def queued_job(database, number=1, *, decision=DECISION, study=None) -> str:
     with database.write() as tx:
         arrive(tx, number, study=study or f"1.2.{number}")
         (found,) = studies.open_studies(tx)
-        return studies.complete(tx, found.id, reason="released", decision=decision, actor="test", now=later(number))
+        return studies.complete(tx, found.id, reason="released", decision=decision)
 
 
 def claimed_job(database, job_id, *, now=NOW, lease_s=60.0):
-    """Claim a job as the worker `w1`."""
-    with database.write() as tx:
-        return jobs.claim(tx, job_id, owner="w1", lease_s=lease_s, now=now)
+    """Claim a job."""
+    with at(database, now).write() as tx:
+        return jobs.claim(tx, job_id, lease_s=lease_s)
 
 
-def publish(database, claimed, *, profiles=None, results=(RESULT,), now=NOW):
-    """Publish results of a claimed job."""
-    with database.write() as tx:
-        jobs.publish(
-            tx,
-            claimed,
-            results,
-            profiles={"pacs": "ohif", "vna": "ohif"} if profiles is None else profiles,
-            configuration_digest="c" * 64,
-            bundle_digests={},
-            timings={"infer": 1.0},
-            summary={},
-            retry_for_s=100.0,
-            owner="w1",
-            now=now,
-        )
+def publish(database, claimed, *, now=NOW, **changes):
+    """Publish what a claimed job has come to: `PUBLICATION`, with changes."""
+    with at(database, now).write() as tx:
+        jobs.publish(tx, claimed, replace(PUBLICATION, **changes), retry_for_s=100.0)
 
 
 def state_of(database, job_id) -> JobState:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime, timedelta
 
+from node.db.engine import Database
 from node.errors import BrokerUnavailable
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -17,11 +19,18 @@ def later(seconds: float) -> datetime:
 class Clock:
     """A clock that tests move."""
 
-    def __init__(self) -> None:
-        self.now = NOW
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
 
     def __call__(self) -> datetime:
         return self.now
+
+
+def at(database: Database, moment: datetime) -> Database:
+    """Return the same database at a moment of its own."""
+    other = copy(database)
+    other.clock = Clock(moment)
+    return other
 
 
 class NoBroker:

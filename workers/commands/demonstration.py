@@ -36,6 +36,7 @@ from node.dicom.part10 import encode_meta, read_meta
 from node.dimse.archive import StandInArchive, reserved_port, stand_in
 from node.dimse.scu import storage, verification
 from node.errors import HilumError, Misconfigured, PeerUnavailable, Quarantined
+from node.identity import actor
 from node.reasons import Reason
 from node.settings import Settings
 from workers.commands import terminal
@@ -80,7 +81,7 @@ def run(files: Sequence[Path], *, out: Path, seed: int, console: Console) -> int
             say(f"sending {len(sources)} image(s) by C-STORE")
             sent_at = time.monotonic()
             _send(settings, sources, console)
-            database = Database(settings.resolved_database_url)
+            database = Database(settings.resolved_database_url, actor=actor("demo"))
             uids = sorted({source.header.study_instance_uid for source in sources})
             finished = _follow(database, uids, say)
             wall_s = time.monotonic() - sent_at

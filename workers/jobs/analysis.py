@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from node.db import jobs, studies
-from node.db.jobs import ClaimedJob, NewResult, WithheldResult
+from node.db.jobs import ClaimedJob, NewResult, Publication, WithheldResult
 from node.db.states import InstanceState, JobState
 from node.db.studies import StoredInstance
 from node.delivery.profiles import OHIF, Profile
@@ -30,7 +30,7 @@ def analyse_job(runtime: Runtime, job_id: str) -> bool:
     """Run one job; return False when there was nothing to claim. May be called any number of times."""
     settings = runtime.settings.analysis
     with runtime.database.write() as tx:
-        claimed = jobs.claim(tx, job_id, owner=runtime.actor, lease_s=settings.lease_s, now=runtime.clock())
+        claimed = jobs.claim(tx, job_id, lease_s=settings.lease_s)
     if claimed is None:
         log.debug("job.not_claimed")
         return False
@@ -54,7 +54,7 @@ def analyse_job(runtime: Runtime, job_id: str) -> bool:
 
 def _heartbeat(runtime: Runtime, claimed: ClaimedJob) -> None:
     with runtime.database.write() as tx:
-        jobs.heartbeat(tx, claimed, lease_s=runtime.settings.analysis.lease_s, now=runtime.clock())
+        jobs.heartbeat(tx, claimed, lease_s=runtime.settings.analysis.lease_s)
 
 
 def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
@@ -85,9 +85,7 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
         ids = {instance.sop_instance_uid: instance.id for instance in instances}
         with runtime.database.write() as tx:
             for image in analysis.undecodable:
-                studies.quarantine_pixels(
-                    tx, ids[image.sop_instance_uid], detail=image.detail, actor=runtime.actor, now=runtime.clock()
-                )
+                studies.quarantine_pixels(tx, ids[image.sop_instance_uid], detail=image.detail)
     return analysis
 
 
@@ -124,24 +122,20 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
                 size_bytes=len(result.content),
             )
         )
+    publication = Publication(
+        results=stored,
+        profiles={name: profile.name for name, profile in _profiles(runtime, claimed).items()},
+        withheld=withheld,
+        left_out=analysis.left_out,
+        configuration_digest=analysis.request.configuration_digest,
+        bundle_digests={bundle.name: bundle.digest for bundle in analysis.request.bundles},
+        timings=analysis.timings_s,
+        summary=analysis.summary,
+    )
     with runtime.database.write() as tx:
-        jobs.publish(
-            tx,
-            claimed,
-            stored,
-            profiles={name: profile.name for name, profile in _profiles(runtime, claimed).items()},
-            withheld=withheld,
-            left_out=analysis.left_out,
-            configuration_digest=analysis.request.configuration_digest,
-            bundle_digests={bundle.name: bundle.digest for bundle in analysis.request.bundles},
-            timings=analysis.timings_s,
-            summary=analysis.summary,
-            retry_for_s=runtime.settings.delivery.retry_for_s,
-            owner=runtime.actor,
-            now=runtime.clock(),
-        )
+        jobs.publish(tx, claimed, publication, retry_for_s=runtime.settings.delivery.retry_for_s)
     if analysis.left_out:
-        log.error(jobs.DIFFERENT_PATIENTS, images_left_out=len(analysis.left_out))
+        log.error("study.different_patients", images_left_out=len(analysis.left_out))
     log.info("job.analysed", results=len(stored), **{k: round(v, 3) for k, v in analysis.timings_s.items()})
 
 
@@ -168,8 +162,6 @@ def _give_back(runtime: Runtime, claimed: ClaimedJob, error: Exception) -> None:
                 error=place,
                 maximum_attempts=runtime.settings.analysis.maximum_attempts,
                 delay_s=RETRY_DELAY_S * claimed.attempts,
-                owner=runtime.actor,
-                now=runtime.clock(),
             )
     except StaleClaim:
         log.warning("job.lost", why="the lease ran out and the job was given to another worker")

@@ -18,6 +18,4 @@ def note(runtime: Runtime, destination: str, *, reached: bool) -> bool:
             destination,
             threshold=settings.breaker_failures,
             open_s=settings.breaker_open_s,
-            actor=runtime.actor,
-            now=runtime.clock(),
         )

@@ -32,7 +32,7 @@ def ask(runtime: Runtime, job_id: str, name: str) -> bool:
         return False  # it may be configured again; until then its retry time runs
     if not isinstance(destination, Destination) or not destination.commitment.ask:
         with runtime.database.write() as tx:
-            commitments.waive(tx, job_id, name, actor=runtime.actor, now=runtime.clock())
+            commitments.waive(tx, job_id, name)
         return False
     with runtime.database.write() as tx:
         due = commitments.request(
@@ -41,8 +41,6 @@ def ask(runtime: Runtime, job_id: str, name: str) -> bool:
             name,
             maximum_requests=destination.commitment.requests,
             patience_s=_longest_request_s(runtime.settings.delivery, destination),
-            actor=runtime.actor,
-            now=runtime.clock(),
         )
     if due is None:
         return False
@@ -55,7 +53,7 @@ def ask(runtime: Runtime, job_id: str, name: str) -> bool:
         why=outcome.detail,
     )
     if outcome.disposition is Disposition.ACCEPTED:
-        until = runtime.clock() + timedelta(seconds=destination.commitment.report_within_s)
+        until = runtime.database.clock() + timedelta(seconds=destination.commitment.report_within_s)
         with runtime.database.write() as tx:
             commitments.expect(tx, due.transaction_uid, until=until)
     else:
@@ -102,7 +100,7 @@ def _request(runtime: Runtime, name: str, destination: Destination, due: Commitm
 
 def _defer(runtime: Runtime, job_id: str, due: CommitmentRequest, outcome: RequestOutcome) -> None:
     """Make the request again later, or give the results up where that would not help."""
-    now = runtime.clock()
+    now = runtime.database.clock()
     later = next_attempt(runtime.settings.delivery, due.transaction_uid, due.attempts, now=now)
     with runtime.database.write() as tx:
         commitments.defer(
@@ -112,6 +110,4 @@ def _defer(runtime: Runtime, job_id: str, due: CommitmentRequest, outcome: Reque
             status=outcome.status,
             why=outcome.detail,
             retry_at=None if outcome.disposition is Disposition.REFUSED else later,
-            actor=runtime.actor,
-            now=now,
         )

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from node.db import deliveries
-from node.db.deliveries import ClaimedDelivery, Settlement, Verdict
+from node.db.deliveries import ClaimedDelivery, Settlement
 from node.delivery.destinations import Destination
 from node.delivery.outcome import OutgoingFile
 from node.dicom.status import Disposition
@@ -28,12 +28,6 @@ from workers.jobs.runtime import Runtime
 from workers.jobs.transport import transmit
 
 log = structlog.get_logger()
-
-_VERDICTS = {
-    Disposition.ACCEPTED: Verdict.ACCEPTED,
-    Disposition.RETRY: Verdict.RETRY,
-    Disposition.REFUSED: Verdict.REFUSED,
-}
 
 
 def deliver_job(runtime: Runtime, job_id: str) -> int:
@@ -48,7 +42,7 @@ def deliver_job(runtime: Runtime, job_id: str) -> int:
     not tried. Resolving the name is left to the system's own timeouts.
     """
     with runtime.database.read() as tx:
-        destinations = deliveries.waiting_destinations(tx, job_id, now=runtime.clock())
+        destinations = deliveries.waiting_destinations(tx, job_id)
     tried = 0
     for destination in destinations:
         tried += _deliver_to(runtime, job_id, destination)
@@ -59,14 +53,8 @@ def deliver_job(runtime: Runtime, job_id: str) -> int:
 def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
     lease_s = runtime.settings.analysis.lease_s
     with runtime.database.write() as tx:
-        batch = deliveries.claim(
-            tx,
-            job_id,
-            destination,
-            lease_s=lease_s,
-            threshold=runtime.settings.delivery.breaker_failures,
-            now=runtime.clock(),
-        )
+        threshold = runtime.settings.delivery.breaker_failures
+        batch = deliveries.claim(tx, job_id, destination, lease_s=lease_s, threshold=threshold)
     if not batch:
         return 0
     with beating(partial(_heartbeat, runtime, batch), lease_s=lease_s):
@@ -77,12 +65,12 @@ def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
             note(runtime, destination, reached=False)
             settlements = [_later(runtime, d, f"the attempt failed: {type(error).__name__}") for d in batch]
     with runtime.database.write() as tx:
-        state = deliveries.settle(tx, job_id, settlements, actor=runtime.actor, now=runtime.clock())
+        state = deliveries.settle(tx, job_id, settlements)
     log.info(
         "delivery.tried",
         destination=destination,
         results=len(batch),
-        accepted=sum(s.verdict in (Verdict.ACCEPTED, Verdict.STORED) for s in settlements),
+        accepted=sum(s.disposition is Disposition.ACCEPTED for s in settlements),
         job_state=state,
     )
     return len(batch)
@@ -98,7 +86,7 @@ def _ask(runtime: Runtime, job_id: str, destination: str) -> None:
 
 def _heartbeat(runtime: Runtime, batch: Sequence[ClaimedDelivery]) -> None:
     with runtime.database.write() as tx:
-        deliveries.heartbeat(tx, batch, lease_s=runtime.settings.analysis.lease_s, now=runtime.clock())
+        deliveries.heartbeat(tx, batch, lease_s=runtime.settings.analysis.lease_s)
 
 
 def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list[Settlement]:
@@ -111,7 +99,7 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
             sound.append(delivery)
         else:
             why = "the stored bytes do not match their SHA-256"
-            settlements.append(Settlement(delivery.id, delivery.token, Verdict.REFUSED, None, why))
+            settlements.append(Settlement(delivery.id, delivery.token, Disposition.REFUSED, None, why))
     if not sound:
         return settlements
     files = [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, runtime.spool.result_path(d.sha256)) for d in sound]
@@ -124,22 +112,22 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
     # A peer that takes the association and then says nothing is as dead as one that is not there.
     note(runtime, name, reached=all(outcome.answered for outcome in outcomes))
     by_uid = {outcome.sop_instance_uid: outcome for outcome in outcomes}
+    ask = isinstance(destination, Destination) and destination.commitment.ask
     for delivery in sound:
         outcome = by_uid[delivery.sop_instance_uid]
-        verdict = _VERDICTS[outcome.disposition]
-        if verdict is Verdict.ACCEPTED and isinstance(destination, Destination) and destination.commitment.ask:
-            verdict = Verdict.STORED
-        retry_at = _retry_at(runtime, delivery) if verdict is Verdict.RETRY else None
-        settlements.append(Settlement(delivery.id, delivery.token, verdict, outcome.status, outcome.detail, retry_at))
+        retry_at = _retry_at(runtime, delivery) if outcome.disposition is Disposition.RETRY else None
+        settlements.append(
+            Settlement(delivery.id, delivery.token, outcome.disposition, outcome.status, outcome.detail, retry_at, ask)
+        )
     return settlements
 
 
 def _later(runtime: Runtime, delivery: ClaimedDelivery, why: str) -> Settlement:
-    return Settlement(delivery.id, delivery.token, Verdict.RETRY, None, why, _retry_at(runtime, delivery))
+    return Settlement(delivery.id, delivery.token, Disposition.RETRY, None, why, _retry_at(runtime, delivery))
 
 
 def _retry_at(runtime: Runtime, delivery: ClaimedDelivery) -> datetime:
-    return next_attempt(runtime.settings.delivery, delivery.id, delivery.attempts, now=runtime.clock())
+    return next_attempt(runtime.settings.delivery, delivery.id, delivery.attempts, now=runtime.database.clock())
 
 
 def _intact(runtime: Runtime, delivery: ClaimedDelivery) -> bool:

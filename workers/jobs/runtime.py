@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from node import __version__
-from node.clock import Clock, utc_now
 from node.db.engine import Database
 from node.dispatch.queue import Device, Sender, make_app
 from node.errors import Misconfigured
+from node.identity import actor
 from node.settings import AnalysisSettings, Rule, Settings
 from node.spool.store import Spool
 
 if TYPE_CHECKING:
     from models.bundle.store import Bundle
     from models.chest.analyser import ChestAnalyser
-
-
-def actor(component: str) -> str:
-    """Name this process in audit rows and leases."""
-    return f"{component}@{socket.gethostname()}:{os.getpid()}"
 
 
 def configuration_digest(settings: AnalysisSettings, chosen: Sequence[Bundle]) -> str:
@@ -161,17 +154,14 @@ class Runtime:
     spool: Spool
     sender: Sender
     networks: Networks
-    actor: str
-    clock: Clock = utc_now
 
     @classmethod
     def open(cls, settings: Settings, *, device: Device, component: str) -> Runtime:
         """Open the connections of this process; the networks are loaded when they are first needed."""
         return cls(
             settings=settings,
-            database=Database(settings.resolved_database_url),
+            database=Database(settings.resolved_database_url, actor=actor(component)),
             spool=Spool.create(settings.home / "spool"),
             sender=Sender(make_app(settings)),
             networks=Networks(settings.analysis, device),
-            actor=actor(component),
         )

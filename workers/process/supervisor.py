@@ -22,6 +22,7 @@ from node import settings as configuration
 from node.db.engine import Database
 from node.dispatch import embedded
 from node.errors import Misconfigured
+from node.identity import actor
 from node.settings import ReceiverSettings, Settings
 
 log = structlog.get_logger()
@@ -131,7 +132,7 @@ class Node:
         if self.settings.broker_url is None:
             self._add("redis", embedded.command(self.settings))
             embedded.wait_until_ready(self.settings.embedded_redis_socket)
-        with Database(self.settings.resolved_database_url) as database:
+        with Database(self.settings.resolved_database_url, actor=actor("up")) as database:
             database.migrate()
         for name, arguments in (
             ("receive", ["receive"]),

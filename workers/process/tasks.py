@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
-from node.clock import utc_now
 from node.db import workers
 from node.db.engine import Database
 from node.dispatch.queue import ANALYSE, DELIVER, Device
@@ -77,18 +76,18 @@ def _announce_when_started(process: Process, settings: Settings, device: Device)
             log.error("worker.networks_not_loaded", error=f"{type(error).__name__}: {error}")
         else:
             log.info("worker.ready", device=device)
-        threading.Thread(target=_announce, args=(runtime.actor, settings, device), daemon=True).start()
+        threading.Thread(target=_announce, args=(runtime.database.actor, settings, device), daemon=True).start()
 
     signals.worker_process_init.connect(start, weak=False)
 
 
 def _announce(worker_id: str, settings: Settings, device: Device) -> None:
-    database = Database(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url, actor=worker_id)
     pause = threading.Event()
     while True:
         try:
             with database.write() as tx:
-                workers.seen(tx, worker_id, device=device, now=utc_now())
+                workers.seen(tx, device)
         except Exception as error:  # the database may be away for a while; the next round tries again
             log.warning("worker.announce_failed", error=type(error).__name__)
         pause.wait(settings.analysis.lease_s / 2)

@@ -33,7 +33,7 @@ from tests.support.peers import certificates, servers
 from tests.support.peers.dicomweb import FakeService, service
 from tests.support.peers.system import dataset_bytes, phantom_file, running_node, study_uid
 from tests.support.rows import lines, published
-from tests.support.stand_ins import Clock, NoBroker
+from tests.support.stand_ins import NoBroker
 from workers.cli import app
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Networks, Runtime
@@ -58,8 +58,6 @@ def runtime(tmp_path: Path, database: Database, fake: FakeService) -> Runtime:
         spool=Spool.create(tmp_path / "spool"),
         sender=NoBroker(),
         networks=Networks(settings.analysis, "cpu"),
-        actor="test",
-        clock=Clock(),
     )
 
 
@@ -202,12 +200,12 @@ def test_a_service_that_is_away_opens_its_circuit_and_gets_the_results_later(run
     job_id, found, _ = deliver(runtime, results=2)
     assert len(fake.received) == 1, "after a first 503 the second one is not tried"
     assert {line.state for line in found} == {DeliveryState.PENDING}
-    runtime.clock.now += timedelta(seconds=15)
+    runtime.database.clock.now += timedelta(seconds=15)
     deliver_job(runtime, job_id)
     with runtime.database.read() as tx:
         assert report.status(tx).circuits_open[0][:2] == ("web", 2)
     fake.status = 200
-    runtime.clock.now += timedelta(seconds=31)
+    runtime.database.clock.now += timedelta(seconds=31)
     deliver_job(runtime, job_id)
     assert lines(runtime, job_id)[1] is JobState.DONE
 
@@ -236,7 +234,7 @@ def test_secrets_come_from_files_and_stay_out_of_rows_and_messages(runtime: Runt
     assert "s3cret" not in (line.last_error or "")
     token.write_text("s3cret-2")
     fake.status = 200
-    runtime.clock.now += timedelta(seconds=15)
+    runtime.database.clock.now += timedelta(seconds=15)
     deliver_job(runtime, job_id)
     assert [asked["Authorization"] for asked in fake.asked_with] == ["Bearer s3cret-1", "Bearer s3cret-2"]
     password = tmp_path / "password"

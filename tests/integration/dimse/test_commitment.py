@@ -95,7 +95,7 @@ def test_without_a_report_it_is_asked_again_then_sent_again_then_a_dead_letter(s
     with setup.runtime.database.write() as tx:
         from node.db import deliveries
 
-        deliveries.take_back(tx, actor="test", now=setup.runtime.clock.now)
+        deliveries.reclaim(tx)
     assert setup.lines(job_id) == ([DeliveryState.DEAD], JobState.UNDELIVERED)
     assert setup.pacs.report(setup.pacs.requests[-1]) == 0x0000
     setup.record()

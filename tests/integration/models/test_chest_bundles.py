@@ -19,6 +19,7 @@ from models.bundle import store
 from models.values import codes
 from node.db import audit, studies
 from node.db.engine import Database
+from node.db.received import ReceivedInstance
 from node.db.states import InstanceState
 from node.db.studies import RoutingDecision
 from node.db.tables import ResultRow
@@ -77,14 +78,13 @@ def run(root: Path, tmp_path: Path, database: Database) -> Run:
     def once(seed: int = 9, thresholds: dict[str, dict[str, float | str]] | None = None) -> Answered:
         home = tmp_path / str(seed)
         settings = Settings(home=home, analysis={"bundles": root, "operating_points": thresholds or {}})
+        database.clock = lambda: NOW
         made = Runtime(
             settings=settings,
             database=database,
             spool=Spool.create(home / "spool"),
             sender=NoBroker(),  # type: ignore[arg-type]
             networks=Networks(settings.analysis, "cpu"),
-            actor="test",
-            clock=lambda: NOW,
         )
         job = _job(database, made.spool, tmp_path / f"{seed}.dcm", seed)
         assert analyse_job(made, job)
@@ -98,9 +98,9 @@ def _job(database: Database, spool: Spool, path: Path, seed: int) -> str:
     ds = dcmread(path)
     with database.write() as tx:
         info = AssociationInfo(f"a{seed}", "ROUTER", "HILUM", "127.0.0.1", NOW)
-        studies.record_association(tx, info, Outcome.RELEASED, now=NOW)
+        studies.record_association(tx, info, Outcome.RELEASED)
         kept = spool.keep(path)
-        arrival = studies.Arrival(
+        received = ReceivedInstance(
             arrival=f"a{seed}/1",
             association_id=f"a{seed}",
             received_at=NOW,
@@ -112,10 +112,10 @@ def _job(database: Database, spool: Spool, path: Path, seed: int) -> str:
             sop_class_uid=str(ds.SOPClassUID),
             transfer_syntax_uid=str(ds.file_meta.TransferSyntaxUID),
         )
-        studies.record_arrival(tx, arrival, actor="test", now=NOW)
+        studies.record_instance(tx, received)
         (found,) = studies.open_studies(tx)
         decision = RoutingDecision(rule="all", pipeline="chest", priority="routine", bundles=None, destinations=[])
-        return studies.complete(tx, found.id, reason="released", decision=decision, actor="test", now=NOW)
+        return studies.complete(tx, found.id, reason="released", decision=decision)
 
 
 def _answered(runtime: Runtime, job: str) -> Answered:

@@ -32,13 +32,7 @@ class Setup:
     def record(self) -> int:
         """Do what the dispatcher does with reports."""
         runtime = self.runtime
-        return commitments.take_in(
-            runtime.spool.commitments,
-            runtime.database,
-            runtime.settings.delivery,
-            actor="dispatch",
-            clock=runtime.clock,
-        )
+        return commitments.record_reports(runtime.spool.commitments, runtime.database, runtime.settings.delivery)
 
     def lines(self, job_id: str) -> tuple[list[DeliveryState | None], JobState]:
         with self.runtime.database.read() as tx:
@@ -53,12 +47,14 @@ class Setup:
             return [event.action for event in audit.events(tx) if event.action.startswith("commitment.")]
 
     def wait(self, seconds: float) -> None:
-        self.runtime.clock.now += timedelta(seconds=seconds)
+        self.runtime.database.clock.now += timedelta(seconds=seconds)
 
     def reopen(self) -> None:
         """Forget everything that is not in the database and the spool, as a restart does."""
-        self.runtime.database.close()
-        self.runtime.database = Database(self.runtime.settings.resolved_database_url)
+        former = self.runtime.database
+        former.close()
+        url = self.runtime.settings.resolved_database_url
+        self.runtime.database = Database(url, actor=former.actor, clock=former.clock)
         self.runtime.spool = Spool.create(self.runtime.settings.home / "spool")
 
 
@@ -75,7 +71,8 @@ def joined(folder: Path, authority: certificates.Authority | None = None) -> Ite
             destinations={"pacs": pacs.destination | {"commitment": commitment, "tls": mine}},
             delivery={"connect_timeout_s": 2, "response_timeout_s": 5},
         )
-        with Database(settings.resolved_database_url) as database, servers.hilum(settings) as port:
+        url = settings.resolved_database_url
+        with Database(url, actor="test", clock=Clock()) as database, servers.hilum(settings) as port:
             database.migrate()
             pacs.node_port = port
             runtime = Runtime(
@@ -84,8 +81,6 @@ def joined(folder: Path, authority: certificates.Authority | None = None) -> Ite
                 spool=Spool.create(settings.home / "spool"),
                 sender=NoBroker(),
                 networks=Networks(settings.analysis, "cpu"),
-                actor="test",
-                clock=Clock(),
             )
             made = Setup(runtime, pacs, port)
             yield made

@@ -144,7 +144,9 @@ def running_node(
         supervisor.start()
         watcher = threading.Thread(target=supervisor.run, args=(stop,))
         watcher.start()
-        node = RunningNode(settings, config, supervisor, Database(settings.resolved_database_url), folder / "logs")
+        node = RunningNode(
+            settings, config, supervisor, Database(settings.resolved_database_url, actor="test"), folder / "logs"
+        )
         try:
             _await_receiver(node, refuses=refuses)
             yield node

@@ -6,6 +6,8 @@ Revision: 0001, after .
 import sqlalchemy as sa
 from alembic import op
 
+from node.db.dialects import dialect_of
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -257,65 +259,20 @@ def upgrade() -> None:
     op.create_index(op.f("ix_deliveries_state_due_at"), "deliveries", ["state", "due_at"], unique=False)
 
     op.execute(f"INSERT INTO audit_head (id, sequence, hash) VALUES (1, 0, '{'0' * 64}')")  # noqa: S608
-    if op.get_bind().dialect.name == "sqlite":
-        _guard_sqlite()
-    else:
-        _guard_postgresql()
-
-
-def _guard_sqlite() -> None:
-    """Triggers: the audit log is append-only, and a state moves only as the table above says."""
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER audit_events_no_{verb.lower()} BEFORE {verb} ON audit_events "
-            "BEGIN SELECT RAISE(ABORT, 'audit_events is append-only'); END"
-        )
+    dialect = dialect_of(op.get_bind().dialect.name)
+    for statement in dialect.guard:
+        op.execute(statement)
     for table, pairs in TRANSITIONS.items():
-        op.execute(
-            f"CREATE TRIGGER {table}_transition BEFORE UPDATE OF state ON {table} "
-            f"WHEN NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({_listed(pairs)}) "
-            f"BEGIN SELECT RAISE(ABORT, 'impossible transition in {table}'); END"
-        )
-
-
-def _guard_postgresql() -> None:
-    """Do the same in PL/pgSQL."""
-    op.execute(
-        "CREATE FUNCTION hilum_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'audit_events is append-only'; END $$"
-    )
-    op.execute(
-        "CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events "
-        "FOR EACH STATEMENT EXECUTE FUNCTION hilum_append_only()"
-    )
-    op.execute(
-        "CREATE FUNCTION hilum_transition() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'impossible transition in %: % to %', TG_TABLE_NAME, OLD.state, NEW.state; END $$"
-    )
-    for table, pairs in TRANSITIONS.items():
-        op.execute(
-            f"CREATE TRIGGER {table}_transition BEFORE UPDATE OF state ON {table} FOR EACH ROW "
-            f"WHEN (NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({_listed(pairs)})) "
-            "EXECUTE FUNCTION hilum_transition()"
-        )
-
-
-def _drop_postgresql_guards() -> None:
-    for table in TRANSITIONS:
-        op.execute(f"DROP TRIGGER {table}_transition ON {table}")
-    op.execute("DROP TRIGGER audit_events_append_only ON audit_events")
-    op.execute("DROP FUNCTION hilum_transition()")
-    op.execute("DROP FUNCTION hilum_append_only()")
-
-
-def _listed(pairs: tuple[str, ...]) -> str:
-    return ", ".join(f"'{pair}'" for pair in pairs)
+        op.execute(dialect.guard_states.format(table=table, pairs=", ".join(f"'{pair}'" for pair in pairs)))
 
 
 def downgrade() -> None:
     """Undo."""
-    if op.get_bind().dialect.name == "postgresql":
-        _drop_postgresql_guards()
+    dialect = dialect_of(op.get_bind().dialect.name)
+    for table in TRANSITIONS:
+        op.execute(dialect.drop_guard_states.format(table=table))
+    for statement in dialect.drop_guard:
+        op.execute(statement)
 
     op.drop_table("deliveries")
 

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.operations import BatchOperations
 
+from node.db.dialects import Dialect, dialect_of
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -54,7 +56,7 @@ def upgrade() -> None:
         )
         _allow(batch, STATES)
     _guard(TRANSITIONS)
-    if op.get_bind().dialect.name == "postgresql":  # SQLite does not look at the length
+    if _dialect().checks_lengths:
         op.alter_column("results", "profile", type_=sa.String(length=64))
 
 
@@ -79,22 +81,14 @@ def _allow(batch: BatchOperations, states: tuple[str, ...]) -> None:
 
 
 def _drop_guard() -> None:
-    on = " ON deliveries" if op.get_bind().dialect.name == "postgresql" else ""
-    op.execute(f"DROP TRIGGER deliveries_transition{on}")
+    op.execute(_dialect().drop_guard_states.format(table="deliveries"))
 
 
 def _guard(pairs: tuple[str, ...]) -> None:
     """Trigger: a state moves only as the table above says."""
     listed = ", ".join(f"'{pair}'" for pair in pairs)
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute(
-            "CREATE TRIGGER deliveries_transition BEFORE UPDATE OF state ON deliveries FOR EACH ROW "
-            f"WHEN (NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({listed})) "
-            "EXECUTE FUNCTION hilum_transition()"
-        )
-        return
-    op.execute(
-        "CREATE TRIGGER deliveries_transition BEFORE UPDATE OF state ON deliveries "
-        f"WHEN NEW.state <> OLD.state AND OLD.state || '>' || NEW.state NOT IN ({listed}) "
-        "BEGIN SELECT RAISE(ABORT, 'impossible transition in deliveries'); END"
-    )
+    op.execute(_dialect().guard_states.format(table="deliveries", pairs=listed))
+
+
+def _dialect() -> Dialect:
+    return dialect_of(op.get_bind().dialect.name)

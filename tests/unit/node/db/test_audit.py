@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from node.db import audit
+from node.db.audit import Action
 from node.db.engine import Database
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -15,7 +16,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def chain(database: Database) -> Database:
     with database.write() as tx:
         for number in range(1, 6):
-            audit.append(tx, at=NOW, actor="test", action="step", study_id=1, number=number, text="Grüße")
+            audit.append(tx, at=NOW, actor="test", action=Action.JOB_STARTED, study_id=1, number=number, text="Grüße")
     # Whoever tampers removes the triggers first.
     with database.write() as tx:
         tx.execute(text("DROP TRIGGER audit_events_no_update"))
@@ -71,7 +72,7 @@ def test_a_rewritten_chain_is_found_by_a_head_noted_elsewhere(chain):
         tx.execute(text("DELETE FROM audit_events"))
         tx.execute(text(f"UPDATE audit_head SET sequence = 0, hash = '{audit.GENESIS}'"))
     with chain.write() as tx:
-        audit.append(tx, at=NOW, actor="forger", action="step")
+        audit.append(tx, at=NOW, actor="forger", action=Action.JOB_STARTED)
     with chain.read() as tx:
         assert audit.verify(tx).problem is None
         assert not audit.contains(tx, noted)
@@ -79,7 +80,7 @@ def test_a_rewritten_chain_is_found_by_a_head_noted_elsewhere(chain):
 
 def test_an_event_is_rolled_back_with_its_transaction(database):
     with pytest.raises(RuntimeError), database.write() as tx:
-        audit.append(tx, at=NOW, actor="test", action="step")
+        audit.append(tx, at=NOW, actor="test", action=Action.JOB_STARTED)
         raise RuntimeError
     with database.read() as tx:
         assert audit.verify(tx).rows == 0

@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from node.db import audit, deliveries, jobs, report, studies
-from node.db.deliveries import Settlement, Verdict
+from node.db.deliveries import Settlement
 from node.db.states import DeliveryState, InstanceState, JobState
+from node.db.tables import JobRow
+from node.dicom.status import Disposition
 from node.errors import StaleClaim
 from node.reasons import Reason
 from tests.support.rows import DECISION, RESULT, arrive, claimed_job, publish, queued_job, state_of
-from tests.support.stand_ins import NOW, later
+from tests.support.stand_ins import NOW, at, later
 
 # Instances and studies
 
@@ -63,7 +65,8 @@ def test_a_late_image_opens_the_next_revision_of_the_same_study(any_database):
         arrive(tx, 7, study="1.2.1")
         (study,) = studies.open_studies(tx)
         assert (study.revision, study.instances, study.outcomes) == (2, 2, ("released",))
-        second = studies.complete(tx, study.id, reason="quiet", decision=DECISION, actor="test", now=later(20))
+        tx.now = later(20)
+        second = studies.complete(tx, study.id, reason="quiet", decision=DECISION)
     assert second != first
 
 
@@ -77,7 +80,8 @@ def test_a_declined_image_alone_still_makes_a_job(any_database):
     with any_database.write() as tx:
         arrive(tx, 1, state=InstanceState.DECLINED)
         (study,) = studies.open_studies(tx)
-        assert studies.complete(tx, study.id, reason="released", decision=DECISION, actor="t", now=NOW) is not None
+        tx.now = NOW
+        assert studies.complete(tx, study.id, reason="released", decision=DECISION) is not None
         (instance,) = studies.instances_of(tx, study.id, revision=1)
         assert instance.reason is Reason.LATERAL_VIEW
 
@@ -96,21 +100,28 @@ def test_an_open_association_shows_in_the_outcomes(any_database):
 def test_a_job_is_sent_once_and_again_only_when_stale(any_database):
     job_id = queued_job(any_database)
     with any_database.write() as tx:
-        assert [j.id for j in jobs.due(tx, now=later(5), resend_after_s=20, window=8)] == [job_id]
-        jobs.mark_sent(tx, job_id, queue="analysis.cpu", actor="d", now=later(5))
-        assert jobs.due(tx, now=later(6), resend_after_s=20, window=8) == []
-        assert [j.id for j in jobs.due(tx, now=later(26), resend_after_s=20, window=8)] == [job_id]
+        tx.now = later(5)
+        assert [j.id for j in jobs.due(tx, resend_after_s=20, window=8)] == [job_id]
+        tx.now = later(5)
+        jobs.mark_sent(tx, job_id, queue="analysis.cpu")
+        tx.now = later(6)
+        assert jobs.due(tx, resend_after_s=20, window=8) == []
+        tx.now = later(26)
+        assert [j.id for j in jobs.due(tx, resend_after_s=20, window=8)] == [job_id]
 
 
 def test_stat_goes_first_and_is_not_held_by_the_window(any_database):
     routine = [queued_job(any_database, n) for n in (1, 2, 3)]
     stat = queued_job(any_database, 4, decision=studies.RoutingDecision("er", "chest", "STAT", None, []))
     with any_database.write() as tx:
-        due = jobs.due(tx, now=later(9), resend_after_s=20, window=2)
+        tx.now = later(9)
+        due = jobs.due(tx, resend_after_s=20, window=2)
         assert [j.id for j in due] == [stat, *routine[:2]]
         for job in due:
-            jobs.mark_sent(tx, job.id, queue="analysis.cpu", actor="d", now=later(9))
-        assert jobs.due(tx, now=later(10), resend_after_s=20, window=2) == []
+            tx.now = later(9)
+            jobs.mark_sent(tx, job.id, queue="analysis.cpu")
+        tx.now = later(10)
+        assert jobs.due(tx, resend_after_s=20, window=2) == []
 
 
 def test_only_one_worker_gets_a_job(any_database):
@@ -124,10 +135,14 @@ def test_a_silent_workers_job_goes_back_and_its_late_results_are_refused(any_dat
     job_id = queued_job(any_database)
     lost = claimed_job(any_database, job_id, lease_s=60)
     with any_database.write() as tx:
-        assert jobs.take_back(tx, maximum_attempts=3, actor="d", now=later(59)) == []
-        jobs.heartbeat(tx, lost, lease_s=60, now=later(59))
-        assert jobs.take_back(tx, maximum_attempts=3, actor="d", now=later(61)) == []
-        assert jobs.take_back(tx, maximum_attempts=3, actor="d", now=later(120)) == [job_id]
+        tx.now = later(59)
+        assert jobs.reclaim(tx, maximum_attempts=3) == []
+        tx.now = later(59)
+        jobs.heartbeat(tx, lost, lease_s=60)
+        tx.now = later(61)
+        assert jobs.reclaim(tx, maximum_attempts=3) == []
+        tx.now = later(120)
+        assert jobs.reclaim(tx, maximum_attempts=3) == [job_id]
     with pytest.raises(StaleClaim):
         publish(any_database, lost)
     second = claimed_job(any_database, job_id, now=later(121))
@@ -144,13 +159,13 @@ def test_a_job_that_always_fails_is_answered_and_then_given_up(any_database):
         claimed = claimed_job(any_database, job_id, now=later(1000 * attempt))
         report_only.append(claimed.report_only)
         with any_database.write() as tx:
-            jobs.retry_or_answer(
-                tx, claimed, error="E", maximum_attempts=3, delay_s=1, owner="w", now=later(1000 * attempt)
-            )
+            tx.now = later(1000 * attempt)
+            jobs.retry_or_answer(tx, claimed, error="E", maximum_attempts=3, delay_s=1)
     assert report_only == [None] * 3 + [Reason.ANALYSIS_FAILED] * 3
     assert state_of(any_database, job_id) is JobState.FAILED
     with any_database.write() as tx:
-        assert jobs.revive(tx, actor="op", now=NOW) == [job_id]
+        tx.now = NOW
+        assert jobs.requeue(tx) == [job_id]
     assert claimed_job(any_database, job_id).report_only is None
 
 
@@ -164,11 +179,13 @@ def test_a_rerun_is_a_new_revision_that_knows_its_predecessor(any_database):
     job_id = queued_job(any_database)
     publish(any_database, claimed_job(any_database, job_id))
     with any_database.write() as tx:
-        assert studies.reopen(tx, "1.2.1", actor="op", now=later(50)) == 2
+        tx.now = later(50)
+        assert studies.reopen(tx, "1.2.1") == 2
         (study,) = studies.open_studies(tx)
         assert study.outcomes == ()
         assert [p.sop_instance_uid for p in jobs.predecessors(tx, study_id=study.id, revision=2)] == ["2.25.1"]
-        assert studies.reopen(tx, "9.9", actor="op", now=NOW) is None
+        tx.now = NOW
+        assert studies.reopen(tx, "9.9") is None
 
 
 def test_the_predecessors_are_the_latest_of_each_series_also_of_one_that_was_not_gone_on_with(any_database):
@@ -179,9 +196,11 @@ def test_the_predecessors_are_the_latest_of_each_series_also_of_one_that_was_not
     later_one = replace(RESULT, sop_instance_uid="2.25.3", series_instance_uid="2.25.20")
     publish(any_database, claimed_job(any_database, queued_job(any_database)), results=first)
     with any_database.write() as tx:
-        studies.reopen(tx, "1.2.1", actor="op", now=NOW)
+        tx.now = NOW
+        studies.reopen(tx, "1.2.1")
         (study,) = studies.open_studies(tx)
-        job_id = studies.complete(tx, study.id, reason="rerun", decision=DECISION, actor="test", now=NOW)
+        tx.now = NOW
+        job_id = studies.complete(tx, study.id, reason="rerun", decision=DECISION)
     publish(any_database, claimed_job(any_database, job_id), results=(later_one,))
     with any_database.read() as tx:
         found = jobs.predecessors(tx, study_id=study.id, revision=3)
@@ -191,6 +210,14 @@ def test_the_predecessors_are_the_latest_of_each_series_also_of_one_that_was_not
             "2.25.2",
         ]
         assert jobs.predecessors(tx, study_id=study.id, revision=1) == ()
+
+
+def test_a_job_that_is_published_is_held_by_no_worker(any_database):
+    job_id = queued_job(any_database)
+    publish(any_database, claimed_job(any_database, job_id))
+    with any_database.read() as tx:
+        job = tx.get_one(JobRow, job_id)
+        assert (job.lease_owner, job.lease_token, job.lease_until) == (None, None, None)
 
 
 # Deliveries
@@ -204,31 +231,30 @@ def delivering(any_database):
 
 
 def claim_deliveries(database, job_id, now=NOW):
-    with database.write() as tx:
+    with at(database, now).write() as tx:
         return [
             claimed
-            for destination in deliveries.waiting_destinations(tx, job_id, now=now)
-            for claimed in deliveries.claim(tx, job_id, destination, lease_s=30, threshold=3, now=now)
+            for destination in deliveries.waiting_destinations(tx, job_id)
+            for claimed in deliveries.claim(tx, job_id, destination, lease_s=30, threshold=3)
         ]
 
 
 def due(tx, job_id, *, seconds):
     """Whether a delivery message for the job is to be sent at this moment."""
-    found = deliveries.due_jobs(tx, now=later(seconds), resend_after_s=20, window=10)
+    tx.now = later(seconds)
+    found = deliveries.due_jobs(tx, resend_after_s=20, window=10)
     return job_id in [job.id for job in found]
 
 
-def settle(database, job_id, claimed, verdicts, *, now=NOW, retry_s=10.0):
-    with database.write() as tx:
+def settle(database, job_id, claimed, dispositions, *, now=NOW, retry_s=10.0):
+    with at(database, now).write() as tx:
         return deliveries.settle(
             tx,
             job_id,
             [
-                Settlement(c.id, c.token, v, 0xA700 if v is Verdict.RETRY else 0, "", later(retry_s))
-                for c, v in zip(claimed, verdicts, strict=True)
+                Settlement(c.id, c.token, d, 0xA700 if d is Disposition.RETRY else 0, "", later(retry_s))
+                for c, d in zip(claimed, dispositions, strict=True)
             ],
-            actor="w",
-            now=now,
         )
 
 
@@ -236,36 +262,39 @@ def test_a_job_is_done_only_when_every_destination_has_accepted(delivering):
     database, job_id = delivering
     claimed = claim_deliveries(database, job_id)
     assert [c.destination for c in claimed] == ["pacs", "vna"]
-    assert settle(database, job_id, claimed, [Verdict.ACCEPTED, Verdict.RETRY]) is JobState.DELIVERING
+    assert settle(database, job_id, claimed, [Disposition.ACCEPTED, Disposition.RETRY]) is JobState.DELIVERING
     assert claim_deliveries(database, job_id, now=later(5)) == []
     again = claim_deliveries(database, job_id, now=later(10))
     assert [(c.destination, c.attempts) for c in again] == [("vna", 2)]
-    assert settle(database, job_id, again, [Verdict.ACCEPTED]) is JobState.DONE
+    assert settle(database, job_id, again, [Disposition.ACCEPTED]) is JobState.DONE
 
 
 def test_a_refused_result_is_a_dead_letter_that_rerun_brings_back(delivering):
     database, job_id = delivering
     claimed = claim_deliveries(database, job_id)
-    assert settle(database, job_id, claimed, [Verdict.ACCEPTED, Verdict.REFUSED]) is JobState.UNDELIVERED
+    assert settle(database, job_id, claimed, [Disposition.ACCEPTED, Disposition.REFUSED]) is JobState.UNDELIVERED
     with database.write() as tx:
-        assert deliveries.revive(tx, retry_for_s=100, actor="op", now=later(60)) == 1
+        tx.now = later(60)
+        assert deliveries.requeue(tx, retry_for_s=100) == 1
     assert state_of(database, job_id) is JobState.DELIVERING
     again = claim_deliveries(database, job_id, now=later(61))
     assert [c.destination for c in again] == ["vna"]
-    assert settle(database, job_id, again, [Verdict.ACCEPTED]) is JobState.DONE
+    assert settle(database, job_id, again, [Disposition.ACCEPTED]) is JobState.DONE
 
 
 def test_retries_end_when_their_time_is_over(delivering):
     database, job_id = delivering
     claimed = claim_deliveries(database, job_id)
-    assert settle(database, job_id, claimed, [Verdict.RETRY] * 2, retry_s=101) is JobState.UNDELIVERED
+    assert settle(database, job_id, claimed, [Disposition.RETRY] * 2, retry_s=101) is JobState.UNDELIVERED
 
 
-def test_waiting_deliveries_are_buried_when_their_time_is_over(delivering):
+def test_waiting_deliveries_are_dead_letters_when_their_time_is_over(delivering):
     database, job_id = delivering
     with database.write() as tx:
-        assert deliveries.take_back(tx, actor="d", now=later(99)) == 0
-        assert deliveries.take_back(tx, actor="d", now=later(101)) == 2
+        tx.now = later(99)
+        assert deliveries.reclaim(tx) == 0
+        tx.now = later(101)
+        assert deliveries.reclaim(tx) == 2
     assert state_of(database, job_id) is JobState.UNDELIVERED
 
 
@@ -273,8 +302,9 @@ def test_a_silent_senders_deliveries_go_back_and_its_late_word_counts_for_nothin
     database, job_id = delivering
     lost = claim_deliveries(database, job_id)
     with database.write() as tx:
-        assert deliveries.take_back(tx, actor="d", now=later(31)) == 2
-    assert settle(database, job_id, lost, [Verdict.ACCEPTED] * 2) is JobState.DELIVERING
+        tx.now = later(31)
+        assert deliveries.reclaim(tx) == 2
+    assert settle(database, job_id, lost, [Disposition.ACCEPTED] * 2) is JobState.DELIVERING
     with database.read() as tx:
         assert {line.state for line in report.result_lines(tx, job_id)} == {DeliveryState.PENDING}
 
@@ -282,12 +312,13 @@ def test_a_silent_senders_deliveries_go_back_and_its_late_word_counts_for_nothin
 def test_an_open_circuit_holds_only_its_own_destination(delivering):
     database, job_id = delivering
     with database.write() as tx:
-        opened = [deliveries.note_failure(tx, "vna", threshold=3, open_s=30, actor="w", now=NOW) for _ in range(3)]
+        tx.now = NOW
+        opened = [deliveries.note_failure(tx, "vna", threshold=3, open_s=30) for _ in range(3)]
         assert opened == [False, False, True]
         assert due(tx, job_id, seconds=1)
     claimed = claim_deliveries(database, job_id, now=later(1))
     assert [c.destination for c in claimed] == ["pacs"]
-    settle(database, job_id, claimed, [Verdict.ACCEPTED])
+    settle(database, job_id, claimed, [Disposition.ACCEPTED])
     with database.write() as tx:
         assert not due(tx, job_id, seconds=2)
         assert due(tx, job_id, seconds=31)
@@ -302,7 +333,8 @@ def test_a_destination_that_failed_is_tried_by_one_worker_at_a_time(any_database
         publish(any_database, claimed_job(any_database, job_id), profiles={"vna": "ohif"}, results=[result])
     with any_database.write() as tx:
         for _ in range(3):
-            deliveries.note_failure(tx, "vna", threshold=3, open_s=30, actor="w", now=NOW)
+            tx.now = NOW
+            deliveries.note_failure(tx, "vna", threshold=3, open_s=30)
     assert claim_deliveries(any_database, first, now=later(10)) == []
     assert len(claim_deliveries(any_database, first, now=later(31))) == 1
     assert claim_deliveries(any_database, second, now=later(31)) == []
@@ -314,8 +346,10 @@ def test_a_destination_that_failed_is_tried_by_one_worker_at_a_time(any_database
 def test_destinations_without_failures_come_first(delivering):
     database, job_id = delivering
     with database.write() as tx:
-        deliveries.note_failure(tx, "pacs", threshold=3, open_s=30, actor="w", now=NOW)
-        assert deliveries.waiting_destinations(tx, job_id, now=later(1)) == ["vna", "pacs"]
+        tx.now = NOW
+        deliveries.note_failure(tx, "pacs", threshold=3, open_s=30)
+        tx.now = later(1)
+        assert deliveries.waiting_destinations(tx, job_id) == ["vna", "pacs"]
 
 
 def test_stat_results_are_sent_before_routine_ones(any_database):
@@ -326,7 +360,8 @@ def test_stat_results_are_sent_before_routine_ones(any_database):
         result = replace(RESULT, sop_instance_uid=f"2.25.{number}")
         publish(any_database, claimed_job(any_database, ids[-1], now=later(5)), results=[result], now=later(number))
     with any_database.read() as tx:
-        found = deliveries.due_jobs(tx, now=later(9), resend_after_s=20, window=1)
+        tx.now = later(9)
+        found = deliveries.due_jobs(tx, resend_after_s=20, window=1)
     assert [job.id for job in found] == [ids[1]]
 
 
@@ -334,15 +369,18 @@ def test_a_slow_delivery_keeps_its_lease(delivering):
     database, job_id = delivering
     claimed = claim_deliveries(database, job_id)
     with database.write() as tx:
-        deliveries.heartbeat(tx, claimed, lease_s=30, now=later(29))
-        assert deliveries.take_back(tx, actor="d", now=later(31)) == 0
+        tx.now = later(29)
+        deliveries.heartbeat(tx, claimed, lease_s=30)
+        tx.now = later(31)
+        assert deliveries.reclaim(tx) == 0
 
 
 def test_a_repeated_message_does_not_skip_the_pause_after_a_failure(any_database):
     job_id = queued_job(any_database)
     claimed = claimed_job(any_database, job_id)
     with any_database.write() as tx:
-        jobs.retry_or_answer(tx, claimed, error="E", maximum_attempts=3, delay_s=60, owner="w", now=NOW)
+        tx.now = NOW
+        jobs.retry_or_answer(tx, claimed, error="E", maximum_attempts=3, delay_s=60)
     assert claimed_job(any_database, job_id, now=later(30)) is None
     assert claimed_job(any_database, job_id, now=later(60)) is not None
 
@@ -359,14 +397,15 @@ def test_a_known_uid_in_another_study_is_put_aside_and_that_study_is_answered(an
 def test_a_delivery_message_is_not_repeated_while_it_is_fresh(delivering):
     database, job_id = delivering
     with database.write() as tx:
-        deliveries.mark_sent(tx, job_id, now=later(1))
+        tx.now = later(1)
+        deliveries.mark_sent(tx, job_id)
         assert not due(tx, job_id, seconds=2)
         assert due(tx, job_id, seconds=22)
 
 
 def test_every_step_is_in_an_intact_trail(delivering):
     database, job_id = delivering
-    settle(database, job_id, claim_deliveries(database, job_id), [Verdict.ACCEPTED] * 2)
+    settle(database, job_id, claim_deliveries(database, job_id), [Disposition.ACCEPTED] * 2)
     with database.read() as tx:
         actions = [event.action for event in audit.events(tx)]
         assert audit.verify(tx).problem is None

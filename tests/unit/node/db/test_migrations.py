@@ -81,13 +81,13 @@ def former(url: str) -> Iterator[Database]:
 
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(dump)
-    with Database(url) as database:
+    with Database(url, actor="test") as database:
         assert database.schema_revision()[0] == "0002"
         yield database
 
 
 def test_deliveries_of_the_first_schema_live_on_and_may_wait_for_commitment(url: str):
-    with Database(url) as database:
+    with Database(url, actor="test") as database:
         go_to(database, "0001")
         with database.write() as tx:
             for table, values in ROWS.items():
@@ -109,6 +109,7 @@ def test_deliveries_of_the_first_schema_live_on_and_may_wait_for_commitment(url:
 def test_a_filled_database_is_readable_after_the_migration(former: Database):
     former.migrate()
     with former.read() as tx:
+        assert {event.action for event in audit.events(tx)} <= set(audit.Action)
         assert audit.verify(tx) == audit.Verification(81, audit.head(tx).hash, None)
         lines = {line.study_instance_uid.removeprefix(STUDY): line for line in report.study_lines(tx, limit=20)}
         assert {number: (line.state, line.job_state) for number, line in lines.items()} == {
@@ -147,17 +148,17 @@ def test_what_waited_before_the_migration_goes_on_after_it(former: Database):
     former.migrate()
     with former.write() as tx:
         lines = {line.study_instance_uid.removeprefix(STUDY): line for line in report.study_lines(tx, limit=20)}
-        claimed = jobs.claim(tx, lines["6"].job_id or "", owner="w", lease_s=60, now=datetime.now(UTC))
+        claimed = jobs.claim(tx, lines["6"].job_id or "", lease_s=60)
         assert claimed is not None
         assert (claimed.pipeline, claimed.bundles, claimed.priority) == ("chest", ("pneumothorax",), "STAT")
-        assert jobs.revive(tx, actor="op", now=NOW) == [lines["3"].job_id]
-        assert deliveries.revive(tx, retry_for_s=100, actor="op", now=NOW) == 4
+        assert jobs.requeue(tx) == [lines["3"].job_id]
+        assert deliveries.requeue(tx, retry_for_s=100) == 4
         states = [line.state for line in report.result_lines(tx, lines["5"].job_id or "")]
         assert states == [DeliveryState.PENDING] * 4
-        assert studies.reopen(tx, f"{STUDY}8", actor="op", now=NOW) == 2
+        assert studies.reopen(tx, f"{STUDY}8") == 2
         decision = studies.RoutingDecision("mr", "atrium", "routine", None, [])
-        job_id = studies.complete(tx, lines["8"].id, reason="rerun", decision=decision, actor="d", now=NOW)
-        again = jobs.claim(tx, str(job_id), owner="w", lease_s=60, now=NOW)
+        job_id = studies.complete(tx, lines["8"].id, reason="rerun", decision=decision)
+        again = jobs.claim(tx, str(job_id), lease_s=60)
         assert again is not None
         assert again.pipeline == "atrium"
         assert audit.verify(tx).problem is None

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 from node.db import audit, commitments, deliveries, report
 from node.db.commitments import InstanceOutcome
-from node.db.deliveries import Settlement, Verdict
+from node.db.deliveries import Settlement
 from node.db.states import DeliveryState, JobState
+from node.dicom.status import Disposition
 from tests.support.rows import RESULT, claimed_job, publish, queued_job, state_of
-from tests.support.stand_ins import NOW, later
+from tests.support.stand_ins import NOW, at, later
 
-COMMITTED = InstanceOutcome(RESULT.sop_class_uid, Verdict.ACCEPTED, None, "")
-LOST = InstanceOutcome(RESULT.sop_class_uid, Verdict.RETRY, 0x0112, "0x0112 not there")
-NEVER = replace(LOST, verdict=Verdict.REFUSED, status=0x0122)
+COMMITTED = InstanceOutcome(RESULT.sop_class_uid, Disposition.ACCEPTED, None, "")
+LOST = InstanceOutcome(RESULT.sop_class_uid, Disposition.RETRY, 0x0112, "0x0112 not there")
+NEVER = replace(LOST, disposition=Disposition.REFUSED, status=0x0122)
 
 
 def stored_job(database, *, destinations=("pacs",)) -> str:
@@ -21,30 +22,23 @@ def stored_job(database, *, destinations=("pacs",)) -> str:
     profiles = dict.fromkeys(destinations, "ohif")
     publish(database, claimed_job(database, job_id), profiles=profiles, results=(RESULT, second))
     for destination in destinations:
-        with database.write() as tx:
-            batch = deliveries.claim(tx, job_id, destination, lease_s=60, threshold=3, now=NOW)
-        settlements = [Settlement(d.id, d.token, Verdict.STORED, 0, "") for d in batch]
-        with database.write() as tx:
-            deliveries.settle(tx, job_id, settlements, actor="w", now=NOW)
+        with at(database, NOW).write() as tx:
+            batch = deliveries.claim(tx, job_id, destination, lease_s=60, threshold=3)
+        settlements = [Settlement(d.id, d.token, Disposition.ACCEPTED, 0, "", ask_commitment=True) for d in batch]
+        with at(database, NOW).write() as tx:
+            deliveries.settle(tx, job_id, settlements)
     return job_id
 
 
 def ask(database, job_id, *, destination="pacs", seconds=0.0, maximum=2):
-    with database.write() as tx:
-        return commitments.request(
-            tx, job_id, destination, maximum_requests=maximum, patience_s=50, actor="w", now=later(seconds)
-        )
+    with at(database, later(seconds)).write() as tx:
+        return commitments.request(tx, job_id, destination, maximum_requests=maximum, patience_s=50)
 
 
 def record(database, request, outcomes, *, seconds=10.0):
-    with database.write() as tx:
+    with at(database, later(seconds)).write() as tx:
         return commitments.record(
-            tx,
-            request.transaction_uid,
-            outcomes,
-            retry_at=lambda _id, _attempts: later(seconds + 5),
-            actor="d",
-            now=later(seconds),
+            tx, request.transaction_uid, outcomes, retry_at=lambda _id, _attempts: later(seconds + 5)
         )
 
 
@@ -74,8 +68,10 @@ def test_each_outcome_leads_where_it_must(any_database):
     assert (recorded.committed, recorded.failed, recorded.passed_over) == (0, 2, 1)
     assert states(any_database, job_id) == [DeliveryState.PENDING, DeliveryState.DEAD]
     with any_database.read() as tx:
-        assert deliveries.due_jobs(tx, now=later(11), resend_after_s=20, window=9) == []
-        assert [job.id for job in deliveries.due_jobs(tx, now=later(16), resend_after_s=20, window=9)] == [job_id]
+        tx.now = later(11)
+        assert deliveries.due_jobs(tx, resend_after_s=20, window=9) == []
+        tx.now = later(16)
+        assert [job.id for job in deliveries.due_jobs(tx, resend_after_s=20, window=9)] == [job_id]
 
 
 def test_a_report_of_an_unknown_transaction_changes_nothing(any_database):
@@ -107,16 +103,9 @@ def test_requests_that_the_archive_has_not_taken_wait_longer_each_time_and_send_
     for seconds in (0, 10, 20, 30):
         request = ask(any_database, job_id, seconds=seconds, maximum=2)
         attempts.append(request.attempts)
-        with any_database.write() as tx:
+        with at(any_database, later(seconds)).write() as tx:
             commitments.defer(
-                tx,
-                job_id,
-                request.transaction_uid,
-                status=None,
-                why="away",
-                retry_at=later(seconds + 10),
-                actor="w",
-                now=later(seconds),
+                tx, job_id, request.transaction_uid, status=None, why="away", retry_at=later(seconds + 10)
             )
     assert attempts == [1, 2, 3, 4]
     assert states(any_database, job_id) == [DeliveryState.STORED] * 2
@@ -126,14 +115,13 @@ def test_requests_that_the_archive_has_not_taken_wait_longer_each_time_and_send_
 def test_a_refused_request_is_a_dead_letter_and_rerun_brings_it_back(any_database):
     job_id = stored_job(any_database)
     request = ask(any_database, job_id)
-    with any_database.write() as tx:
-        commitments.defer(
-            tx, job_id, request.transaction_uid, status=0x0122, why="no", retry_at=None, actor="w", now=later(1)
-        )
+    with at(any_database, later(1)).write() as tx:
+        commitments.defer(tx, job_id, request.transaction_uid, status=0x0122, why="no", retry_at=None)
     assert states(any_database, job_id) == [DeliveryState.DEAD] * 2
     assert state_of(any_database, job_id) is JobState.UNDELIVERED
     with any_database.write() as tx:
-        assert deliveries.revive(tx, retry_for_s=100, actor="cli", now=later(2)) == 2
+        tx.now = later(2)
+        assert deliveries.requeue(tx, retry_for_s=100) == 2
     assert states(any_database, job_id) == [DeliveryState.PENDING] * 2
 
 
@@ -144,14 +132,16 @@ def test_what_waits_too_long_for_its_commitment_is_a_dead_letter(any_database):
         (waiting,) = commitments.waiting(tx)
     assert (waiting.destination, waiting.deliveries) == ("pacs", 2)
     with any_database.write() as tx:
-        assert deliveries.take_back(tx, actor="d", now=later(101)) == 2
+        tx.now = later(101)
+        assert deliveries.reclaim(tx) == 2
     assert state_of(any_database, job_id) is JobState.UNDELIVERED
 
 
 def test_nothing_is_asked_while_the_circuit_is_open(any_database):
     job_id = stored_job(any_database)
     with any_database.write() as tx:
-        deliveries.note_failure(tx, "pacs", threshold=1, open_s=30, actor="w", now=NOW)
+        tx.now = NOW
+        deliveries.note_failure(tx, "pacs", threshold=1, open_s=30)
     assert ask(any_database, job_id, seconds=29) is None
     assert ask(any_database, job_id, seconds=31) is not None
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.db import report
 from node.db.states import JobState, StudyState
-from node.dispatch.dispatcher import Dispatcher, sole
+from node.dispatch.dispatcher import Dispatcher, leader_lock
 from node.errors import BrokerUnavailable
 from node.settings import Settings
 from node.spool.incoming import AssociationInfo, Outcome, new_association_id
@@ -39,8 +40,9 @@ class Broker:
 
 @pytest.fixture
 def dispatcher(tmp_path, database):
+    database.clock = Clock()
     settings = Settings(home=tmp_path, completion={"release_s": 0, "quiet_s": 5})
-    return Dispatcher(settings, database, Spool.create(tmp_path / "spool"), Broker(), "test", Clock())
+    return Dispatcher(settings, database, Spool.create(tmp_path / "spool"), Broker())
 
 
 def arrive(dispatcher, *files, outcome=Outcome.RELEASED):
@@ -55,7 +57,7 @@ def arrive(dispatcher, *files, outcome=Outcome.RELEASED):
         incoming.store(temporary)
     if outcome:
         incoming.close(outcome)
-    dispatcher.clock.now = max(dispatcher.clock.now, NOW)
+    dispatcher.database.clock.now = max(dispatcher.database.clock.now, NOW)
 
 
 def studies(dispatcher):
@@ -71,7 +73,7 @@ def present(dispatcher):
     """Arrivals carry the real time of their files; the dispatcher's clock starts a little after."""
     from node.clock import utc_now
 
-    dispatcher.clock.now = utc_now() + timedelta(seconds=1)
+    dispatcher.database.clock.now = utc_now() + timedelta(seconds=1)
 
 
 def test_a_round_takes_in_completes_and_sends(dispatcher):
@@ -89,7 +91,7 @@ def test_an_aborted_association_waits_for_quiet(dispatcher):
     arrive(dispatcher, SMALL, outcome=Outcome.ABORTED)
     dispatcher.round()
     assert studies(dispatcher)[0].state is StudyState.OPEN
-    dispatcher.clock.now += timedelta(seconds=6)
+    dispatcher.database.clock.now += timedelta(seconds=6)
     dispatcher.round()
     assert studies(dispatcher)[0].completion_reason == "quiet"
 
@@ -105,6 +107,44 @@ def test_with_the_broker_away_everything_else_goes_on(dispatcher):
     assert [job for job, _, _ in dispatcher.sender.analyses] == [line.job_id]
 
 
+def test_a_step_is_complained_of_when_it_begins_to_fail_and_praised_when_it_recovers(dispatcher):
+    arrive(dispatcher, SMALL)
+    with capture_logs() as logs:
+        for away in (False, True, True, True, False, False, True):
+            dispatcher.sender.away = away
+            dispatcher.database.clock.now += timedelta(minutes=1)
+            dispatcher.round()
+    said = [entry for entry in logs if entry["event"].startswith("dispatch.")]
+    assert [(entry["event"], entry["log_level"], entry["step"]) for entry in said] == [
+        ("dispatch.step_failed", "error", "send_analyses"),
+        ("dispatch.recovered", "info", "send_analyses"),
+        ("dispatch.step_failed", "error", "send_analyses"),
+    ]
+    assert said[0]["error"] == "away"
+
+
+def test_an_error_that_nobody_foresaw_stops_its_own_step_only(dispatcher, tmp_path):
+    dispatcher.settings.home.joinpath("audit-anchors.txt").mkdir()  # so that the head cannot be noted
+    leftover = dispatcher.spool.root / "tmp" / "dead.lock"
+    leftover.touch()
+    arrive(dispatcher, SMALL)
+    with capture_logs() as logs:
+        dispatcher.round()
+    (complaint,) = [entry for entry in logs if entry["event"] == "dispatch.step_failed"]
+    assert (complaint["step"], complaint["error"].split(":")[0]) == ("anchor", "IsADirectoryError")
+    assert not leftover.exists(), "the steps behind it were done"
+
+
+def test_what_is_recorded_is_logged_by_its_state_and_a_repetition_as_one(dispatcher):
+    arrive(dispatcher, SMALL)
+    with capture_logs() as logs:
+        dispatcher.round()
+        arrive(dispatcher, SMALL)
+        dispatcher.round()
+    events = [entry["event"] for entry in logs if entry["event"].startswith("instance.")]
+    assert events == ["instance.declined", "instance.repeated"]
+
+
 def test_garbage_is_quarantined_and_stops_no_file_behind_it(dispatcher):
     arrive(dispatcher, b"", b"\x00" * 5000, SMALL)
     dispatcher.round()
@@ -118,7 +158,7 @@ def test_a_study_whose_file_is_gone_is_closed_and_stops_no_other(dispatcher):
     dispatcher.round()
     assert {line.state for line in studies(dispatcher)} == {StudyState.OPEN}
     next((dispatcher.spool.root / "objects").rglob("*.dcm")).unlink()
-    dispatcher.clock.now += timedelta(seconds=6)
+    dispatcher.database.clock.now += timedelta(seconds=6)
     dispatcher.round()
     assert {line.state for line in studies(dispatcher)} == {StudyState.COMPLETE}
 
@@ -129,18 +169,18 @@ def test_an_archive_that_cannot_be_asked_leaves_the_other_rules(dispatcher, tmp_
     settings = Settings(
         home=tmp_path, destinations={"a": archive}, completion={"count_from": "a", "release_s": 3600, "quiet_s": 5}
     )
-    asking = Dispatcher(settings, dispatcher.database, dispatcher.spool, dispatcher.sender, "t", dispatcher.clock)
+    asking = Dispatcher(settings, dispatcher.database, dispatcher.spool, dispatcher.sender)
     arrive(asking, SMALL)
     for _ in range(3):
         asking.round()
-        asking.clock.now += timedelta(seconds=6)
+        asking.database.clock.now += timedelta(seconds=6)
     assert studies(asking)[0].completion_reason == "quiet"
 
 
 def test_a_clock_that_was_set_back_leaves_no_study_open(dispatcher):
     arrive(dispatcher, SMALL, outcome=None)
     dispatcher.round()
-    dispatcher.clock.now -= timedelta(days=1)
+    dispatcher.database.clock.now -= timedelta(days=1)
     dispatcher.round()
     assert studies(dispatcher)[0].state is StudyState.COMPLETE
 
@@ -151,7 +191,7 @@ def test_the_head_of_the_audit_chain_is_anchored_in_a_file(dispatcher):
 
     arrive(dispatcher, SMALL)
     dispatcher.round()
-    dispatcher.clock.now += timedelta(minutes=2)
+    dispatcher.database.clock.now += timedelta(minutes=2)
     dispatcher.round()
     with dispatcher.database.read() as tx:
         assert anchors.read(dispatcher.settings.home)[-1] == audit.head(tx)
@@ -161,7 +201,7 @@ def test_a_gpu_worker_that_is_alive_gets_the_jobs(dispatcher):
     from node.db import workers
 
     with dispatcher.database.write() as tx:
-        workers.seen(tx, "gpu", device="cuda", now=dispatcher.clock.now)
+        workers.seen(tx, "cuda")
     arrive(dispatcher, SMALL)
     dispatcher.round()
     assert dispatcher.sender.analyses[0][1] == "cuda"
@@ -180,14 +220,14 @@ def test_a_second_dispatcher_stands_by_until_the_first_ends(tmp_path):
     first_in, end_first, stop = threading.Event(), threading.Event(), threading.Event()
 
     def first():
-        with sole(lock, stop) as chosen:
+        with leader_lock(lock, stop) as chosen:
             order.append(("first", chosen))
             first_in.set()
             end_first.wait(10)
 
     def second():
         first_in.wait(10)
-        with sole(lock, stop) as chosen:
+        with leader_lock(lock, stop) as chosen:
             order.append(("second", chosen))
 
     threads = [threading.Thread(target=target) for target in (first, second)]

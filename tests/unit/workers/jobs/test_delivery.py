@@ -30,6 +30,7 @@ def test_waits_double_stay_within_the_cap_and_differ(attempts, seed):
 
 @pytest.fixture
 def runtime(tmp_path, database):
+    database.clock = Clock()
     with FakePACS() as pacs:
         settings = Settings(
             home=tmp_path,
@@ -42,8 +43,6 @@ def runtime(tmp_path, database):
             spool=Spool.create(tmp_path / "spool"),
             sender=NoBroker(),
             networks=Networks(settings.analysis, "cpu"),
-            actor="test",
-            clock=Clock(),
         )
         made.pacs = pacs
         yield made
@@ -84,11 +83,11 @@ def test_an_unreachable_destination_opens_its_circuit_and_is_tried_later(runtime
         assert deliver_job(runtime, job_id) == 1
         (line,), _ = lines(runtime, job_id)
         assert (line.state, line.attempts) == (DeliveryState.PENDING, attempt)
-        runtime.clock.now += timedelta(seconds=15)
+        runtime.database.clock.now += timedelta(seconds=15)
     with runtime.database.read() as tx:
-        assert deliveries.due_jobs(tx, now=runtime.clock.now, resend_after_s=20, window=9) == []
+        assert deliveries.due_jobs(tx, resend_after_s=20, window=9) == []
     runtime.pacs.start()
-    runtime.clock.now += timedelta(seconds=31)
+    runtime.database.clock.now += timedelta(seconds=31)
     assert deliver_job(runtime, job_id) == 1
     assert lines(runtime, job_id)[1] is JobState.DONE
 
@@ -127,9 +126,9 @@ def test_a_destination_that_cannot_be_asked_for_commitment_does_not_hold_up_the_
     assert deliver_job(runtime, job_id) == 2
     found = {line.destination: line.state for line in lines(runtime, job_id)[0]}
     assert found == {"archive": DeliveryState.STORED, "pacs": DeliveryState.ACCEPTED}
-    runtime.clock.now += timedelta(seconds=60)
+    runtime.database.clock.now += timedelta(seconds=60)
     with runtime.database.read() as tx:
-        assert [job.id for job in deliveries.due_jobs(tx, now=runtime.clock.now, resend_after_s=20, window=9)]
+        assert [job.id for job in deliveries.due_jobs(tx, resend_after_s=20, window=9)]
 
 
 def test_a_destination_that_never_answers_opens_its_circuit(runtime):
@@ -144,7 +143,7 @@ def test_a_destination_that_never_answers_opens_its_circuit(runtime):
         )
         for _ in range(2):
             assert deliver_job(runtime, job_id) == 1
-            runtime.clock.now += timedelta(seconds=15)
+            runtime.database.clock.now += timedelta(seconds=15)
     with runtime.database.read() as tx:
         (circuit,) = report.status(tx).circuits_open
     assert circuit[:2] == ("pacs", 2)

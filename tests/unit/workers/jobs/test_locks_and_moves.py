@@ -31,7 +31,7 @@ class Watched(Database):
     """A database that notes which files of the spool are opened while its write lock is held."""
 
     def __init__(self, url: str, home: Path) -> None:
-        super().__init__(url)
+        super().__init__(url, actor="test")
         self.home, self.opened = home, list[Path]()
         self.transactions = 0
 
@@ -56,8 +56,8 @@ def node(home: Path, pacs: FakePACS) -> Iterator[tuple[Dispatcher, Runtime]]:
     with Watched(settings.resolved_database_url, home) as database:
         database.migrate()
         networks = Stub(settings.analysis, "cpu")
-        runtime = Runtime(settings, database, spool, Broker(), networks, "worker", utc_now)
-        yield Dispatcher(settings, database, spool, Broker(), "dispatch"), runtime
+        runtime = Runtime(settings, database, spool, Broker(), networks)
+        yield Dispatcher(settings, database, spool, Broker()), runtime
     spool.close()
 
 
@@ -112,7 +112,7 @@ def test_a_home_that_was_moved_goes_on_with_deliveries_and_reruns(tmp_path, pacs
             assert {line.state for line in report.result_lines(tx, job_id)} == {DeliveryState.ACCEPTED}
             (line,) = report.study_lines(tx, limit=9)
         with runtime.database.write() as tx:
-            assert studies.reopen(tx, line.study_instance_uid, actor="cli", now=utc_now()) == 2
+            assert studies.reopen(tx, line.study_instance_uid) == 2
         again = analyse(dispatcher, runtime)
         with runtime.database.read() as tx:
             assert report.job(tx, again).state is JobState.DELIVERING

@@ -17,7 +17,9 @@ from models import phantom
 from models.values import codes
 from models.values.codes import Code
 from models.values.findings import Finding, Gate, HeatMap, ImageFindings, Segment
-from node.db import audit, jobs, report, studies
+from node.db import audit, report, studies
+from node.db.audit import Action
+from node.db.received import ReceivedInstance
 from node.db.states import DeliveryState, InstanceState, JobState
 from node.dicom.header import read_header
 from node.dicom.kinds import ResultKind
@@ -28,6 +30,7 @@ from node.spool.incoming import AssociationInfo, Outcome
 from node.spool.store import Spool
 from tests.support.results.encoded import answers
 from tests.support.rows import DECISION
+from tests.support.stand_ins import Clock
 from workers.jobs.analysis import analyse_job
 from workers.jobs.runtime import Networks, Runtime
 
@@ -105,15 +108,16 @@ def analysed(
         home=folder, destinations={name: {**peer, "profile": profile} for name, profile in profiles.items()}
     )
     spool = Spool.create(folder / "spool")
-    runtime = Runtime(settings, database, spool, NoBroker(), networks(settings.analysis, "cpu"), "test", lambda: NOW)
+    database.clock = lambda: NOW
+    runtime = Runtime(settings, database, spool, NoBroker(), networks(settings.analysis, "cpu"))
     with database.write() as tx:
         info = AssociationInfo("a", "ROUTER", "HILUM", "127.0.0.1", NOW)
-        studies.record_association(tx, info, Outcome.RELEASED, now=NOW)
+        studies.record_association(tx, info, Outcome.RELEASED)
         for number, source in enumerate(sources, start=1):
-            studies.record_arrival(tx, _arrival(number, source, spool), actor="test", now=NOW)
+            studies.record_instance(tx, _received(number, source, spool))
         (study,) = studies.open_studies(tx)
         decision = replace(DECISION, destinations=list(profiles))
-        job_id = studies.complete(tx, study.id, reason="released", decision=decision, actor="test", now=NOW)
+        job_id = studies.complete(tx, study.id, reason="released", decision=decision)
     if lost:
         for kept in (folder / "spool" / "objects").rglob("*.dcm"):
             kept.unlink()
@@ -121,9 +125,9 @@ def analysed(
     return runtime, job_id
 
 
-def _arrival(number: int, source: Path, spool: Spool) -> studies.Arrival:
+def _received(number: int, source: Path, spool: Spool) -> ReceivedInstance:
     header, kept = read_header(source), spool.keep(source)
-    return studies.Arrival(
+    return ReceivedInstance(
         arrival=f"a/{number}",
         association_id="a",
         received_at=NOW,
@@ -143,7 +147,7 @@ def test_an_object_that_cannot_be_made_costs_its_own_profile_only(database, tmp_
         runtime, job_id = analysed(database, tmp_path, Restless, pacs="ohif", research="complete")
     with database.read() as tx:
         lines = report.result_lines(tx, job_id)
-        (event,) = [event for event in audit.events(tx) if event.action == jobs.RESULT_WITHHELD]
+        (event,) = [event for event in audit.events(tx) if event.action == Action.RESULT_WITHHELD]
         assert report.job(tx, job_id).state is JobState.DELIVERING
         assert report.status(tx).withheld == 1
     assert sorted((line.destination, line.kind) for line in lines) == [
@@ -154,7 +158,7 @@ def test_an_object_that_cannot_be_made_costs_its_own_profile_only(database, tmp_
     ]
     (answer,) = [line for line in lines if (line.destination, line.kind) == ("research", "SR")]
     assert Reason.RESULT_WITHHELD in answers(dcmread(runtime.spool.result_path(answer.sha256)), "REASON")
-    (alert,) = [entry for entry in logs if entry["event"] == jobs.RESULT_WITHHELD]
+    (alert,) = [entry for entry in logs if entry["event"] == Action.RESULT_WITHHELD]
     assert (alert["log_level"], alert["profile"]) == ("error", "complete")
     assert "ValueError at workers.results.builders.parametric_map:" in alert["faults"][0]
     assert "ValueError at workers.results.builders.parametric_map:" in event.detail["why"]
@@ -172,8 +176,8 @@ def test_a_study_that_goes_unanswered_after_all_attempts_is_a_loud_failure(datab
     runtime, job_id = analysed(database, tmp_path, Stub, lost=True)
     with capture_logs() as logs:
         for hours in range(1, 2 * runtime.settings.analysis.maximum_attempts):
-            later = replace(runtime, clock=lambda hours=hours: NOW + timedelta(hours=hours))
-            assert analyse_job(later, job_id)
+            database.clock = Clock(NOW + timedelta(hours=hours))
+            assert analyse_job(runtime, job_id)
     with database.read() as tx:
         assert report.job(tx, job_id).state is JobState.FAILED
     loud = [entry for entry in logs if entry["log_level"] == "critical"]
@@ -217,10 +221,10 @@ def test_the_faulty_object_lies_in_quarantine_with_the_reason(withheld):
 
 def test_the_operator_is_told_in_log_audit_and_status(withheld):
     runtime, job_id, logs = withheld
-    (alert,) = [entry for entry in logs if entry["event"] == jobs.RESULT_WITHHELD]
+    (alert,) = [entry for entry in logs if entry["event"] == Action.RESULT_WITHHELD]
     assert alert["log_level"] == "error"
     with runtime.database.read() as tx:
-        (event,) = [event for event in audit.events(tx) if event.action == jobs.RESULT_WITHHELD]
+        (event,) = [event for event in audit.events(tx) if event.action == Action.RESULT_WITHHELD]
         assert event.job_id == job_id
         assert "unknown category" in event.detail["why"]
         assert report.status(tx).withheld == 1
@@ -232,8 +236,8 @@ def test_a_new_revision_takes_the_alert_back(withheld):
     runtime, _, _ = withheld
     with runtime.database.write() as tx:
         (line,) = report.study_lines(tx, limit=1)
-        studies.reopen(tx, line.study_instance_uid, actor="test", now=NOW)
+        studies.reopen(tx, line.study_instance_uid)
         (study,) = studies.open_studies(tx)
-        studies.complete(tx, study.id, reason="rerun", decision=DECISION, actor="test", now=NOW)
+        studies.complete(tx, study.id, reason="rerun", decision=DECISION)
     with runtime.database.read() as tx:
         assert report.status(tx).withheld == 0

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from models import phantom
 from node.clock import utc_now
-from node.db import audit, jobs, report
+from node.db import audit, report
+from node.db.audit import Action
 from node.db.states import JobState
 from node.delivery.profiles import OHIF, Profile
 from node.reasons import Reason
@@ -134,10 +135,10 @@ def test_a_file_without_a_readable_header_separates_nobody_and_is_nobodys(tmp_pa
 def test_the_operator_is_told_in_log_and_audit_without_a_word_about_the_patients(database, two, tmp_path):
     with capture_logs() as logs:
         runtime, job_id = analysed(database, tmp_path, Stub, two)
-    (alert,) = [entry for entry in logs if entry["event"] == jobs.DIFFERENT_PATIENTS]
+    (alert,) = [entry for entry in logs if entry["event"] == Action.STUDY_DIFFERENT_PATIENTS]
     assert (alert["log_level"], alert["images_left_out"]) == ("error", 1)
     with runtime.database.read() as tx:
-        (event,) = [event for event in audit.events(tx) if event.action == jobs.DIFFERENT_PATIENTS]
+        (event,) = [event for event in audit.events(tx) if event.action == Action.STUDY_DIFFERENT_PATIENTS]
         assert report.job(tx, job_id).state is JobState.DELIVERING
         assert [line.kind for line in report.result_lines(tx, job_id)] == ["SR"]
         summary = report.job(tx, job_id).summary
