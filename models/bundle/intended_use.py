@@ -10,7 +10,11 @@ from models.values.findings import NotComputed, NotComputedReason
 FRONTAL_VIEWS = ("PA", "AP")
 # What a chest radiograph may be given to; bundles of other tasks (MR volumes, experiments) are not for it.
 CHEST_TASKS: tuple[Task, ...] = ("segmentation", "classification", "lesion-segmentation")
-LATERAL_VIEWS = ("LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAT", "LATERAL")
+# Every other view that the node declines, and the ways of writing it: a test holds both tables equal.
+OTHER_VIEWS = (
+    *("LL", "RL", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"),
+    *("LAT", "LATERAL", "LLAT", "RLAT", "ML", "LM", "OBL", "OBLIQUE"),
+)
 
 
 def refusal(bundle: Bundle, *, age_years: float | None, view: str | None) -> NotComputed | None:
@@ -30,7 +34,7 @@ def refusal(bundle: Bundle, *, age_years: float | None, view: str | None) -> Not
         return NotComputed(bundle.identity, name, NotComputedReason.AGE_OUTSIDE_INTENDED_USE, detail)
     if view and view.upper() not in use.views:
         # A view that is no term is free text of the sender: it is not repeated.
-        known = view.upper() in (*FRONTAL_VIEWS, *LATERAL_VIEWS)
+        known = view.upper() in (*FRONTAL_VIEWS, *OTHER_VIEWS)
         detail = f"{f'view {view}' if known else 'another view'}, intended for {', '.join(use.views)}"
         return NotComputed(bundle.identity, name, NotComputedReason.VIEW_OUTSIDE_INTENDED_USE, detail)
     return None

@@ -178,7 +178,7 @@ class ChestAnalyser:
         -------
         Findings with every mask and box on the grid of the source image. Where the gate refuses, nothing else.
         """
-        if view and view.upper() in intended_use.LATERAL_VIEWS:
+        if view and view.upper() in intended_use.OTHER_VIEWS:
             verdict = Gate(NotComputedReason.VIEW_OUTSIDE_INTENDED_USE, f"view {view} is not frontal")
             return ImageFindings(sop_instance_uid, verdict, pixel_notes=radiograph.notes)
         segmentation = self.segment(radiograph)

@@ -34,7 +34,7 @@ _SEQUENCE_END: Final = 0xFFFEE0DD
 _SHORT_VRS: Final = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()  # PS3.5 Table 7.1-2
 )
-_LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # PS3.5 Table 7.1-1
+LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # PS3.5 Table 7.1-1
 _IMPLICIT: Final = struct.Struct("<HHL")
 
 
@@ -126,7 +126,7 @@ class Walker:
             vr = bytes(self.data[position + 4 : position + 6])
             if vr in _SHORT_VRS:
                 length >>= 16
-            elif vr in _LONG_VRS:
+            elif vr in LONG_VRS:
                 if position + 12 > end:
                     raise Quarantined(Reason.TRUNCATED, "the data set ends within an element header")
                 length, value_at = int.from_bytes(self.data[position + 8 : position + 12], "little"), position + 12

@@ -22,6 +22,7 @@ from node.dicom.deflated import MAXIMUM_HEAD_BYTES, inflated_head
 from node.dicom.elements import PIXEL_DATA, UNDEFINED, Buffer, Element, Walker
 from node.dicom.part10 import FileMeta, read_meta
 from node.dicom.tags import Tag
+from node.dicom.uids import is_uid
 from node.errors import Quarantined
 from node.identity import IMPLEMENTATION_CLASS_UID
 from node.reasons import Reason
@@ -38,7 +39,6 @@ _DEFLATED_ATTRIBUTES: Final = 0x0020000E
 MAXIMUM_TEXT: Final = 1024
 """Bytes of a text value that are read; LO has 64 characters."""
 
-_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _AGE: Final = re.compile(r"([0-9]{1,3})([DWMY]?)")
 _ESCAPE: Final = re.compile(rb"\x1b[\x20-\x2f]*[\x30-\x7e]")
 _DAYS_IN: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25, "": 365.25}
@@ -295,7 +295,7 @@ class _Reading:
     def _uid(self, tag: int) -> str:
         """Read a UID: digits and dots (PS3.5 section 9.1). Leading zeros are against the Standard, but frequent."""
         uid = self._raw(tag).rstrip(b"\0 ").decode("latin-1")
-        if len(uid) > 64 or not _UID.fullmatch(uid):
+        if not is_uid(uid):
             raise Quarantined(Reason.INVALID_UID, f"({tag:08X}) is not a UID of at most 64 digits and dots")
         return uid
 

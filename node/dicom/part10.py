@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from node.dicom.elements import LONG_VRS
 from node.errors import Quarantined
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.reasons import Reason
@@ -19,9 +20,6 @@ MAXIMUM_META_BYTES: Final = 1 << 16
 """Largest File Meta group that is read; real ones are under 1 KB."""
 
 _PREAMBLE: Final = bytes(128) + b"DICM"
-_LONG_VRS: Final = frozenset(
-    {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"}
-)
 _CHUNK: Final = 1 << 20
 
 
@@ -117,7 +115,7 @@ def _element(number: int, vr: bytes, value: bytes) -> bytes:
     """Encode one element of group 0002 (explicit VR little endian), padded to even length."""
     if len(value) % 2:
         value += b" " if vr in (b"SH", b"AE") else b"\0"
-    if vr in _LONG_VRS:
+    if vr in LONG_VRS:
         return struct.pack("<HH2sHL", 2, number, vr, 0, len(value)) + value
     return struct.pack("<HH2sH", 2, number, vr, len(value)) + value
 
@@ -131,7 +129,7 @@ def _read_group(head: bytes, start: int) -> tuple[dict[int, str], int]:
             raise Quarantined(Reason.TRUNCATED, "the File Meta Information is cut off")
         number = int.from_bytes(head[position + 2 : position + 4], "little")
         vr = head[position + 4 : position + 6]
-        if vr in _LONG_VRS:
+        if vr in LONG_VRS:
             length, value_at = int.from_bytes(head[position + 8 : position + 12], "little"), position + 12
         else:
             length, value_at = int.from_bytes(head[position + 6 : position + 8], "little"), position + 8

@@ -1,7 +1,8 @@
-"""UIDs of the Standard that are asked for by name: transfer syntaxes (PS3.5 Annex A) and SOP classes (PS3.4)."""
+"""What a UID is, and those of the Standard that are asked for by name: transfer syntaxes (PS3.5), SOP classes (PS3.4)."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 IMPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
@@ -30,3 +31,24 @@ COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
 
 STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 """Study Root Query/Retrieve Information Model - FIND (PS3.4 section C.6.2)."""
+
+_LONGEST: Final = 64
+_COMPONENTS: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
+_CHARACTERS: Final = frozenset("0123456789.")
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is numbers with dots between them, 64 characters at most (PS3.5 section 9.1).
+
+    A number may begin with zero, which is against the Standard, but frequent. What refers to an object asks for more:
+    `Source.can_be_referenced`.
+    """
+    return len(text) <= _LONGEST and _COMPONENTS.fullmatch(text) is not None
+
+
+def has_uid_characters(text: str) -> bool:
+    """Whether a text is 1 to 64 digits and dots, in whatever order: enough to be a file name, a key or an answer.
+
+    Where an object is only named, and not yet read, a misplaced dot is no reason to refuse it.
+    """
+    return 0 < len(text) <= _LONGEST and _CHARACTERS.issuperset(text)

@@ -14,7 +14,7 @@ import structlog
 
 from node.dicom.elements import Element, Walker
 from node.dicom.status import Status
-from node.dicom.uids import IMPLICIT_LITTLE_ENDIAN
+from node.dicom.uids import IMPLICIT_LITTLE_ENDIAN, has_uid_characters
 from node.errors import HilumError, Quarantined, SpoolFull
 from node.spool.commitments import CommitmentStore, CommitmentTransaction, FailedReference, Reference, Report
 
@@ -39,8 +39,6 @@ _TRANSACTION_UID: Final = 0x00081195
 _FAILURE_REASON: Final = 0x00081197
 _FAILED_SOP_SEQUENCE: Final = 0x00081198
 _REFERENCED_SOP_SEQUENCE: Final = 0x00081199
-
-_UID_CHARACTERS: Final = frozenset("0123456789.")
 
 
 class UnreadableReport(HilumError):
@@ -134,7 +132,7 @@ def _items(walker: Walker, sequence: Element | None) -> list[dict[int, Element]]
 
 def _uid(walker: Walker, element: Element | None) -> str:
     text = "" if element is None else walker.value(element).rstrip(b"\0 ").decode("latin-1")
-    if not 0 < len(text) <= 64 or not _UID_CHARACTERS.issuperset(text):
+    if not has_uid_characters(text):
         raise UnreadableReport("the report lacks a UID, or has one that is none")
     return text
 

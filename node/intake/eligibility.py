@@ -57,7 +57,7 @@ _OTHER_VIEWS: Final = _words(
     "399160007 R-10204"
 )
 # View Position (0018,5101): PS3.3 section C.8.1.3 and C.8.11.5; LLD and RLD are decubitus, the rest lateral or oblique.
-_OTHER_POSITIONS: Final = _words("LL RL LLD RLD LLO RLO LAO RAO LPO RPO LAT LATERAL LLAT RLAT ML LM OBL OBLIQUE")
+OTHER_POSITIONS: Final = _words("LL RL LLD RLD LLO RLO LAO RAO LPO RPO LAT LATERAL LLAT RLAT ML LM OBL OBLIQUE")
 
 _DIRECTIONS: Final = re.compile("[APRLHF]{1,3}")
 """Patient Orientation (0020,0020), PS3.3 section C.7.6.1.1.1."""
@@ -197,7 +197,7 @@ def _not_the_chest(header: Header) -> str | None:
 
 def _not_frontal(header: Header) -> str | None:
     position = (header.view_position or "").upper()
-    if position in _OTHER_POSITIONS:
+    if position in OTHER_POSITIONS:
         return f"view position {position}"
     if header.view_code is not None and header.view_code.value in _OTHER_VIEWS:
         return f"view code {header.view_code.value}"

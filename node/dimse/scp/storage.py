@@ -10,6 +10,7 @@ import structlog
 
 from node.dicom.part10 import encode_meta
 from node.dicom.status import Status
+from node.dicom.uids import has_uid_characters
 from node.dimse.scp.commands import Command
 from node.dimse.scp.negotiation import Context
 from node.errors import SpoolFull
@@ -24,8 +25,6 @@ association this takes the median from 27 to 46 objects a second (measured); `sy
 
 _FREE_SPACE_EVERY: Final = 16 << 20
 """Bytes of one object after which the free space is looked at again."""
-
-_UID_CHARACTERS: Final = frozenset("0123456789.")
 
 
 class StorageService:
@@ -149,7 +148,7 @@ def _announcement_failure(command: Command, context: Context) -> tuple[Status, s
     if command.sop_class_uid != context.abstract_syntax:
         return Status.SOP_CLASS_NOT_SUPPORTED, "SOP class differs from the presentation context"
     uid = command.sop_instance_uid
-    if not 0 < len(uid) <= 64 or not _UID_CHARACTERS.issuperset(uid):
+    if not has_uid_characters(uid):
         return Status.INVALID_SOP_INSTANCE, "Affected SOP Instance UID is not a UID"
     return None
 

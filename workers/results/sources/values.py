@@ -20,6 +20,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName, validate_value
 
+from node.dicom.uids import has_uid_characters
 from node.errors import Quarantined
 
 PARSE_ERRORS = (
@@ -40,8 +41,6 @@ PARSE_ERRORS = (
 """What pydicom raises for bytes that are no DICOM, or not what they should be."""
 _IDENTIFYING = frozenset({"PatientID", "PatientName", "AccessionNumber"})
 """Kept even where their length or form is wrong: an archive files a result by them, so they must equal the source's."""
-_UID_FORM = re.compile(r"[0-9.]{1,64}")
-"""Looser than PS3.5 section 9: a component with a leading zero is wrong, and common."""
 _DATE_FORM = re.compile(r"[0-9]{8}")
 _FIRST_YEAR = 1800
 """Nobody who was born before was radiographed; such dates stand for unknown."""
@@ -105,7 +104,7 @@ def numbers(ds: Dataset, keyword: str, count: int) -> list[float]:
 def uid(ds: Dataset, keyword: str) -> str | None:
     """Return what may pass for a UID; it may still not be valid."""
     found = text(ds, keyword)
-    return found if _UID_FORM.fullmatch(found) else None
+    return found if has_uid_characters(found) else None
 
 
 def put(ds: Dataset, keyword: str, value: object) -> None:
