@@ -1,4 +1,4 @@
-"""What a UID is, and those of the Standard that are asked for by name: transfer syntaxes (PS3.5), SOP classes (PS3.4)."""
+"""What a UID is, and UIDs of the Standard by name: transfer syntaxes (PS3.5 Annex A), SOP classes (PS3.4)."""
 
 from __future__ import annotations
 
