@@ -19,7 +19,7 @@ class Misconfigured(HilumError):
 
 
 class Quarantined(HilumError):
-    """The object cannot be used; its bytes are kept aside with `reason`.
+    """The object cannot be used; its bytes are kept in quarantine with `reason`.
 
     The UIDs are given where they could still be read, so that the study can be answered.
     """

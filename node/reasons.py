@@ -26,7 +26,7 @@ class Reason(StrEnum):
     OWN_RESULT = "own-result"
     NOT_AN_IMAGE = "not-an-image"
 
-    # Quarantined: the bytes are kept aside; the study is answered where its identity is known.
+    # Quarantined: the bytes are kept; the study is answered where its identity is known.
     MALFORMED = "malformed-object"
     TRUNCATED = "truncated-object"
     NO_PIXEL_DATA = "no-pixel-data"

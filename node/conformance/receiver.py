@@ -185,7 +185,7 @@ def _storage() -> str:
             "they are recognised by their Contributing Equipment, and ignored."
         ),
         prose(
-            "Judged after Success. Not analysed, and put aside: objects that cannot be parsed, whose UIDs are not "
+            "Judged after Success. Not analysed, and quarantined: objects that cannot be parsed, whose UIDs are not "
             "valid, whose data set is not the instance announced, whose pixel data is missing or not of the announced "
             f"form and length, or with more than {MAXIMUM_SIDE} rows or columns or {MAXIMUM_PIXELS} pixels. Not "
             "analysed, and answered: other modalities and body parts, lateral and oblique views, raw data, several "

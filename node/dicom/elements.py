@@ -206,7 +206,7 @@ class Walker:
 
 
 def _within(position: int, end: int, what: str) -> int:
-    """Give back a position that must not lie beyond the end."""
+    """Return a position that must not lie beyond the end."""
     if position > end:
         raise Quarantined(Reason.TRUNCATED, f"{what} reaches {position - end} bytes beyond its end")
     return position

@@ -66,7 +66,7 @@ class Spool:
         return cls(root)
 
     def close(self) -> None:
-        """Give back what this process holds: its unfinished files and its lock. The spool may be used again after.
+        """Release what this process holds: its unfinished files and its lock. The spool may be used again after.
 
         Associations whose threads have not ended are closed as aborted; where that cannot be written, the next sweep of
         any process does it.
@@ -76,7 +76,7 @@ class Spool:
     # The receiver
 
     def temporary_path(self) -> Path:
-        """Give a new path for an unfinished file, on the file system of the spool.
+        """Return a new path for an unfinished file, on the file system of the spool.
 
         If the process dies, `sweep_temporary` of another one removes the file.
         """

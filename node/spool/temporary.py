@@ -25,7 +25,7 @@ class TemporaryFolder:
         self._count = 0
 
     def new_path(self) -> Path:
-        """Give a path that nobody else uses; its folder's name is that of the owner."""
+        """Return a path that nobody else uses; its folder's name is that of the owner."""
         with self._guard:
             if self._process != os.getpid():  # forked: the folder and its lock are the parent's
                 self._drop()
@@ -36,7 +36,7 @@ class TemporaryFolder:
             return self._owned[1] / f"{self._count}.part"
 
     def close(self, *, keep_lock_file: bool = False) -> None:
-        """Remove the folder with all that is in it, and give the lock back. It may be used again after.
+        """Remove the folder with all that is in it, and release the lock. It may be used again after.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Leftover:
         self._lock.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give the lock back; what was not forgotten is found by the next sweep."""
+        """Release the lock; what was not forgotten is found by the next sweep."""
         os.close(self._descriptor)
 
 

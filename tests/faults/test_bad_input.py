@@ -137,7 +137,7 @@ def last_id(node: RunningNode) -> int:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_image_is_put_aside_and_the_good_one_beside_it_is_answered(name, node, pacs, tmp_path):
+def test_a_bad_image_is_quarantined_and_the_good_one_beside_it_is_answered(name, node, pacs, tmp_path):
     bad = BAD[name]
     good = phantom_file(tmp_path, 200 + list(BAD).index(name))
     before = last_id(node)

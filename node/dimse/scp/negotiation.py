@@ -169,7 +169,7 @@ def printable(title: str) -> str:
 
 
 def _granted(sop_class: str, proposal: Proposal) -> Roles | None:
-    """Give the peer the one role that this node has a counterpart for; None where it does not want that role."""
+    """Return the one role for the peer that this node has a counterpart for; None where it does not want that role."""
     wanted = proposal.roles.get(sop_class, Roles())
     if sop_class in PROVIDERS:
         return Roles(scu=False, scp=True) if wanted.scp else None
@@ -182,7 +182,7 @@ def _title(field: bytes) -> str:
 
 
 def _with_readable_titles(content: bytes) -> bytes:
-    """Give both titles a value that pynetdicom takes: it refuses the whole PDU for a blank or NUL-padded one."""
+    """Replace both titles by a value that pynetdicom takes: it refuses the whole PDU for a blank or NUL-padded one."""
     placeholder = b"TITLE".ljust(16)
     return content[: _CALLED_AE_TITLE.start] + 2 * placeholder + content[_CALLING_AE_TITLE.stop :]
 

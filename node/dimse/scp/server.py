@@ -98,7 +98,7 @@ class _Threads:
         self._running: dict[threading.Thread, Connection] = {}
 
     def start(self, connection: socket.socket, address: tuple[str, int]) -> None:
-        """Give a connection its thread, or close it where there are too many of its kind."""
+        """Start the thread of a connection, or close it where there are too many of its kind."""
         self._running = {thread: c for thread, c in self._running.items() if thread.is_alive()}
         peer_address, counts = address[0], self._shared.counts
         disallowed = is_disallowed(self._shared, peer_address)

@@ -385,7 +385,7 @@ def test_a_repeated_message_does_not_skip_the_pause_after_a_failure(any_database
     assert claimed_job(any_database, job_id, now=later(60)) is not None
 
 
-def test_a_known_uid_in_another_study_is_put_aside_and_that_study_is_answered(any_database):
+def test_a_known_uid_in_another_study_is_quarantined_and_that_study_is_answered(any_database):
     with any_database.write() as tx:
         arrive(tx, 1)
         assert arrive(tx, 2, sop="1.2.3.1", study="9.9") is InstanceState.QUARANTINED

@@ -37,7 +37,7 @@ def test_pixels_that_would_fill_the_memory_are_not_inflated(tmp_path: Path) -> N
     assert header.sop_instance_uid == sources.uid()
 
 
-def test_a_bomb_in_front_of_the_uids_is_put_aside(tmp_path: Path) -> None:
+def test_a_bomb_in_front_of_the_uids_is_quarantined(tmp_path: Path) -> None:
     path = deflated(tmp_path / "bomb.dcm", image(tmp_path), bomb=(0x0009, 0x1001))
     with little_memory(), pytest.raises(Quarantined) as caught:
         read_header(path)
@@ -45,7 +45,7 @@ def test_a_bomb_in_front_of_the_uids_is_put_aside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"not deflated at all"])
-def test_what_is_not_deflated_is_put_aside(tmp_path: Path, content: bytes) -> None:
+def test_what_is_not_deflated_is_quarantined(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.dcm"
     path.write_bytes(meta_of(sources.SC, "1.2.3") + content)
     with pytest.raises(Quarantined) as caught:
