@@ -7,7 +7,7 @@ OUT ?= demo-output
 JOBS ?= auto
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup
 
-.PHONY: help demo up test check lint interoperability bench build lock venv packages other-python docs clean
+.PHONY: help demo up test test-one test-node check lint interoperability bench build lock venv packages other-python docs clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,13 +21,21 @@ up: $(VENV)/.run ## the node in the foreground, for real use
 test: $(VENV)/.dev packages other-python ## all tests; installs what they need (ARGS=options of pytest, JOBS=processes)
 	$(PYTEST) $(ARGS)
 
+test-one: $(VENV)/.dev ## some tests, with what is installed: T=tests/unit/node/db/test_jobs.py (ARGS=options of pytest)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(or $(T),$(error say which tests: make test-one T=tests/...)) $(ARGS)
+
+# The always-on edge is tested without what it must not need: no torch, no highdicom, no driver of PostgreSQL.
+test-node: $(VENV)-node/.test ## the tests of the node alone, in an environment with its own dependencies only
+	$(VENV)-node/bin/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup \
+		tests/unit/node tests/integration/dimse $(ARGS)
+
 lint: $(VENV)/.dev ## format, style, types and import rules
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-check: lint test ## everything that CI runs
+check: lint test-node test ## everything that CI runs
 
 interoperability: $(VENV)/.dev packages ## results before OHIF and second readers; writes docs/interoperability.md
 	$(PYTEST) -m interoperability --interoperability $(ARGS)
@@ -72,5 +80,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	@sh deploy/venv.sh "$(VENV)" embedded,postgresql,worker,training,dev
 	@touch $(VENV)/.run $@
 
+$(VENV)-node/.test: pyproject.toml constraints.txt
+	@sh deploy/venv.sh "$(VENV)-node" test
+	@touch $@
+
 clean: ## remove the environment and what was built
-	rm -rf "$(VENV)" build dist ./*.egg-info
+	rm -rf "$(VENV)" "$(VENV)-node" build dist ./*.egg-info

@@ -20,6 +20,9 @@ if [ ! -x "$directory/bin/python" ]; then
     echo "Creating the virtual environment in $directory."
     "$python" -m venv "$directory"
 fi
-echo "Installing Hilum [$extras]. PyTorch is large: the first time takes some minutes."
+case $extras in
+*worker*) echo "Installing Hilum [$extras]. PyTorch is large: the first time takes some minutes." ;;
+*) echo "Installing Hilum [$extras]." ;;
+esac
 "$directory/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint constraints.txt --editable ".[$extras]"

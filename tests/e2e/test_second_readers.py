@@ -11,7 +11,6 @@ import pytest
 from highdicom.sr import srread
 from pydicom import dcmread
 
-from tests.e2e.conftest import PROFILE, Answered
 from tests.support.peers.readers import (
     Masks,
     Refused,
@@ -26,6 +25,7 @@ from tests.support.peers.readers import (
 )
 from tests.support.peers.system import RunningNode
 from tests.support.results.interoperability import record
+from tests.support.viewer.cases import PROFILE, Answered
 
 pytestmark = pytest.mark.interoperability
 Read = Callable[[Path, Path], Masks]

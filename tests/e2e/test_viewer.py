@@ -12,10 +12,10 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from models.phantom import Phantom
-from tests.e2e.conftest import PROFILE, Answered
 from tests.support.peers.readers import highdicom_masks
 from tests.support.results.interoperability import record
 from tests.support.viewer import overlay
+from tests.support.viewer.cases import PROFILE, Answered
 from tests.support.viewer.ohif import Viewer
 
 pytestmark = pytest.mark.interoperability

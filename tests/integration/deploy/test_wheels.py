@@ -20,8 +20,8 @@ import pytest
 
 from models import phantom
 from node import __version__
+from tests.support.locks import locked
 from tests.support.paths import ROOT
-from tests.unit.deploy.test_locks import locked
 
 LIBRARIES = Path(sysconfig.get_path("purelib"))
 

@@ -14,8 +14,9 @@ from PIL import Image
 from models.bundle.store import load
 from models.image import rle
 from models.image.rle import Dialect
-from tests.integration.training.test_recipes import RECIPES, training
+from tests.support.commands import training
 from tests.support.data import radiographs, training_data
+from tests.support.paths import RECIPES
 
 IMAGES = 40
 SITES = ("East", "West")

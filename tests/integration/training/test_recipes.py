@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from typer.testing import CliRunner
 
 from models.bundle import store
 from models.inference import heatmap
 from models.inference.runner import Runner, run_image
+from tests.support.commands import training
 from tests.support.data import training_data
 from tests.support.paths import RECIPES
 from tests.support.waiting import wait_for
 from training import config
 from training.bundles.weights import round_to_fp16
-from training.cli import app
 from training.tasks import registry
 from training.tasks.chest import predict
 from training.tasks.chest import recipe as chest_recipe
@@ -38,12 +37,6 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("cache")
-
-
-def training(*arguments: object) -> str:
-    outcome = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
-    assert outcome.exit_code == 0, outcome.output
-    return outcome.output
 
 
 def kill_after_the_first_epoch(recipe: Path, data: Path, cache: Path, run: Path) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.locks import ENTRY, LOCKS, locked
 from tests.support.paths import ROOT
 
-LOCKS = ROOT / "deploy" / "locks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 ASKED = {
@@ -19,12 +18,6 @@ ASKED = {
     "worker": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["worker"]],
     "build": [name for name in EXTRAS["dev"] if name.startswith(("build", "hatchling", "setuptools"))],
 }
-ENTRY = re.compile(r"([a-z0-9-]+)==([\w.+!]+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
-
-
-def locked(name: str) -> dict[str, str]:
-    """Return the versions of a lock file, by name of the distribution."""
-    return {entry[1]: entry[2] for entry in ENTRY.finditer((LOCKS / f"{name}.txt").read_text())}
 
 
 def constrained() -> dict[str, str]:

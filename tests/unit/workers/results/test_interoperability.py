@@ -42,7 +42,7 @@ def test_a_page_is_read_back_as_the_rows_it_was_written_from() -> None:
 
 
 def test_the_committed_page_holds_what_the_viewer_and_the_second_readers_are_tried_with() -> None:
-    from tests.e2e.conftest import CASES
+    from tests.support.viewer.cases import CASES
 
     found = read_table(PAGE.read_text(encoding="utf-8"))
     for reader in ("OHIF overlay", "highdicom segread", "DCMTK dcm2json", "DCMTK dcmdump"):
