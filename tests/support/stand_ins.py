@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from node.db.engine import Database
@@ -41,3 +42,23 @@ class NoBroker:
 
     def deliver(self, job_id, *, priority):
         raise BrokerUnavailable("none")
+
+
+@dataclass
+class Broker:
+    """A broker that remembers, and can be away."""
+
+    away: bool = False
+    analyses: list[tuple[str, str, str]] = field(default_factory=list)
+    deliveries: list[tuple[str, str]] = field(default_factory=list)
+
+    def analyse(self, job_id, *, device, priority):
+        if self.away:
+            raise BrokerUnavailable("away")
+        self.analyses.append((job_id, device, priority))
+        return f"analysis.{device}"
+
+    def deliver(self, job_id, *, priority):
+        if self.away:
+            raise BrokerUnavailable("away")
+        self.deliveries.append((job_id, priority))

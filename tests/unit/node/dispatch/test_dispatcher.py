@@ -1,7 +1,6 @@
 """The dispatcher's rounds: what is due is sent, and a step that fails stops nothing else."""
 
 import threading
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
@@ -10,32 +9,11 @@ from structlog.testing import capture_logs
 from node.db import report
 from node.db.states import JobState, StudyState
 from node.dispatch.dispatcher import Dispatcher, leader_lock
-from node.errors import BrokerUnavailable
 from node.settings import Settings
 from node.spool.incoming import AssociationInfo, Outcome, new_association_id
 from node.spool.store import Spool
 from tests.support.data.radiographs import radiograph, write
-from tests.support.stand_ins import NOW, Clock
-
-
-@dataclass
-class Broker:
-    """A broker that remembers, and can be away."""
-
-    away: bool = False
-    analyses: list[tuple[str, str, str]] = field(default_factory=list)
-    deliveries: list[tuple[str, str]] = field(default_factory=list)
-
-    def analyse(self, job_id, *, device, priority):
-        if self.away:
-            raise BrokerUnavailable("away")
-        self.analyses.append((job_id, device, priority))
-        return f"analysis.{device}"
-
-    def deliver(self, job_id, *, priority):
-        if self.away:
-            raise BrokerUnavailable("away")
-        self.deliveries.append((job_id, priority))
+from tests.support.stand_ins import NOW, Broker, Clock
 
 
 @pytest.fixture

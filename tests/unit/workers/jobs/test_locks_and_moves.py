@@ -20,7 +20,7 @@ from node.spool.incoming import AssociationInfo, Outcome, new_association_id
 from node.spool.store import Spool
 from tests.support.opened_files import opened_under
 from tests.support.peers.pacs import FakePACS
-from tests.unit.node.dispatch.test_dispatcher import Broker
+from tests.support.stand_ins import Broker
 from tests.unit.workers.jobs.test_withheld import Stub
 from workers.jobs.analysis import analyse_job
 from workers.jobs.delivery import deliver_job
