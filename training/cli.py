@@ -121,7 +121,7 @@ def evaluate(
         done = running.complete(bundle, data, companions=companions, also=also or (), truth=truth, own=own)
         found, last = done.manifest.evaluation, done.digest
     else:
-        outcome = running.aside(
+        outcome = running.evaluate_into(
             bundle, data, out, split=split, companions=companions, pictures=pictures, truth=truth, own=own
         )
         found, last = tuple(outcome.figures), str(out)

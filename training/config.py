@@ -17,13 +17,13 @@ from models.bundle.manifest import CHOSEN
 RECIPE = "recipe.yaml"
 
 
-class Section(BaseModel):
+class RecipeSection(BaseModel):
     """A part of a recipe: fixed once read, and closed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Data(Section):
+class Data(RecipeSection):
     """Which images a recipe reads."""
 
     sources: tuple[str, ...] = Field(min_length=1)
@@ -37,7 +37,7 @@ class Data(Section):
     """The fold that takes the place of val; None: val as it is in the split."""
 
 
-class Rule(Section):
+class ThresholdRule(RecipeSection):
     """How the threshold of a label is chosen."""
 
     kind: Literal["target-sensitivity", "target-specificity", "youden", "cost", "fixed"]
@@ -56,14 +56,14 @@ class Rule(Section):
     """The operating point's name; "chosen" decides."""
 
     @model_validator(mode="after")
-    def _complete(self) -> Rule:
+    def _complete(self) -> ThresholdRule:
         """Refuse a target without a value."""
         if self.kind in ("target-sensitivity", "target-specificity", "fixed") and self.value is None:
             raise ValueError(f"the rule {self.kind} needs a value")
         return self
 
 
-class Tuning(Section):
+class Tuning(RecipeSection):
     """Two-phase fine-tuning: the head alone over a frozen backbone, then the backbone's last stages too."""
 
     frozen_epochs: int = 3
@@ -76,7 +76,7 @@ class Tuning(Section):
     """On a plateau their rate falls no lower."""
 
 
-class Augmentation(Section):
+class Augmentation(RecipeSection):
     """How training images are varied; all ranges are drawn uniformly."""
 
     rotation_degrees: float = 10.0
@@ -106,7 +106,7 @@ class Augmentation(Section):
     """Mirroring. Never for lungs-heart: the side of the heart and of each lung is what it learns."""
 
 
-class Optimisation(Section):
+class Optimisation(RecipeSection):
     """The training loop."""
 
     epochs: int = 60
@@ -160,7 +160,7 @@ class Run:
         return self.out / RECIPE
 
 
-Experiment = TypeVar("Experiment", bound=Section)
+Experiment = TypeVar("Experiment", bound=RecipeSection)
 
 
 def read_as(kind: type[Experiment], path: Path) -> Experiment:
@@ -174,6 +174,6 @@ def read_as(kind: type[Experiment], path: Path) -> Experiment:
     return kind.model_validate(yaml.safe_load(path.read_text()))
 
 
-def write(recipe: Section, path: Path) -> None:
+def write(recipe: RecipeSection, path: Path) -> None:
     """Save a resolved recipe of any kind, defaults included."""
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))

@@ -35,7 +35,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Case:
+class OutlinedChest:
     """One radiograph: image and mask (rows, columns), contour points (points, 2) in its pixels, site."""
 
     image: Bytes
@@ -106,22 +106,22 @@ def _read_grey(path: Path) -> Bytes:
     return np.asarray(image, dtype=np.uint8)
 
 
-def read_case(folder: Path, row: dict[str, str]) -> Case:
+def read_case(folder: Path, row: dict[str, str]) -> OutlinedChest:
     """Read one row of the table."""
     image = _read_grey(folder / "images" / f"{row['id']}.jpg")
     mask = _read_grey(folder / "masks" / f"{row['id']}.png")
     right, left, heart = ((mask >> bit & 1).astype(np.uint8) for bit in range(3))
     points = [lung_points(right, lateral_sign=-1), lung_points(left, lateral_sign=1), heart_points(heart)]
-    return Case(image, mask, np.concatenate(points), row["site"])
+    return OutlinedChest(image, mask, np.concatenate(points), row["site"])
 
 
-def read_cases(folder: Path) -> list[Case]:
+def read_cases(folder: Path) -> list[OutlinedChest]:
     """Read every case of the table."""
     with (folder / "table.csv").open(newline="") as stream:
         return [read_case(folder, row) for row in csv.DictReader(stream)]
 
 
-def normalised_points(case: Case) -> Doubles:
+def normalised_points(case: OutlinedChest) -> Doubles:
     """Return the contour points in lung-box coordinates."""
     low, size = case.box()
     return np.asarray((case.points - low) / size)
@@ -158,7 +158,7 @@ def body(levels: Floats, lungs: Bools) -> Bools:
     return cv2.erode(filled, np.ones((9, 9), np.uint8)) > 0
 
 
-def appearance(case: Case, mean_points: Doubles) -> tuple[Floats, Bools]:
+def appearance(case: OutlinedChest, mean_points: Doubles) -> tuple[Floats, Bools]:
     """Return the appearance over the frame, and where it is known.
 
     Lung (median) is 0 and heart (median) is 1: exposure and window are removed.
@@ -240,7 +240,7 @@ class Material:
     aspects: Doubles
 
 
-def prepare(cases: list[Case]) -> Material:
+def prepare(cases: list[OutlinedChest]) -> Material:
     """Normalise all cases; leave out collapsed lungs and images without contrast."""
     shapes = np.stack([normalised_points(case) for case in cases])
     usual = usual_shapes(shapes)

@@ -18,13 +18,13 @@ CHOSEN = "chosen"
 Task = Literal["segmentation", "lesion-segmentation", "classification", "box", "detection", "volume-segmentation"]
 
 
-class Part(BaseModel):
+class ManifestPart(BaseModel):
     """A part of a manifest: closed and fixed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Coded(Part):
+class Coded(ManifestPart):
     """A coded concept, see models/values/codes.py."""
 
     value: str
@@ -41,7 +41,7 @@ class Coded(Part):
         return Code(self.value, self.scheme, self.meaning)
 
 
-class Label(Part):
+class Label(ManifestPart):
     """One output of the network, in the order of its channels."""
 
     name: str
@@ -54,7 +54,7 @@ class Label(Part):
     """Recommended display colour of a segment."""
 
 
-class OperatingPoint(Part):
+class OperatingPoint(ManifestPart):
     """The threshold of one label and how it was chosen."""
 
     label: str
@@ -76,7 +76,7 @@ class OperatingPoint(Part):
         return self
 
 
-class Calibration(Part):
+class Calibration(ManifestPart):
     """How logits become probabilities: sigmoid(logit / temperature), and then through a monotone table if there is one.
 
     Fitted on validation.
@@ -88,7 +88,7 @@ class Calibration(Part):
     """Pairs of sigmoid(logit / temperature) and calibrated probability, rising; linear in between."""
 
 
-class Triplet(Part):
+class HysteresisThreshold(ManifestPart):
     """When a map of probabilities holds a lesion, and which pixels it covers (models/chest/lesions.py)."""
 
     top_threshold: float = Field(ge=0, le=1)
@@ -101,7 +101,7 @@ class Triplet(Part):
     """How the three were chosen."""
 
 
-class DataSource(Part):
+class DataSource(ManifestPart):
     """A data set that the weights were fitted on, with its terms."""
 
     name: str
@@ -111,7 +111,7 @@ class DataSource(Part):
     citation: str
 
 
-class Figure(Part):
+class Figure(ManifestPart):
     """One measured value with its 95 % bootstrap interval (None: not computed) and what it was measured on."""
 
     name: str
@@ -122,7 +122,7 @@ class Figure(Part):
     measured_on: str
 
 
-class IntendedUse(Part):
+class IntendedUse(ManifestPart):
     """For whom and what the bundle may be asked; research use only."""
 
     statement: str
@@ -139,7 +139,7 @@ class IntendedUse(Part):
     them have the statement itself."""
 
 
-class GateSettings(Part):
+class GateSettings(ManifestPart):
     """Limits of the gate (models/chest/gate.py), on masks of the model grid and on encoder features."""
 
     lung_area_part: tuple[float, float]
@@ -164,7 +164,7 @@ class GateSettings(Part):
     """How the limits were chosen."""
 
 
-class VolumeSpec(Part):
+class VolumeSpec(ManifestPart):
     """How a volume is given to a network, part of a manifest."""
 
     spacing_mm: tuple[float, float, float]
@@ -186,7 +186,7 @@ class VolumeSpec(Part):
         return (self.window[0] + 2 * self.context, self.window[1], self.window[2])
 
 
-class Manifest(Part):
+class Manifest(ManifestPart):
     """What a bundle says about itself."""
 
     format: Literal["hilum-bundle-1"] = "hilum-bundle-1"
@@ -208,7 +208,7 @@ class Manifest(Part):
     intended_use: IntendedUse
     gate: GateSettings | None = None
     """Only in the bundle whose network the gate looks through."""
-    postprocessing: Triplet | None = None
+    postprocessing: HysteresisThreshold | None = None
     """Only for lesions."""
     gated_by: str | None = None
     """Name of the classification bundle that must find the disease before this one's masks are given."""

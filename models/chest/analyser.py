@@ -18,7 +18,7 @@ from models.bundle.calibration import calibrated, sigmoid
 from models.bundle.manifest import GateSettings, Label
 from models.bundle.store import Bundle
 from models.chest import anatomy, gate
-from models.chest import segmenter as outlines
+from models.chest import segmenter as lesion_segmenter
 from models.chest.anatomy import Anatomy, Size
 from models.errors import BundleRefused
 from models.image.inputs import InputSpec, ModelInput, prepare
@@ -60,7 +60,7 @@ class _Image:
         """Return why a bundle is not intended for the image."""
         return intended_use.refusal(bundle, age_years=self.patient.age_years, view=self.view)
 
-    def given(self, bundle: Bundle) -> ModelInput:
+    def input_of(self, bundle: Bundle) -> ModelInput:
         """Return the input of a bundle, made once for all that take the same."""
         spec = bundle.manifest.input
         if spec not in self.inputs:
@@ -73,17 +73,19 @@ class Segmentation:
     """What the segmenter says: probabilities (labels, size, size) on the model grid, the gate's view, the way back."""
 
     probabilities: NDArray[np.float32]
-    given: ModelInput
-    seen: gate.Observation
+    model_input: ModelInput
+    observation: gate.GateObservation
 
 
 class ChestAnalyser:
     """The networks of one process: a segmenter, which the gate looks through, classifiers, and outlines of diseases."""
 
-    def __init__(self, segmenter: Runner, classifiers: tuple[Runner, ...], outliners: tuple[Network, ...] = ()) -> None:
+    def __init__(
+        self, segmenter: Runner, classifiers: tuple[Runner, ...], lesion_segmenters: tuple[Network, ...] = ()
+    ) -> None:
         self._segmenter = segmenter
         self._classifiers = classifiers
-        self._outliners = outliners
+        self._lesion_segmenters = lesion_segmenters
 
     @classmethod
     def load(
@@ -125,7 +127,7 @@ class ChestAnalyser:
     @property
     def networks(self) -> tuple[Network, ...]:
         """Every network in use, the segmenter first."""
-        return self._segmenter, *self._classifiers, *self._outliners
+        return self._segmenter, *self._classifiers, *self._lesion_segmenters
 
     def warm_up(self) -> None:
         """Run every network once, so that the first study does not pay for allocation and kernel choice."""
@@ -135,19 +137,19 @@ class ChestAnalyser:
 
     def segment(self, radiograph: Radiograph) -> Segmentation:
         """Run the segmenter and measure what the gate looks at."""
-        given = prepare(radiograph, self._segmenter.bundle.manifest.input)
-        logits, features, _ = run_image(self._segmenter, given.image)
+        model_input = prepare(radiograph, self._segmenter.bundle.manifest.input)
+        logits, features, _ = run_image(self._segmenter, model_input.image)
         statistics = self._segmenter.statistics
         if features is None or statistics is None:
             raise BundleRefused("the segmenter has no gate")
         temperature = np.float32(self._segmenter.bundle.manifest.calibration.temperature)
         probabilities = sigmoid(logits / temperature, np.float32)
-        seen = gate.observe(probabilities, given.letterbox.content, features, statistics)
-        return Segmentation(probabilities, given, seen)
+        observation = gate.observe(probabilities, model_input.letterbox.content, features, statistics)
+        return Segmentation(probabilities, model_input, observation)
 
     def judge(self, radiograph: Radiograph) -> Gate:
         """Return the gate's verdict on the pixels alone."""
-        return gate.judge(self.segment(radiograph).seen, _settings(self._segmenter.bundle))
+        return gate.judge(self.segment(radiograph).observation, _settings(self._segmenter.bundle))
 
     def analyse(
         self,
@@ -182,14 +184,14 @@ class ChestAnalyser:
             verdict = Gate(NotComputedReason.VIEW_OUTSIDE_INTENDED_USE, f"view {view} is not frontal")
             return ImageFindings(sop_instance_uid, verdict, pixel_notes=radiograph.notes)
         segmentation = self.segment(radiograph)
-        verdict = gate.judge(segmentation.seen, _settings(self._segmenter.bundle))
+        verdict = gate.judge(segmentation.observation, _settings(self._segmenter.bundle))
         if not verdict.passed:
             return ImageFindings(sop_instance_uid, verdict, pixel_notes=radiograph.notes)
         shape = self.anatomy_of(segmentation, radiograph)
-        inputs = {self._segmenter.bundle.manifest.input: segmentation.given}
+        inputs = {self._segmenter.bundle.manifest.input: segmentation.model_input}
         image = _Image(radiograph, shape, inputs, Patient(age_years, sex), view)
         found = ImageFindings(sop_instance_uid, verdict, pixel_notes=radiograph.notes)
-        return self._outline(image, self._measure(image, self._classify(image, found, heat_maps=heat_maps)))
+        return self._segment_lesions(image, self._measure(image, self._classify(image, found, heat_maps=heat_maps)))
 
     def _classify(self, image: _Image, found: ImageFindings, *, heat_maps: bool) -> ImageFindings:
         """Ask every classifier that may be asked."""
@@ -198,7 +200,7 @@ class ChestAnalyser:
             if refusal is not None:
                 found = replace(found, not_computed=(*found.not_computed, refusal))
                 continue
-            answer = run_image(runner, image.given(runner.bundle).image, image.patient)
+            answer = run_image(runner, image.input_of(runner.bundle).image, image.patient)
             findings = _findings(runner.bundle, answer)
             maps = tuple(
                 _heat_map(runner, image, answer, n) for n, one in enumerate(findings) if heat_maps and one.present
@@ -224,21 +226,23 @@ class ChestAnalyser:
             pixel_notes=notes,
         )
 
-    def _outline(self, image: _Image, found: ImageFindings) -> ImageFindings:
-        """Outline the diseases that were found."""
-        for runner in self._outliners:
+    def _segment_lesions(self, image: _Image, found: ImageFindings) -> ImageFindings:
+        """Segment the diseases that were found."""
+        for runner in self._lesion_segmenters:
             bundle = runner.bundle
-            refusal = image.refusal(bundle) or outlines.refusal(bundle, found.findings)
+            refusal = image.refusal(bundle) or lesion_segmenter.refusal(bundle, found.findings)
             if refusal is not None:
                 found = replace(found, not_computed=(*found.not_computed, refusal))
                 continue
-            done = outlines.outline(runner, image.given(bundle), image.radiograph, image.anatomy, found.findings)
+            done = lesion_segmenter.segment_lesions(
+                runner, image.input_of(bundle), image.radiograph, image.anatomy, found.findings
+            )
             found = replace(
                 found,
-                findings=outlines.located(found.findings, bundle, done.segments),
+                findings=lesion_segmenter.located(found.findings, bundle, done.segments),
                 segments=found.segments + done.segments,
                 measurements=found.measurements + done.measurements,
-                not_outlined=found.not_outlined + done.not_outlined,
+                segmentation_empty=found.segmentation_empty + done.segmentation_empty,
             )
         return found
 
@@ -248,7 +252,7 @@ class ChestAnalyser:
         masks: dict[str, NDArray[np.bool_] | None] = {}
         for label, probability in zip(manifest.labels, segmentation.probabilities, strict=True):
             threshold = manifest.operating_point(label.name).threshold
-            mask = segmentation.given.to_canonical(probability) >= threshold
+            mask = segmentation.model_input.to_canonical(probability) >= threshold
             if radiograph.valid is not None:
                 mask &= radiograph.valid
             masks[label.name] = anatomy.clean(mask, keep_largest=label.name == HEART)
@@ -287,7 +291,7 @@ def measurements(size: Size, radiograph: Radiograph, bundle: BundleIdentity) -> 
     """
     spacing = radiograph.spacing_mm
     across = (codes.PIXEL, 1.0) if spacing is None else (codes.MILLIMETRE, spacing[1])
-    area = outlines.area_unit(radiograph)
+    area = lesion_segmenter.area_unit(radiograph)
     ratio = (codes.RATIO, 1.0)
     heart, chest = (_on_source(one, radiograph) for one in (size.cardiac_extent, size.thoracic_extent))
     rows = (
@@ -363,7 +367,7 @@ def _findings(bundle: Bundle, answer: Answer) -> tuple[Finding, ...]:
                 threshold=point.threshold,
                 threshold_rule=point.rule,
                 bundle=bundle.identity,
-                doubt=point.doubt,
+                indeterminate_range=point.doubt,
             )
         )
     return tuple(found)
@@ -371,8 +375,8 @@ def _findings(bundle: Bundle, answer: Answer) -> tuple[Finding, ...]:
 
 def _heat_map(runner: Runner, image: _Image, answer: Answer, number: int) -> HeatMap:
     """Return the heat map of one label on the source grid."""
-    given, bundle = image.given(runner.bundle), runner.bundle
-    values = given.to_canonical(heat_map(runner, given.image, answer, number, image.patient))
+    model_input, bundle = image.input_of(runner.bundle), runner.bundle
+    values = model_input.to_canonical(heat_map(runner, model_input.image, answer, number, image.patient))
     return HeatMap(bundle.manifest.labels[number].name, bundle.identity, image.radiograph.to_source(values))
 
 

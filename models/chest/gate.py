@@ -36,7 +36,7 @@ class Lung:
 
 
 @dataclass(frozen=True)
-class Observation:
+class GateObservation:
     """What the gate looks at: both lungs (None: no trace) and the distance of the features."""
 
     right: Lung | None
@@ -67,7 +67,7 @@ class Observation:
 
 def observe(
     probabilities: Float, content: tuple[slice, slice], features: Float, statistics: FeatureStatistics
-) -> Observation:
+) -> GateObservation:
     """Measure one image.
 
     Parameters
@@ -82,30 +82,30 @@ def observe(
         Known chests.
     """
     right, left = (_lung(probability[content]) for probability in probabilities[:2])
-    return Observation(right, left, statistics.distance(features))
+    return GateObservation(right, left, statistics.distance(features))
 
 
-def judge(seen: Observation, settings: GateSettings) -> Gate:
+def judge(observation: GateObservation, settings: GateSettings) -> Gate:
     """Return the verdict: no trace of a lung, or strange features: no chest; one lung, or odd lungs: implausible."""
-    if seen.right is None and seen.left is None:
+    if observation.right is None and observation.left is None:
         return Gate(NotComputedReason.NOT_A_CHEST, "no lung was found")
-    distance = f"(distance {seen.feature_distance:.2f}, limit {settings.feature_distance:.2f})"
-    if seen.feature_distance > settings.feature_distance:
+    distance = f"(distance {observation.feature_distance:.2f}, limit {settings.feature_distance:.2f})"
+    if observation.feature_distance > settings.feature_distance:
         detail = f"the image does not look like the chest radiographs that the network knows {distance}"
         return Gate(NotComputedReason.NOT_A_CHEST, detail)
-    if seen.right is None or seen.left is None:
-        missing = "right" if seen.right is None else "left"
+    if observation.right is None or observation.left is None:
+        missing = "right" if observation.right is None else "left"
         return Gate(NotComputedReason.LUNGS_IMPLAUSIBLE, f"no {missing} lung was found")
-    failed = failures(seen, settings)
+    failed = failures(observation, settings)
     if failed:
         return Gate(NotComputedReason.LUNGS_IMPLAUSIBLE, "; ".join(failed))
     detail = f"two lungs were found, and the image looks like the chest radiographs that the network knows {distance}"
     return Gate(None, detail)
 
 
-def failures(seen: Observation, settings: GateSettings) -> tuple[str, ...]:
+def failures(observation: GateObservation, settings: GateSettings) -> tuple[str, ...]:
     """List the rules that two found lungs break, with values and limits."""
-    values = seen.values
+    values = observation.values
     limits: tuple[tuple[str, float, float], ...] = (
         ("smallest_lung", settings.lung_area_part[0], np.inf),
         ("largest_lung", -np.inf, settings.lung_area_part[1]),

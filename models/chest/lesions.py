@@ -1,4 +1,4 @@
-"""From a map of probabilities to the mask of a lesion, by three numbers (`Triplet` of models/bundle/manifest.py).
+"""From a map of probabilities to the mask of a lesion: a hysteresis threshold with a minimum area (see the manifest).
 
 The scheme of the challenge's first place (Anuar 2019): whether there is a lesion and how far it reaches are two
 questions. An image has one only where enough pixels are above the top threshold; then the mask is every pixel above the
@@ -13,10 +13,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle.manifest import Triplet
+from models.bundle.manifest import HysteresisThreshold
 
 
-def lesion(probability: NDArray[np.floating], triplet: Triplet) -> NDArray[np.bool_]:
+def lesion(probability: NDArray[np.floating], threshold: HysteresisThreshold) -> NDArray[np.bool_]:
     """Return the mask of a lesion (..., rows, columns) on the model grid; all False where there is none.
 
     Parameters
@@ -24,9 +24,9 @@ def lesion(probability: NDArray[np.floating], triplet: Triplet) -> NDArray[np.bo
     probability
         (..., rows, columns) in [0, 1]; leading dimensions are images, each decided for itself.
     """
-    certain = (probability > triplet.top_threshold).sum(axis=(-2, -1), keepdims=True)
-    there = certain >= least_pixels(triplet.minimum_area, probability.shape[-2] * probability.shape[-1])
-    mask: NDArray[np.bool_] = (probability > triplet.bottom_threshold) & there
+    certain = (probability > threshold.top_threshold).sum(axis=(-2, -1), keepdims=True)
+    there = certain >= least_pixels(threshold.minimum_area, probability.shape[-2] * probability.shape[-1])
+    mask: NDArray[np.bool_] = (probability > threshold.bottom_threshold) & there
     return mask
 
 

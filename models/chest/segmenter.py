@@ -1,6 +1,6 @@
-"""Outlines of a disease: asked for where a classifier found it, laid onto the source grid, and measured.
+"""Segmentation of a disease: asked for where a classifier found it, laid onto the source grid, and measured.
 
-A classifier decides whether there is anything; the outline only says where (the gate of the mask).
+A classifier decides whether there is anything; the mask only says where (the gate of the mask).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from models.values.findings import (
     Measurement,
     NotComputed,
     NotComputedReason,
-    NotOutlined,
     Segment,
+    SegmentationEmpty,
 )
 
 COLOUR_RGB = (235, 80, 225)
@@ -37,12 +37,12 @@ COLOUR_RGB = (235, 80, 225)
 
 
 @dataclass(frozen=True)
-class Outlines:
-    """What one bundle outlined in one image."""
+class LesionSegmentation:
+    """The regions that one bundle found in one image, and where it found none."""
 
     segments: tuple[Segment, ...] = ()
     measurements: tuple[Measurement, ...] = ()
-    not_outlined: tuple[NotOutlined, ...] = ()
+    segmentation_empty: tuple[SegmentationEmpty, ...] = ()
 
 
 def refusal(bundle: Bundle, findings: Sequence[Finding]) -> NotComputed | None:
@@ -58,31 +58,31 @@ def refusal(bundle: Bundle, findings: Sequence[Finding]) -> NotComputed | None:
     return NotComputed(bundle.identity, manifest.name, NotComputedReason.NOT_FOUND_BY_CLASSIFIER, detail)
 
 
-def outline(
-    network: Network, given: ModelInput, radiograph: Radiograph, anatomy: Anatomy, findings: Sequence[Finding]
-) -> Outlines:
-    """Outline every disease of a bundle that its classifier found.
+def segment_lesions(
+    network: Network, model_input: ModelInput, radiograph: Radiograph, anatomy: Anatomy, findings: Sequence[Finding]
+) -> LesionSegmentation:
+    """Segment every disease of a bundle that its classifier found.
 
     Parameters
     ----------
-    given
-        The network's input.
+    model_input
+        Of the network.
     anatomy
         Lungs on the canonical grid, for side and part of the lung.
     findings
         Of the same image.
     """
     manifest, identity = network.bundle.manifest, network.bundle.identity
-    probabilities = calibrated(run_image(network, given.image).logits, manifest.calibration).astype(np.float32)
-    done = Outlines()
+    probabilities = calibrated(run_image(network, model_input.image).logits, manifest.calibration).astype(np.float32)
+    done = LesionSegmentation()
     for label, probability in zip(manifest.labels, probabilities, strict=True):
         answer = _answer(manifest, label, findings)
         if answer is None or not answer.present:
             continue
-        mask = _on_canonical(region(probability, manifest, label), given, radiograph)
+        mask = _on_canonical(region(probability, manifest, label), model_input, radiograph)
         if not mask.any():
-            missing = NotOutlined(identity, label.name, label.code.to_code(), _limits(manifest, label))
-            done = replace(done, not_outlined=(*done.not_outlined, missing))
+            missing = SegmentationEmpty(identity, label.name, label.code.to_code(), _limits(manifest, label))
+            done = replace(done, segmentation_empty=(*done.segmentation_empty, missing))
             continue
         side = laterality.side_of(mask, anatomy)
         segment = _segment(label, radiograph.to_source(mask), side, identity)
@@ -139,9 +139,9 @@ def _answer(manifest: Manifest, label: Label, findings: Sequence[Finding]) -> Fi
     return next((one for one in findings if one.bundle.name == manifest.gated_by and one.code.names(code)), None)
 
 
-def _on_canonical(mask: Mask, given: ModelInput, radiograph: Radiograph) -> Mask:
+def _on_canonical(mask: Mask, model_input: ModelInput, radiograph: Radiograph) -> Mask:
     """Bring a mask of the model grid to the canonical grid, without what the detector did not see."""
-    whole = given.to_canonical(mask.astype(np.float32)) >= 0.5
+    whole = model_input.to_canonical(mask.astype(np.float32)) >= 0.5
     return np.asarray(whole if radiograph.valid is None else whole & radiograph.valid)
 
 

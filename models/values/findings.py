@@ -44,7 +44,7 @@ class Decision(StrEnum):
 class Finding:
     """A classification result of one image: `probability` (calibrated, 0 to 1) against `threshold`.
 
-    `laterality` is the side where a mask of the same finding lies; None is unknown. `doubt` is the range of
+    `laterality` is the side where a mask of the same finding lies; None is unknown. `indeterminate_range` is that of
     probabilities, from (inclusive) and to (exclusive), in which the threshold itself is uncertain: another sample of
     validation images would have put it elsewhere in that range. None: the range is not known.
     """
@@ -56,7 +56,7 @@ class Finding:
     threshold_rule: str
     bundle: BundleIdentity
     laterality: Code | None = None
-    doubt: tuple[float, float] | None = None
+    indeterminate_range: tuple[float, float] | None = None
 
     @property
     def present(self) -> bool:
@@ -66,7 +66,10 @@ class Finding:
     @property
     def decision(self) -> Decision:
         """What is said of the finding: where the threshold itself is in doubt, neither present nor absent."""
-        if self.doubt is not None and self.doubt[0] <= self.probability < self.doubt[1]:
+        if (
+            self.indeterminate_range is not None
+            and self.indeterminate_range[0] <= self.probability < self.indeterminate_range[1]
+        ):
             return Decision.INDETERMINATE
         return Decision.PRESENT if self.present else Decision.ABSENT
 
@@ -171,7 +174,7 @@ class NotComputed:
 
 
 @dataclass(frozen=True)
-class NotOutlined:
+class SegmentationEmpty:
     """A disease that a classifier found and that the bundle for its outline looked for without finding a region."""
 
     bundle: BundleIdentity
@@ -199,7 +202,7 @@ class ImageFindings:
     segments: tuple[Segment, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     heart_box: Box | None = None
-    not_outlined: tuple[NotOutlined, ...] = ()
+    segmentation_empty: tuple[SegmentationEmpty, ...] = ()
     not_computed: tuple[NotComputed, ...] = ()
     pixel_notes: tuple[str, ...] = ()
     heat_maps: tuple[HeatMap, ...] = ()

@@ -59,7 +59,7 @@ def manifest(
         What the task adds, by the names of `Manifest`; also what stands there instead of the recipe's name and version,
         the terms that follow from its data sets, no thresholds, and no calibration.
     """
-    licence, non_commercial = terms.together(recipe.data.sources)
+    licence, non_commercial = terms.combined(recipe.data.sources)
     common: dict[str, Any] = {
         "name": recipe.name,
         "version": recipe.version,

@@ -26,7 +26,7 @@ _DONE, _LOCK, _PART = "done.npy", ".lock", ".part"
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path) -> Iterator[None]:
     """Make the folder and wait until no other process fills it; one that was killed does not hold it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("w") as file:
@@ -34,7 +34,7 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def whole(folder: Path) -> bool:
+def is_complete(folder: Path) -> bool:
     """Return whether `fill` has finished in this folder."""
     return (folder / IDS).exists()
 

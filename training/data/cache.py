@@ -82,9 +82,9 @@ def build(
         Which masks to keep beside the images (training/data/masks.py); None: none.
     """
     folder = folder_of(cache, given, spec, targets)
-    if not arrays.whole(folder):
-        with arrays.alone(folder):
-            if not arrays.whole(folder):
+    if not arrays.is_complete(folder):
+        with arrays.exclusive_lock(folder):
+            if not arrays.is_complete(folder):
                 _write(list(given.records.values()), spec, targets, folder, progress(given.name))
     return Cache.open(folder)
 

@@ -157,7 +157,7 @@ def held_out(records: Mapping[str, Record], part_of: Mapping[str, str], chosen: 
     if chosen.folds is None or chosen.fold is None or chosen.fold >= chosen.folds:
         raise ValueError(f"fold {chosen.fold} of {chosen.folds}: say `data: folds` in the recipe, and count from 0")
     tuned = [one for name, one in records.items() if part_of.get(name) in splits.TUNED_ON]
-    rows = [splits.Row(one.id, one.patient, repr(sorted(one.labels.items()))) for one in tuned]
+    rows = [splits.SplitRow(one.id, one.patient, repr(sorted(one.labels.items()))) for one in tuned]
     dealt = splits.folds(rows, chosen.folds)
     return {name: "val" if fold == chosen.fold else "train" for name, fold in dealt.items()}
 

@@ -56,7 +56,7 @@ def stratum(name: str, row: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class Row:
+class SplitRow:
     """One image as far as a split cares: whose it is, and what each part must hold in equal parts."""
 
     id: str
@@ -67,10 +67,10 @@ class Row:
 def make(rows: list[dict[str, str]], name: str) -> dict[str, Split]:
     """Assign patients to splits within the stratum of their first image; return the split of each image id."""
     val, test = PARTS[name]
-    return assign([Row(row["id"], row.get("patient", row["id"]), stratum(name, row)) for row in rows], val, test)
+    return assign([SplitRow(row["id"], row.get("patient", row["id"]), stratum(name, row)) for row in rows], val, test)
 
 
-def assign(rows: Sequence[Row], val: float, test: float, seed: int = SEED) -> dict[str, Split]:
+def assign(rows: Sequence[SplitRow], val: float, test: float, seed: int = SEED) -> dict[str, Split]:
     """Assign patients to val and test, as parts of the patients of each stratum, the rest to train.
 
     A patient with images of several strata counts in that of the first.
@@ -94,7 +94,7 @@ def assign(rows: Sequence[Row], val: float, test: float, seed: int = SEED) -> di
     return {row.id: split_of[row.patient] for row in rows}
 
 
-def folds(rows: Sequence[Row], k: int, seed: int = SEED) -> dict[str, int]:
+def folds(rows: Sequence[SplitRow], k: int, seed: int = SEED) -> dict[str, int]:
     """Deal patients to `k` folds for cross-validation; return the fold, from 0, of each image id.
 
     Within each stratum the patients with the most images are dealt first, each to the fold that has the fewest
@@ -124,12 +124,12 @@ def folds(rows: Sequence[Row], k: int, seed: int = SEED) -> dict[str, int]:
     return {row.id: fold_of[row.patient] for row in rows}
 
 
-def named_folds(rows: Sequence[Row], k: int, seed: int = SEED) -> dict[str, str]:
+def named_folds(rows: Sequence[SplitRow], k: int, seed: int = SEED) -> dict[str, str]:
     """Return the folds as names for a csv file: fold-0, fold-1, ...; raises as `folds`."""
     return {name: f"fold-{fold}" for name, fold in folds(rows, k, seed).items()}
 
 
-def rows_of(found: DataSet, by: Sequence[str] = ()) -> list[Row]:
+def rows_of(found: DataSet, by: Sequence[str] = ()) -> list[SplitRow]:
     """Return the rows of a data set, stratified by labels, "view", "sex" or "site".
 
     A label counts for a patient when any of their images has it, any other value as that of their first image. Without
@@ -154,7 +154,7 @@ def rows_of(found: DataSet, by: Sequence[str] = ()) -> list[Row]:
     }
     size = Counter(stratum_of.values())
     return [
-        Row(one.id, one.patient, stratum_of[one.patient] if size[stratum_of[one.patient]] >= RARE else "rare")
+        SplitRow(one.id, one.patient, stratum_of[one.patient] if size[stratum_of[one.patient]] >= RARE else "rare")
         for one in found.records
     ]
 
@@ -167,7 +167,7 @@ def _value(records: Sequence[Record], name: str) -> str:
     return "1" if 1 in given else "0" if 0 in given else ""
 
 
-def _strata(rows: Sequence[Row]) -> dict[str, list[str]]:
+def _strata(rows: Sequence[SplitRow]) -> dict[str, list[str]]:
     """Group the patients by the stratum of their first image."""
     strata: dict[str, list[str]] = defaultdict(list)
     seen: set[str] = set()
@@ -181,11 +181,11 @@ def _strata(rows: Sequence[Row]) -> dict[str, list[str]]:
 def write(data: Path, name: str, folder: Path = FOLDER) -> None:
     """Make the split of the set `name` and write it; an existing file is never changed."""
     rows = read_table(data, name)
-    listed = [Row(row["id"], row.get("patient", row["id"])) for row in rows]
+    listed = [SplitRow(row["id"], row.get("patient", row["id"])) for row in rows]
     write_rows(listed, make(rows, name), folder / f"{name}.csv")
 
 
-def write_rows(rows: Sequence[Row], split_of: Mapping[str, str], path: Path) -> None:
+def write_rows(rows: Sequence[SplitRow], split_of: Mapping[str, str], path: Path) -> None:
     """Write id, patient and split of each image; an existing file is never changed (`FileExistsError`)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x", newline="") as file:

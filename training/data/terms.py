@@ -32,7 +32,7 @@ LICENCE = {
     "atrium": ("research", "2018 Atrial Segmentation Challenge, Xiong et al. 2020"),
     "dicom": ("as the hospital decides; not for distribution", "own collection"),
 }
-NIH_TOGETHER = (
+NIH_COMBINED = (
     "academic and non-commercial use only (annotations of SIIM-ACR and RSNA on images of the NIH Clinical Center); see "
     "training_data for each set"
 )
@@ -60,10 +60,10 @@ def of_set(name: str, licence: str, citation: str, images: int, patients: int) -
     return DataSource(name=NAMES.get(name, name), images=images, patients=patients, licence=licence, citation=citation)
 
 
-def together(names: Collection[str]) -> tuple[str, bool]:
+def combined(names: Collection[str]) -> tuple[str, bool]:
     """Return the terms of weights that were fitted on these data sets, and whether they forbid commercial use."""
     if set(names) <= {"nih", "siim", "rsna"}:
-        return NIH_TOGETHER, set(names) != {"nih"}
+        return NIH_COMBINED, set(names) != {"nih"}
     if set(names) == {"kermany"}:
         return "CC BY 4.0, with the attribution given under training_data", False
     return "as the owners of the data decide; see training_data for each set", True

@@ -11,7 +11,7 @@ from models.values import catalogue
 from models.values.catalogue import Note
 from training.data.collection import SHIPPED
 from training.evaluation import targets
-from training.evaluation.report.outcome import Outcome, Table, figure_table
+from training.evaluation.report.outcome import EvaluationOutcome, Table, figure_table
 from training.evaluation.truths import Truth
 
 NOTICE = "Research use only, not for clinical use."
@@ -33,7 +33,7 @@ ALWAYS_ETHICS = (
 )
 
 
-def card(manifest: Manifest, truth: Truth, outcome: Outcome) -> str:
+def card(manifest: Manifest, truth: Truth, outcome: EvaluationOutcome) -> str:
     """Write the card in Markdown; it is readable without any other file."""
     texts = note_of(manifest.name)
     parts = [
@@ -186,7 +186,7 @@ def _targets(manifest: Manifest, why: tuple[str, ...]) -> tuple[str, ...]:
     return "## Targets", f"{table.sentence} {summary}", _markdown(table), *said
 
 
-def _measured(truth: Truth, outcome: Outcome) -> str:
+def _measured(truth: Truth, outcome: EvaluationOutcome) -> str:
     """Say on what and how."""
     report = outcome.report
     said = [

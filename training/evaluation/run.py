@@ -19,7 +19,7 @@ from training.data.collection import Collection
 from training.data.splits import Split
 from training.evaluation import cards, targets, truths
 from training.evaluation.report import page
-from training.evaluation.report.outcome import Canvas, Outcome, Table, figure_table
+from training.evaluation.report.outcome import Canvas, EvaluationOutcome, Table, figure_table
 from training.evaluation.tasks import anatomy, boxes, detections, labels, lesions, volumes
 from training.evaluation.truths import Truth
 
@@ -69,7 +69,7 @@ def complete(
     return load(folder)
 
 
-def aside(
+def evaluate_into(
     folder: Path,
     data: Path,
     out: Path,
@@ -79,7 +79,7 @@ def aside(
     pictures: bool = False,
     truth: str | None = None,
     own: Data | None = None,
-) -> Outcome:
+) -> EvaluationOutcome:
     """Evaluate the bundle in `folder` and write report, plots and page to `out`; the bundle stays as it is.
 
     Parameters
@@ -123,7 +123,7 @@ def _measured(
     data: Path,
     given: Collection,
     companions: Path | None,
-) -> Outcome:
+) -> EvaluationOutcome:
     """Measure by the task of the bundle."""
     match bundle.manifest.task:
         case "classification":
@@ -148,7 +148,9 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def _write(folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: Outcome, *, pictures: bool = False) -> None:
+def _write(
+    folder: Path, bundle: Bundle, truth: Truth, split: str, outcome: EvaluationOutcome, *, pictures: bool = False
+) -> None:
     """Write the report and the page."""
     manifest = bundle.manifest
     content: dict[str, Any] = {
@@ -191,7 +193,7 @@ def _has_targets(truth: Truth, split: str) -> bool:
     return split == "test" and truth.data_set in collection.SHIPPED
 
 
-def _verdicts(name: str, outcome: Outcome) -> list[dict[str, Any]]:
+def _verdicts(name: str, outcome: EvaluationOutcome) -> list[dict[str, Any]]:
     """Return the targets for the report."""
     return [
         {

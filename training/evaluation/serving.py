@@ -82,13 +82,13 @@ class Server:
 
     def serve(self, radiograph: Radiograph, patient: Patient = UNKNOWN) -> Served:
         """Answer one image, of a patient of whom age and sex may be known."""
-        seen: Segmentation | None = None
+        segmentation: Segmentation | None = None
         accepted: bool | None = None
         lungs: Box | None = None
         if self.analyser is not None:
-            seen = self.analyser.segment(radiograph)
-            accepted = gate.judge(seen.seen, self._gate_settings()).passed
-            lungs = self.analyser.lungs_of(seen, radiograph)
+            segmentation = self.analyser.segment(radiograph)
+            accepted = gate.judge(segmentation.observation, self._gate_settings()).passed
+            lungs = self.analyser.lungs_of(segmentation, radiograph)
         given = prepare(radiograph, self.bundle.manifest.input, lungs)
         return Served(radiograph, given, run_image(self.runner, given.image, patient), accepted, lungs)
 

@@ -18,7 +18,7 @@ LEAST = 10
 
 
 @dataclass(frozen=True)
-class Row:
+class SubgroupRow:
     """One figure of one group; `figure` None: too few, see `remark`."""
 
     column: str
@@ -32,7 +32,7 @@ class Row:
 
 def of_scores(
     found: Scores, groups: Sequence[Mapping[str, str]], threshold: float, measured_on: str, *, least: int = LEAST
-) -> list[Row]:
+) -> list[SubgroupRow]:
     """Return the figures of a classifier for each value of each column.
 
     Parameters
@@ -51,7 +51,7 @@ def of_scores(
         ("Brier score", scores.brier, True, True),
         ("expected calibration error", scores.calibration_error, True, True),
     )
-    rows: list[Row] = []
+    rows: list[SubgroupRow] = []
     for column, value, inside in members(groups):
         part = found.part(inside)
         counts = int(part.truth.sum()), int((~part.truth).sum())
@@ -65,7 +65,7 @@ def of_scores(
                 deciding = sum(count for count, _ in wanted)
                 figure = bootstrap.score_figure(name, measure, part, f"{measured_on}, {column} {value}", count=deciding)
             remark = f"fewer than {least} {' and '.join(lacking)}" if lacking else ""
-            rows.append(Row(column, value, name, *counts, figure, remark))
+            rows.append(SubgroupRow(column, value, name, *counts, figure, remark))
     return rows
 
 
@@ -77,17 +77,17 @@ def of_values(
     measured_on: str,
     *,
     least: int = LEAST,
-) -> list[Row]:
+) -> list[SubgroupRow]:
     """Return the mean of one value per image, NaN left out, for each value of each column."""
     given = np.asarray(values, np.float64)
-    rows: list[Row] = []
+    rows: list[SubgroupRow] = []
     for column, value, inside in members(groups):
         count = int((~np.isnan(given[inside])).sum())
         figure = None
         if count >= least:
             chosen = [patient for patient, is_in in zip(patients, inside, strict=True) if is_in]
             figure = bootstrap.mean_figure(name, given[inside].tolist(), chosen, f"{measured_on}, {column} {value}")
-        rows.append(Row(column, value, name, count, 0, figure, "" if figure else f"fewer than {least} images"))
+        rows.append(SubgroupRow(column, value, name, count, 0, figure, "" if figure else f"fewer than {least} images"))
     return rows
 
 
@@ -101,7 +101,7 @@ def members(groups: Sequence[Mapping[str, str]]) -> list[tuple[str, str, scores.
     return found
 
 
-def table(rows: Sequence[Row], *, with_classes: bool = True) -> Table:
+def table(rows: Sequence[SubgroupRow], *, with_classes: bool = True) -> Table:
     """Return rows as a table, one line a group and figure."""
     sentence = (
         f"The same figures among parts of the images. Groups with fewer than {LEAST} images that decide a figure have "
@@ -122,7 +122,7 @@ def table(rows: Sequence[Row], *, with_classes: bool = True) -> Table:
     return Table("Subgroups", sentence, columns, lines)
 
 
-def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def plain(rows: Sequence[SubgroupRow]) -> list[dict[str, Any]]:
     """Return rows for the report."""
     return [
         {

@@ -8,7 +8,7 @@ from typing import Any
 
 from training.explore import plots, samples
 from training.explore.leaks import Leaks, Twins
-from training.explore.summary import Findings
+from training.explore.summary import DataSetFindings
 
 MOST_ROWS = 40
 MOST_PAIRS = 24
@@ -37,7 +37,7 @@ td.text, th.text { text-align:left; overflow-wrap:anywhere; }
 """
 
 
-def page(found: Findings, facts: Mapping[str, Any]) -> str:
+def page(found: DataSetFindings, facts: Mapping[str, Any]) -> str:
     """Write the page; `facts` is the summary of what was found."""
     sections = [
         _head(found, facts),
@@ -58,7 +58,7 @@ def page(found: Findings, facts: Mapping[str, Any]) -> str:
     )
 
 
-def _head(found: Findings, facts: Mapping[str, Any]) -> str:
+def _head(found: DataSetFindings, facts: Mapping[str, Any]) -> str:
     """Name the set, its terms and what must be known."""
     notes = "".join(f"<li>{escape(note)}</li>" for note in facts["notes"])
     return (
@@ -70,7 +70,7 @@ def _head(found: Findings, facts: Mapping[str, Any]) -> str:
     )
 
 
-def _tiles(found: Findings, facts: Mapping[str, Any]) -> str:
+def _tiles(found: DataSetFindings, facts: Mapping[str, Any]) -> str:
     """Return the figures that matter at first sight."""
     leaks = found.leaks
     tiles: list[tuple[str, int | str, bool]] = [
@@ -95,7 +95,7 @@ def _tiles(found: Findings, facts: Mapping[str, Any]) -> str:
     )
 
 
-def _labels(found: Findings, facts: Mapping[str, Any]) -> str:
+def _labels(found: DataSetFindings, facts: Mapping[str, Any]) -> str:
     """Show the class balance, in all and by the part of the split."""
     labels: Mapping[str, Any] = facts["labels"]
     if not labels:
@@ -118,7 +118,7 @@ def _share(counts: Mapping[str, int]) -> str:
     return f"{counts['positive']:,} ({counts['positive'] / known:.1%})" if known else "none known"
 
 
-def _demography(found: Findings, facts: Mapping[str, Any]) -> str:
+def _demography(found: DataSetFindings, facts: Mapping[str, Any]) -> str:
     """Show sizes, views, sexes, ages, sites and grey values."""
     if not found.sights:
         return ""
@@ -155,7 +155,7 @@ _NAMED = {
 }
 
 
-def _pictures(found: Findings) -> str:
+def _pictures(found: DataSetFindings) -> str:
     """Show some images of each class."""
     groups = samples.grid(found.sights, found.split_of)
     parts = [
@@ -169,7 +169,7 @@ def _pictures(found: Findings) -> str:
     )
 
 
-def _problems(found: Findings) -> str:
+def _problems(found: DataSetFindings) -> str:
     """List what is wrong with the files, by kind."""
     if not found.problems:
         return '<h2>Problems</h2><p class="good">Every file was found, read and as expected.</p>'
@@ -183,7 +183,7 @@ def _problems(found: Findings) -> str:
     return f"<h2>Problems</h2>{''.join(parts)}"
 
 
-def _duplicates(found: Findings) -> str:
+def _duplicates(found: DataSetFindings) -> str:
     """Show what is there twice."""
     search = (
         f'<p class="quiet">Near ones: {found.compared:,} pairs with hashes of at most {found.near_bits} different bits '
@@ -202,7 +202,7 @@ def _duplicates(found: Findings) -> str:
     return f"<h2>Duplicates</h2>{warnings}{search}{_pairs(found, found.twins)}"
 
 
-def _pairs(found: Findings, pairs: Sequence[Twins]) -> str:
+def _pairs(found: DataSetFindings, pairs: Sequence[Twins]) -> str:
     """Show pairs side by side, those that matter most first."""
     record = {sight.record.id: sight.record for sight in found.sights}
     ordered = sorted(pairs, key=lambda pair: (pair.same_patient, pair.same_labels, -pair.similarity))
@@ -224,7 +224,7 @@ def _said(pair: Twins) -> str:
     return f"{kind}, {'one patient' if pair.same_patient else 'two patients'}{labels}"
 
 
-def _leaks(found: Findings) -> str:
+def _leaks(found: DataSetFindings) -> str:
     """Show what crosses the parts of the split."""
     if found.leaks is None:
         return (
@@ -260,7 +260,7 @@ def _figure(source: str, caption: str) -> str:
     return f'<figure>{said}<img src="{source}" alt="{escape(caption)}"></figure>'
 
 
-def _shown(one: samples.Picture) -> str:
+def _shown(one: samples.SamplePicture) -> str:
     """Return one small picture."""
     image = f'<img src="{one.source}" alt="">' if one.source else ""
     return f"<figure>{image}<figcaption>{escape(one.caption)}</figcaption></figure>"

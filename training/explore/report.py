@@ -10,7 +10,7 @@ from training.data.duplicates import Near
 from training.data.sources import SPLIT_FILE, DataSet, SourceRefused
 from training.explore import leaks
 from training.explore.page import page
-from training.explore.summary import Findings, summary
+from training.explore.summary import DataSetFindings, summary
 from training.explore.survey import look
 from training.progress import ProgressFactory, silent
 
@@ -21,7 +21,7 @@ def examine(
     split: Path | None = None,
     near: bool = True,
     progress: ProgressFactory = silent,
-) -> Findings:
+) -> DataSetFindings:
     """Look at every image of a data set, and find what is there twice and what crosses its split.
 
     Parameters
@@ -43,7 +43,7 @@ def examine(
     pairs = leaks.twins(sights, alike, nearly)
     split_of, split_name = _split(source, split)
     patient_of = {record.id: record.patient for record in source.records}
-    return Findings(
+    return DataSetFindings(
         source=source,
         sights=sights,
         problems=(*source.problems, *problems),
@@ -57,7 +57,7 @@ def examine(
     )
 
 
-def write(found: Findings, out: Path) -> None:
+def write(found: DataSetFindings, out: Path) -> None:
     """Write the page, and report.json beside it."""
     facts = summary(found)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -25,14 +25,14 @@ SEED = 20261121
 
 
 @dataclass(frozen=True)
-class Picture:
+class SamplePicture:
     """One picture with what is written below it; `source` is the source of an <img>."""
 
     source: str
     caption: str
 
 
-def grid(sights: Sequence[Sight], split_of: Mapping[str, str]) -> dict[str, list[Picture]]:
+def grid(sights: Sequence[Sight], split_of: Mapping[str, str]) -> dict[str, list[SamplePicture]]:
     """Draw some images of each class, by chance with a fixed seed."""
     shown = [one for one in sights if split_of.get(one.record.id) != "test"]
     groups = classes(shown)
@@ -51,7 +51,7 @@ def classes(sights: Sequence[Sight]) -> dict[str, list[Sight]]:
     return {name: group for name, group in groups.items() if group}
 
 
-def picture(record: Record) -> Picture:
+def picture(record: Record) -> SamplePicture:
     """Draw one image small, with the outline of its masks in red and its boxes in yellow."""
     facts = (record.view, record.sex, None if record.age_years is None else f"{record.age_years:g} y")
     caption = " · ".join((record.id[-28:], *(fact for fact in facts if fact)))
@@ -59,7 +59,7 @@ def picture(record: Record) -> Picture:
         radiograph = record.image()
         masks = None if record.mask is None else record.mask()
     except (Undecodable, OSError):
-        return Picture("", f"{caption} · cannot be read")
+        return SamplePicture("", f"{caption} · cannot be read")
     rows, columns = radiograph.shape
     # Square pixels, as a person expects a chest to look: aspect is row spacing over column spacing.
     scale = EDGE / max(rows * radiograph.aspect, columns)
@@ -76,10 +76,10 @@ def picture(record: Record) -> Picture:
         corners = ((box.x0 / columns, box.y0 / rows), (box.x1 / columns, box.y1 / rows))
         (x0, y0), (x1, y1) = ((round(x * width), round(y * height)) for x, y in corners)
         cv2.rectangle(canvas, (x0, y0), (x1, y1), YELLOW, 1)
-    return Picture(_jpeg(canvas), caption)
+    return SamplePicture(_jpeg(canvas), caption)
 
 
-def side_by_side(first: Record, second: Record, split_of: Mapping[str, str]) -> list[Picture]:
+def side_by_side(first: Record, second: Record, split_of: Mapping[str, str]) -> list[SamplePicture]:
     """Draw two duplicates; nothing when one of them is in the test split."""
     if "test" in (split_of.get(first.id), split_of.get(second.id)):
         return []

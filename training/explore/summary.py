@@ -17,7 +17,7 @@ AGE_BANDS = (0, 1, 6, 18, 40, 60, 80, 121)
 
 
 @dataclass(frozen=True)
-class Findings:
+class DataSetFindings:
     """All that was found in one data set.
 
     Attributes
@@ -42,7 +42,7 @@ class Findings:
     leaks: Leaks | None
 
 
-def summary(found: Findings) -> dict[str, Any]:
+def summary(found: DataSetFindings) -> dict[str, Any]:
     """Return everything as values that JSON holds."""
     records = found.source.records
     return {

@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from models.errors import ModelsError
-from training.config import Run, Section, read_as, write
+from training.config import RecipeSection, Run, read_as, write
 from training.fit import initial, origin
 
 Module = TypeVar("Module", bound=lightning.LightningModule)
@@ -80,7 +80,7 @@ def train(
     loaders: Callable[[], tuple[DataLoader, DataLoader | None]],
     run: Run,
     *,
-    recipe: Section,
+    recipe: RecipeSection,
     seed: int,
     settings: Loop,
     patience: int | None,
@@ -112,7 +112,7 @@ def train(
     )
 
 
-def begin(make: Callable[[], Module], recipe: Section, run: Run, *, seed: int) -> Module:
+def begin(make: Callable[[], Module], recipe: RecipeSection, run: Run, *, seed: int) -> Module:
     """Open the folder of a run with its resolved recipe, and make its network with initial weights.
 
     Raises
@@ -202,7 +202,7 @@ def fit(
     return stopped if patience is None else Path(best.best_model_path)
 
 
-def _check_free(recipe: Section, run: Run) -> None:
+def _check_free(recipe: RecipeSection, run: Run) -> None:
     """Refuse a folder whose run would be lost, or be mixed with another."""
     if not run.recipe.exists():
         return

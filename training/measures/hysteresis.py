@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle.manifest import Triplet
+from models.bundle.manifest import HysteresisThreshold
 from models.chest.lesions import least_pixels, lesion
 
 Float = NDArray[np.float64]
@@ -27,7 +27,7 @@ FINER = 5
 
 
 @dataclass(frozen=True)
-class Counts:
+class PixelCounts:
     """Pixels of each image above each threshold (images, thresholds), within the truth too, and of the truth."""
 
     above: Float
@@ -40,7 +40,7 @@ class Counts:
 class Choice:
     """A triplet with its score on validation, and how many images gave it."""
 
-    triplet: Triplet
+    triplet: HysteresisThreshold
     score: float
     positives: int
     negatives: int
@@ -83,14 +83,14 @@ def choose(
         f"challenge metric on validation at a prevalence of {prevalence:.0%}: {score:.4f} on {count} images with and "
         f"{len(positive) - count} without a lesion"
     )
-    triplet = Triplet(top_threshold=best[0], minimum_area=best[1], bottom_threshold=best[2], rule=rule)
+    triplet = HysteresisThreshold(top_threshold=best[0], minimum_area=best[1], bottom_threshold=best[2], rule=rule)
     return Choice(triplet, score, count, len(positive) - count)
 
 
 def challenge_metric(
     probability: NDArray[np.floating],
     truth: Mask,
-    triplet: Triplet,
+    triplet: HysteresisThreshold,
     *,
     prevalence: float = PREVALENCE,
     allowed: Mask | None = None,
@@ -119,7 +119,7 @@ def image_weights(positive: Mask, prevalence: float) -> Float:
     return np.where(positive, prevalence / max(1, positive.sum()), (1 - prevalence) / max(1, (~positive).sum()))
 
 
-def counted(probability: NDArray[np.floating], truth: Mask, thresholds: Float) -> Counts:
+def counted(probability: NDArray[np.floating], truth: Mask, thresholds: Float) -> PixelCounts:
     """Count the pixels strictly above each threshold, image by image; `thresholds` rise."""
     levels = thresholds.astype(probability.dtype)
     above = np.empty((len(truth), len(levels)))
@@ -129,7 +129,7 @@ def counted(probability: NDArray[np.floating], truth: Mask, thresholds: Float) -
         level = np.searchsorted(levels, given.ravel(), side="left")
         above[number] = _at_least(level, len(levels))
         overlap[number] = _at_least(level[mask.ravel()], len(levels))
-    return Counts(above, overlap, truth.sum(axis=(1, 2)).astype(np.float64), truth[0].size)
+    return PixelCounts(above, overlap, truth.sum(axis=(1, 2)).astype(np.float64), truth[0].size)
 
 
 def _at_least(level: NDArray[np.intp], thresholds: int) -> Float:

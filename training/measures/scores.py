@@ -83,9 +83,9 @@ def positive_predictive_value(threshold: float, prevalence: float | None = None)
     """Return the part of the called ones that are positive, at a stated prevalence or that of the images."""
 
     def measure(scores: Scores, weights: Float) -> Float:
-        hit, false_alarm = _rates(scores, weights, threshold)
+        true_positive_rate, false_positive_rate = _rates(scores, weights, threshold)
         p = _prevalence(scores, weights, prevalence)
-        return _ratio(p * hit, p * hit + (1 - p) * false_alarm)
+        return _ratio(p * true_positive_rate, p * true_positive_rate + (1 - p) * false_positive_rate)
 
     return measure
 
@@ -94,9 +94,11 @@ def negative_predictive_value(threshold: float, prevalence: float | None = None)
     """Return the part of those not called that are negative, at a stated prevalence or that of the images."""
 
     def measure(scores: Scores, weights: Float) -> Float:
-        hit, false_alarm = _rates(scores, weights, threshold)
+        true_positive_rate, false_positive_rate = _rates(scores, weights, threshold)
         p = _prevalence(scores, weights, prevalence)
-        return _ratio((1 - p) * (1 - false_alarm), (1 - p) * (1 - false_alarm) + p * (1 - hit))
+        return _ratio(
+            (1 - p) * (1 - false_positive_rate), (1 - p) * (1 - false_positive_rate) + p * (1 - true_positive_rate)
+        )
 
     return measure
 

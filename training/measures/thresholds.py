@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from models.bundle.calibration import sigmoid
 from models.bundle.manifest import OperatingPoint
-from training.config import Rule
+from training.config import ThresholdRule
 from training.measures import bootstrap
 
 Float = NDArray[np.float64]
 Truth = NDArray[np.bool_]
 # The central 90 % of the thresholds of other samples. On the validation images of pneumothorax 95 % made 16.9 % of the
 # images indeterminate instead of 11.8 %, and spared one missed positive of 153 (training/LOG.md).
-DOUBT = 0.9
+INDETERMINATE_PART = 0.9
 
 
 def choose(
-    rule: Rule,
+    rule: ThresholdRule,
     probability: Float,
     truth: Truth,
     *,
@@ -65,13 +65,15 @@ def choose(
     point = OperatingPoint(label=label, threshold=threshold, rule=sentence, name=rule.name)
     if patients is None or not by_data:
         return point
-    doubt = range_of_doubt(rule, probability, truth, patients)
+    doubt = indeterminate_range(rule, probability, truth, patients)
     ends = min(doubt[0], threshold), max(doubt[1], threshold)
-    words = _doubt_words(ends, threshold, probability, truth, where)
+    words = _range_words(ends, threshold, probability, truth, where)
     return point.model_copy(update={"doubt": ends, "doubt_rule": words})
 
 
-def range_of_doubt(rule: Rule, probability: Float, truth: Truth, patients: Sequence[str]) -> tuple[float, float]:
+def indeterminate_range(
+    rule: ThresholdRule, probability: Float, truth: Truth, patients: Sequence[str]
+) -> tuple[float, float]:
     """Return where the same rule puts the threshold on other samples: the central 90 % of bootstrap draws by patient.
 
     The calibration is that of all images in every draw: it keeps the order of images, and so what a rule chooses.
@@ -82,27 +84,27 @@ def range_of_doubt(rule: Rule, probability: Float, truth: Truth, patients: Seque
         drawn = np.repeat(np.arange(len(truth)), counts)
         if 0 < truth[drawn].sum() < len(drawn):
             found.append(_best(rule, probability[drawn], truth[drawn]))
-    low, high = np.quantile(found, ((1 - DOUBT) / 2, (1 + DOUBT) / 2))
+    low, high = np.quantile(found, ((1 - INDETERMINATE_PART) / 2, (1 + INDETERMINATE_PART) / 2))
     return float(low), float(high)
 
 
-def _best(rule: Rule, probability: Float, truth: Truth) -> float:
+def _best(rule: ThresholdRule, probability: Float, truth: Truth) -> float:
     """Return the best of the thresholds that part the images."""
     cuts = candidates(probability)
-    hit, spared = _rates(cuts, probability, truth)
+    sensitivity, specificity = _rates(cuts, probability, truth)
     # Rising cuts: sensitivity falls, specificity rises. Among equals the first, that is the lowest, is taken.
     match rule.kind:
         case "target-sensitivity":
-            return float(cuts[np.flatnonzero(hit >= _value(rule))[-1]])
+            return float(cuts[np.flatnonzero(sensitivity >= _value(rule))[-1]])
         case "target-specificity":
-            reached = np.flatnonzero(spared >= _value(rule))
+            reached = np.flatnonzero(specificity >= _value(rule))
             return float(cuts[reached[0]] if len(reached) else cuts[-1])
         case "cost":
             p = float(truth.mean()) if rule.prevalence is None else rule.prevalence
-            return float(cuts[np.argmin(rule.cost_ratio * p * (1 - hit) + (1 - p) * (1 - spared))])
+            return float(cuts[np.argmin(rule.cost_ratio * p * (1 - sensitivity) + (1 - p) * (1 - specificity))])
         case _:
             floor = 0.0 if rule.sensitivity_at_least is None else rule.sensitivity_at_least
-            return float(cuts[np.argmax(np.where(hit >= floor, hit + spared, -1))])
+            return float(cuts[np.argmax(np.where(sensitivity >= floor, sensitivity + specificity, -1))])
 
 
 def candidates(probability: Float) -> Float:
@@ -117,11 +119,11 @@ def candidates(probability: Float) -> Float:
 def _rates(cuts: Float, probability: Float, truth: Truth) -> tuple[Float, Float]:
     """Return sensitivity and specificity at each cut."""
     positive, negative = np.sort(probability[truth]), np.sort(probability[~truth])
-    hit = 1 - np.searchsorted(positive, cuts, side="left") / len(positive)
-    return np.asarray(hit, np.float64), np.asarray(np.searchsorted(negative, cuts, side="left") / len(negative))
+    sensitivity = 1 - np.searchsorted(positive, cuts, side="left") / len(positive)
+    return np.asarray(sensitivity, np.float64), np.asarray(np.searchsorted(negative, cuts, side="left") / len(negative))
 
 
-def _words(rule: Rule) -> str:
+def _words(rule: ThresholdRule) -> str:
     """Say the rule."""
     match rule.kind:
         case "target-sensitivity":
@@ -140,21 +142,21 @@ def _words(rule: Rule) -> str:
             return f"highest Youden index among thresholds with sensitivity at least {floor:g}"
 
 
-def _doubt_words(doubt: tuple[float, float], threshold: float, probability: Float, truth: Truth, where: str) -> str:
+def _range_words(doubt: tuple[float, float], threshold: float, probability: Float, truth: Truth, where: str) -> str:
     """Say how the range was found on the images `where`, how many of them lie within, and what is reached outside."""
     within = (probability >= doubt[0]) & (probability < doubt[1])
     said = (
-        f"central {DOUBT:.0%} of the thresholds that its rule chooses on {bootstrap.DRAWS} samples of the {where}, "
-        f"drawn by patient; {within.mean():.1%} of these images lie within"
+        f"central {INDETERMINATE_PART:.0%} of the thresholds that its rule chooses on {bootstrap.DRAWS} samples of the "
+        f"{where}, drawn by patient; {within.mean():.1%} of these images lie within"
     )
     outside = truth[~within]
     if outside.all() or not outside.any():
         return f"{said}, and no images of both kinds outside"
-    hit, spared = _rates(np.array([threshold]), probability[~within], outside)
-    return f"{said}, and outside the sensitivity is {hit[0]:.3f}, the specificity {spared[0]:.3f}"
+    sensitivity, specificity = _rates(np.array([threshold]), probability[~within], outside)
+    return f"{said}, and outside the sensitivity is {sensitivity[0]:.3f}, the specificity {specificity[0]:.3f}"
 
 
-def _value(rule: Rule) -> float:
+def _value(rule: ThresholdRule) -> float:
     """Return the rule's value, which its validation has seen."""
     if rule.value is None:
         raise ValueError(f"the rule {rule.kind} needs a value")

@@ -120,7 +120,7 @@ def _finding(group: Dataset) -> Finding:
         threshold_rule=str(rules[0].TextValue) if rules else "",
         bundle=_bundle(group),
         laterality=_code(sides[0].ConceptCodeSequence[0]) if sides else None,
-        doubt=(doubt[0], doubt[1]) if len(doubt) == 2 else None,
+        indeterminate_range=(doubt[0], doubt[1]) if len(doubt) == 2 else None,
     )
 
 

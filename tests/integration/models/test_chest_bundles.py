@@ -67,7 +67,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_bundles.segmenter(folder)
     tiny_bundles.classifier(folder, "pneumothorax", {"pneumothorax": 0.6})
     tiny_bundles.classifier(folder, "adult-pneumonia", {"lung-opacity": 0.3}, concepts=[codes.LUNG_OPACITY])
-    tiny_bundles.outliner(folder, "pneumothorax-segmentation", 0.9, gated_by="pneumothorax")
+    tiny_bundles.lesion_segmenter(folder, "pneumothorax-segmentation", 0.9, gated_by="pneumothorax")
     return folder
 
 

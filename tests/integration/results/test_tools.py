@@ -101,7 +101,7 @@ def _outlined(folder: Path) -> ResultRequest:
     return made.diseases((sources.source(folder),), image)
 
 
-def _not_outlined(folder: Path) -> ResultRequest:
+def _segmentation_empty(folder: Path) -> ResultRequest:
     image = made.with_pneumothorax_not_outlined(made.image(sources.uid()))
     return made.diseases((sources.source(folder, sop_class=sources.CR),), image)
 
@@ -136,7 +136,7 @@ CASES: dict[str, Requests] = {
     "refused": _refused,
     "unreadable": _unreadable,
     "outlined": _outlined,
-    "not-outlined": _not_outlined,
+    "not-outlined": _segmentation_empty,
     "nothing-to-outline": _nothing_to_outline,
     "site-thresholds": _site_thresholds,
     "indeterminate": _indeterminate,

@@ -16,12 +16,12 @@ from models.bundle.manifest import (
     Calibration,
     Coded,
     Figure,
+    HysteresisThreshold,
     IntendedUse,
     Label,
     Manifest,
     OperatingPoint,
     Task,
-    Triplet,
 )
 from models.bundle.store import Bundle
 from models.image.inputs import InputSpec
@@ -83,17 +83,17 @@ def classifier(
     return _write(root, manifest, list(probabilities.values()))
 
 
-def outliner(
+def lesion_segmenter(
     root: Path,
     name: str,
     probability: float,
     *,
     gated_by: str | None,
-    limits: Triplet | None = None,
+    limits: HysteresisThreshold | None = None,
     use: IntendedUse = ADULTS,
 ) -> Bundle:
     """Write a bundle that outlines the whole of what it sees where the probability is above its limits."""
-    given = Triplet(top_threshold=0.6, minimum_area=0.01, bottom_threshold=0.4, rule="a rule")
+    given = HysteresisThreshold(top_threshold=0.6, minimum_area=0.01, bottom_threshold=0.4, rule="a rule")
     label = Label(name="pneumothorax", code=Coded.of(codes.PNEUMOTHORAX), colour_rgb=(235, 80, 225))
     manifest = _manifest(name, "lesion-segmentation", "unet-mobilenet_v2", (label,)).model_copy(
         update={"postprocessing": limits or given, "gated_by": gated_by, "intended_use": use}

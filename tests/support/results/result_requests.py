@@ -19,9 +19,9 @@ from models.values.findings import (
     Measurement,
     NotComputed,
     NotComputedReason,
-    NotOutlined,
     Point,
     Segment,
+    SegmentationEmpty,
 )
 from tests.support.data.sources import STUDY, read_sources
 from workers.results.request import DeclinedImage, IntendedUse, ResultRequest
@@ -146,8 +146,8 @@ def with_doubt(of: ImageFindings) -> ImageFindings:
 def with_pneumothorax_not_outlined(of: ImageFindings) -> ImageFindings:
     """Return the findings with a pneumothorax of which no region was found."""
     detail = "less than 0.50% of the picture is above 0.7"
-    missing = NotOutlined(OUTLINE, "pneumothorax", codes.PNEUMOTHORAX, detail)
-    return replace(of, findings=(*of.findings, _pneumothorax(None)), not_outlined=(missing,))
+    missing = SegmentationEmpty(OUTLINE, "pneumothorax", codes.PNEUMOTHORAX, detail)
+    return replace(of, findings=(*of.findings, _pneumothorax(None)), segmentation_empty=(missing,))
 
 
 def with_outline_not_computed(of: ImageFindings, reason: NotComputedReason) -> ImageFindings:

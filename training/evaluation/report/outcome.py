@@ -32,7 +32,7 @@ class Table:
 
 
 @dataclass
-class Outcome:
+class EvaluationOutcome:
     """Filled by an evaluator.
 
     Attributes

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from models.bundle.manifest import Manifest
-from training.evaluation.report.outcome import Outcome, Plot, Table
+from training.evaluation.report.outcome import EvaluationOutcome, Plot, Table
 
 PAGE = "index.html"
 NOTICE = "Research use only, not for clinical use."
@@ -57,7 +57,9 @@ WIDE = 700
 """Plots wider than this many pixels take a whole row."""
 
 
-def write(folder: Path, manifest: Manifest, outcome: Outcome, intro: Sequence[str], tables: Sequence[Table]) -> Path:
+def write(
+    folder: Path, manifest: Manifest, outcome: EvaluationOutcome, intro: Sequence[str], tables: Sequence[Table]
+) -> Path:
     """Write the page.
 
     Parameters

@@ -21,7 +21,7 @@ from training.data import collection, terms
 from training.data.sources import SourceRefused
 from training.data.splits import Split
 from training.evaluation.report import plots
-from training.evaluation.report.outcome import Canvas, Outcome, Plot, Table, plain
+from training.evaluation.report.outcome import Canvas, EvaluationOutcome, Plot, Table, plain
 from training.evaluation.report.pictures import Outline, outlines
 from training.evaluation.truths import Case, Truth
 from training.measures import bootstrap, overlap
@@ -43,7 +43,7 @@ GATE_FILE = "gate.json"
 
 
 @dataclass(frozen=True)
-class Result:
+class AnatomyResult:
     """One image: overlap and distance by structure, and measurements found and true (NaN: not found)."""
 
     case: Case
@@ -65,11 +65,11 @@ class Result:
         return self.case.reference.get(name, float("nan"))
 
 
-def evaluate(bundle: Bundle, truth: Truth, split: Split, canvas: Canvas, data: Path) -> Outcome:
+def evaluate(bundle: Bundle, truth: Truth, split: Split, canvas: Canvas, data: Path) -> EvaluationOutcome:
     """Measure on the cases of a truth, and count what the gate accepts among chests of all sets."""
     analyser = ChestAnalyser.load([bundle])
     results = [_result(analyser, case, canvas) for case in truth.cases]
-    outcome = Outcome()
+    outcome = EvaluationOutcome()
     outcome.add(*_figures(results, unseen_sites(bundle, results), split))
     outcome.plots.extend(_draw(results, canvas.folder))
     stored = bundle.path / "evaluation" / GATE_FILE
@@ -86,7 +86,7 @@ def evaluate(bundle: Bundle, truth: Truth, split: Split, canvas: Canvas, data: P
     return outcome
 
 
-def unseen_sites(bundle: Bundle, results: list[Result]) -> set[str]:
+def unseen_sites(bundle: Bundle, results: list[AnatomyResult]) -> set[str]:
     """Return the sites that the manifest's training data do not name."""
     trained = {one.name for one in bundle.manifest.training_data}
     return {one.site for one in results if terms.NAMES.get(one.site) not in trained}
@@ -107,7 +107,7 @@ def gate_rates(analyser: ChestAnalyser, data: Path, split: Split) -> list[dict[s
     return rates
 
 
-def _result(analyser: ChestAnalyser, case: Case, canvas: Canvas) -> Result:
+def _result(analyser: ChestAnalyser, case: Case, canvas: Canvas) -> AnatomyResult:
     """Segment one image as a worker does and compare on its own grid."""
     if case.place is None:
         raise ValueError(f"{case.id} has no masks")
@@ -121,7 +121,7 @@ def _result(analyser: ChestAnalyser, case: Case, canvas: Canvas) -> Result:
     size = anatomy.measure(shape)
     areas = truth[:2].sum(axis=(1, 2)), found[:2].sum(axis=(1, 2))
     title = f"{case.id}: heart {dice['heart']:.3f}, lungs {dice['lungs']:.3f}"
-    return Result(
+    return AnatomyResult(
         case=case,
         dice=dice,
         union={name: overlap.intersection_over_union(*pair) for name, pair in pairs.items()},
@@ -160,7 +160,7 @@ def reference_box(case: Case) -> Box:
     return Box(*edges)
 
 
-def _figures(results: list[Result], unseen: set[str], split: str) -> list[Figure]:
+def _figures(results: list[AnatomyResult], unseen: set[str], split: str) -> list[Figure]:
     """Average by site and over both."""
     made: list[Figure | None] = []
     for site in (*sorted({one.site for one in results}, reverse=True), BOTH):
@@ -185,12 +185,12 @@ def _figures(results: list[Result], unseen: set[str], split: str) -> list[Figure
     return [one for one in made if one is not None]
 
 
-def _mean(group: list[Result], on: str, name: str, values: list[float]) -> Figure | None:
+def _mean(group: list[AnatomyResult], on: str, name: str, values: list[float]) -> Figure | None:
     """Average a value of a group with its interval."""
     return bootstrap.mean_figure(name, values, [one.case.patient for one in group], on)
 
 
-def _draw(results: list[Result], folder: Path) -> list[Plot]:
+def _draw(results: list[AnatomyResult], folder: Path) -> list[Plot]:
     """Draw overlap, distance, agreement of the ratio, and the outlines of the worst."""
     sites = sorted({one.site for one in results}, reverse=True)
     for measure, file, label in (("dice", "dice.png", "Dice"), ("distance", "hausdorff.png", "pixels")):
@@ -225,7 +225,7 @@ def _draw(results: list[Result], folder: Path) -> list[Plot]:
     ]
 
 
-def _undefined(results: list[Result]) -> dict[str, int]:
+def _undefined(results: list[AnatomyResult]) -> dict[str, int]:
     """Count, by structure, images where truth and answer are both empty: they have no Dice and are in no mean."""
     return {name: sum(bool(np.isnan(one.dice[name])) for one in results) for name in STRUCTURES}
 
@@ -243,7 +243,7 @@ def _gate_table(rates: list[dict[str, Any]]) -> Table:
     return Table("Acceptance by the gate", sentence, ("images", "accepted", "of", "part"), rows)
 
 
-def _plain(one: Result) -> dict[str, Any]:
+def _plain(one: AnatomyResult) -> dict[str, Any]:
     """Return the numbers of one image for the report."""
     return {
         "id": one.case.id,

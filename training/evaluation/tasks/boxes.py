@@ -16,7 +16,7 @@ from models.chest.anatomy import Size
 from models.image.inputs import ModelInput
 from models.values.findings import Box
 from training.evaluation.report import plots
-from training.evaluation.report.outcome import Canvas, Outcome, Plot, plain
+from training.evaluation.report.outcome import Canvas, EvaluationOutcome, Plot, plain
 from training.evaluation.report.pictures import Outline, outlines
 from training.evaluation.serving import Server
 from training.evaluation.tasks.anatomy import reference_box
@@ -31,7 +31,7 @@ WORST = 8
 
 
 @dataclass(frozen=True)
-class Result:
+class BoxResult:
     """One image: overlap with the reference box, and cardiothoracic ratio, by way (NaN: not found)."""
 
     case: Case
@@ -41,12 +41,14 @@ class Result:
     outline: Outline
 
 
-def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None) -> Outcome:
+def evaluate(
+    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None
+) -> EvaluationOutcome:
     """Measure on the cases of a truth; the thoracic width is that of the lung masks, for both ways."""
     server = Server(bundle, companions, with_gate=False)
     analyser = ChestAnalyser.load([server.segmenter])
     results = [_result(server, analyser, case, canvas) for case in truth.cases]
-    outcome = Outcome()
+    outcome = EvaluationOutcome()
     for site in (*sorted({one.case.site for one in results}, reverse=True), BOTH):
         group = [one for one in results if site in (one.case.site, BOTH)]
         _figures(group, f"{site}, {split} split, source grid", outcome)
@@ -79,7 +81,7 @@ def box_of(edges: NDArray[np.floating], given: ModelInput) -> Box:
     return Box(min(xs), min(ys), max(xs), max(ys))
 
 
-def _result(server: Server, analyser: ChestAnalyser, case: Case, canvas: Canvas) -> Result:
+def _result(server: Server, analyser: ChestAnalyser, case: Case, canvas: Canvas) -> BoxResult:
     """Find both boxes of one image."""
     radiograph = case.read()
     served = server.serve(radiograph)
@@ -91,7 +93,7 @@ def _result(server: Server, analyser: ChestAnalyser, case: Case, canvas: Canvas)
         MASK: 0.0 if size.heart_box is None else box_overlap(size.heart_box, reference),
     }
     shape = radiograph.shape
-    return Result(
+    return BoxResult(
         case=case,
         overlap=overlap,
         ratio={REGRESSION: _ratio(found, size), MASK: _ratio(size.heart_box, size)},
@@ -110,7 +112,7 @@ def _ratio(box: Box | None, size: Size) -> float:
     return float("nan") if box is None or not size.thoracic_width else (box.x1 - box.x0) / size.thoracic_width
 
 
-def _figures(group: Sequence[Result], on: str, outcome: Outcome) -> None:
+def _figures(group: Sequence[BoxResult], on: str, outcome: EvaluationOutcome) -> None:
     """Average both ways, and what one gains on the other."""
     patients = [one.case.patient for one in group]
     for way in (REGRESSION, MASK):
@@ -124,7 +126,7 @@ def _figures(group: Sequence[Result], on: str, outcome: Outcome) -> None:
     outcome.add(bootstrap.mean_figure("heart box, overlap by regression less overlap by mask", gain, patients, on))
 
 
-def _draw(results: Sequence[Result], folder: Path) -> list[Plot]:
+def _draw(results: Sequence[BoxResult], folder: Path) -> list[Plot]:
     """Draw overlap by way and site, agreement of the ratio, and the worst boxes."""
     sites = sorted({one.case.site for one in results}, reverse=True)
     groups = {

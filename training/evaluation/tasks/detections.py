@@ -14,7 +14,7 @@ from models.image.inputs import ModelInput
 from models.values.findings import Box
 from training.evaluation import subgroups
 from training.evaluation.report import plots
-from training.evaluation.report.outcome import Canvas, Outcome, Plot, plain
+from training.evaluation.report.outcome import Canvas, EvaluationOutcome, Plot, plain
 from training.evaluation.report.pictures import Outline, outlines
 from training.evaluation.serving import Server
 from training.evaluation.tasks.boxes import box_of
@@ -28,7 +28,7 @@ WORST = 12
 
 
 @dataclass(frozen=True)
-class Result:
+class DetectionResult:
     """One image: boxes found at or above the threshold, the best score of any, the true boxes."""
 
     case: Case
@@ -43,13 +43,15 @@ class Result:
         return image_precision(self.found, self.truth)
 
 
-def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None) -> Outcome:
+def evaluate(
+    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None
+) -> EvaluationOutcome:
     """Measure on the cases whose boxes are known."""
     server = Server(bundle, companions)
     asked = [case for case in truth.cases if not server.refused(case)]
     results = [_result(server, case, canvas) for case in asked if case.boxes is not None]
     on = f"{truth.data_set}, {split} split"
-    outcome = Outcome()
+    outcome = EvaluationOutcome()
     precision, patients = [one.precision for one in results], [one.case.patient for one in results]
     threshold = bundle.manifest.operating_point(bundle.manifest.labels[0].name).threshold
     positive = np.array([bool(one.truth) for one in results])
@@ -98,7 +100,7 @@ def detections(rows: NDArray[np.floating], given: ModelInput, threshold: float) 
     return tuple(ScoredBox(box_of(row[:4] / size, given), float(row[4])) for row in kept)
 
 
-def _result(server: Server, case: Case, canvas: Canvas) -> Result:
+def _result(server: Server, case: Case, canvas: Canvas) -> DetectionResult:
     """Answer one image."""
     served = server.serve(case.read())
     manifest = server.bundle.manifest
@@ -112,10 +114,10 @@ def _result(server: Server, case: Case, canvas: Canvas) -> Result:
         filled(truth, shape)[None],
         served.radiograph.pixels if canvas.pictures else None,
     )
-    return Result(case, found, float(served.answer.logits[:, 4].max(initial=0.0)), truth, outline)
+    return DetectionResult(case, found, float(served.answer.logits[:, 4].max(initial=0.0)), truth, outline)
 
 
-def _overlaps(results: Sequence[Result]) -> list[float]:
+def _overlaps(results: Sequence[DetectionResult]) -> list[float]:
     """Return the overlap of the surest box with its nearest true one; NaN where there is no true box."""
     values: list[float] = []
     for one in results:
@@ -125,7 +127,7 @@ def _overlaps(results: Sequence[Result]) -> list[float]:
     return values
 
 
-def _draw(results: Sequence[Result], threshold: float, called: Scores, folder: Path) -> list[Plot]:
+def _draw(results: Sequence[DetectionResult], threshold: float, called: Scores, folder: Path) -> list[Plot]:
     """Draw the values of images with boxes, the scores, and the worst cases."""
     known = [one for one in results if one.truth]
     plots.distributions({"images with boxes": [one.precision for one in known]}, "precision", folder / "precision.png")

@@ -16,7 +16,7 @@ from models.bundle.store import Bundle
 from models.inference.heatmap import heat_map
 from training.evaluation import subgroups
 from training.evaluation.report import plots
-from training.evaluation.report.outcome import Canvas, Outcome, Plot, Table, plain
+from training.evaluation.report.outcome import Canvas, EvaluationOutcome, Plot, Table, plain
 from training.evaluation.report.pictures import Heat, heat_maps
 from training.evaluation.serving import Served, Server
 from training.evaluation.truths import Case, Truth
@@ -40,7 +40,7 @@ class Pointing:
 
 
 @dataclass(frozen=True)
-class Seen:
+class AnsweredCase:
     """One case with its logits (labels,), the gate's verdict and, of true positives with a known place, pointing."""
 
     case: Case
@@ -50,24 +50,26 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class View:
+class Comparison:
     """One label against one group of negatives: its scores, and the same before calibration."""
 
     label: str
     name: str
     measured_on: str
-    seen: tuple[Seen, ...]
+    seen: tuple[AnsweredCase, ...]
     scores: Scores
     raw: Scores
 
 
-def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None) -> Outcome:
+def evaluate(
+    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None
+) -> EvaluationOutcome:
     """Measure a classifier on the cases of a truth, as serving answers them."""
     server = Server(bundle, companions)
     asked = [case for case in truth.cases if not server.refused(case)]
     heats: dict[str, Heat] = {}
     seen = tuple(_seen(server, case, canvas, heats) for case in asked)
-    outcome = Outcome()
+    outcome = EvaluationOutcome()
     outcome.report = _report(bundle, truth, seen)
     for label in (one.name for one in bundle.manifest.labels):
         comparisons = truth.comparisons or ("",)
@@ -82,7 +84,7 @@ def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companion
     return outcome
 
 
-def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) -> Seen:
+def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) -> AnsweredCase:
     """Answer one case; keep some heat maps for the page."""
     served = server.serve(case.read(), case.someone)
     pointing: dict[str, Pointing] = {}
@@ -100,7 +102,7 @@ def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) ->
             if len(heats) < EXAMPLES and case.patient not in heats:
                 image = served.radiograph.pixels if canvas.pictures else None
                 heats[case.patient] = Heat(f"{case.id}: {probabilities[index]:.2f}", heat, place, image)
-    return Seen(case, served.answer.logits, served.accepted, pointing)
+    return AnsweredCase(case, served.answer.logits, served.accepted, pointing)
 
 
 def _middle(served: Served) -> float:
@@ -109,7 +111,7 @@ def _middle(served: Served) -> float:
     return served.radiograph.shape[1] / 2 if box is None else (box.x0 + box.x1) / 2
 
 
-def _label(bundle: Bundle, views: Sequence[View], canvas: Canvas, outcome: Outcome) -> None:
+def _label(bundle: Bundle, views: Sequence[Comparison], canvas: Canvas, outcome: EvaluationOutcome) -> None:
     """Return figures, plots and tables of one label."""
     label = views[0].label
     alone = len(bundle.manifest.labels) == 1
@@ -129,7 +131,7 @@ def _label(bundle: Bundle, views: Sequence[View], canvas: Canvas, outcome: Outco
     outcome.plots.extend(drawn.made)
 
 
-def _view(bundle: Bundle, label: str, seen: tuple[Seen, ...], comparison: str, on: str) -> View:
+def _view(bundle: Bundle, label: str, seen: tuple[AnsweredCase, ...], comparison: str, on: str) -> Comparison:
     """Take the cases of one comparison; unknown truth is left out."""
     index = [one.name for one in bundle.manifest.labels].index(label)
     taken = tuple(one for one in seen if _takes_part(one.case, label, comparison))
@@ -139,7 +141,7 @@ def _view(bundle: Bundle, label: str, seen: tuple[Seen, ...], comparison: str, o
     values = np.array([one.case.truth[label] == 1 for one in taken])
     patients = [one.case.patient for one in taken]
     name = f"against {comparison}" if comparison else ""
-    return View(
+    return Comparison(
         label=label,
         name=name,
         measured_on=", ".join(filter(None, (on, name))),
@@ -155,7 +157,7 @@ def _takes_part(case: Case, label: str, comparison: str) -> bool:
     return value == 1 or (value == 0 and (not comparison or not case.against or comparison in case.against))
 
 
-def _figures(view: View, threshold: float, *, with_positives: bool, title: str) -> list[Figure]:
+def _figures(view: Comparison, threshold: float, *, with_positives: bool, title: str) -> list[Figure]:
     """Return the figures of the manifest; sensitivity does not depend on the negatives and is given once."""
     found = view.scores
     positives = int(found.truth.sum())
@@ -176,7 +178,7 @@ def _figures(view: View, threshold: float, *, with_positives: bool, title: str) 
     ]
 
 
-def _pointing_figures(view: View, title: str) -> list[Figure]:
+def _pointing_figures(view: Comparison, title: str) -> list[Figure]:
     """Return how often the heat map points to the true place and side; a missing map counts as a miss."""
     known = [one for one in view.seen if view.label in one.pointing]
     on = f"{view.measured_on.split(', against')[0]}, true positives with a known place"
@@ -190,7 +192,9 @@ def _pointing_figures(view: View, title: str) -> list[Figure]:
     return [one for one in made if one is not None]
 
 
-def _numbers(view: View, points: Sequence[OperatingPoint], rows: Sequence[subgroups.Row]) -> dict[str, Any]:
+def _numbers(
+    view: Comparison, points: Sequence[OperatingPoint], rows: Sequence[subgroups.SubgroupRow]
+) -> dict[str, Any]:
     """Return every number of a view for the report."""
     return {
         "measured_on": view.measured_on,
@@ -244,7 +248,7 @@ def _at_point(found: Scores, point: OperatingPoint) -> dict[str, Any]:
     }
 
 
-def _points_table(view: View, points: Sequence[OperatingPoint], title: str) -> Table:
+def _points_table(view: Comparison, points: Sequence[OperatingPoint], title: str) -> Table:
     """Return the operating points as a table, one column each."""
     columns: list[list[str]] = []
     for point in points:
@@ -301,7 +305,7 @@ class Drawing:
     title: str
     made: list[Plot] = field(default_factory=list)
 
-    def curves(self, views: Sequence[View], threshold: float) -> None:
+    def curves(self, views: Sequence[Comparison], threshold: float) -> None:
         """Draw ROC and precision over recall, where there are both classes."""
         of = {f"{view.name}, " if view.name else "": view.scores for view in views}
         both_classes = {name: found for name, found in of.items() if 0 < found.truth.mean() < 1}
@@ -312,7 +316,7 @@ class Drawing:
         sentence = "How many of those called are positive, over how many positives are called; dotted: calling all."
         plots.precision_recall(both_classes, self._add("precision-recall", "Precision and recall", sentence))
 
-    def counts(self, views: Sequence[View], points: Sequence[OperatingPoint], threshold: float) -> None:
+    def counts(self, views: Sequence[Comparison], points: Sequence[OperatingPoint], threshold: float) -> None:
         """Draw counts, scores and calibration; where there are several groups of negatives, of the first."""
         main = views[0]
         aside = f" Here {main.name}." if main.name else ""
@@ -335,7 +339,7 @@ class Drawing:
         return self.folder / self.made[-1].file
 
 
-def _report(bundle: Bundle, truth: Truth, seen: tuple[Seen, ...]) -> dict[str, Any]:
+def _report(bundle: Bundle, truth: Truth, seen: tuple[AnsweredCase, ...]) -> dict[str, Any]:
     """Return what concerns all labels: who was left out, the gate, every image."""
     names = [one.name for one in bundle.manifest.labels]
     judged = [one.accepted for one in seen if one.accepted is not None]

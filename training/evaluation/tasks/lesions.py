@@ -16,7 +16,7 @@ from models.chest import segmenter as outline_serving
 from models.image.pixels import Radiograph
 from training.evaluation import subgroups
 from training.evaluation.report import plots
-from training.evaluation.report.outcome import Canvas, Outcome, Plot, plain
+from training.evaluation.report.outcome import Canvas, EvaluationOutcome, Plot, plain
 from training.evaluation.report.pictures import Outline, outlines
 from training.evaluation.serving import Served, Server
 from training.evaluation.truths import Case, Truth
@@ -37,7 +37,7 @@ SIZES = 4
 
 
 @dataclass(frozen=True)
-class Result:
+class LesionResult:
     """One image.
 
     Attributes
@@ -65,7 +65,9 @@ class Result:
     outline: Outline
 
 
-def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None) -> Outcome:
+def evaluate(
+    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None
+) -> EvaluationOutcome:
     """Measure masks of one label, as serving answers them."""
     if len(bundle.manifest.labels) != 1:
         raise ValueError(f"{bundle.manifest.name} has {len(bundle.manifest.labels)} labels, one was expected")
@@ -74,7 +76,7 @@ def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companion
     asked = [case for case in truth.cases if not server.refused(case)]
     known = [case for case in asked if case.place is not None and not np.isnan(case.truth.get(label, float("nan")))]
     results = [_result(server, case, label, canvas) for case in known]
-    outcome = Outcome()
+    outcome = EvaluationOutcome()
     rows = _figures(results, truth, split, outcome)
     outcome.tables.append(subgroups.table(rows, with_classes=False))
     outcome.plots.extend(_draw(results, canvas.folder))
@@ -82,7 +84,7 @@ def evaluate(bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companion
     return outcome
 
 
-def _result(server: Server, case: Case, label: str, canvas: Canvas) -> Result:
+def _result(server: Server, case: Case, label: str, canvas: Canvas) -> LesionResult:
     """Answer one image and compare on its own grid."""
     if case.place is None:
         raise ValueError(f"{case.id} has no mask")
@@ -90,7 +92,7 @@ def _result(server: Server, case: Case, label: str, canvas: Canvas) -> Result:
     served, found = outlined(server, case.read())
     given = bool(found.any())
     title = f"{case.id}: {overlap.dice(found, truth):.2f}" if truth.any() else f"{case.id}: none there"
-    return Result(
+    return LesionResult(
         case=case,
         positive=case.truth[label] == 1,
         found=given and passes(server, case),
@@ -135,7 +137,9 @@ def challenge(positive: Mask, prevalence: float = SIIM_PREVALENCE) -> Measure:
     return measure
 
 
-def _figures(results: Sequence[Result], truth: Truth, split: str, outcome: Outcome) -> list[subgroups.Row]:
+def _figures(
+    results: Sequence[LesionResult], truth: Truth, split: str, outcome: EvaluationOutcome
+) -> list[subgroups.SubgroupRow]:
     """Add the figures: of the positives once, of the negatives and the challenge's for each comparison."""
     on = f"{truth.data_set}, {split} split"
     positives = [one for one in results if one.positive]
@@ -165,7 +169,7 @@ def _figures(results: Sequence[Result], truth: Truth, split: str, outcome: Outco
         name = f"{on}, against {comparison}" if comparison else on
         _against(taken, name, outcome)
     negatives = [one for one in results if not one.positive]
-    parts: tuple[tuple[str, Sequence[Result], Callable[[Result], float]], ...] = (
+    parts: tuple[tuple[str, Sequence[LesionResult], Callable[[LesionResult], float]], ...] = (
         (DICE_TRUE_POSITIVES, hits, lambda one: one.dice),
         (DICE_POSITIVES, positives, lambda one: one.dice if one.found else 0.0),
         (DISTANCE, hits, lambda one: one.distance),
@@ -185,7 +189,7 @@ def _figures(results: Sequence[Result], truth: Truth, split: str, outcome: Outco
     ]
 
 
-def _against(taken: Sequence[Result], on: str, outcome: Outcome) -> None:
+def _against(taken: Sequence[LesionResult], on: str, outcome: EvaluationOutcome) -> None:
     """Add what depends on the negatives."""
     negatives = [one for one in taken if not one.positive]
     if not negatives or len(negatives) == len(taken):
@@ -200,7 +204,7 @@ def _against(taken: Sequence[Result], on: str, outcome: Outcome) -> None:
         outcome.add(bootstrap.score_figure(CHALLENGE, challenge(positive), Scores(values, positive, everyone), where))
 
 
-def _draw(results: Sequence[Result], folder: Path) -> list[Plot]:
+def _draw(results: Sequence[LesionResult], folder: Path) -> list[Plot]:
     """Draw distributions over the size of the true mask, and the worst cases."""
     hits = sorted((one for one in results if one.positive and one.found), key=lambda one: one.area)
     parts = [part for part in np.array_split(np.arange(len(hits)), SIZES) if len(part)]
@@ -233,7 +237,7 @@ def _draw(results: Sequence[Result], folder: Path) -> list[Plot]:
 
 
 def _report(
-    truth: Truth, results: Sequence[Result], asked: Sequence[Case], rows: Sequence[subgroups.Row]
+    truth: Truth, results: Sequence[LesionResult], asked: Sequence[Case], rows: Sequence[subgroups.SubgroupRow]
 ) -> dict[str, Any]:
     """Return every number."""
     negatives = [one for one in results if not one.positive]

@@ -16,7 +16,7 @@ from training.data import volumes
 from training.data.collection import Collection
 from training.data.splits import Split
 from training.evaluation.report import plots
-from training.evaluation.report.outcome import Canvas, Outcome, Plot, plain
+from training.evaluation.report.outcome import Canvas, EvaluationOutcome, Plot, plain
 from training.evaluation.report.pictures import Outline, outlines
 from training.measures import bootstrap, overlap
 
@@ -28,7 +28,7 @@ WORST = 3
 
 
 @dataclass(frozen=True)
-class Result:
+class VolumeResult:
     """One volume: agreement of the masks, volumes in ml, and both masks for the pictures."""
 
     id: str
@@ -40,7 +40,7 @@ class Result:
     outlines: tuple[Outline, ...]
 
 
-def evaluate(bundle: Bundle, given: Collection, split: Split, canvas: Canvas) -> Outcome:
+def evaluate(bundle: Bundle, given: Collection, split: Split, canvas: Canvas) -> EvaluationOutcome:
     """Measure on the volumes of a split, each as a whole, as serving does."""
     analyser = VolumeAnalyser(bundle)
     results = []
@@ -49,7 +49,7 @@ def evaluate(bundle: Bundle, given: Collection, split: Split, canvas: Canvas) ->
         results.append(measured(case, found, pictures=canvas.pictures))
     on, patients = f"{given.name}, {split} split, source grid", [one.patient for one in results]
     errors = [one.found_ml - one.true_ml for one in results]
-    outcome = Outcome()
+    outcome = EvaluationOutcome()
     outcome.add(
         bootstrap.mean_figure(DICE, [one.dice for one in results], patients, on),
         bootstrap.mean_figure("Hausdorff distance 95 %, mm", [one.distance for one in results], patients, on),
@@ -75,11 +75,11 @@ def evaluate(bundle: Bundle, given: Collection, split: Split, canvas: Canvas) ->
     return outcome
 
 
-def measured(case: volumes.OutlinedVolume, found: Mask, *, pictures: bool = False) -> Result:
+def measured(case: volumes.OutlinedVolume, found: Mask, *, pictures: bool = False) -> VolumeResult:
     """Compare one volume's mask (slices, rows, columns) with the truth."""
     ml = math.prod(case.spacing_mm) / 1000
     dice = overlap.dice(found, case.mask)
-    return Result(
+    return VolumeResult(
         id=case.id,
         patient=case.patient,
         dice=dice,
@@ -101,7 +101,7 @@ def _slices(case: volumes.OutlinedVolume, found: Mask, dice: float, *, pictures:
     return made
 
 
-def _draw(results: Sequence[Result], folder: Path) -> list[Plot]:
+def _draw(results: Sequence[VolumeResult], folder: Path) -> list[Plot]:
     """Draw Dice, distance, agreement of the volumes, and slices of the worst."""
     plots.distributions({"volumes": [one.dice for one in results]}, "Dice", folder / "dice.png")
     plots.distributions({"volumes": [one.distance for one in results]}, "mm", folder / "hausdorff.png")

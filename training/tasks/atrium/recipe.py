@@ -10,11 +10,11 @@ from pydantic import Field
 from models.bundle.manifest import VolumeSpec
 from models.image.inputs import InputSpec
 from models.networks.volumes import VolumeArchitecture
-from training.config import Data, Section, read_as
+from training.config import Data, RecipeSection, read_as
 from training.data.splits import Split
 
 
-class VolumeAugmentation(Section):
+class VolumeAugmentation(RecipeSection):
     """How patches are varied. Geometry is drawn in millimetres; all ranges uniformly.
 
     There is no mirroring along any axis: the atrium's side and its veins are what tells it from the other chambers.
@@ -48,7 +48,7 @@ class VolumeAugmentation(Section):
     """How often a patch is averaged over three voxels along a random set of axes."""
 
 
-class VolumeOptimisation(Section):
+class VolumeOptimisation(RecipeSection):
     """The loop: AdamW over a fixed number of steps; the last weights are exported, none is chosen by a score."""
 
     epochs: int = 40
@@ -73,7 +73,7 @@ class VolumeOptimisation(Section):
     """Epochs from one validation on whole volumes to the next."""
 
 
-class VolumeRecipe(Section):
+class VolumeRecipe(RecipeSection):
     """One experiment from volumes to a bundle."""
 
     name: str

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from models.image.inputs import InputSpec
-from training.config import Augmentation, Data, Optimisation, Section, read_as
+from training.config import Augmentation, Data, Optimisation, RecipeSection, read_as
 
 
-class BoxRecipe(Section):
+class BoxRecipe(RecipeSection):
     """One experiment: a network that answers an image with one box for each label."""
 
     name: str

@@ -24,7 +24,7 @@ from models.values import catalogue
 from models.values.features import FeatureStatistics
 from training.bundles import weights
 from training.bundles.manifests import training_sources
-from training.config import Rule, Run
+from training.config import Run, ThresholdRule
 from training.data import cache, collection, masks, splits
 from training.data.collection import Collection
 from training.data.masks import located_ids
@@ -38,12 +38,12 @@ from training.tasks.chest.recipe import ChestRecipe
 HALF = 128
 # Beside the chosen one, for information.
 OTHER_RULES = (
-    Rule(kind="fixed", value=0.5, name="0.5"),
-    Rule(kind="fixed", value=0.25, name="0.25"),
-    Rule(kind="youden", name="youden"),
-    Rule(kind="target-sensitivity", value=0.9, name="sensitivity-0.90"),
-    Rule(kind="target-sensitivity", value=0.95, name="sensitivity-0.95"),
-    Rule(kind="target-specificity", value=0.9, name="specificity-0.90"),
+    ThresholdRule(kind="fixed", value=0.5, name="0.5"),
+    ThresholdRule(kind="fixed", value=0.25, name="0.25"),
+    ThresholdRule(kind="youden", name="youden"),
+    ThresholdRule(kind="target-sensitivity", value=0.9, name="sensitivity-0.90"),
+    ThresholdRule(kind="target-sensitivity", value=0.95, name="sensitivity-0.95"),
+    ThresholdRule(kind="target-specificity", value=0.9, name="specificity-0.90"),
 )
 
 
@@ -170,7 +170,7 @@ def gate_tensors(statistics: FeatureStatistics) -> dict[str, Tensor]:
 
 
 def judged_label(
-    judged: Judged, column: int, *, calibration: str, rule: Rule, label: str
+    judged: Judged, column: int, *, calibration: str, rule: ThresholdRule, label: str
 ) -> tuple[Calibration, tuple[OperatingPoint, ...]]:
     """Fit the calibration of one label, and choose the point that decides and the others."""
     logits, truth, patients = judged.of(column)

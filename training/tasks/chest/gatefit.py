@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.bundle.manifest import GateSettings
-from models.chest.gate import Observation, judge, observe
+from models.chest.gate import GateObservation, judge, observe
 from models.values.features import FeatureStatistics
 from training.data import cache, collection, masks, negatives, splits
 from training.data.cache import Cache, as_image
@@ -76,7 +76,7 @@ def fit(module: ChestModule, recipe: ChestRecipe, data: Path, folder: Path) -> F
         for name, given in looked_at(recipe, data).items()
     }
     statistics = statistics_of(_training_features(module, sets))
-    seen: dict[str, list[Observation]] = {}
+    seen: dict[str, list[GateObservation]] = {}
     for name in SETS:
         images, rows = sets[name].rows("val")
         seen[name] = observations(module, images, rows, statistics)
@@ -102,9 +102,9 @@ def statistics_of(features: Float) -> FeatureStatistics:
 
 def observations(
     module: ChestModule, images: NDArray[np.uint8], rows: list[int], statistics: FeatureStatistics
-) -> list[Observation]:
+) -> list[GateObservation]:
     """Look at images as the gate does; the content is found again from the picture's black margins."""
-    found: list[Observation] = []
+    found: list[GateObservation] = []
     for start in range(0, len(rows), 64):
         part = rows[start : start + 64]
         probabilities, features = predict.segment(module, images, part)
@@ -123,7 +123,7 @@ def content_of(image: NDArray[np.uint8]) -> tuple[slice, slice]:
     return slice(int(top), int(size - top)), slice(int(left), int(size - left))
 
 
-def limits(seen: list[Observation]) -> GateSettings:
+def limits(seen: list[GateObservation]) -> GateSettings:
     """Choose the limits by `RULE`."""
     table = {name: np.array([one.values[name] for one in seen if one.values]) for name in _first_values(seen)}
     low = {name: SLACK * float(np.quantile(values, 0.001)) for name, values in table.items()}
@@ -143,7 +143,7 @@ def limits(seen: list[Observation]) -> GateSettings:
     )
 
 
-def accepted(seen: list[Observation], settings: GateSettings) -> int:
+def accepted(seen: list[GateObservation], settings: GateSettings) -> int:
     """Count what the gate lets through."""
     return sum(judge(one, settings).passed for one in seen)
 
@@ -187,7 +187,7 @@ def _training_features(module: ChestModule, sets: Mapping[str, Opened]) -> Float
     return np.concatenate(parts)
 
 
-def _first_values(seen: list[Observation]) -> tuple[str, ...]:
+def _first_values(seen: list[GateObservation]) -> tuple[str, ...]:
     """Return the names of the measured values."""
     return next(tuple(one.values) for one in seen if one.values)
 

@@ -10,10 +10,10 @@ from models.bundle.manifest import (
     Calibration,
     DataSource,
     GateSettings,
+    HysteresisThreshold,
     IntendedUse,
     Manifest,
     OperatingPoint,
-    Triplet,
 )
 from models.values import catalogue
 from training.bundles import manifests
@@ -118,7 +118,7 @@ def finding(
     )
 
 
-def lesion(recipe: ChestRecipe, triplet: Triplet, sources: tuple[DataSource, ...]) -> Manifest:
+def lesion(recipe: ChestRecipe, triplet: HysteresisThreshold, sources: tuple[DataSource, ...]) -> Manifest:
     """Describe a bundle that outlines a disease."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")

@@ -9,13 +9,13 @@ from pydantic import Field
 
 from models.image.inputs import InputSpec
 from models.networks import Architecture
-from training.config import Augmentation, Data, Optimisation, Rule, Section, Tuning, read_as
+from training.config import Augmentation, Data, Optimisation, RecipeSection, ThresholdRule, Tuning, read_as
 
 Task = Literal["segmentation", "classification", "findings", "lesion-segmentation"]
 TASKS: tuple[str, ...] = get_args(Task)
 
 
-class Mixture(Section):
+class Mixture(RecipeSection):
     """How many images of each kind one epoch of the lungs-heart training draws."""
 
     ctr: int = 309
@@ -28,7 +28,7 @@ class Mixture(Section):
     """Hospital of the adults. One alone is trained on to see what the other makes of it (cross-site)."""
 
 
-class Findings(Section):
+class FindingsSection(RecipeSection):
     """Parts of a training on many findings at once (NIH ChestX-ray14 and the experts' labels on it)."""
 
     selected: tuple[str, ...]
@@ -41,20 +41,20 @@ class Findings(Section):
     """Weight of a place with the finding against one without it."""
 
 
-class Exported(Section):
+class Exported(RecipeSection):
     """One bundle made from a run."""
 
     label: str
     """Output of the network that it keeps."""
     version: str
     """Version of the bundle."""
-    rule: Rule
+    rule: ThresholdRule
     """How its threshold is chosen on validation."""
     only_by_name: bool = False
     """Whether the node runs it only where a rule names it."""
 
 
-class Lesions(Section):
+class Lesions(RecipeSection):
     """Parts of a training on masks of a disease."""
 
     gated_by: str | None = None
@@ -79,7 +79,7 @@ class Lesions(Section):
     """At which part of positives the triplet is chosen: that of the challenge."""
 
 
-class LabelLoss(Section):
+class LabelLoss(RecipeSection):
     """How the cross-entropy of a classification weighs."""
 
     class_weights: bool = False
@@ -88,7 +88,7 @@ class LabelLoss(Section):
     """More than 0 takes less of what is already right, as in the focal loss."""
 
 
-class ChestRecipe(Section):
+class ChestRecipe(RecipeSection):
     """One experiment from data to bundle."""
 
     name: str
@@ -109,7 +109,7 @@ class ChestRecipe(Section):
     """Model grid and normalisation, the same in serving."""
     mixture: Mixture = Mixture()
     """Only for segmentation."""
-    findings: Findings | None = None
+    findings: FindingsSection | None = None
     """Only for findings."""
     lesions: Lesions | None = None
     """Only for lesion-segmentation."""
@@ -125,7 +125,7 @@ class ChestRecipe(Section):
     """Fine-tuning in two phases; None: everything learns from the start."""
     calibration: Literal["temperature", "isotonic", "none"] = "temperature"
     """Classifiers: what is fitted to the images that the threshold is chosen on. Isotonic wants a thousand of them."""
-    rule: Rule = Rule(kind="youden", sensitivity_at_least=0.985)
+    rule: ThresholdRule = ThresholdRule(kind="youden", sensitivity_at_least=0.985)
     """Classification: how the threshold is chosen on validation."""
 
 

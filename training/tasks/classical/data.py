@@ -16,7 +16,7 @@ PERSON = "person."
 
 
 @dataclass(frozen=True)
-class Table:
+class FeatureTable:
     """One split.
 
     Attributes
@@ -37,27 +37,27 @@ class Table:
     values: NDArray[np.float32]
     truth: NDArray[np.bool_]
 
-    def without_person(self) -> Table:
+    def without_person(self) -> FeatureTable:
         """Leave out age, sex and view."""
         kept = [index for index, name in enumerate(self.names) if not name.startswith(PERSON)]
         names = tuple(self.names[index] for index in kept)
-        return Table(self.ids, self.patients, names, self.values[:, kept], self.truth)
+        return FeatureTable(self.ids, self.patients, names, self.values[:, kept], self.truth)
 
-    def only_person(self) -> Table:
+    def only_person(self) -> FeatureTable:
         """Keep age, sex and view alone."""
         kept = [index for index, name in enumerate(self.names) if name.startswith(PERSON)]
         names = tuple(self.names[index] for index in kept)
-        return Table(self.ids, self.patients, names, self.values[:, kept], self.truth)
+        return FeatureTable(self.ids, self.patients, names, self.values[:, kept], self.truth)
 
 
-def build(given: Collection, split: Split, label: str, cache: Path) -> Table:
+def build(given: Collection, split: Split, label: str, cache: Path) -> FeatureTable:
     """Compute the features of one split, unless that was done before, and join what is known of the patients."""
     ids = labelled_ids(given, split, (label,))
     names, values = _image_features(given, split, ids, cache)
     people = [features.of_person(given.records[one]) for one in ids]
     person = tuple(people[0])
     joined = np.hstack([values, np.array([[one[name] for name in person] for one in people], np.float32)])
-    return Table(
+    return FeatureTable(
         ids,
         tuple(given.records[one].patient for one in ids),
         (*names, *person),

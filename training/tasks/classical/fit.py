@@ -18,8 +18,8 @@ from training.measures import bootstrap, scores, thresholds
 from training.measures.scores import Scores
 from training.tasks.classical import data as table
 from training.tasks.classical import recipe as recipes
-from training.tasks.classical.data import Table
-from training.tasks.classical.module import Settings, members, part, predict, search
+from training.tasks.classical.data import FeatureTable
+from training.tasks.classical.module import BoostingSettings, members, part, predict, search
 from training.tasks.classical.recipe import ClassicalRecipe
 
 SETTINGS, REPORT = "settings.json", "report.json"
@@ -60,7 +60,7 @@ def evaluate(run: Run) -> tuple[Figure, ...]:
     report: dict[str, Any] = {}
     for variant in VARIANTS:
         learnt, seen = part(training, variant), part(test, variant)
-        models = members(learnt, Settings(**chosen[variant]["settings"]), recipe)
+        models = members(learnt, BoostingSettings(**chosen[variant]["settings"]), recipe)
         measurable = Scores(predict(models, seen), seen.truth, seen.patients)
         point = OperatingPoint(**chosen[variant]["operating_point"])
         figures.extend(measured(measurable, point, f"{given.name}, test split, {variant}"))
@@ -84,7 +84,7 @@ def measured(given: Scores, point: OperatingPoint, on: str) -> tuple[Figure, ...
     )
 
 
-def by_view(given: Scores, test: Table, point: OperatingPoint) -> list[dict[str, Any]]:
+def by_view(given: Scores, test: FeatureTable, point: OperatingPoint) -> list[dict[str, Any]]:
     """Return the figures of PA and of AP images apart: within one view, the view tells nothing."""
     view = test.values[:, test.names.index("person.ap")]
     groups = (("PA", view == 0), ("AP", view == 1))

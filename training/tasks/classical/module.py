@@ -12,14 +12,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from training.tasks.classical.data import Table
+from training.tasks.classical.data import FeatureTable
 from training.tasks.classical.recipe import ClassicalRecipe
 
 Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Settings:
+class BoostingSettings:
     """One point of the grid, and its AUC over the held-out folds."""
 
     learning_rate: float
@@ -45,7 +45,7 @@ class Fitted:
         return np.stack([by_number[number] for number in iterations])
 
 
-def part(given: Table, variant: str) -> Table:
+def part(given: FeatureTable, variant: str) -> FeatureTable:
     """Keep what a variant may look at."""
     match variant:
         case "image":
@@ -55,11 +55,11 @@ def part(given: Table, variant: str) -> Table:
     return given
 
 
-def search(given: Table, recipe: ClassicalRecipe) -> Settings:
+def search(given: FeatureTable, recipe: ClassicalRecipe) -> BoostingSettings:
     """Return the settings with the best AUC over all held-out images of a cross-validation by patient."""
     folds = StratifiedGroupKFold(recipe.folds, shuffle=True, random_state=recipe.seed)
     parts = list(folds.split(given.values, given.truth, groups=np.array(given.patients)))
-    found: list[Settings] = []
+    found: list[BoostingSettings] = []
     for settings in grid(recipe):
         held_out = np.zeros((len(recipe.grid.iterations), len(given.truth)))
         for fit_rows, test_rows in parts:
@@ -67,20 +67,20 @@ def search(given: Table, recipe: ClassicalRecipe) -> Settings:
             held_out[:, test_rows] = model.along(given.values[test_rows], recipe.grid.iterations)
         for iterations, probability in zip(recipe.grid.iterations, held_out, strict=True):
             auc = float(roc_auc_score(given.truth, probability))
-            found.append(Settings(**{**asdict(settings), "iterations": iterations, "auc": auc}))
+            found.append(BoostingSettings(**{**asdict(settings), "iterations": iterations, "auc": auc}))
     return max(found, key=lambda one: one.auc)
 
 
-def grid(recipe: ClassicalRecipe) -> Iterator[Settings]:
+def grid(recipe: ClassicalRecipe) -> Iterator[BoostingSettings]:
     """Yield every combination, with the most iterations."""
     given = recipe.grid
     for rate, leaves, least, penalty, part_of in itertools.product(
         given.learning_rate, given.max_leaf_nodes, given.min_samples_leaf, given.l2_regularization, given.max_features
     ):
-        yield Settings(rate, leaves, least, penalty, part_of, max(given.iterations))
+        yield BoostingSettings(rate, leaves, least, penalty, part_of, max(given.iterations))
 
 
-def fitted(settings: Settings, seed: int, values: NDArray[np.float32], truth: NDArray[np.bool_]) -> Fitted:
+def fitted(settings: BoostingSettings, seed: int, values: NDArray[np.float32], truth: NDArray[np.bool_]) -> Fitted:
     """Fit one model; missing features are a branch of their own.
 
     Raises
@@ -111,12 +111,12 @@ def informative(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(low < high, np.bool_)
 
 
-def members(given: Table, settings: Settings, recipe: ClassicalRecipe) -> list[Fitted]:
+def members(given: FeatureTable, settings: BoostingSettings, recipe: ClassicalRecipe) -> list[Fitted]:
     """Fit the models whose probabilities are averaged."""
     return [fitted(settings, recipe.seed + i, given.values, given.truth) for i in range(recipe.members)]
 
 
-def predict(models: Sequence[Fitted], given: Table) -> Float:
+def predict(models: Sequence[Fitted], given: FeatureTable) -> Float:
     """Return the mean probability of each image."""
     found = [model.along(given.values, (model.model.n_iter_,))[0] for model in models]
     return np.asarray(np.mean(found, axis=0), np.float64)

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.config import Data, Rule, Section, read_as
+from training.config import Data, RecipeSection, ThresholdRule, read_as
 
 
-class Grid(Section):
+class Grid(RecipeSection):
     """What cross-validation chooses from; every combination is tried."""
 
     learning_rate: tuple[float, ...] = (0.05,)
@@ -27,7 +27,7 @@ class Grid(Section):
     """Numbers of trees; the largest is fitted and the others are read off on the way."""
 
 
-class ClassicalRecipe(Section):
+class ClassicalRecipe(RecipeSection):
     """One experiment: features, cross-validated boosting, threshold."""
 
     name: str
@@ -46,7 +46,7 @@ class ClassicalRecipe(Section):
     """Models of different seeds whose probabilities are averaged."""
     grid: Grid = Grid()
     """What is tried."""
-    rule: Rule = Rule(kind="target-sensitivity", value=0.9)
+    rule: ThresholdRule = ThresholdRule(kind="target-sensitivity", value=0.9)
     """How the threshold is chosen on validation."""
 
 

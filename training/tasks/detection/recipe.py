@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import Field
 
 from models.image.inputs import InputSpec
-from training.config import Augmentation, Data, Optimisation, Section, read_as
+from training.config import Augmentation, Data, Optimisation, RecipeSection, read_as
 
 
-class DetectionRecipe(Section):
+class DetectionRecipe(RecipeSection):
     """One experiment: a network that answers an image with any number of scored boxes."""
 
     name: str

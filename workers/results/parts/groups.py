@@ -39,8 +39,8 @@ from models.values.findings import (
     Measurement,
     NotComputed,
     NotComputedReason,
-    NotOutlined,
     Segment,
+    SegmentationEmpty,
 )
 from node.reasons import Reason
 from workers.results.parts import equipment
@@ -63,9 +63,9 @@ from workers.results.text.wording import (
     is_implausible,
     measurement_sentence,
     not_computed_sentence,
-    not_outlined_sentence,
     reason_text,
     reference_notes,
+    segmentation_empty_sentence,
     sentence,
     spacing_notes,
     was_analysed,
@@ -112,7 +112,7 @@ def image_groups(
         *(_finding(subject, finding) for finding in image.findings),
         *(_segment(subject, image, s, r) for s, r in zip(segments, references, strict=True)),
         *(_measured(subject, measurement) for measurement in others),
-        *(_not_outlined(subject, item) for item in image.not_outlined),
+        *(_segmentation_empty(subject, item) for item in image.segmentation_empty),
         *(_not_computed(subject, item) for item in image.not_computed),
     ]
 
@@ -243,8 +243,8 @@ def _finding(subject: _Subject, finding: Finding) -> Group:
 def _probability_and_threshold(finding: Finding, subject: _Subject) -> list[NumberItem]:
     """Return the calibrated probability, the threshold, and the range in which that is uncertain, where it is known."""
     rows = [(vocabulary.THRESHOLD, finding.threshold)]
-    if finding.doubt is not None:
-        rows += zip((vocabulary.DOUBT_FROM, vocabulary.DOUBT_BELOW), finding.doubt, strict=True)
+    if finding.indeterminate_range is not None:
+        rows += zip((vocabulary.DOUBT_FROM, vocabulary.DOUBT_BELOW), finding.indeterminate_range, strict=True)
     return [
         _number(vocabulary.PROBABILITY, finding.probability, PROBABILITY_UNIT, subject, method=vocabulary.CALIBRATED),
         *(_number(name, value, PROBABILITY_UNIT, subject) for name, value in rows),
@@ -297,7 +297,7 @@ def _measured(subject: _Subject, measurement: Measurement) -> Group:
     return group
 
 
-def _not_outlined(subject: _Subject, item: NotOutlined) -> Group:
+def _segmentation_empty(subject: _Subject, item: SegmentationEmpty) -> Group:
     site = site_of(item.code)
     group = subject.group(
         f"{item.label} outline",
@@ -309,7 +309,7 @@ def _not_outlined(subject: _Subject, item: NotOutlined) -> Group:
         ],
         site=None if site is None else _site(site, None),
     )
-    _say(group, vocabulary.COMMENT, sentence(not_outlined_sentence(item, subject.words)))
+    _say(group, vocabulary.COMMENT, sentence(segmentation_empty_sentence(item, subject.words)))
     return group
 
 

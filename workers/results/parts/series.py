@@ -101,5 +101,5 @@ def bundles_of_heat_maps(image: ImageFindings) -> set[BundleIdentity]:
 
 def bundles_of(image: ImageFindings) -> set[BundleIdentity]:
     """Return the bundles that computed anything for an image."""
-    found = {finding.bundle for finding in image.findings} | {item.bundle for item in image.not_outlined}
+    found = {finding.bundle for finding in image.findings} | {item.bundle for item in image.segmentation_empty}
     return found | {segment.bundle for segment in image.segments} | {one.bundle for one in image.measurements}

@@ -24,8 +24,8 @@ from workers.results.text.wording import (
     label_of,
     measurement_sentence,
     name_of,
-    not_outlined_sentence,
     reason_text,
+    segmentation_empty_sentence,
     sentence,
 )
 
@@ -153,7 +153,7 @@ def _panel_lines(image: ImageFindings, words: Language) -> list[Entry]:
             (finding_sentence(f, words), _COLOURS[f.decision], 11, f.decision is not Decision.ABSENT)
             for f in image.findings
         ]
-        lines += [(not_outlined_sentence(item, words), TEXT, 11, False) for item in image.not_outlined]
+        lines += [(segmentation_empty_sentence(item, words), TEXT, 11, False) for item in image.segmentation_empty]
         lines.append(("", TEXT, 11, False))
     if image.measurements:
         lines.append((words.term("Measurements"), MUTED, 12, True))

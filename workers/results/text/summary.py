@@ -17,8 +17,8 @@ from models.values.findings import (
     Measurement,
     NotComputed,
     NotComputedReason,
-    NotOutlined,
     Segment,
+    SegmentationEmpty,
 )
 from node.reasons import Reason
 from workers.results.request import ResultRequest
@@ -85,7 +85,7 @@ def _image(image: ImageFindings, source: Source | None) -> dict[str, Any]:
         "structures": [_structure(segment) for segment in image.segments],
         "measurements": [_measurement(measurement) for measurement in image.measurements],
         "heart_box": None if image.heart_box is None else asdict(image.heart_box),
-        "not_outlined": [_not_outlined(item) for item in image.not_outlined],
+        "not_outlined": [_segmentation_empty(item) for item in image.segmentation_empty],
         "not_computed": [_not_computed(item) for item in image.not_computed],
         "quality": [] if source is None else [_observation(seen) for seen in observations(image, source)],
         "pixel_notes": [*image.pixel_notes, *(() if source is None else spacing_notes(image, source))],
@@ -103,7 +103,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "probability": float(finding.probability),
         "threshold": float(finding.threshold),
         "threshold_rule": finding.threshold_rule,
-        "doubt": None if finding.doubt is None else [float(limit) for limit in finding.doubt],
+        "doubt": None
+        if finding.indeterminate_range is None
+        else [float(limit) for limit in finding.indeterminate_range],
         "bundle": finding.bundle.name,
     }
 
@@ -141,7 +143,7 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _not_outlined(item: NotOutlined) -> dict[str, Any]:
+def _segmentation_empty(item: SegmentationEmpty) -> dict[str, Any]:
     return {"label": display_name(item.label), "bundle": item.bundle.name, "detail": item.detail}
 
 

@@ -32,8 +32,8 @@ from models.values.findings import (
     Measurement,
     NotComputed,
     NotComputedReason,
-    NotOutlined,
     Segment,
+    SegmentationEmpty,
 )
 from node.reasons import Reason
 from workers.results.request import IntendedUse, ResultRequest
@@ -94,7 +94,7 @@ def sentence(text: str) -> str:
 
 def finding_sentence(finding: Finding, words: Language = ENGLISH) -> str:
     """Return the finding in words."""
-    low, high = finding.doubt or (0.0, 0.0)
+    low, high = finding.indeterminate_range or (0.0, 0.0)
     return words.say(
         _DECISIONS[finding.decision],
         name=name_of(finding.label, words),
@@ -108,9 +108,9 @@ def finding_sentence(finding: Finding, words: Language = ENGLISH) -> str:
 
 def doubt_sentence(finding: Finding, words: Language = ENGLISH) -> str:
     """Return in which range the threshold is uncertain, or nothing where that is not known."""
-    if finding.doubt is None:
+    if finding.indeterminate_range is None:
         return ""
-    low, high = (words.number(limit, _PROBABILITY) for limit in finding.doubt)
+    low, high = (words.number(limit, _PROBABILITY) for limit in finding.indeterminate_range)
     return words.say(Sentence.DOUBT, low=low, high=high)
 
 
@@ -130,7 +130,7 @@ def label_of(segment: Segment, words: Language = ENGLISH) -> str:
     return f"{name} {on_side(segment.laterality, words)}"
 
 
-def not_outlined_sentence(item: NotOutlined, words: Language = ENGLISH) -> str:
+def segmentation_empty_sentence(item: SegmentationEmpty, words: Language = ENGLISH) -> str:
     """Return in words that a disease was found and no region of it."""
     detail = words.detail(item.detail)
     name = name_of(item.label, words)
@@ -306,6 +306,6 @@ def _image_lines(image: ImageFindings, source: Source | None, words: Language) -
     lines = [finding_sentence(finding, words) for finding in image.findings]
     lines += [measurement_sentence(measurement, words) for measurement in image.measurements]
     lines += [] if image.heart_box is None else [box_sentence(image.heart_box, words)]
-    lines += [not_outlined_sentence(item, words) for item in image.not_outlined]
+    lines += [segmentation_empty_sentence(item, words) for item in image.segmentation_empty]
     lines += [not_computed_sentence(item, words) for item in image.not_computed]
     return [*(lines or [words.say(Sentence.ANALYSED_NOTHING_ASKED)]), *map(sentence, notes)]

@@ -84,7 +84,7 @@ def test_what_is_not_there_is_answered_with_what_is(
 
 
 def test_the_limits_of_an_outline_are_not_set_by_one_threshold(tmp_path: Path) -> None:
-    outliner = tiny_bundles.outliner(tmp_path, "pneumothorax-segmentation", 0.5, gated_by="pneumothorax")
+    outliner = tiny_bundles.lesion_segmenter(tmp_path, "pneumothorax-segmentation", 0.5, gated_by="pneumothorax")
     with pytest.raises(ValueError, match="several limits"):
         site.configured(outliner, {"pneumothorax": 0.5})
 

@@ -67,7 +67,7 @@ def test_an_adult_gets_masks_and_measurements(analyser: ChestAnalyser, chest: Ra
 def test_every_shipped_bundle_answers_or_says_why_not(chest: Radiograph, age: float) -> None:
     everything = ChestAnalyser.load(store.find(store.shipped()), threads=2)
     found = everything.analyse(chest, sop_instance_uid="1", age_years=age, view="PA")
-    answers = (found.findings, found.segments, found.not_outlined, found.not_computed)
+    answers = (found.findings, found.segments, found.segmentation_empty, found.not_computed)
     assert {one.bundle for group in answers for one in group} == {one.bundle.identity for one in everything.networks}
     assert all(0 <= finding.probability <= 1 for finding in found.findings)
     outlined = {segment.property_type for segment in found.segments} - {codes.LUNG, codes.HEART}

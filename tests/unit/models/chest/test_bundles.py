@@ -14,7 +14,7 @@ import torch
 
 from models import phantom
 from models.bundle import store
-from models.bundle.manifest import Calibration, IntendedUse, Triplet
+from models.bundle.manifest import Calibration, HysteresisThreshold, IntendedUse
 from models.bundle.store import Bundle
 from models.chest.analyser import ChestAnalyser
 from models.errors import BundleRefused
@@ -95,13 +95,13 @@ def test_a_probability_within_the_range_of_the_threshold_is_indeterminate(
 ) -> None:
     doubtful = tiny_bundles.classifier(tmp_path, "pneumothorax", {"pneumothorax": probability}, doubt=(0.35, 0.5))
     (finding,) = analyse(doubtful).findings
-    assert (finding.decision, finding.doubt) == (decision, (0.35, 0.5))
+    assert (finding.decision, finding.indeterminate_range) == (decision, (0.35, 0.5))
 
 
 def test_what_the_classifier_finds_is_outlined(tmp_path: Path, analyse: Analyse, chest: Radiograph) -> None:
     # In the order of their names the outline comes before its classifier.
     found = analyse(
-        tiny_bundles.outliner(tmp_path, "a-outline", 0.9, gated_by="pneumothorax"),
+        tiny_bundles.lesion_segmenter(tmp_path, "a-outline", 0.9, gated_by="pneumothorax"),
         tiny_bundles.classifier(tmp_path, "pneumothorax", {"pneumothorax": 0.8}),
     )
     segment = found.segments[-1]
@@ -121,7 +121,7 @@ def test_what_the_classifier_finds_is_outlined(tmp_path: Path, analyse: Analyse,
 def test_what_the_classifier_does_not_find_is_not_outlined(tmp_path: Path, analyse: Analyse) -> None:
     found = analyse(
         tiny_bundles.classifier(tmp_path, "pneumothorax", {"pneumothorax": 0.2}),
-        tiny_bundles.outliner(tmp_path, "pneumothorax-segmentation", 0.9, gated_by="pneumothorax"),
+        tiny_bundles.lesion_segmenter(tmp_path, "pneumothorax-segmentation", 0.9, gated_by="pneumothorax"),
     )
     assert len(found.segments) == 3
     (refused,) = found.not_computed
@@ -130,7 +130,7 @@ def test_what_the_classifier_does_not_find_is_not_outlined(tmp_path: Path, analy
 
 
 def test_a_classifier_that_does_not_exist_opens_no_gate(tmp_path: Path, analyse: Analyse) -> None:
-    found = analyse(tiny_bundles.outliner(tmp_path, "outline", 0.9, gated_by="nobody"))
+    found = analyse(tiny_bundles.lesion_segmenter(tmp_path, "outline", 0.9, gated_by="nobody"))
     (refused,) = found.not_computed
     assert refused.reason is NotComputedReason.CLASSIFIER_NOT_RUN
     assert "nobody" in refused.detail
@@ -138,27 +138,27 @@ def test_a_classifier_that_does_not_exist_opens_no_gate(tmp_path: Path, analyse:
 
 
 def test_a_positive_classifier_without_a_region_is_said(tmp_path: Path, analyse: Analyse) -> None:
-    strict = Triplet(top_threshold=0.95, minimum_area=0.01, bottom_threshold=0.4, rule="a rule")
+    strict = HysteresisThreshold(top_threshold=0.95, minimum_area=0.01, bottom_threshold=0.4, rule="a rule")
     found = analyse(
         tiny_bundles.classifier(tmp_path, "pneumothorax", {"pneumothorax": 0.8}),
-        tiny_bundles.outliner(tmp_path, "outline", 0.9, gated_by="pneumothorax", limits=strict),
+        tiny_bundles.lesion_segmenter(tmp_path, "outline", 0.9, gated_by="pneumothorax", limits=strict),
     )
     assert len(found.segments) == 3
-    assert [one.label for one in found.not_outlined] == ["pneumothorax"]
+    assert [one.label for one in found.segmentation_empty] == ["pneumothorax"]
     assert found.findings[0].laterality is None
     assert found.not_computed == ()
 
 
 def test_an_outline_without_a_classifier_is_refused_when_loaded(tmp_path: Path, segmenter: Bundle) -> None:
     with pytest.raises(BundleRefused, match="names no classifier"):
-        ChestAnalyser.load([segmenter, tiny_bundles.outliner(tmp_path, "outline", 0.9, gated_by=None)])
+        ChestAnalyser.load([segmenter, tiny_bundles.lesion_segmenter(tmp_path, "outline", 0.9, gated_by=None)])
 
 
 def test_every_bundle_keeps_to_its_own_ages(tmp_path: Path, analyse: Analyse) -> None:
     found = analyse(
         tiny_bundles.classifier(tmp_path, "adults", {"pneumothorax": 0.8}),
         tiny_bundles.classifier(tmp_path, "children", {"pneumonia": 0.8}, concepts=[codes.PNEUMONIA], use=CHILDREN),
-        tiny_bundles.outliner(tmp_path, "outline", 0.9, gated_by="adults"),
+        tiny_bundles.lesion_segmenter(tmp_path, "outline", 0.9, gated_by="adults"),
         age=3,
     )
     assert [one.bundle.name for one in found.findings] == ["children"]
@@ -174,7 +174,7 @@ def test_an_outline_for_more_ages_than_its_classifier_stays_closed(tmp_path: Pat
     any_age = IntendedUse(**(tiny_bundles.ADULTS.model_dump() | {"age_years_from": 0}))
     found = analyse(
         tiny_bundles.classifier(tmp_path, "adults", {"pneumothorax": 0.8}),
-        tiny_bundles.outliner(tmp_path, "outline", 0.9, gated_by="adults", use=any_age),
+        tiny_bundles.lesion_segmenter(tmp_path, "outline", 0.9, gated_by="adults", use=any_age),
         age=10,
     )
     reasons = {one.bundle.name: one.reason for one in found.not_computed}

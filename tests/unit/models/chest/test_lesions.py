@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.bundle.manifest import Triplet
+from models.bundle.manifest import HysteresisThreshold
 from models.chest.lesions import least_pixels, lesion
 
 
-def triplet(top: float, area: float, bottom: float) -> Triplet:
-    return Triplet(top_threshold=top, minimum_area=area, bottom_threshold=bottom, rule="by hand")
+def triplet(top: float, area: float, bottom: float) -> HysteresisThreshold:
+    return HysteresisThreshold(top_threshold=top, minimum_area=area, bottom_threshold=bottom, rule="by hand")
 
 
 # Two sure pixels, two likely ones apart from them, on a grid of 16.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.bundle.manifest import Triplet
+from models.bundle.manifest import HysteresisThreshold
 from models.bundle.store import Bundle
 from models.chest import segmenter
 from models.chest.anatomy import Anatomy
@@ -39,7 +39,7 @@ class Drawn:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return tiny_bundles.outliner(
+    return tiny_bundles.lesion_segmenter(
         tmp_path_factory.mktemp("b"), "pneumothorax-segmentation", 0.5, gated_by="pneumothorax"
     )
 
@@ -65,9 +65,9 @@ def drawn(bundle: Bundle, *regions: tuple[slice, slice], peak: float = 5.0) -> N
     return Drawn(bundle, logits)
 
 
-def outlined(network: Network, radiograph: Radiograph, *findings: Finding) -> segmenter.Outlines:
+def outlined(network: Network, radiograph: Radiograph, *findings: Finding) -> segmenter.LesionSegmentation:
     spec = network.bundle.manifest.input.model_copy(update={"region": "image"})
-    return segmenter.outline(network, prepare(radiograph, spec), radiograph, lungs(), findings)
+    return segmenter.segment_lesions(network, prepare(radiograph, spec), radiograph, lungs(), findings)
 
 
 APEX_RIGHT, APEX_LEFT = (slice(10, 16), slice(8, 20)), (slice(10, 16), slice(40, 50))
@@ -122,7 +122,7 @@ def test_padding_is_never_outlined(bundle: Bundle) -> None:
 def test_no_region_is_no_segment_and_is_said(bundle: Bundle, regions: tuple[tuple[slice, slice], ...]) -> None:
     done = outlined(drawn(bundle, *regions), chest(), PRESENT)
     assert (done.segments, done.measurements) == ((), ())
-    (said,) = done.not_outlined
+    (said,) = done.segmentation_empty
     assert (said.label, said.code, said.bundle) == ("pneumothorax", codes.PNEUMOTHORAX, bundle.identity)
     assert said.detail == "less than 1.00% of the picture is above 0.6"
 
@@ -131,7 +131,7 @@ def test_the_bottom_threshold_says_how_far_a_sure_lesion_reaches(bundle: Bundle)
     logits = np.full((64, 64), -5.0, np.float32)
     logits[10:20, 10:30] = 0.1  # 0.52: above the bottom threshold only
     logits[10:20, 10:15] = 5.0
-    limits = Triplet(top_threshold=0.6, minimum_area=0.01, bottom_threshold=0.4, rule="a rule")
+    limits = HysteresisThreshold(top_threshold=0.6, minimum_area=0.01, bottom_threshold=0.4, rule="a rule")
     manifest = bundle.manifest.model_copy(update={"postprocessing": limits})
     probability = (1 / (1 + np.exp(-logits))).astype(np.float32)
     assert segmenter.region(probability, manifest, manifest.labels[0]).sum() == 10 * 20
@@ -162,7 +162,7 @@ def test_only_its_own_classifier_opens_the_gate(bundle: Bundle, findings: list[F
 
 
 def test_a_bundle_that_names_itself_as_its_classifier_never_runs(tmp_path: Path) -> None:
-    own = tiny_bundles.outliner(tmp_path, "circle", 0.9, gated_by="circle")
+    own = tiny_bundles.lesion_segmenter(tmp_path, "circle", 0.9, gated_by="circle")
     refused = segmenter.refusal(own, [PRESENT])
     assert refused is not None
     assert refused.reason is NotComputedReason.CLASSIFIER_NOT_RUN

@@ -40,7 +40,7 @@ def fill(folder: Path, *, stop: int | None = None, ids: list[str] = IDS) -> list
         made.append(index)
         return value(index)
 
-    with arrays.alone(folder), contextlib.suppress(Stopped):
+    with arrays.exclusive_lock(folder), contextlib.suppress(Stopped):
         arrays.fill(folder, ids, row, lambda done, of: None)
     return made
 
@@ -61,7 +61,7 @@ def test_finished_arrays_are_what_numpy_would_have_saved(tmp_path: Path) -> None
 @pytest.mark.parametrize("stop", [0, 1, 31, 32, 33, 70, 99])
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, stop: int) -> None:
     fill(tmp_path / "a", stop=stop)
-    assert not arrays.whole(tmp_path / "a")
+    assert not arrays.is_complete(tmp_path / "a")
     marked = stop // arrays.ROWS_AT_ONCE * arrays.ROWS_AT_ONCE
     assert fill(tmp_path / "a") == list(range(marked, 100))
     check(tmp_path / "a")
@@ -89,7 +89,7 @@ def slow(folder: Path) -> None:
         time.sleep(0.02)
         return value(index)
 
-    with arrays.alone(folder):
+    with arrays.exclusive_lock(folder):
         arrays.fill(folder, IDS, row, lambda done, of: None)
 
 
@@ -135,7 +135,7 @@ def test_a_decoded_set_is_not_decoded_again(tmp_path: Path) -> None:
 
     with pytest.raises(Stopped):
         build()
-    assert not arrays.whole(folder)
+    assert not arrays.is_complete(folder)
     built = build()
     assert read[40:] == list(range(32, 50))
     assert built.ids == tuple(f"i{n}" for n in range(50))

@@ -60,12 +60,12 @@ def test_each_set_is_counted_by_what_it_told(data: Path) -> None:
 
 def test_images_outside_the_split_are_left_out_and_none_at_all_is_refused(data: Path, tmp_path: Path) -> None:
     some = collection.read(data, NIH).ids("train")[:5]
-    rows = [splits.Row(one, one) for one in some]
+    rows = [splits.SplitRow(one, one) for one in some]
     splits.write_rows(rows, dict.fromkeys(some, "test"), tmp_path / "few.csv")
     few = collection.read(data, Data(sources=("nih",), split=str(tmp_path / "few.csv")))
     assert set(few.records) == set(some)
     assert few.name == "few"
-    splits.write_rows([splits.Row("zzz", "zzz")], {"zzz": "train"}, tmp_path / "none.csv")
+    splits.write_rows([splits.SplitRow("zzz", "zzz")], {"zzz": "train"}, tmp_path / "none.csv")
     with pytest.raises(SourceRefused, match="none of the 48 images of nih is in the split"):
         collection.read(data, Data(sources=("nih",), split=str(tmp_path / "none.csv")))
 

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from models.image.pixels import Radiograph
 from training.data import splits
 from training.data.sources import DataSet, Record
-from training.data.splits import Row
+from training.data.splits import SplitRow
 
 PATIENTS = st.lists(
     st.tuples(st.text("abc", min_size=1, max_size=3), st.sampled_from(["", "x", "y"])), min_size=1, max_size=60
 )
 
 
-def listed(pairs: list[tuple[str, str]]) -> list[Row]:
-    return [Row(f"i{number}", patient, stratum) for number, (patient, stratum) in enumerate(pairs)]
+def listed(pairs: list[tuple[str, str]]) -> list[SplitRow]:
+    return [SplitRow(f"i{number}", patient, stratum) for number, (patient, stratum) in enumerate(pairs)]
 
 
-def parts_of_patients(rows: list[Row], part_of: dict[str, object]) -> dict[str, set[object]]:
+def parts_of_patients(rows: list[SplitRow], part_of: dict[str, object]) -> dict[str, set[object]]:
     parts: dict[str, set[object]] = defaultdict(set)
     for row in rows:
         parts[row.patient].add(part_of[row.id])
@@ -58,13 +58,13 @@ def test_the_order_of_the_rows_changes_nothing_but_a_seed_does_not_repeat_itself
     pairs: list[tuple[str, str]], seed: int
 ) -> None:
     stratum = dict(pairs)
-    rows = [Row(row.id, row.patient, stratum[row.patient]) for row in listed(pairs)]
+    rows = [SplitRow(row.id, row.patient, stratum[row.patient]) for row in listed(pairs)]
     assert splits.assign(rows, 0.2, 0.2, seed) == splits.assign(rows[::-1], 0.2, 0.2, seed)
     assert splits.assign(rows, 0.2, 0.2, seed) == splits.assign(rows, 0.2, 0.2, seed)
 
 
 def test_each_part_holds_its_share_of_each_stratum() -> None:
-    rows = [Row(f"i{n}", f"p{n}", "rare" if n % 10 == 0 else "frequent") for n in range(1000)]
+    rows = [SplitRow(f"i{n}", f"p{n}", "rare" if n % 10 == 0 else "frequent") for n in range(1000)]
     made = splits.assign(rows, 0.15, 0.20)
     for stratum, size in (("rare", 100), ("frequent", 900)):
         counts = Counter(made[row.id] for row in rows if row.stratum == stratum)
@@ -73,7 +73,7 @@ def test_each_part_holds_its_share_of_each_stratum() -> None:
 
 def test_folds_are_equal_in_every_stratum_though_patients_have_many_images() -> None:
     rows = [
-        Row(f"i{patient}-{image}", f"p{patient}", "rare" if patient % 10 == 0 else "frequent")
+        SplitRow(f"i{patient}-{image}", f"p{patient}", "rare" if patient % 10 == 0 else "frequent")
         for patient in range(200)
         for image in range(1 + patient % 4)
     ]
@@ -87,7 +87,7 @@ def test_folds_are_equal_in_every_stratum_though_patients_have_many_images() -> 
 @pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (0.9, 0.2), (-0.1, 0.2)])
 def test_parts_that_leave_nothing_are_refused(val: float, test: float) -> None:
     with pytest.raises(ValueError, match="leave nothing to train on"):
-        splits.assign([Row("i", "p")], val, test)
+        splits.assign([SplitRow("i", "p")], val, test)
 
 
 def picture() -> Radiograph:

@@ -12,16 +12,16 @@ from models.bundle.manifest import (
     Coded,
     DataSource,
     Figure,
+    HysteresisThreshold,
     IntendedUse,
     Label,
     Manifest,
     OperatingPoint,
-    Triplet,
 )
 from models.image.inputs import InputSpec
 from models.values import catalogue, codes
 from training.evaluation import cards, targets
-from training.evaluation.report.outcome import Outcome, Table
+from training.evaluation.report.outcome import EvaluationOutcome, Table
 from training.evaluation.truths import Truth
 
 
@@ -56,7 +56,9 @@ def manifest(name: str = "pneumothorax-segmentation") -> Manifest:
             age_unknown_allowed=False,
             views=("PA", "AP"),
         ),
-        postprocessing=Triplet(top_threshold=0.7, minimum_area=0.002, bottom_threshold=0.4, rule="on validation"),
+        postprocessing=HysteresisThreshold(
+            top_threshold=0.7, minimum_area=0.002, bottom_threshold=0.4, rule="on validation"
+        ),
         gated_by="pneumothorax",
         files={},
     )
@@ -64,7 +66,7 @@ def manifest(name: str = "pneumothorax-segmentation") -> Manifest:
 
 def written(name: str = "pneumothorax-segmentation") -> str:
     """Write the card of such a bundle."""
-    outcome = Outcome(
+    outcome = EvaluationOutcome(
         report={
             "images": 245,
             "patients": 99,

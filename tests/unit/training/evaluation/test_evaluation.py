@@ -17,7 +17,16 @@ from safetensors.torch import save_file
 from models import networks, phantom
 from models.bundle import store
 from models.bundle.calibration import calibrated, sigmoid
-from models.bundle.manifest import Calibration, Coded, Figure, IntendedUse, Label, Manifest, OperatingPoint, Triplet
+from models.bundle.manifest import (
+    Calibration,
+    Coded,
+    Figure,
+    HysteresisThreshold,
+    IntendedUse,
+    Label,
+    Manifest,
+    OperatingPoint,
+)
 from models.bundle.store import Bundle
 from models.chest.analyser import ChestAnalyser
 from models.image import pixels
@@ -33,7 +42,7 @@ from training.data import volumes as data_volumes
 from training.data.collection import Collection
 from training.evaluation import cards, run, subgroups, targets
 from training.evaluation import truths as truth_tables
-from training.evaluation.report.outcome import Canvas, Outcome
+from training.evaluation.report.outcome import Canvas, EvaluationOutcome
 from training.evaluation.serving import Server
 from training.evaluation.tasks import anatomy, boxes, detections, labels, lesions, volumes
 from training.evaluation.tasks.anatomy import ELSEWHERE, NOT_TRAINED_ON
@@ -83,7 +92,7 @@ def made(
         non_commercial=False,
         evaluation=(),
         intended_use=USE,
-        postprocessing=Triplet(top_threshold=0.5, minimum_area=0.0, bottom_threshold=0.4, rule="a test")
+        postprocessing=HysteresisThreshold(top_threshold=0.5, minimum_area=0.0, bottom_threshold=0.4, rule="a test")
         if task == "lesion-segmentation"
         else None,
         files={},
@@ -147,7 +156,7 @@ def cases(count: int = 45) -> Truth:
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Outcome, Path]:
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, EvaluationOutcome, Path]:
     """Evaluate a classifier with two operating points."""
     folder = tmp_path_factory.mktemp("evaluated")
     truth = cases()
@@ -166,7 +175,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Outcome
     return bundle, labels.evaluate(bundle, truth, "test", Canvas(target)), target
 
 
-def test_figures_are_those_of_the_listed_probabilities(evaluated: tuple[Bundle, Outcome, Path]) -> None:
+def test_figures_are_those_of_the_listed_probabilities(evaluated: tuple[Bundle, EvaluationOutcome, Path]) -> None:
     bundle, outcome, _ = evaluated
     rows = outcome.report["by_image"]
     assert outcome.report["outside_intended_use"] == 1
@@ -191,7 +200,7 @@ def test_figures_are_those_of_the_listed_probabilities(evaluated: tuple[Bundle, 
     assert ("sensitivity", f"made-up, test split, against {NIH_NO_FINDING}") not in named
 
 
-def test_every_operating_point_is_reported(evaluated: tuple[Bundle, Outcome, Path]) -> None:
+def test_every_operating_point_is_reported(evaluated: tuple[Bundle, EvaluationOutcome, Path]) -> None:
     points = evaluated[1].report[f"against {EXPERT_NEGATIVES}"]["operating_points"]
     assert [one["name"] for one in points] == ["chosen", "none"]
     (tn, fp), (fn, tp) = points[1]["confusion"]["counts"]
@@ -203,7 +212,7 @@ def test_every_operating_point_is_reported(evaluated: tuple[Bundle, Outcome, Pat
     assert fn > 0
 
 
-def test_the_part_within_the_range_of_doubt_is_reported(evaluated: tuple[Bundle, Outcome, Path]) -> None:
+def test_the_part_within_the_range_of_doubt_is_reported(evaluated: tuple[Bundle, EvaluationOutcome, Path]) -> None:
     _, outcome, _ = evaluated
     chosen, other = outcome.report[f"against {EXPERT_NEGATIVES}"]["operating_points"]
     # The range of this bundle ends at its threshold: within it is what is not called.
@@ -217,7 +226,7 @@ def test_the_part_within_the_range_of_doubt_is_reported(evaluated: tuple[Bundle,
     assert rows["part within the range of doubt"] == (f"{(tn + fn) / images:.3f}", "-")
 
 
-def test_small_groups_say_so_and_large_ones_have_figures(evaluated: tuple[Bundle, Outcome, Path]) -> None:
+def test_small_groups_say_so_and_large_ones_have_figures(evaluated: tuple[Bundle, EvaluationOutcome, Path]) -> None:
     rows = evaluated[1].report[f"against {EXPERT_NEGATIVES}"]["subgroups"]
     rare = [one for one in rows if (one["column"], one["value"]) == ("rare", "yes")]
     both = {"AUC", "accuracy", "average precision", "Brier score", "expected calibration error"}
@@ -227,7 +236,9 @@ def test_small_groups_say_so_and_large_ones_have_figures(evaluated: tuple[Bundle
     assert all(one["result"] is not None for one in common)
 
 
-def test_heat_maps_of_true_positives_are_checked_against_the_place(evaluated: tuple[Bundle, Outcome, Path]) -> None:
+def test_heat_maps_of_true_positives_are_checked_against_the_place(
+    evaluated: tuple[Bundle, EvaluationOutcome, Path],
+) -> None:
     _, outcome, folder = evaluated
     point = outcome.report[f"against {EXPERT_NEGATIVES}"]["operating_points"][0]
     tp = point["confusion"]["counts"][1][1]
@@ -239,7 +250,7 @@ def test_heat_maps_of_true_positives_are_checked_against_the_place(evaluated: tu
     assert (folder / "heat-maps.png").exists()
 
 
-def test_plots_are_small_and_without_metadata(evaluated: tuple[Bundle, Outcome, Path]) -> None:
+def test_plots_are_small_and_without_metadata(evaluated: tuple[Bundle, EvaluationOutcome, Path]) -> None:
     _, outcome, folder = evaluated
     assert {one.file for one in outcome.plots} == {path.name for path in folder.iterdir()}
     assert {"roc.png", "precision-recall.png", "confusion.png", "scores.png", "reliability.png", "thresholds.png"} <= {
@@ -253,7 +264,7 @@ def test_plots_are_small_and_without_metadata(evaluated: tuple[Bundle, Outcome, 
         assert path.stat().st_size < 120_000
 
 
-def test_the_gate_is_asked_and_its_refusals_are_counted(evaluated: tuple[Bundle, Outcome, Path]) -> None:
+def test_the_gate_is_asked_and_its_refusals_are_counted(evaluated: tuple[Bundle, EvaluationOutcome, Path]) -> None:
     # Noise with a disc is no chest.
     assert evaluated[1].report["gate"] == {"accepted": 0, "of": 44}
 
@@ -293,7 +304,7 @@ def test_evaluating_aside_leaves_the_bundle_and_may_read_validation(
     monkeypatch.setitem(truth_tables.TRUTHS, "pneumothorax", truth)  # type: ignore[index]
     monkeypatch.setattr(run, "_collection", lambda *_: Collection("nih", (), {}, {}))
     digest = store.load(folder).digest
-    outcome = run.aside(folder, tmp_path, tmp_path / "out", split="val", pictures=True)
+    outcome = run.evaluate_into(folder, tmp_path, tmp_path / "out", split="val", pictures=True)
     assert asked == ["val"]
     assert store.load(folder).digest == digest
     assert (tmp_path / "out" / "index.html").exists()
@@ -527,7 +538,7 @@ def test_the_figures_of_a_shipped_report_follow_from_its_probabilities() -> None
         np.array([row["truth"]["pneumonia"] == 1 for row in report["by_image"]]),
         [patients[row["id"]] for row in report["by_image"]],
     )
-    view = labels.View("pneumonia", "", "kermany, test split", (), found, found)
+    view = labels.Comparison("pneumonia", "", "kermany, test split", (), found, found)
     remade = {
         one.name: one
         for one in labels._figures(
@@ -561,7 +572,7 @@ def test_sigmoid_and_table_agree_with_the_manifest() -> None:
     assert calibrated(np.ones(1), calibration.model_copy(update={"isotonic": None}))[0] == sigmoid(np.array(0.5))
 
 
-def test_a_card_needs_no_other_file(evaluated: tuple[Bundle, Outcome, Path]) -> None:
+def test_a_card_needs_no_other_file(evaluated: tuple[Bundle, EvaluationOutcome, Path]) -> None:
     bundle, outcome, _ = evaluated
     manifest = bundle.manifest.model_copy(update={"evaluation": tuple(outcome.figures)})
     text = cards.card(manifest, replace(cases(), data_set="nih"), outcome)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from models.image.pixels import from_array
 from training.data import duplicates, sources
 from training.explore import command, leaks, report
-from training.explore.summary import Findings, age_band, summary
+from training.explore.summary import DataSetFindings, age_band, summary
 from training.explore.survey import look
 
 PATIENTS = 14
@@ -95,23 +95,23 @@ def split_file(path: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Findings:
+def found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> DataSetFindings:
     split = split_file(tmp_path_factory.mktemp("split") / "split.csv", folder)
     return report.examine(sources.read("nih", folder), split=split)
 
 
-def test_exactly_the_planted_duplicates_are_found(found: Findings) -> None:
+def test_exactly_the_planted_duplicates_are_found(found: DataSetFindings) -> None:
     assert found.exact == (("p00_0", "p00_same"), ("p01_0", "p90_other"))
     near = {(pair.first, pair.second): pair for pair in found.twins if pair.similarity < 1}
     assert set(near) == {("p02_0", "p02_jpeg"), ("p03_0", "p03_crop"), ("p04_0", "p91_bright")}
     assert {pair for pair in near if not near[pair].same_patient} == {("p04_0", "p91_bright")}
 
 
-def test_duplicates_with_different_labels_are_told(found: Findings) -> None:
+def test_duplicates_with_different_labels_are_told(found: DataSetFindings) -> None:
     assert [(pair.first, pair.second) for pair in found.twins if not pair.same_labels] == [("p01_0", "p90_other")]
 
 
-def test_exactly_the_planted_leaks_are_found(found: Findings) -> None:
+def test_exactly_the_planted_leaks_are_found(found: DataSetFindings) -> None:
     assert found.leaks is not None
     assert found.leaks.patients == {"p05": ("test", "train")}
     assert [(pair.first, pair.second) for pair in found.leaks.images] == [
@@ -122,7 +122,7 @@ def test_exactly_the_planted_leaks_are_found(found: Findings) -> None:
     assert "elsewhere" in found.leaks.absent
 
 
-def test_exactly_the_broken_files_are_found(found: Findings) -> None:
+def test_exactly_the_broken_files_are_found(found: DataSetFindings) -> None:
     assert {(problem.kind, Path(problem.where).name) for problem in found.problems} == {
         ("unreadable", "p80_cut.jpg"),
         ("missing", "p81_gone.jpg"),
@@ -141,7 +141,7 @@ def test_a_clean_set_has_nothing_to_tell(tmp_path: Path) -> None:
     assert len(clean.sights) == 12
 
 
-def test_the_page_stands_alone_and_shows_no_image_of_the_test_split(found: Findings, tmp_path: Path) -> None:
+def test_the_page_stands_alone_and_shows_no_image_of_the_test_split(found: DataSetFindings, tmp_path: Path) -> None:
     report.write(found, tmp_path / "out" / "report.html")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "http" not in page.replace("https://nihcc.app.box.com/v/ChestXray-NIHCC", "")
@@ -154,7 +154,7 @@ def test_the_page_stands_alone_and_shows_no_image_of_the_test_split(found: Findi
     assert not any(name in samples_shown for name in ("p90_", "p91_", "p06_", "p07_", "p05_1"))
 
 
-def test_the_json_says_what_the_page_says(found: Findings, tmp_path: Path) -> None:
+def test_the_json_says_what_the_page_says(found: DataSetFindings, tmp_path: Path) -> None:
     report.write(found, tmp_path / "report.html")
     facts = json.loads((tmp_path / "report.json").read_text())
     assert facts == json.loads(json.dumps(summary(found)))
@@ -168,7 +168,7 @@ def test_the_json_says_what_the_page_says(found: Findings, tmp_path: Path) -> No
     assert facts["ages"] == {"40 to 59": 2 * PATIENTS + 5, "unknown": 1}
 
 
-def test_names_from_files_cannot_write_the_page(found: Findings) -> None:
+def test_names_from_files_cannot_write_the_page(found: DataSetFindings) -> None:
     from training.explore.page import page
 
     facts = summary(found) | {"notes": ["<script>alert(1)</script>"]}

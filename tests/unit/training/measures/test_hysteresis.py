@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from models.bundle.manifest import Triplet
+from models.bundle.manifest import HysteresisThreshold
 from models.chest.lesions import lesion
 from training.measures import hysteresis
 from training.measures.hysteresis import challenge_metric, choose, image_dice
@@ -57,7 +57,9 @@ def test_no_triplet_of_the_coarse_grid_is_better() -> None:
     chosen = choose(probability, truth)
     tried = [
         challenge_metric(
-            probability, truth, Triplet(top_threshold=top, minimum_area=area, bottom_threshold=bottom, rule="")
+            probability,
+            truth,
+            HysteresisThreshold(top_threshold=top, minimum_area=area, bottom_threshold=bottom, rule=""),
         )
         for top, area, bottom in itertools.product(hysteresis.TOPS[::3], hysteresis.AREAS[::4], hysteresis.BOTTOMS[::3])
         if bottom <= top
@@ -85,7 +87,7 @@ def test_the_metric_counts_empty_against_empty_as_one() -> None:
 def test_prevalence_weighs_the_two_kinds() -> None:
     truth = np.zeros((4, 2, 2), bool)
     truth[0] = True
-    triplet = Triplet(top_threshold=0.5, minimum_area=0, bottom_threshold=0.5, rule="")
+    triplet = HysteresisThreshold(top_threshold=0.5, minimum_area=0, bottom_threshold=0.5, rule="")
     silent, everywhere = np.zeros((4, 2, 2)), np.ones((4, 2, 2))
     assert challenge_metric(silent, truth, triplet) == pytest.approx(0.78)
     assert challenge_metric(everywhere, truth, triplet) == pytest.approx(0.22)

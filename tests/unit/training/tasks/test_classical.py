@@ -20,7 +20,7 @@ from training.data import collection, splits
 from training.data.sources import Record
 from training.tasks.classical import data as table
 from training.tasks.classical import features, fit, lungs, module, recipe, texture
-from training.tasks.classical.data import Table
+from training.tasks.classical.data import FeatureTable
 from training.tasks.classical.recipe import ClassicalRecipe, Grid
 
 DATA = Data(sources=("nih",), split="nih")
@@ -121,14 +121,14 @@ def outlined(data: Path, cache: Path) -> None:
         Image.fromarray(bits.astype(np.uint8)).save(folder / f"{path.stem}.png")
 
 
-def made_up(images: int = 240) -> Table:
+def made_up(images: int = 240) -> FeatureTable:
     """Make a table in which one feature tells and two images are each patient's."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(images, 4)).astype(np.float32)
     truth = values[:, 0] + rng.normal(size=images) * 0.3 > 0
     names = ("a", "b", "c", "person.ap")
     ids = tuple(str(i) for i in range(images))
-    return Table(ids, tuple(str(i // 2) for i in range(images)), names, values, truth)
+    return FeatureTable(ids, tuple(str(i // 2) for i in range(images)), names, values, truth)
 
 
 def test_cross_validation_finds_what_there_is_to_find_and_keeps_patients_together() -> None:
@@ -150,7 +150,7 @@ def test_a_feature_that_is_never_known_or_always_the_same_is_left_out() -> None:
 
 def test_nothing_to_learn_from_is_said() -> None:
     given = made_up()
-    nothing = Table(given.ids, given.patients, ("a",), np.full((240, 1), np.nan, np.float32), given.truth)
+    nothing = FeatureTable(given.ids, given.patients, ("a",), np.full((240, 1), np.nan, np.float32), given.truth)
     with pytest.raises(ValueError, match="were lungs found"):
         module.search(nothing, ClassicalRecipe(name="x", task="classical", data=DATA, label="x"))
 

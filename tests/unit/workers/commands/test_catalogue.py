@@ -30,7 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_bundles.segmenter(folder)
     tiny_bundles.classifier(folder, "pneumothorax", {"pneumothorax": 0.8}, architecture="locating-mobilenet_v2")
     tiny_bundles.classifier(folder, "atelectasis", {"atelectasis": 0.1}, concepts=[codes.ATELECTASIS])
-    tiny_bundles.outliner(folder, "pneumothorax-segmentation", 0.9, gated_by="pneumothorax")
+    tiny_bundles.lesion_segmenter(folder, "pneumothorax-segmentation", 0.9, gated_by="pneumothorax")
     tiny_bundles.other(folder, "atrium-3d", "volume-segmentation")
     return folder
 

@@ -143,14 +143,14 @@ def test_both_sides_are_named_in_words() -> None:
     assert finding_sentence(finding).startswith("Pneumothorax: present on both sides (")
 
 
-def not_outlined(folder: Path) -> ResultRequest:
+def segmentation_empty(folder: Path) -> ResultRequest:
     path = sources.source(folder)
     return made.diseases((path,), made.with_pneumothorax_not_outlined(made.image(sources.uid())))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_disease_without_a_region_is_answered(tmp_path: Path, profile: Profile) -> None:
-    request = not_outlined(tmp_path)
+    request = segmentation_empty(tmp_path)
     seg, sr = encode(request, profile=profile)
     assert len(read(seg).SegmentSequence) == 3
     group = group_of(read(sr), "Pneumothorax outline")

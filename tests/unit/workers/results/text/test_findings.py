@@ -20,7 +20,9 @@ from workers.results.text.summary import summary
 from workers.results.text.wording import finding_sentence
 
 RULE = "highest threshold with sensitivity at least 0.93"
-DOUBTFUL = Finding("pneumothorax", codes.PNEUMOTHORAX, 0.207, 0.2, RULE, made.CLASSIFIER, doubt=(0.17, 0.24))
+DOUBTFUL = Finding(
+    "pneumothorax", codes.PNEUMOTHORAX, 0.207, 0.2, RULE, made.CLASSIFIER, indeterminate_range=(0.17, 0.24)
+)
 SAID = (
     "Pneumothorax: indeterminate (calibrated probability 0.207 lies between 0.170 and 0.240, "
     "where the threshold of 0.200 is itself uncertain)"
@@ -65,7 +67,7 @@ def test_outside_of_the_range_the_threshold_decides(tmp_path: Path, probability:
 
 
 def test_without_a_known_range_there_is_none_in_the_report(tmp_path: Path) -> None:
-    group, _ = _group(tmp_path, replace(DOUBTFUL, doubt=None))
+    group, _ = _group(tmp_path, replace(DOUBTFUL, indeterminate_range=None))
     assert answers(group, codes.PNEUMOTHORAX.value) == [vocabulary.PRESENT.value]
     assert named(group, vocabulary.DOUBT_FROM.value) == []
     assert len(named(group, vocabulary.COMMENT.value)) == 1
@@ -91,7 +93,11 @@ def test_a_stored_report_gives_the_same_decision_back(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{number}.dcm")
         paths[-1].write_bytes(result.content)
     (found,) = findings_of_segs(paths[:-1], paths[-1]).findings
-    assert (found.decision, found.doubt, found.threshold) == (DOUBTFUL.decision, DOUBTFUL.doubt, DOUBTFUL.threshold)
+    assert (found.decision, found.indeterminate_range, found.threshold) == (
+        DOUBTFUL.decision,
+        DOUBTFUL.indeterminate_range,
+        DOUBTFUL.threshold,
+    )
     assert found.threshold_rule == RULE
 
 

@@ -176,7 +176,7 @@ def _with_details(folder: Path) -> ResultRequest:
     image = replace(
         image,
         gate=Gate(None, passed),
-        not_outlined=tuple(replace(one, detail=outline) for one in image.not_outlined),
+        segmentation_empty=tuple(replace(one, detail=outline) for one in image.segmentation_empty),
         not_computed=tuple(
             replace(one, detail=detail) for one, detail in zip(image.not_computed, (age, absent), strict=True)
         ),

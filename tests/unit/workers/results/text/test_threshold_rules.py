@@ -11,7 +11,7 @@ import pytest
 from models.bundle import site, store
 from node.delivery.profiles import OHIF
 from tests.support.results.encoded import named, one_image, report_of
-from training.config import Rule
+from training.config import ThresholdRule
 from training.measures.thresholds import choose
 from workers.results.encode import encode
 from workers.results.text import vocabulary
@@ -22,20 +22,20 @@ from workers.results.text.threshold_rules import rule_text
 OTHERS = [tag for tag, words in LANGUAGES.items() if words is not ENGLISH]
 CLASSIFIERS = [b for b in store.find(store.shipped()) if b.manifest.task == "classification"]
 RULES = {
-    "sensitivity": Rule(kind="target-sensitivity", value=0.9),
-    "specificity": Rule(kind="target-specificity", value=0.75),
-    "youden": Rule(kind="youden"),
-    "youden with a floor": Rule(kind="youden", sensitivity_at_least=0.985),
-    "cost": Rule(kind="cost", cost_ratio=5),
-    "cost at a prevalence": Rule(kind="cost", cost_ratio=2.5, prevalence=0.001),
-    "fixed": Rule(kind="fixed", value=0.5),
+    "sensitivity": ThresholdRule(kind="target-sensitivity", value=0.9),
+    "specificity": ThresholdRule(kind="target-specificity", value=0.75),
+    "youden": ThresholdRule(kind="youden"),
+    "youden with a floor": ThresholdRule(kind="youden", sensitivity_at_least=0.985),
+    "cost": ThresholdRule(kind="cost", cost_ratio=5),
+    "cost at a prevalence": ThresholdRule(kind="cost", cost_ratio=2.5, prevalence=0.001),
+    "fixed": ThresholdRule(kind="fixed", value=0.5),
 }
 ENGLISH_WORDS = ("threshold", "highest", "least", "images (", "validation images", "fixed", "set by", "specificity")
 
 
 @pytest.mark.parametrize("tag", OTHERS)
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_every_rule_of_training_is_said_in_every_language(rule: Rule, tag: str) -> None:
+def test_every_rule_of_training_is_said_in_every_language(rule: ThresholdRule, tag: str) -> None:
     point = choose(rule, np.linspace(0.01, 0.99, 40), np.arange(40) > 15, label="x")
     _is_translated(point.rule, tag)
 
