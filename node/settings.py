@@ -28,7 +28,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from node.delivery.destinations import AETitle, AnyDestination, Destination, Network, Section, TLSFiles
+from node.delivery.destinations import AETitle, AnyDestination, Destination, Network, SettingsSection, TLSFiles
 from node.delivery.profiles import BUILT_IN, Profile
 from node.errors import Misconfigured
 
@@ -52,7 +52,7 @@ def _loopback() -> list[Network]:
     return [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 
 
-class ReceiverSettings(Section):
+class ReceiverSettings(SettingsSection):
     """The Storage SCP: where it listens and whom it lets in."""
 
     ae_title: AETitle = "HILUM"
@@ -85,7 +85,7 @@ class ReceiverSettings(Section):
     tls: TLSFiles = TLSFiles()
 
 
-class SpoolSettings(Section):
+class SpoolSettings(SettingsSection):
     """The disk: received objects, quarantine and results."""
 
     minimum_free_bytes: Annotated[int, Field(ge=0)] = 2 << 30
@@ -94,7 +94,7 @@ class SpoolSettings(Section):
     """Largest object that is taken for analysis; a larger one goes to quarantine."""
 
 
-class CompletionSettings(Section):
+class CompletionSettings(SettingsSection):
     """When a study counts as complete. The first rule that holds closes it, and its name is recorded."""
 
     release_s: Annotated[float, Field(ge=0)] = 2.0
@@ -107,7 +107,7 @@ class CompletionSettings(Section):
     """Destination to ask (C-FIND) how many instances the study has; equal to ours: complete. None: do not ask."""
 
 
-class DeliverySettings(Section):
+class DeliverySettings(SettingsSection):
     """How results go back, and for how long."""
 
     retry_for_s: Annotated[float, Field(gt=0)] = 3 * 86400.0
@@ -128,7 +128,7 @@ class DeliverySettings(Section):
     """Longest wait for a C-STORE response."""
 
 
-class AnalysisSettings(Section):
+class AnalysisSettings(SettingsSection):
     """How jobs are run."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -153,7 +153,7 @@ class AnalysisSettings(Section):
     """Longest run of one job; then its worker process is killed."""
 
 
-class DispatchSettings(Section):
+class DispatchSettings(SettingsSection):
     """The outbox that turns committed rows into Celery messages."""
 
     interval_s: Annotated[float, Field(gt=0)] = 0.25
@@ -164,7 +164,7 @@ class DispatchSettings(Section):
     """Routine messages in the broker at once; the rest wait in the database, so that STAT stays ahead."""
 
 
-class Rule(Section):
+class Rule(SettingsSection):
     """One routing rule; the first that matches decides. An empty condition matches everything."""
 
     name: str

@@ -14,7 +14,13 @@ from node.settings import Settings
 
 
 def print_tables(
-    found: report.Status, settings: Settings, now: datetime, console: Console, *, broker: bool, free_bytes: int | None
+    found: report.NodeStatus,
+    settings: Settings,
+    now: datetime,
+    console: Console,
+    *,
+    broker: bool,
+    free_bytes: int | None,
 ) -> None:
     """Print what the rows say, whether the broker answers, and how much of the disk is free.
 
@@ -43,7 +49,7 @@ def print_tables(
         console.print(line)
 
 
-def values(found: report.Status, now: datetime) -> dict[str, Any]:
+def values(found: report.NodeStatus, now: datetime) -> dict[str, Any]:
     """Return what the rows say as plain values, ages in seconds."""
     return {
         "instances": found.instances,
@@ -61,7 +67,7 @@ def values(found: report.Status, now: datetime) -> dict[str, Any]:
     }
 
 
-def _alerts(found: report.Status, now: datetime) -> Iterator[str]:
+def _alerts(found: report.NodeStatus, now: datetime) -> Iterator[str]:
     """Yield what an operator should look at, and what to do about it."""
     for waits in found.commitments:
         yield (

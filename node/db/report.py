@@ -20,7 +20,7 @@ from node.db.tables import AuditRow, CircuitRow, DeliveryRow, InstanceRow, JobRo
 
 
 @dataclass(frozen=True)
-class Status:
+class NodeStatus:
     """The node at a glance. Ages are those of the oldest that waits; None: nothing waits."""
 
     instances: dict[str, int]
@@ -84,7 +84,7 @@ class JobReport:
     summary: dict[str, Any] | None
 
 
-def status(tx: Transaction) -> Status:
+def status(tx: Transaction) -> NodeStatus:
     """Count everything."""
     queued = tx.execute(
         select(JobRow.priority, func.min(JobRow.created_at))
@@ -98,7 +98,7 @@ def status(tx: Transaction) -> Status:
     )
     circuits = tx.scalars(select(CircuitRow).where(CircuitRow.open_until.is_not(None)))
     found = tx.scalars(select(WorkerRow).order_by(WorkerRow.seen_at.desc()).limit(50))
-    return Status(
+    return NodeStatus(
         instances=_counts(tx, InstanceRow.state),
         studies=_counts(tx, StudyRow.state),
         jobs=_counts(tx, JobRow.state),

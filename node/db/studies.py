@@ -16,9 +16,12 @@ from node.db.received import REPORTED, SOUND, HeldInstance, Placement, ReceivedI
 from node.db.states import InstanceState, JobState, StudyState
 from node.db.tables import AssociationRow, InstanceRow, JobRow, StudyRow
 from node.reasons import Reason
-from node.spool.incoming import AssociationInfo, Outcome
+from node.spool.incoming import AssociationInfo, AssociationOutcome
 
-_ENDED: Final = {Outcome.RELEASED: Action.ASSOCIATION_RELEASED, Outcome.ABORTED: Action.ASSOCIATION_ABORTED}
+_ENDED: Final = {
+    AssociationOutcome.RELEASED: Action.ASSOCIATION_RELEASED,
+    AssociationOutcome.ABORTED: Action.ASSOCIATION_ABORTED,
+}
 
 _RECORDED: Final = {
     InstanceState.ACCEPTED: Action.INSTANCE_ACCEPTED,
@@ -56,7 +59,7 @@ class StoredInstance:
     calling_ae_title: str
 
 
-def record_association(tx: Transaction, info: AssociationInfo, outcome: Outcome | None) -> None:
+def record_association(tx: Transaction, info: AssociationInfo, outcome: AssociationOutcome | None) -> None:
     """Record an association, and how it ended once that is known."""
     row = tx.get(AssociationRow, info.association_id)
     if row is None:

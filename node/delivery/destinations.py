@@ -31,13 +31,13 @@ AETitle = Annotated[
 Network = IPv4Network | IPv6Network
 
 
-class Section(BaseModel):
+class SettingsSection(BaseModel):
     """A group of settings: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class TLSFiles(Section):
+class TLSFiles(SettingsSection):
     """TLS with client certificates (PS3.15 section B.12): three PEM files, all or none."""
 
     certificate: Path | None = None
@@ -60,7 +60,7 @@ class TLSFiles(Section):
         return self.certificate is not None
 
 
-class CommitmentSettings(Section):
+class CommitmentSettings(SettingsSection):
     """Storage commitment (PS3.4 Annex J): the archive confirms that it keeps what it was sent."""
 
     ask: bool = False
@@ -78,7 +78,7 @@ class CommitmentSettings(Section):
     """Networks (CIDR) that the report may come from. Empty: all of `receiver.allowed_networks`."""
 
 
-class Destination(Section):
+class Destination(SettingsSection):
     """A Storage SCP that results are sent to."""
 
     ae_title: AETitle
@@ -103,7 +103,7 @@ class Destination(Section):
         return f"{self.ae_title} at {self.host}:{self.port}"
 
 
-class WebTLSFiles(Section):
+class WebTLSFiles(SettingsSection):
     """TLS to a DICOMweb service: PEM files, each optional."""
 
     ca: Path | None = None
@@ -120,7 +120,7 @@ class WebTLSFiles(Section):
         return self
 
 
-class WebDestination(Section):
+class WebDestination(SettingsSection):
     """A DICOMweb service that results are sent to by STOW-RS (PS3.18 section 10.5), instead of a Storage SCP."""
 
     url: str

@@ -16,7 +16,7 @@ from node.dicom.elements import Element, Walker
 from node.dicom.status import Status
 from node.dicom.uids import IMPLICIT_LITTLE_ENDIAN, has_uid_characters
 from node.errors import HilumError, Quarantined, SpoolFull
-from node.spool.commitments import CommitmentStore, CommitmentTransaction, FailedReference, Reference, Report
+from node.spool.commitments import CommitmentReport, CommitmentStore, CommitmentTransaction, FailedReference, Reference
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ def take_report(
     return Status.SUCCESS, ""
 
 
-def read_report(content: bytes, transfer_syntax: str) -> Report:
+def read_report(content: bytes, transfer_syntax: str) -> CommitmentReport:
     """Read the Event Information of a report (PS3.4 Table J.3-2).
 
     Raises
@@ -99,7 +99,7 @@ def read_report(content: bytes, transfer_syntax: str) -> Report:
     walker = Walker(content, explicit=transfer_syntax != IMPLICIT_LITTLE_ENDIAN)
     try:
         found = _by_tag(walker, 0, len(content))
-        report = Report(
+        report = CommitmentReport(
             transaction_uid=_uid(walker, found.get(_TRANSACTION_UID)),
             committed=tuple(
                 Reference(_uid(walker, item.get(_SOP_CLASS_UID)), _uid(walker, item.get(_SOP_INSTANCE_UID)))

@@ -12,7 +12,7 @@ from node.db.engine import Database
 from node.dicom.status import FAILURE_REASONS, Disposition, disposition_of
 from node.dispatch.backoff import next_attempt
 from node.settings import DeliverySettings
-from node.spool.commitments import CommitmentStore, FailedReference, Report
+from node.spool.commitments import CommitmentReport, CommitmentStore, FailedReference
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ def record_reports(store: CommitmentStore, database: Database, settings: Deliver
     return count
 
 
-def _record(report: Report, database: Database, settings: DeliverySettings) -> None:
+def _record(report: CommitmentReport, database: Database, settings: DeliverySettings) -> None:
     outcomes = _outcomes(report)
     with database.write() as tx:
         retry_at = partial(next_attempt, settings, now=tx.now)
@@ -45,7 +45,7 @@ def _record(report: Report, database: Database, settings: DeliverySettings) -> N
     )
 
 
-def _outcomes(report: Report) -> dict[str, InstanceOutcome]:
+def _outcomes(report: CommitmentReport) -> dict[str, InstanceOutcome]:
     """Say what the report means for each instance; one that it names twice has failed where it failed once."""
     committed = {
         reference.sop_instance_uid: InstanceOutcome(reference.sop_class_uid, Disposition.ACCEPTED, None, "")

@@ -19,7 +19,7 @@ from node.dicom.header import Header, read_header
 from node.errors import Quarantined
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason
-from node.spool.incoming import IncomingFolder, Outcome
+from node.spool.incoming import AssociationOutcome, IncomingFolder
 from node.spool.store import KeptObject, Spool
 
 log = structlog.get_logger()
@@ -54,7 +54,7 @@ def _ingest_batch(
     database: Database,
     folder: IncomingFolder,
     files: list[Path],
-    outcome: Outcome | None,
+    outcome: AssociationOutcome | None,
     *,
     maximum_bytes: int,
 ) -> int:

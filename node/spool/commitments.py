@@ -61,7 +61,7 @@ class FailedReference:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CommitmentReport:
     """What one N-EVENT-REPORT says (PS3.4 Table J.3-2)."""
 
     transaction_uid: str
@@ -117,7 +117,7 @@ class CommitmentStore:
             if path.stat().st_mtime < moment.timestamp():
                 path.unlink(missing_ok=True)
 
-    def add_report(self, report: Report) -> None:
+    def add_report(self, report: CommitmentReport) -> None:
         """Keep a report; when this returns, it survives a power cut.
 
         Raises
@@ -127,7 +127,7 @@ class CommitmentStore:
         """
         self._write(self._reports / f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", asdict(report))
 
-    def reports(self) -> Iterator[tuple[Path, Report | None]]:
+    def reports(self) -> Iterator[tuple[Path, CommitmentReport | None]]:
         """List the reports that wait to be recorded, oldest first; None for one that cannot be read."""
         for path in sorted(self._reports.glob("*.json")):
             try:
@@ -151,8 +151,8 @@ class CommitmentStore:
             raise SpoolFull(f"cannot write {path.parent.name}: {os.strerror(error.errno or 0)}") from error
 
 
-def _read(values: dict[str, list[dict[str, str]]]) -> Report:
-    return Report(
+def _read(values: dict[str, list[dict[str, str]]]) -> CommitmentReport:
+    return CommitmentReport(
         transaction_uid=str(values["transaction_uid"]),
         committed=tuple(Reference(r["sop_class_uid"], r["sop_instance_uid"]) for r in values["committed"]),
         failed=tuple(

@@ -39,7 +39,7 @@ EMPTY_FOLDER_S: Final = 60.0
 """Age from which an incoming folder with nothing in it is removed: its removal was cut short."""
 
 
-class Outcome(StrEnum):
+class AssociationOutcome(StrEnum):
     """How an association ended; also the name of its marker file."""
 
     RELEASED = "released"
@@ -89,7 +89,7 @@ class IncomingFolder:
     info: AssociationInfo
     files: tuple[Path, ...]
     """Durable Part 10 files in order of arrival that have not been discarded yet."""
-    outcome: Outcome | None
+    outcome: AssociationOutcome | None
     """None while the association is open: more files may come. Otherwise `files` is all there is."""
 
     def remove(self) -> None:
@@ -106,7 +106,7 @@ class IncomingFolder:
             if self.outcome is None or _arrived(self.path):
                 raise HilumError(f"incoming folder {self.path.name} is open or not empty")
             # The marker after the info: a removal that was cut short is listed and repeated as long as there is one.
-            for name in (_INFO, *Outcome):
+            for name in (_INFO, *AssociationOutcome):
                 (self.path / name).unlink(missing_ok=True)
             self.path.rmdir()
         except FileNotFoundError:
@@ -171,7 +171,7 @@ class IncomingAssociation:
             raise SpoolFull(f"cannot store an object in {self.path.name}: {error.strerror}") from error
         return target
 
-    def close(self, outcome: Outcome) -> None:
+    def close(self, outcome: AssociationOutcome) -> None:
         """Record that no object will follow. Does nothing where none was stored, or where it was recorded before.
 
         Raises
@@ -220,7 +220,7 @@ class Incoming:
         unmarked = 0
         for association in associations:
             try:
-                association.close(Outcome.ABORTED)
+                association.close(AssociationOutcome.ABORTED)
             except SpoolFull as error:
                 unmarked += 1
                 log.error("association.not_closed", error=str(error))
@@ -264,7 +264,7 @@ class Incoming:
         """List what has arrived, oldest association first. Made to be polled: few system calls for each open folder."""
         for path in sorted(self._root.iterdir()):
             # The marker first: it is written after the last file, so what is listed after seeing it is complete.
-            outcome = next((o for o in Outcome if (path / o).exists()), None)
+            outcome = next((o for o in AssociationOutcome if (path / o).exists()), None)
             try:
                 files = tuple(_arrived(path))
                 if outcome is None and not files and _is_remnant(path):
@@ -278,12 +278,12 @@ class Incoming:
         """Close the folders that dead processes left open, and give those of `owners` for whom it failed."""
         unmarked: set[str] = set()
         for path in self._root.iterdir():
-            if any((path / outcome).exists() for outcome in Outcome):
+            if any((path / outcome).exists() for outcome in AssociationOutcome):
                 continue
             owner = _owner_of(path)
             if owner is not None and owner in owners:
                 try:
-                    _mark(path, Outcome.ABORTED)
+                    _mark(path, AssociationOutcome.ABORTED)
                 except FileNotFoundError:
                     continue  # removed in this moment
                 except OSError as error:
@@ -299,7 +299,7 @@ def _arrived(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def _mark(folder: Path, outcome: Outcome) -> None:
+def _mark(folder: Path, outcome: AssociationOutcome) -> None:
     """Write the marker of an association that is over."""
     (folder / outcome).touch()
     durable.sync_directory(folder)

@@ -11,7 +11,7 @@ from node.db.jobs import NewResult, Publication
 from node.db.received import ReceivedInstance
 from node.db.states import InstanceState, JobState
 from node.reasons import Reason
-from node.spool.incoming import AssociationInfo, Outcome
+from node.spool.incoming import AssociationInfo, AssociationOutcome
 from tests.support.data.radiographs import radiograph, write
 from tests.support.peers.pacs import SR
 from tests.support.stand_ins import NOW, at, later
@@ -31,7 +31,7 @@ PUBLICATION = Publication(
 def arrive(tx, number=1, *, study="1.2.3", digest=None, state=InstanceState.ACCEPTED, sop=None, outcome="released"):
     """Record an image, and the association that it came over."""
     info = AssociationInfo(f"a{number}", "ROUTER", "HILUM", "127.0.0.1", NOW)
-    studies.record_association(tx, info, Outcome(outcome) if outcome else None)
+    studies.record_association(tx, info, AssociationOutcome(outcome) if outcome else None)
     tx.now = later(number)
     return studies.record_instance(
         tx,

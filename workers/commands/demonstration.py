@@ -50,7 +50,7 @@ EXIT_COMPLETE, EXIT_INCOMPLETE = 0, 1
 
 
 @dataclass(frozen=True)
-class Source:
+class SentFile:
     """One file to send, with what its header says."""
 
     path: Path
@@ -95,19 +95,19 @@ def run(files: Sequence[Path], *, out: Path, seed: int, console: Console) -> int
     return EXIT_COMPLETE if finished and all(complete) else EXIT_INCOMPLETE
 
 
-def _phantom(out: Path, seed: int) -> Source:
+def _phantom(out: Path, seed: int) -> SentFile:
     path = out / "source" / "phantom.dcm"
     path.parent.mkdir(parents=True)
     made = phantom.generate(seed)
     phantom.write(path, made)
-    return Source(path, read_header(path))
+    return SentFile(path, read_header(path))
 
 
-def _own(files: Sequence[Path], out: Path, console: Console) -> list[Source]:
+def _own(files: Sequence[Path], out: Path, console: Console) -> list[SentFile]:
     """Copy the user's files, each announced as what its data set says it is; say which cannot be sent."""
     folder = out / "source"
     folder.mkdir(parents=True)
-    sources: list[Source] = []
+    sources: list[SentFile] = []
     for path in files_under(files):
         try:
             header = read_header(path)
@@ -118,7 +118,7 @@ def _own(files: Sequence[Path], out: Path, console: Console) -> list[Source]:
         except (Quarantined, OSError) as error:
             console.print(f"[yellow]left out[/] {escape(str(path))}: {escape(str(error))}")
             continue
-        sources.append(Source(copy, header))
+        sources.append(SentFile(copy, header))
     if not sources:
         raise Misconfigured("none of the files given is a DICOM image that can be sent")
     return sources
@@ -188,7 +188,7 @@ def _wait_for_receiver(settings: Settings) -> None:
             time.sleep(0.2)
 
 
-def _send(settings: Settings, sources: Sequence[Source], console: Console) -> None:
+def _send(settings: Settings, sources: Sequence[SentFile], console: Console) -> None:
     outcomes = storage.send(
         _own_destination(settings),
         [OutgoingFile(s.header.sop_class_uid, s.header.sop_instance_uid, s.path) for s in sources],
@@ -230,7 +230,7 @@ def _stage(states: Sequence[JobState | None], expected: int) -> str:
 
 
 def _report(
-    database: Database, uid: str, sources: Sequence[Source], *, pacs: StandInArchive, out: Path, console: Console
+    database: Database, uid: str, sources: Sequence[SentFile], *, pacs: StandInArchive, out: Path, console: Console
 ) -> bool:
     """Print and keep what came of one study; return whether the PACS holds a SEG and an SR of it."""
     folder = out / "study" if len({s.header.study_instance_uid for s in sources}) == 1 else out / f"study-{uid}"

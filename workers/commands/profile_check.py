@@ -37,7 +37,7 @@ ROWS, COLUMNS, SEED = 1024, 840, 1
 PATIENT_ID = "PROFILE-CHECK"
 
 
-class Outcome(StrEnum):
+class Acceptance(StrEnum):
     """What became of one object, or would become of it."""
 
     TAKEN = "taken"
@@ -49,8 +49,8 @@ class Outcome(StrEnum):
     UNANSWERED = "no answer about it"
 
 
-ASKED = frozenset({Outcome.WOULD_BE_TAKEN, Outcome.NO_CLASS, Outcome.NO_SYNTAX})
-GOOD = frozenset({Outcome.TAKEN, Outcome.WOULD_BE_TAKEN})
+ASKED = frozenset({Acceptance.WOULD_BE_TAKEN, Acceptance.NO_CLASS, Acceptance.NO_SYNTAX})
+GOOD = frozenset({Acceptance.TAKEN, Acceptance.WOULD_BE_TAKEN})
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Line:
     profile: str
     result_class: ResultClass
     transfer_syntax_uid: str
-    outcome: Outcome
+    outcome: Acceptance
     detail: str = ""
 
 
@@ -70,12 +70,12 @@ class Accepted:
 
     pairs: frozenset[tuple[str, str]]
 
-    def of(self, result_class: ResultClass, transfer_syntax_uid: str) -> Outcome:
+    def of(self, result_class: ResultClass, transfer_syntax_uid: str) -> Acceptance:
         """Return what would become of an object."""
         if (result_class.sop_class_uid, transfer_syntax_uid) in self.pairs:
-            return Outcome.WOULD_BE_TAKEN
+            return Acceptance.WOULD_BE_TAKEN
         known = any(sop_class == result_class.sop_class_uid for sop_class, _ in self.pairs)
-        return Outcome.NO_SYNTAX if known else Outcome.NO_CLASS
+        return Acceptance.NO_SYNTAX if known else Acceptance.NO_CLASS
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _other(report: Report, profile: str, settings: Settings) -> tuple[str, str, 
     """Say in one row what becomes of a profile."""
     lines = report.of(profile)
     bad = [line for line in lines if line.outcome not in GOOD]
-    whole = Outcome.TAKEN if all(line.outcome is Outcome.TAKEN for line in lines) else Outcome.WOULD_BE_TAKEN
+    whole = Acceptance.TAKEN if all(line.outcome is Acceptance.TAKEN for line in lines) else Acceptance.WOULD_BE_TAKEN
     said = "; ".join(f"{line.result_class.kind}: {line.outcome}" for line in bad)
     return profile, settings.object_profiles[profile].purpose, f"[red]{said}[/]" if bad else f"[green]{whole}[/]"
 
@@ -222,24 +222,24 @@ def advice(report: Report, name: str, settings: Settings) -> list[str]:
     for line in report.of(report.configured):
         cls = line.result_class
         match line.outcome:
-            case Outcome.NO_CLASS:
+            case Acceptance.NO_CLASS:
                 said.append(
                     f"Let {name} accept {cls.name} ({cls.sop_class_uid}) as Storage SCP from {calling}, or choose a "
                     f"profile without {cls.kind}."
                 )
-            case Outcome.NO_SYNTAX:
+            case Acceptance.NO_SYNTAX:
                 said.append(
                     f"Let {name} accept {UID(line.transfer_syntax_uid).name} ({line.transfer_syntax_uid}) for "
                     f"{cls.name}, or choose a profile without that compression."
                 )
-            case Outcome.REFUSED:
+            case Acceptance.REFUSED:
                 said.append(f"{name} refused {cls.kind} ({line.detail}): look into its log for the reason.")
-            case Outcome.BUSY:
+            case Acceptance.BUSY:
                 said.append(
                     f"{name} could not take {cls.kind} now ({line.detail}): see to what it lacks, such as room on its "
                     "disk, then check again."
                 )
-            case Outcome.UNANSWERED:
+            case Acceptance.UNANSWERED:
                 said.append(
                     f"{name} gave no answer about {cls.kind} ({line.detail}): look at its address, at the credentials "
                     "and at the connection, then check again."
@@ -331,14 +331,14 @@ def _line(profile: Profile, file: OutgoingFile, outcome: SendOutcome, accepted: 
     result_class = next(row for row in RESULT_CLASSES if row.sop_class_uid == file.sop_class_uid)
     with file.path.open("rb") as stored:
         syntax = read_meta(stored).transfer_syntax_uid
-    asked = Outcome.WOULD_BE_TAKEN if accepted is None else accepted.of(result_class, syntax)
-    if outcome.status is None and asked is not Outcome.WOULD_BE_TAKEN:
+    asked = Acceptance.WOULD_BE_TAKEN if accepted is None else accepted.of(result_class, syntax)
+    if outcome.status is None and asked is not Acceptance.WOULD_BE_TAKEN:
         return Line(profile.name, result_class, syntax, asked)
     if not outcome.answered:
-        return Line(profile.name, result_class, syntax, Outcome.UNANSWERED, outcome.detail)
+        return Line(profile.name, result_class, syntax, Acceptance.UNANSWERED, outcome.detail)
     verdict = {
-        Disposition.ACCEPTED: Outcome.TAKEN,
-        Disposition.RETRY: Outcome.BUSY,
-        Disposition.REFUSED: Outcome.REFUSED,
+        Disposition.ACCEPTED: Acceptance.TAKEN,
+        Disposition.RETRY: Acceptance.BUSY,
+        Disposition.REFUSED: Acceptance.REFUSED,
     }[outcome.disposition]
     return Line(profile.name, result_class, syntax, verdict, outcome.detail)

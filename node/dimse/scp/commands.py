@@ -32,7 +32,7 @@ class Operation(IntEnum):
     C_CANCEL_RQ = 0x0FFF
 
 
-class Element(IntEnum):
+class CommandElement(IntEnum):
     """Element numbers of group 0000 (PS3.7 Table E.1-1)."""
 
     AFFECTED_SOP_CLASS_UID = 0x0002
@@ -81,17 +81,17 @@ def decode(content: bytes) -> Command:
             raise ProtocolError(AbortReason.INVALID_PARAMETER, "command set holds an element that cannot be")
         values[number] = content[position : position + length]
         position += length
-    operation = _unsigned_short(values, Element.COMMAND_FIELD)
+    operation = _unsigned_short(values, CommandElement.COMMAND_FIELD)
     if operation is None:
         raise ProtocolError(AbortReason.INVALID_PARAMETER, "command set without Command Field (0000,0100)")
-    data_set_type = _unsigned_short(values, Element.COMMAND_DATA_SET_TYPE)
+    data_set_type = _unsigned_short(values, CommandElement.COMMAND_DATA_SET_TYPE)
     return Command(
         operation=operation,
-        message_id=_unsigned_short(values, Element.MESSAGE_ID) or 0,
+        message_id=_unsigned_short(values, CommandElement.MESSAGE_ID) or 0,
         has_data_set=data_set_type is not None and data_set_type != NO_DATA_SET,
-        sop_class_uid=_uid(values, Element.AFFECTED_SOP_CLASS_UID),
-        sop_instance_uid=_uid(values, Element.AFFECTED_SOP_INSTANCE_UID),
-        event_type=_unsigned_short(values, Element.EVENT_TYPE_ID),
+        sop_class_uid=_uid(values, CommandElement.AFFECTED_SOP_CLASS_UID),
+        sop_instance_uid=_uid(values, CommandElement.AFFECTED_SOP_INSTANCE_UID),
+        event_type=_unsigned_short(values, CommandElement.EVENT_TYPE_ID),
     )
 
 
@@ -105,13 +105,13 @@ def encode_response(request: Command, status: int, comment: str = "") -> bytes:
     """
     elements = b"".join(
         (
-            _text(Element.AFFECTED_SOP_CLASS_UID, request.sop_class_uid, b"\0"),
-            _number(Element.COMMAND_FIELD, request.operation | RESPONSE),
-            _number(Element.MESSAGE_ID_RESPONDED_TO, request.message_id),
-            _number(Element.COMMAND_DATA_SET_TYPE, NO_DATA_SET),
-            _number(Element.STATUS, status),
-            _text(Element.ERROR_COMMENT, comment[:64], b" "),
-            _text(Element.AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid, b"\0"),
+            _text(CommandElement.AFFECTED_SOP_CLASS_UID, request.sop_class_uid, b"\0"),
+            _number(CommandElement.COMMAND_FIELD, request.operation | RESPONSE),
+            _number(CommandElement.MESSAGE_ID_RESPONDED_TO, request.message_id),
+            _number(CommandElement.COMMAND_DATA_SET_TYPE, NO_DATA_SET),
+            _number(CommandElement.STATUS, status),
+            _text(CommandElement.ERROR_COMMENT, comment[:64], b" "),
+            _text(CommandElement.AFFECTED_SOP_INSTANCE_UID, request.sop_instance_uid, b"\0"),
         )
     )
     return _ELEMENT.pack(0, 0, 4) + struct.pack("<L", len(elements)) + elements

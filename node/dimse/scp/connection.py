@@ -29,7 +29,7 @@ from node.dimse.scp.storage import StorageService
 from node.dimse.scp.stream import ConnectionLost, Stopping, Stream, TooSlow, wait_readable
 from node.errors import SpoolFull
 from node.settings import ReceiverSettings
-from node.spool.incoming import AssociationInfo, Outcome, new_association_id
+from node.spool.incoming import AssociationInfo, AssociationOutcome, new_association_id
 from node.spool.store import Spool
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ LINGER_S: Final = 2.0
 
 
 @dataclass(slots=True)
-class Counts:
+class ConnectionCounts:
     """How many connections of the process have reached what."""
 
     pending: int = 0
@@ -64,7 +64,7 @@ class Shared:
     tls_context: ssl.SSLContext | None
     wake: int
     """File descriptor that becomes readable when the node goes down."""
-    counts: Counts = field(default_factory=Counts)
+    counts: ConnectionCounts = field(default_factory=ConnectionCounts)
 
 
 class Connection:
@@ -210,7 +210,7 @@ class Connection:
         )
         self._log = self._log.bind(association=info.association_id)
         self._log.debug("association.accepted", contexts=len(contexts), proposed=len(proposal.contexts))
-        outcome, why = Outcome.ABORTED, "unexpected error"
+        outcome, why = AssociationOutcome.ABORTED, "unexpected error"
         try:
             outcome, why = self._transfer(stream, contexts, service, info)
         finally:
@@ -218,7 +218,7 @@ class Connection:
                 incoming.close(outcome)
             except SpoolFull as error:
                 self._log.error("association.not_closed", error=str(error))
-            routine = outcome is Outcome.RELEASED and not service.stored and not service.refused  # a C-ECHO
+            routine = outcome is AssociationOutcome.RELEASED and not service.stored and not service.refused  # a C-ECHO
             (self._log.debug if routine else self._log.info)(
                 "association.ended",
                 outcome=str(outcome),
@@ -231,7 +231,7 @@ class Connection:
 
     def _transfer(
         self, stream: Stream, contexts: dict[int, Context], service: StorageService, info: AssociationInfo
-    ) -> tuple[Outcome, str]:
+    ) -> tuple[AssociationOutcome, str]:
         """Serve messages to the end, and say which end; where the peer is to learn of it, it is sent A-ABORT."""
         settings = self._shared.settings
         stream.set_silence(settings.network_timeout_s)
@@ -246,13 +246,13 @@ class Connection:
         try:
             association.serve()
         except (PeerAborted, ConnectionLost) as error:
-            return Outcome.ABORTED, str(error)
+            return AssociationOutcome.ABORTED, str(error)
         except (ProtocolError, TooSlow, Stopping) as error:
             reason = error.reason if isinstance(error, ProtocolError) else AbortReason.NOT_SPECIFIED
             with contextlib.suppress(ConnectionLost, TooSlow):
                 stream.send(pdu.abort(reason))
-            return Outcome.ABORTED, str(error)
-        return Outcome.RELEASED, "released by the peer"
+            return AssociationOutcome.ABORTED, str(error)
+        return AssociationOutcome.RELEASED, "released by the peer"
 
 
 def is_disallowed(shared: Shared, peer_address: str) -> bool:

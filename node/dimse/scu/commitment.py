@@ -20,7 +20,7 @@ from node.dicom.status import ACTION_STATUSES, Disposition, Status, disposition_
 from node.dicom.uids import STORAGE_COMMITMENT, UNCOMPRESSED, VERIFICATION_SOP_CLASS
 from node.dimse.reports import INSTANCE, read_report, take_report
 from node.dimse.scu.association import associated
-from node.spool.commitments import CommitmentStore, Reference, Report
+from node.spool.commitments import CommitmentReport, CommitmentStore, Reference
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +120,7 @@ class _Awaited:
         return int(status), None
 
 
-def _named(report: Report) -> set[Reference]:
+def _named(report: CommitmentReport) -> set[Reference]:
     """Return what a report says anything about."""
     return {*report.committed, *(Reference(f.sop_class_uid, f.sop_instance_uid) for f in report.failed)}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from node.spool.incoming import Outcome
+from node.spool.incoming import AssociationOutcome
 from tests.support.data.radiographs import radiograph, write
 from tests.support.peers import servers, wire
 from tests.support.peers.receiving import arrivals, closed_arrivals, serving, settings_with, unfinished
@@ -74,7 +74,7 @@ def test_an_object_cut_off_in_the_middle_leaves_nothing(tmp_path: Path, farewell
                 peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         (folder,) = closed_arrivals(settings)
         wait_for(lambda: not unfinished(settings), what="no unfinished file")
-    assert folder.outcome is Outcome.ABORTED
+    assert folder.outcome is AssociationOutcome.ABORTED
     assert [f.read_bytes()[-5:] for f in folder.files] == [b"whole"]
 
 
@@ -125,7 +125,7 @@ def test_silence_on_an_association_is_aborted(tmp_path: Path) -> None:
         peer.associate()
         assert peer.store(b"whole") == 0x0000
         assert tuple(peer.pdu()) == (7, 0, 0, 0, 0, 4, 0, 0, 2, 0)
-        assert closed_arrivals(settings)[0].outcome is Outcome.ABORTED
+        assert closed_arrivals(settings)[0].outcome is AssociationOutcome.ABORTED
 
 
 def test_silence_in_the_middle_of_an_object_is_aborted(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from node.dimse.scp import receiver
 from node.errors import Misconfigured
 from node.settings import Settings
-from node.spool.incoming import Outcome
+from node.spool.incoming import AssociationOutcome
 from node.spool.store import Spool
 from tests.support.peers import servers, wire
 from tests.support.peers.receiving import arrivals, closed_arrivals, serving, settings_with, unfinished
@@ -42,7 +42,7 @@ def test_going_down_lets_an_object_arrive_and_aborts_the_idle(tmp_path: Path) ->
     thread.join(20)
     assert not thread.is_alive()
     (folder,) = arrivals(settings)
-    assert (len(folder.files), folder.outcome) == (1, Outcome.ABORTED)
+    assert (len(folder.files), folder.outcome) == (1, AssociationOutcome.ABORTED)
     spool.close()
 
 
@@ -63,7 +63,7 @@ def test_a_killed_receiver_is_replaced_and_its_leftovers_are_swept(tmp_path: Pat
                 what="replacements",
             )
         (folder,) = closed_arrivals(settings)
-        assert folder.outcome is Outcome.ABORTED
+        assert folder.outcome is AssociationOutcome.ABORTED
         assert [f.read_bytes()[-12:] for f in folder.files] == [b"acknowledged"]
         wait_for(lambda: not unfinished(settings), what="sweep")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.spool.incoming import Outcome
+from node.spool.incoming import AssociationOutcome
 from node.spool.store import Spool
 from tests.support.peers import wire
 from tests.support.peers.receiving import closed_arrivals, serving, settings_with, unfinished
@@ -108,7 +108,7 @@ def test_a_broken_protocol_is_aborted_with_its_reason(tmp_path: Path, sent: byte
             peer.send(sent)
             assert tuple(peer.pdu()) == (7, 0, 0, 0, 0, 4, 0, 0, 2, reason)
             assert peer.closed()
-        assert closed_arrivals(settings)[0].outcome is Outcome.ABORTED
+        assert closed_arrivals(settings)[0].outcome is AssociationOutcome.ABORTED
     assert unfinished(settings) == []
 
 

@@ -25,7 +25,7 @@ from node.db.studies import RoutingDecision
 from node.db.tables import ResultRow
 from node.errors import BrokerUnavailable
 from node.settings import Settings
-from node.spool.incoming import AssociationInfo, Outcome
+from node.spool.incoming import AssociationInfo, AssociationOutcome
 from node.spool.store import Spool
 from tests.support.data import tiny_bundles
 from tests.support.results.encoded import answers, measurement_groups, named
@@ -98,7 +98,7 @@ def _job(database: Database, spool: Spool, path: Path, seed: int) -> str:
     ds = dcmread(path)
     with database.write() as tx:
         info = AssociationInfo(f"a{seed}", "ROUTER", "HILUM", "127.0.0.1", NOW)
-        studies.record_association(tx, info, Outcome.RELEASED)
+        studies.record_association(tx, info, AssociationOutcome.RELEASED)
         kept = spool.keep(path)
         received = ReceivedInstance(
             arrival=f"a{seed}/1",

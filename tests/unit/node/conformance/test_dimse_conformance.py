@@ -15,7 +15,7 @@ from node.dicom.kinds import RESULT_CLASSES, ResultKind
 from node.dicom.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES, Status
 from node.dicomweb.stow import HTTP_STATUSES
 from node.dimse.scp.admission import Rejection
-from node.dispatch.dispatcher import COUNTS_AT_ONCE
+from node.dispatch.archive import COUNTS_AT_ONCE
 from node.dispatch.queue import DELIVERY_THREADS
 from node.reasons import Reason
 from tests.support.paths import DOCS

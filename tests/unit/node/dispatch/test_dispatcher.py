@@ -10,7 +10,7 @@ from node.db import report
 from node.db.states import JobState, StudyState
 from node.dispatch.dispatcher import Dispatcher, leader_lock
 from node.settings import Settings
-from node.spool.incoming import AssociationInfo, Outcome, new_association_id
+from node.spool.incoming import AssociationInfo, AssociationOutcome, new_association_id
 from node.spool.store import Spool
 from tests.support.data.radiographs import radiograph, write
 from tests.support.stand_ins import NOW, Broker, Clock
@@ -23,7 +23,7 @@ def dispatcher(tmp_path, database):
     return Dispatcher(settings, database, Spool.create(tmp_path / "spool"), Broker())
 
 
-def arrive(dispatcher, *files, outcome=Outcome.RELEASED):
+def arrive(dispatcher, *files, outcome=AssociationOutcome.RELEASED):
     info = AssociationInfo(new_association_id(NOW), "ROUTER", "HILUM", "127.0.0.1", NOW)
     incoming = dispatcher.spool.incoming.open(info)
     for content in files:
@@ -66,7 +66,7 @@ def test_a_round_takes_in_completes_and_sends(dispatcher):
 
 
 def test_an_aborted_association_waits_for_quiet(dispatcher):
-    arrive(dispatcher, SMALL, outcome=Outcome.ABORTED)
+    arrive(dispatcher, SMALL, outcome=AssociationOutcome.ABORTED)
     dispatcher.round()
     assert studies(dispatcher)[0].state is StudyState.OPEN
     dispatcher.database.clock.now += timedelta(seconds=6)

@@ -9,13 +9,13 @@ import pytest
 from node.dicom.status import Status
 from node.dimse.reports import take_report
 from node.errors import SpoolFull
-from node.spool.commitments import CommitmentStore, CommitmentTransaction, FailedReference, Reference, Report
+from node.spool.commitments import CommitmentReport, CommitmentStore, CommitmentTransaction, FailedReference, Reference
 from node.spool.store import Spool
 from tests.support.peers.event_reports import encoded, information
 from tests.support.peers.wire import EXPLICIT
 
 REPORTS = [
-    Report(f"2.25.{number}", (Reference("1.2", "1.3"),), (FailedReference("1.2", "1.4", reason),))
+    CommitmentReport(f"2.25.{number}", (Reference("1.2", "1.3"),), (FailedReference("1.2", "1.4", reason),))
     for number, reason in enumerate((0x0112, None, 0x0110))
 ]
 

@@ -21,9 +21,9 @@ from node.spool import durable
 from node.spool.incoming import (
     EMPTY_FOLDER_S,
     AssociationInfo,
+    AssociationOutcome,
     IncomingAssociation,
     IncomingFolder,
-    Outcome,
     new_association_id,
 )
 from node.spool.store import Spool
@@ -65,7 +65,7 @@ def put(spool: Spool, association: IncomingAssociation, content: bytes) -> Path:
 
 def test_an_association_without_objects_leaves_nothing(spool: Spool) -> None:
     association = spool.incoming.open(info())
-    association.close(Outcome.RELEASED)
+    association.close(AssociationOutcome.RELEASED)
     assert list(spool.incoming.arrivals()) == []
 
 
@@ -77,8 +77,8 @@ def test_objects_arrive_in_order_with_their_association(spool: Spool) -> None:
     assert folder.files == tuple(files)
     assert [f.read_bytes()[-1] for f in folder.files] == list(range(12))
     assert folder.outcome is None
-    association.close(Outcome.ABORTED)
-    assert next(spool.incoming.arrivals()).outcome is Outcome.ABORTED
+    association.close(AssociationOutcome.ABORTED)
+    assert next(spool.incoming.arrivals()).outcome is AssociationOutcome.ABORTED
 
 
 def test_associations_are_listed_oldest_first(spool: Spool) -> None:
@@ -107,7 +107,7 @@ def test_only_a_closed_and_empty_folder_is_removed(spool: Spool) -> None:
     file = put(spool, association, part10())
     with pytest.raises(HilumError):
         next(spool.incoming.arrivals()).remove()
-    association.close(Outcome.RELEASED)
+    association.close(AssociationOutcome.RELEASED)
     with pytest.raises(HilumError):
         next(spool.incoming.arrivals()).remove()
     spool.discard(file)
@@ -120,7 +120,7 @@ def emptied(spool: Spool) -> IncomingFolder:
     """A closed association whose only file was discarded."""
     association = spool.incoming.open(info())
     spool.discard(put(spool, association, part10()))
-    association.close(Outcome.RELEASED)
+    association.close(AssociationOutcome.RELEASED)
     return next(folder for folder in spool.incoming.arrivals() if folder.path == association.path)
 
 
@@ -192,18 +192,21 @@ def test_closing_the_spool_ends_the_associations_that_are_open(spool: Spool) -> 
     released, left = spool.incoming.open(info()), spool.incoming.open(info())
     for association in (released, left):
         put(spool, association, part10())
-    released.close(Outcome.RELEASED)
+    released.close(AssociationOutcome.RELEASED)
     late = spool.root / "late"
     late.write_bytes(part10(b"late"))
     spool.close()
     assert {f.path: f.outcome for f in spool.incoming.arrivals()} == {
-        released.path: Outcome.RELEASED,
-        left.path: Outcome.ABORTED,
+        released.path: AssociationOutcome.RELEASED,
+        left.path: AssociationOutcome.ABORTED,
     }
     with pytest.raises(SpoolFull):
         left.store(late)
-    left.close(Outcome.RELEASED)
-    assert {f.path: (len(f.files), f.outcome) for f in spool.incoming.arrivals()}[left.path] == (1, Outcome.ABORTED)
+    left.close(AssociationOutcome.RELEASED)
+    assert {f.path: (len(f.files), f.outcome) for f in spool.incoming.arrivals()}[left.path] == (
+        1,
+        AssociationOutcome.ABORTED,
+    )
 
 
 def no_space(path: Path) -> None:
@@ -221,7 +224,7 @@ def test_an_association_that_cannot_be_ended_is_left_to_a_later_sweep(
         assert other.sweep_temporary() == 1
         assert next(other.incoming.arrivals()).outcome is None
     assert other.sweep_temporary() == 1
-    assert next(other.incoming.arrivals()).outcome is Outcome.ABORTED
+    assert next(other.incoming.arrivals()).outcome is AssociationOutcome.ABORTED
     assert other.sweep_temporary() == 0
     assert list((spool.root / "tmp").iterdir()) == []
 
@@ -270,7 +273,7 @@ def test_a_marker_means_that_every_file_is_listed(spool: Spool, monkeypatch: pyt
     def late(path: Path) -> object:
         if path == association.path:
             put(spool, association, part10(b"2"))
-            association.close(Outcome.RELEASED)
+            association.close(AssociationOutcome.RELEASED)
         return listing(path)
 
     monkeypatch.setattr(os, "scandir", late)
@@ -278,7 +281,7 @@ def test_a_marker_means_that_every_file_is_listed(spool: Spool, monkeypatch: pyt
     assert folder.outcome is None
     monkeypatch.undo()
     (folder,) = spool.incoming.arrivals()
-    assert (len(folder.files), folder.outcome) == (2, Outcome.RELEASED)
+    assert (len(folder.files), folder.outcome) == (2, AssociationOutcome.RELEASED)
 
 
 def test_keep_names_by_content_and_may_be_repeated(spool: Spool) -> None:
@@ -353,7 +356,7 @@ def test_a_full_disk_is_spool_full_and_the_number_is_not_used_again(
     with pytest.raises(SpoolFull):
         put(spool, association, part10(b"2"))
     with pytest.raises(SpoolFull):
-        association.close(Outcome.RELEASED)
+        association.close(AssociationOutcome.RELEASED)
     with pytest.raises(SpoolFull):
         spool.store_result(b"result")
     monkeypatch.setattr(durable, "sync_directory", real)
@@ -395,7 +398,7 @@ def test_the_sweep_takes_what_the_dead_left_and_nothing_else(spool: Spool, crash
     assert left.read_bytes() == b"mine"
     (folder,) = spool.incoming.arrivals()
     assert len(folder.files) == 1
-    assert folder.outcome is Outcome.ABORTED
+    assert folder.outcome is AssociationOutcome.ABORTED
     spool.close()
     assert list((spool.root / "tmp").iterdir()) == []
 

@@ -16,7 +16,7 @@ from node.db.engine import Database, Transaction
 from node.db.states import DeliveryState, JobState
 from node.dispatch.dispatcher import Dispatcher
 from node.settings import Settings
-from node.spool.incoming import AssociationInfo, Outcome, new_association_id
+from node.spool.incoming import AssociationInfo, AssociationOutcome, new_association_id
 from node.spool.store import Spool
 from tests.support.opened_files import opened_under
 from tests.support.peers.pacs import FakePACS
@@ -68,7 +68,7 @@ def receive(spool: Spool, seed: int = 4) -> None:
     temporary = spool.temporary_path()
     phantom.write(temporary, phantom.generate(seed, rows=400, columns=360))
     incoming.store(temporary)
-    incoming.close(Outcome.RELEASED)
+    incoming.close(AssociationOutcome.RELEASED)
 
 
 def analyse(dispatcher: Dispatcher, runtime: Runtime) -> str:

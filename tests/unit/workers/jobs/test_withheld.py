@@ -26,7 +26,7 @@ from node.dicom.kinds import ResultKind
 from node.errors import BrokerUnavailable
 from node.reasons import Reason
 from node.settings import Settings
-from node.spool.incoming import AssociationInfo, Outcome
+from node.spool.incoming import AssociationInfo, AssociationOutcome
 from node.spool.store import Spool
 from tests.support.results.encoded import answers
 from tests.support.rows import DECISION
@@ -112,7 +112,7 @@ def analysed(
     runtime = Runtime(settings, database, spool, NoBroker(), networks(settings.analysis, "cpu"))
     with database.write() as tx:
         info = AssociationInfo("a", "ROUTER", "HILUM", "127.0.0.1", NOW)
-        studies.record_association(tx, info, Outcome.RELEASED)
+        studies.record_association(tx, info, AssociationOutcome.RELEASED)
         for number, source in enumerate(sources, start=1):
             studies.record_instance(tx, _received(number, source, spool))
         (study,) = studies.open_studies(tx)
