@@ -1,5 +1,21 @@
 """An established association as acceptor: the data transfer and release phases (PS3.8 section 9.2, PS3.7 Annex E).
 
+The rows of PS3.8 Table 9-10 in the states that are left once the A-ASSOCIATE-AC is sent; each violation is answered by
+the A-ABORT of action AA-8, which `node.dimse.scp.connection` sends: ::
+
+    PDU              Sta6, between messages        Sta6, within a message       reason of the A-ABORT
+    P-DATA-TF        DT-2                          DT-2
+      command        begins a message              violation once it is whole   unexpected PDU parameter
+      data set       violation                     is written to its sink       unexpected PDU parameter
+      empty, cut     violation                     violation                    invalid PDU parameter value
+    A-RELEASE-RQ     AR-2, AR-4: Sta8, Sta13       violation                    unexpected PDU
+    A-ABORT          AA-3: `PeerAborted`           AA-3: `PeerAborted`
+    another PDU      violation                     violation                    unexpected PDU
+    of no known type violation                     violation                    unrecognized PDU
+    end of stream    AA-4: `ConnectionLost`        AA-4: `ConnectionLost`
+
+Sta7 and Sta9 to Sta12 are of a release that this node asks for or that collides with another; it asks for none.
+
 One thread for each association, blocked in one read: no reactor, no queue between threads, no polling. pynetdicom's own
 acceptor costs 2.5 to 4.5 ms for each message in two loops that poll, and reads 4 KiB at a time (measured); that is why
 only its PDU classes are used here.

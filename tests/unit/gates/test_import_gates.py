@@ -55,7 +55,7 @@ PLANTS = (
     Plant("pynetdicom only in node.dimse", "node.intake.routing", "import pynetdicom"),
     Plant("requests and dicomweb-client only in node.dicomweb", "workers.jobs.circuit", "from requests import get"),
     Plant("SQLAlchemy and Alembic only in node.db", "node.dicom.header", "import sqlalchemy"),
-    Plant("Celery only where the queue and the tasks are", "workers.pipelines.chest", "from celery import Celery"),
+    Plant("Celery only where the queue and the tasks are", "workers.pipelines", "from celery import Celery"),
     Plant("Redis only in node.dispatch", "workers.jobs.heartbeat", "import redis"),
     Plant("pydantic-settings only in node.settings", "node.log", "import pydantic_settings"),
     Plant("highdicom only in workers.results", "workers.commands.offline", "import highdicom"),
@@ -121,7 +121,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What import-linter says of a copy with every plant, and with a package that nobody has placed."""
     folder = copied(tmp_path_factory.mktemp("planted"))
     for plant in PLANTS:
-        file = folder / (plant.module.replace(".", "/") + ".py")
+        module = folder / plant.module.replace(".", "/")
+        file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
         file.write_text(file.read_text(encoding="utf-8") + plant.line + "\n", encoding="utf-8")
     for name in PLACED:
         package = folder / name.replace(".", "/") / "unplaced"
