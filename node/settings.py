@@ -232,18 +232,30 @@ class Settings(BaseSettings):
     """Routing rules, first match wins; a study that matches none is not analysed."""
 
     @model_validator(mode="after")
-    def _names_resolve(self) -> Settings:
+    def _rules_name_destinations(self) -> Settings:
         for rule in self.rules:
             for name in rule.destinations or ():
                 if name not in self.destinations:
                     raise ValueError(f"rule {rule.name!r} names destination {name!r}, which is not configured")
+        return self
+
+    @model_validator(mode="after")
+    def _profiles_have_names_of_their_own(self) -> Settings:
         for profile in self.profiles:
             if profile.name in BUILT_IN or sum(other.name == profile.name for other in self.profiles) > 1:
                 raise ValueError(f"profiles: the name {profile.name!r} is taken; choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _destinations_name_profiles(self) -> Settings:
         for name, destination in self.destinations.items():
             if destination.profile not in self.object_profiles:
                 known = ", ".join(self.object_profiles)
                 raise ValueError(f"destination {name!r} has profile {destination.profile!r}; there are: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _reports_of_commitment_are_let_in(self) -> Settings:
         allowed = self.receiver.allowed_calling_ae_titles
         for name, destination in self.destinations.items():
             if not isinstance(destination, Destination):
@@ -253,6 +265,10 @@ class Settings(BaseSettings):
                     f"destination {name!r} is asked for commitment, but {destination.reporting_ae_title!r} is not in "
                     "receiver.allowed_calling_ae_titles: its reports would be refused"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _counting_asks_an_archive(self) -> Settings:
         asked = self.completion.count_from
         if asked is not None and asked not in self.destinations:
             raise ValueError(f"completion.count_from names destination {asked!r}, which is not configured")
