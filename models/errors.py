@@ -6,8 +6,6 @@ from __future__ import annotations
 class ModelsError(Exception):
     """Root of what this package raises on purpose. None of it is worth a retry: the same input fails again."""
 
-    retryable = False
-
 
 class Undecodable(ModelsError):
     """The file holds no image that can be shown as one radiograph; the message says why."""

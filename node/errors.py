@@ -5,13 +5,9 @@ Messages say what, which value, and what was expected. They never hold a patient
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class HilumError(Exception):
     """Root of every exception that this project raises on purpose."""
-
-    retryable: ClassVar[bool] = False
 
 
 class Misconfigured(HilumError):
@@ -51,13 +47,9 @@ def place_of(error: BaseException) -> str:
 class SpoolFull(HilumError):
     """The spool's file system is under its watermark or cannot be written (status 0xA700)."""
 
-    retryable = True
-
 
 class PeerUnavailable(HilumError):
     """The peer could not be reached, refused the association, or broke it off."""
-
-    retryable = True
 
 
 class StaleClaim(HilumError):
@@ -70,5 +62,3 @@ class ImpossibleTransition(HilumError):
 
 class BrokerUnavailable(HilumError):
     """The Celery broker cannot be reached; the rows stay due and are sent later."""
-
-    retryable = True

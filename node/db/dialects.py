@@ -27,7 +27,7 @@ class Begin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dialect:
+class DatabaseDialect:
     """What one kind of database needs, and how the schema is guarded in it."""
 
     is_file: bool = False
@@ -53,7 +53,7 @@ class Dialect:
 
 
 # The write lock is taken when a writing transaction begins, so that it never fails half-way.
-_SQLITE = Dialect(
+_SQLITE = DatabaseDialect(
     is_file=True,
     connect_arguments={"timeout": BUSY_TIMEOUT_S, "isolation_level": None},  # transactions are begun by us
     set_up=(
@@ -79,7 +79,7 @@ _SQLITE = Dialect(
     drop_guard_states="DROP TRIGGER {table}_transition",
 )
 
-_POSTGRESQL = Dialect(
+_POSTGRESQL = DatabaseDialect(
     connect_arguments={"connect_timeout": CONNECT_TIMEOUT_S},
     pre_ping=True,
     guard=(
@@ -103,11 +103,11 @@ _POSTGRESQL = Dialect(
     drop_guard_states="DROP TRIGGER {table}_transition ON {table}",
 )
 
-DIALECTS: Final[Mapping[str, Dialect]] = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
+DIALECTS: Final[Mapping[str, DatabaseDialect]] = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
 """By the name that a database URL begins with."""
 
 
-def dialect_of(name: str) -> Dialect:
+def dialect_of(name: str) -> DatabaseDialect:
     """Look up a kind of database.
 
     Raises
@@ -122,7 +122,7 @@ def dialect_of(name: str) -> Dialect:
         raise Misconfigured(f"database_url: a database of the kind {name!r} cannot be used, only {known}") from None
 
 
-def of_url(url: URL) -> Dialect:
+def of_url(url: URL) -> DatabaseDialect:
     """Look up the kind of database that a URL names.
 
     Raises

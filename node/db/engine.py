@@ -175,7 +175,7 @@ def _alembic() -> Config:
     return config
 
 
-def _engine(url: URL, dialect: dialects.Dialect) -> Engine:
+def _engine(url: URL, dialect: dialects.DatabaseDialect) -> Engine:
     engine = create_engine(url, pool_pre_ping=dialect.pre_ping, connect_args=dict(dialect.connect_arguments))
     event.listen(engine, "connect", partial(_set_up, dialect))
     if dialect.begin is not None:
@@ -183,7 +183,7 @@ def _engine(url: URL, dialect: dialects.Dialect) -> Engine:
     return engine
 
 
-def _set_up(dialect: dialects.Dialect, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _set_up(dialect: dialects.DatabaseDialect, connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     if dialect.set_up:
         with closing(connection.cursor()) as cursor:
             for statement in dialect.set_up:

@@ -85,7 +85,7 @@ def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: 
         header = read_header(file)
     except (
         Exception
-    ) as unexpected:  # a hostile file must not stop the files behind it: whatever it did, it is put aside
+    ) as unexpected:  # a hostile file must not stop the files behind it: whatever it did, it is quarantined
         error = (
             unexpected
             if isinstance(unexpected, Quarantined)

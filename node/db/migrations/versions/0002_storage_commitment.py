@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.operations import BatchOperations
 
-from node.db.dialects import Dialect, dialect_of
+from node.db.dialects import DatabaseDialect, dialect_of
 
 revision = "0002"
 down_revision = "0001"
@@ -90,5 +90,5 @@ def _guard(pairs: tuple[str, ...]) -> None:
     op.execute(_dialect().guard_states.format(table="deliveries", pairs=listed))
 
 
-def _dialect() -> Dialect:
+def _dialect() -> DatabaseDialect:
     return dialect_of(op.get_bind().dialect.name)
