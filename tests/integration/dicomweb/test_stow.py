@@ -33,7 +33,7 @@ from tests.support.peers import certificates, servers
 from tests.support.peers.dicomweb import FakeService, service
 from tests.support.peers.system import dataset_bytes, phantom_file, running_node, study_uid
 from tests.support.rows import lines, published
-from tests.support.stand_ins import NoBroker
+from tests.support.stand_ins import Clock, NoBroker
 from workers.cli import app
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Networks, Runtime
@@ -52,6 +52,7 @@ def runtime(tmp_path: Path, database: Database, fake: FakeService) -> Runtime:
         destinations={"web": {"url": fake.url}},
         delivery={"connect_timeout_s": 2, "response_timeout_s": 5, "breaker_failures": 2},
     )
+    database.clock = Clock()
     return Runtime(
         settings=settings,
         database=database,
