@@ -213,8 +213,9 @@ class ResultRow(Base):
 class DeliveryRow(StateGuard, Base):
     """One result to one destination, with its attempts.
 
-    `attempts` counts how often it was sent, and asked about in vain; `requests` the requests for commitment that the
-    destination has taken since it was last sent. `transaction_uid` is the latest one that was made.
+    `attempts` counts how often it was sent, and how often a request for commitment came to nothing;
+    `requests` the requests for commitment that the destination has taken since it was last sent. `transaction_uid` is
+    the latest one that was made.
     """
 
     __tablename__ = "deliveries"

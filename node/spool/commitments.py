@@ -4,7 +4,7 @@ Files, because a receiver has no database: the worker writes each transaction do
 whoever gets the report checks it against the transaction and keeps it before it is answered, and the dispatcher records
 it in the database and removes it. ::
 
-    asked/<sha256 of the Transaction UID>.json        by whom it may be answered
+    asked/<sha256 of the Transaction UID>.json        who is authorised to report
     reports/<time>-<random>.json                      durable, to be recorded
 
 No name comes from the network.
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CommitmentTransaction:
-    """One request for commitment, and who may answer it."""
+    """One request for commitment, and who is authorised to report on it."""
 
     transaction_uid: str
     ae_title: str
