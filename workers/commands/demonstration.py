@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import yaml
 from rich.console import Console
@@ -43,6 +44,7 @@ from workers.commands import terminal
 from workers.process.supervisor import Node
 from workers.results.readback import findings_of_segs, source_of_seg
 from workers.results.rendering.overlay import overlay_png
+from workers.results.text.summary_form import Summary
 
 TIMEOUT_S = 300.0
 ENDED = (JobState.DONE, JobState.UNDELIVERED, JobState.FAILED)
@@ -248,7 +250,7 @@ def _report(
         job = report.job(tx, line.job_id) if line.job_id else None
         (folder / "audit.txt").write_text("\n".join(trail(tx, line.id)) + "\n", encoding="utf-8")
     if job is not None and job.summary is not None:
-        terminal.print_summary(job.summary, console)
+        terminal.print_summary(cast(Summary, job.summary), console)
         terminal.print_timings(terminal.stages(job), console)
     of_image: dict[str, list[Path]] = defaultdict(list)
     for seg in paths["seg"]:

@@ -79,7 +79,7 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class Report:
+class DestinationReport:
     """All that was found out about one destination."""
 
     configured: str
@@ -121,7 +121,7 @@ def check(
     networks: Networks | None,
     every: bool = False,
     progress: Callable[[str], None] = lambda _: None,
-) -> Report:
+) -> DestinationReport:
     """Find out what a destination takes.
 
     Parameters
@@ -151,7 +151,7 @@ def check(
             for cls, syntax in _objects(profile)
         ]
     if networks is None:
-        return Report(destination.profile, tuple(lines), commitment, wanted)
+        return DestinationReport(destination.profile, tuple(lines), commitment, wanted)
     sent = [p for p in profiles.values() if every or p.name == destination.profile]
     with tempfile.TemporaryDirectory(prefix="hilum-profile-check-") as folder:
         parcel = _packed(networks, sent, Path(folder), progress)
@@ -163,7 +163,7 @@ def check(
     return replace(report, lines=(*report.lines, *asked), commitment=commitment, commitment_wanted=wanted)
 
 
-def print_report(report: Report, name: str, settings: Settings, console: Console) -> None:
+def print_report(report: DestinationReport, name: str, settings: Settings, console: Console) -> None:
     """Print what was found, and what to configure."""
     asked = all(line.outcome in ASKED for line in report.of(report.configured))
     title = f"{name}, profile {report.configured} (configured)" + (", only asked" if asked else "")
@@ -195,7 +195,7 @@ def _cells(line: Line) -> tuple[str, str, str]:
     return f"{line.result_class.kind}  {line.result_class.name}", UID(line.transfer_syntax_uid).name, said
 
 
-def _other(report: Report, profile: str, settings: Settings) -> tuple[str, str, str]:
+def _other(report: DestinationReport, profile: str, settings: Settings) -> tuple[str, str, str]:
     """Say in one row what becomes of a profile."""
     lines = report.of(profile)
     bad = [line for line in lines if line.outcome not in GOOD]
@@ -204,7 +204,7 @@ def _other(report: Report, profile: str, settings: Settings) -> tuple[str, str, 
     return profile, settings.object_profiles[profile].purpose, f"[red]{said}[/]" if bad else f"[green]{whole}[/]"
 
 
-def advice(report: Report, name: str, settings: Settings) -> list[str]:
+def advice(report: DestinationReport, name: str, settings: Settings) -> list[str]:
     """Say what to configure, and where; nothing where the configured profile fits."""
     if report.passed:
         return [f"Profile {report.configured} fits {name}. It accepts every object of: {', '.join(report.whole)}."]
@@ -308,7 +308,9 @@ def _packed(networks: Networks, profiles: Sequence[Profile], folder: Path, progr
     return _Parcel(study, OutgoingFile(DIGITAL_XRAY, image.sop_instance_uid, source), tuple(results))
 
 
-def _send(settings: Settings, destination: AnyDestination, parcel: _Parcel, accepted: Accepted | None) -> Report:
+def _send(
+    settings: Settings, destination: AnyDestination, parcel: _Parcel, accepted: Accepted | None
+) -> DestinationReport:
     """Send a parcel, and say what became of each object."""
     files = [parcel.image, *(file for _, file in parcel.results)]
     image, *results = transmit(settings, destination, files)
@@ -317,7 +319,7 @@ def _send(settings: Settings, destination: AnyDestination, parcel: _Parcel, acce
         for (profile, file), outcome in zip(parcel.results, results, strict=True)
     ]
     took_any = any(outcome.disposition is Disposition.ACCEPTED for outcome in (image, *results))
-    return Report(
+    return DestinationReport(
         configured=destination.profile,
         lines=tuple(lines),
         commitment=None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from models.values.findings import Decision
 from node.db.report import JobReport
+from workers.results.text.summary_form import ImageSummary, Summary
 
 _DECISIONS = {
     Decision.PRESENT: "[bold red]present[/]",
@@ -21,17 +21,11 @@ _DECISIONS = {
 _FORMATS = {"ratio": ".2f", "percent": ".1f"}
 
 
-def print_summary(summary: Mapping[str, Any], console: Console) -> None:
-    """Print the findings of every image, and why nothing was found where that is so.
-
-    Parameters
-    ----------
-    summary
-        From `workers.results.text.summary.summary`.
-    """
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print the findings of every image, and why nothing was found where that is so."""
     for image in summary["images"]:
         if not image["gate"]["passed"]:
-            console.print(f"[yellow]Not analysed[/]: {image['gate']['meaning']} ({image['gate']['detail']})")
+            console.print(f"[yellow]Not analysed[/]: {image['gate'].get('meaning')} ({image['gate']['detail']})")
             continue
         console.print(_findings(image))
         if image["measurements"]:
@@ -80,7 +74,7 @@ def print_files(files: Mapping[str, tuple[Sequence[Path], str]], console: Consol
             console.print(f"{name:<8} {path}  [dim]open with {opener}[/]", soft_wrap=True, highlight=False)
 
 
-def _findings(image: Mapping[str, Any]) -> Table:
+def _findings(image: ImageSummary) -> Table:
     table = Table("finding", "probability", "threshold (uncertain)", "decision", title="Findings", title_justify="left")
     for finding in image["findings"]:
         side = f", {finding['laterality']}" if finding["laterality"] else ""
@@ -89,7 +83,7 @@ def _findings(image: Mapping[str, Any]) -> Table:
             finding["label"],
             f"{finding['probability']:.3f}",
             f"{finding['threshold']:.3f}{doubt}",
-            f"{_DECISIONS[finding['decision']]}{side}",
+            f"{_DECISIONS[Decision(finding['decision'])]}{side}",
         )
     for item in image["not_outlined"]:
         table.add_row(item["label"], "—", "—", f"no region was outlined: {item['detail']}")
@@ -101,7 +95,7 @@ def _findings(image: Mapping[str, Any]) -> Table:
     return table
 
 
-def _measurements(image: Mapping[str, Any]) -> Table:
+def _measurements(image: ImageSummary) -> Table:
     table = Table("measurement", "value", "unit", title="Measurements", title_justify="left")
     table.columns[1].justify = "right"
     for measurement in image["measurements"]:

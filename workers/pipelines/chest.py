@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models.bundle.store import Bundle
 from models.errors import Undecodable
@@ -25,9 +25,10 @@ from workers.jobs.runtime import Networks, configuration_digest
 from workers.pipelines.study import Study, StudyImage
 from workers.results.encode import encode
 from workers.results.preflight import PreflightFailed
-from workers.results.request import DeclinedImage, EncodedResult, IntendedUse, Predecessor, ResultRequest
+from workers.results.request import DeclinedImage, EncodedResult, Predecessor, ResultRequest, UseStatement
 from workers.results.sources.radiographs import Radiographs
 from workers.results.text.summary import summary
+from workers.results.text.summary_form import Summary
 
 if TYPE_CHECKING:
     from models.chest.analyser import ChestAnalyser
@@ -59,7 +60,7 @@ class Analysis:
     withheld: tuple[Withheld, ...]
     undecodable: tuple[DeclinedImage, ...]
     timings_s: dict[str, float]
-    summary: dict[str, Any]
+    summary: Summary
     left_out: tuple[str, ...] = ()
 
 
@@ -218,9 +219,9 @@ def _encoded(
     return encode(answer, profile=profile, predecessors=predecessors, radiographs=radiographs), withheld
 
 
-def _intended_use(bundle: Bundle) -> IntendedUse:
+def _intended_use(bundle: Bundle) -> UseStatement:
     use = bundle.manifest.intended_use
-    return IntendedUse(
+    return UseStatement(
         bundle.manifest.name, use.statement, use.age_years_from, use.age_years_below, use.views, use.translations
     )
 

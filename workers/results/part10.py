@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
@@ -76,14 +75,12 @@ def written(
     ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     buffer = BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
-    content = buffer.getvalue()
     return EncodedResult(
         kind=kind,
         sop_class_uid=str(ds.SOPClassUID),
         sop_instance_uid=str(ds.SOPInstanceUID),
         series_instance_uid=str(ds.SeriesInstanceUID),
-        content=content,
-        sha256=hashlib.sha256(content).hexdigest(),
+        content=buffer.getvalue(),
     )
 
 

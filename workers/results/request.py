@@ -23,7 +23,7 @@ class DeclinedImage:
 
 
 @dataclass(frozen=True)
-class IntendedUse:
+class UseStatement:
     """What one bundle may be used for, in the words of its manifest; repeated in every report."""
 
     bundle_name: str
@@ -81,17 +81,16 @@ class ResultRequest:
     configuration_digest: str
     revision: int
     created_at: datetime
-    intended_use: tuple[IntendedUse, ...] = ()
+    intended_use: tuple[UseStatement, ...] = ()
     urgent: bool = False
 
 
 @dataclass(frozen=True)
 class EncodedResult:
-    """One result object as it will be stored and sent: Part 10 bytes and their SHA-256 in hex."""
+    """One result object as it will be stored and sent: Part 10 bytes."""
 
     kind: ResultKind
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
     content: bytes
-    sha256: str

@@ -83,7 +83,7 @@ def digests(folder: Path) -> dict[str, list[str]]:
             if profile == OHIF:
                 earlier = [Predecessor(r.sop_class_uid, r.sop_instance_uid, r.series_instance_uid) for r in results]
                 results += encode(replace(request, revision=2), profile=profile, predecessors=earlier)
-            found[f"{name}/{profile.name}"] = [f"{r.kind} {r.sha256}" for r in results]
+            found[f"{name}/{profile.name}"] = [f"{r.kind} {hashlib.sha256(r.content).hexdigest()}" for r in results]
     return found
 
 

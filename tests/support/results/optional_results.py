@@ -164,7 +164,7 @@ def _objects(
 def _stand_in(kind: ResultKind) -> EncodedResult:
     """Return what a Key Object Selection needs to know of a SEG or SR."""
     uid = f"2.25.{len(kind)}"
-    return EncodedResult(kind, COMPLETE.sop_class(kind).sop_class_uid, uid, f"{uid}.1", b"", "")
+    return EncodedResult(kind, COMPLETE.sop_class(kind).sop_class_uid, uid, f"{uid}.1", b"")
 
 
 def _pixels(source: Source) -> pixels.Radiograph:

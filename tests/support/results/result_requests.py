@@ -24,7 +24,7 @@ from models.values.findings import (
     SegmentationEmpty,
 )
 from tests.support.data.sources import STUDY, read_sources
-from workers.results.request import DeclinedImage, IntendedUse, ResultRequest
+from workers.results.request import DeclinedImage, ResultRequest, UseStatement
 
 PNEUMONIA = BundleIdentity("pneumonia", "1.2.0", "a1" * 32)
 LUNGS = BundleIdentity("lungs-heart", "2.0.1", "b2" * 32)
@@ -93,7 +93,7 @@ def request(sources: tuple[Path, ...], images: tuple[ImageFindings, ...], *decli
         configuration_digest="d4" * 32,
         revision=1,
         created_at=CREATED,
-        intended_use=(IntendedUse("pneumonia", "Research on adults, frontal view.", 16.0, None, ("PA", "AP")),)
+        intended_use=(UseStatement("pneumonia", "Research on adults, frontal view.", 16.0, None, ("PA", "AP")),)
         if images
         else (),
     )

@@ -23,7 +23,7 @@ from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.part10 import local_time
 from workers.results.parts.references import reference, supersede
 from workers.results.parts.series import BODY_PART, bundles_of, contributions, identification, patient
-from workers.results.rendering.overlay import Picture, annotated
+from workers.results.rendering.overlay import AnnotatedPicture, annotated
 from workers.results.request import Predecessor, ResultRequest
 from workers.results.sources.source import Source
 from workers.results.text.languages.known import language
@@ -114,7 +114,7 @@ def burnt_in_annotation(source: Source) -> Literal["YES", "NO"] | None:
     return None
 
 
-def _describe(ds: Dataset, source: Source, radiograph: Radiograph, picture: Picture) -> None:
+def _describe(ds: Dataset, source: Source, radiograph: Radiograph, picture: AnnotatedPicture) -> None:
     """Say what the picture is made of, and how large its pixels are."""
     rows, columns = picture.radiograph_shape
     made = "" if (rows, columns) == radiograph.shape else f" Shown with {rows} rows and {columns} columns."

@@ -58,7 +58,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Picture:
+class AnnotatedPicture:
     """A picture with words.
 
     Attributes
@@ -117,7 +117,7 @@ def overlay(
 
 def annotated(
     radiograph: Radiograph, image: ImageFindings, words: Language = ENGLISH, *, longest: int = LONGEST
-) -> Picture:
+) -> AnnotatedPicture:
     """Draw the overlay, beside it findings, measurements and legend, and below it the statement.
 
     Raises
@@ -141,7 +141,7 @@ def annotated(
     figure.savefig(drawn, format="rgba", facecolor=BACKGROUND)
     pixels = np.frombuffer(drawn.getbuffer(), np.uint8).reshape(height, width, 4)[..., :3].copy()
     pixels[:rows, :columns] = shown
-    return Picture(pixels, (rows, columns))
+    return AnnotatedPicture(pixels, (rows, columns))
 
 
 def overlay_png(radiograph: Radiograph, image: ImageFindings, path: Path) -> None:

@@ -36,7 +36,7 @@ _EDGES = {
 
 
 @dataclass(frozen=True)
-class Observation:
+class QualityNote:
     """One thing known of an image, as question and coded answer and in words.
 
     Attributes
@@ -51,7 +51,7 @@ class Observation:
     matters: bool = False
 
 
-def observations(image: ImageFindings, source: Source, words: Language = ENGLISH) -> tuple[Observation, ...]:
+def observations(image: ImageFindings, source: Source, words: Language = ENGLISH) -> tuple[QualityNote, ...]:
     """Return what is known of the quality of an image, the pixel grid first, and last what nobody looked at."""
     return (
         *_grid(source, words),
@@ -59,39 +59,39 @@ def observations(image: ImageFindings, source: Source, words: Language = ENGLISH
         *_compression(source, words),
         _view(source, words),
         *field_of_view(image, words),
-        Observation(None, None, words.say(Sentence.NOT_ASSESSED)),
+        QualityNote(None, None, words.say(Sentence.NOT_ASSESSED)),
     )
 
 
-def _grid(source: Source, words: Language) -> tuple[Observation, ...]:
+def _grid(source: Source, words: Language) -> tuple[QualityNote, ...]:
     if source.shape is None:
         return ()
     rows, columns = source.shape
-    return (Observation(None, None, words.say(Sentence.PIXEL_GRID, rows=rows, columns=columns)),)
+    return (QualityNote(None, None, words.say(Sentence.PIXEL_GRID, rows=rows, columns=columns)),)
 
 
-def _spacing(source: Source, words: Language) -> Observation:
+def _spacing(source: Source, words: Language) -> QualityNote:
     spacing, calibrated, _, _ = spacing_of(source.header)
     if spacing is None:
-        return Observation(vocabulary.PIXEL_SPACING, vocabulary.SPACING_UNKNOWN, words.say(Sentence.SPACING_UNKNOWN))
+        return QualityNote(vocabulary.PIXEL_SPACING, vocabulary.SPACING_UNKNOWN, words.say(Sentence.SPACING_UNKNOWN))
     answer, sentence = (
         (vocabulary.SPACING_CALIBRATED, Sentence.SPACING_CALIBRATED)
         if calibrated
         else (vocabulary.SPACING_AT_DETECTOR, Sentence.SPACING_AT_DETECTOR)
     )
     rows, columns = (words.number(part, ".3f") for part in spacing)
-    return Observation(vocabulary.PIXEL_SPACING, answer, words.say(sentence, rows=rows, columns=columns))
+    return QualityNote(vocabulary.PIXEL_SPACING, answer, words.say(sentence, rows=rows, columns=columns))
 
 
-def _compression(source: Source, words: Language) -> tuple[Observation, ...]:
+def _compression(source: Source, words: Language) -> tuple[QualityNote, ...]:
     """Say what Lossy Image Compression (0028,2110) says; nothing where it is absent."""
     name, header = vocabulary.LOSSY_COMPRESSION, source.header
     match str(header.get("LossyImageCompression") or ""):
         case "01":
             text = words.say(Sentence.LOSSY, how=_how(source, words))
-            return (Observation(name, vocabulary.PRESENT, text, matters=True),)
+            return (QualityNote(name, vocabulary.PRESENT, text, matters=True),)
         case "00":
-            return (Observation(name, vocabulary.ABSENT, words.say(Sentence.NOT_LOSSY)),)
+            return (QualityNote(name, vocabulary.ABSENT, words.say(Sentence.NOT_LOSSY)),)
         case _:
             return ()
 
@@ -105,26 +105,26 @@ def _how(source: Source, words: Language) -> str:
     return ", ".join(said) or words.say(Sentence.LOSSY_HOW_UNKNOWN)
 
 
-def _view(source: Source, words: Language) -> Observation:
+def _view(source: Source, words: Language) -> QualityNote:
     view = str(source.header.get("ViewPosition") or "").upper()
     if view in _VIEWS:
         answer, sentence = _VIEWS[view]
-        return Observation(vocabulary.IMAGE_VIEW, answer, words.say(sentence), matters=sentence is Sentence.VIEW_AP)
+        return QualityNote(vocabulary.IMAGE_VIEW, answer, words.say(sentence), matters=sentence is Sentence.VIEW_AP)
     if not view:
         text = words.say(Sentence.VIEW_UNKNOWN)
     elif view in VIEW_POSITIONS:
         text = words.say(Sentence.VIEW_OTHER, view=view)
     else:
         text = words.say(Sentence.VIEW_NOT_A_TERM)
-    return Observation(vocabulary.IMAGE_VIEW, None, text)
+    return QualityNote(vocabulary.IMAGE_VIEW, None, text)
 
 
-def field_of_view(image: ImageFindings, words: Language = ENGLISH) -> tuple[Observation, ...]:
+def field_of_view(image: ImageFindings, words: Language = ENGLISH) -> tuple[QualityNote, ...]:
     """Return whether the lungs reach the edge of the image; nothing where that was not measured."""
     if image.cut_off is None:
         return ()
     name = vocabulary.LUNGS_AT_EDGE
     if not image.cut_off:
-        return (Observation(name, vocabulary.ABSENT, words.say(Sentence.LUNGS_COMPLETE)),)
+        return (QualityNote(name, vocabulary.ABSENT, words.say(Sentence.LUNGS_COMPLETE)),)
     edges = ", ".join(words.say(_EDGES[edge]) for edge in image.cut_off)
-    return (Observation(name, vocabulary.PRESENT, words.say(Sentence.LUNGS_CUT_OFF, edges=edges), matters=True),)
+    return (QualityNote(name, vocabulary.PRESENT, words.say(Sentence.LUNGS_CUT_OFF, edges=edges), matters=True),)

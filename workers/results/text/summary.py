@@ -5,11 +5,9 @@ Holds UIDs and findings, and no attribute of the patient.
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from models.values.codes import ANATOMICAL_STRUCTURE, Code
 from models.values.findings import (
+    Box,
     BundleIdentity,
     Decision,
     Finding,
@@ -23,7 +21,21 @@ from models.values.findings import (
 from node.reasons import Reason
 from workers.results.request import ResultRequest
 from workers.results.sources.source import Source
-from workers.results.text.quality import Observation, observations
+from workers.results.text.quality import QualityNote, observations
+from workers.results.text.summary_form import (
+    AlgorithmSummary,
+    BoxSummary,
+    FindingSummary,
+    GateSummary,
+    ImageSummary,
+    MeasurementSummary,
+    NotComputedSummary,
+    QualitySummary,
+    SaidReason,
+    SegmentationEmptySummary,
+    StructureSummary,
+    Summary,
+)
 from workers.results.text.vocabulary import reason_code
 from workers.results.text.wording import (
     RESEARCH_ONLY,
@@ -35,17 +47,8 @@ from workers.results.text.wording import (
 )
 
 
-def summary(request: ResultRequest) -> dict[str, Any]:
-    """Return the whole result.
-
-    Returns
-    -------
-    dict
-        `status` (PS3.16 CID 6042, in words), `notice`, `revision`, `created_at` (ISO 8601), `algorithms`, `images`
-        (each with `gate`, `findings`, `structures`, `measurements`, `not_outlined`, `not_computed`, `quality`,
-        `pixel_notes`, `notes`),
-        `declined`, and `text`: the same in sentences. Every reason has `reason` (stable value) and `meaning` (words).
-    """
+def summary(request: ResultRequest) -> Summary:
+    """Return the whole result."""
     by_uid = {source.uid: source for source in request.sources}
     return {
         "status": study_status(request).meaning,
@@ -63,7 +66,7 @@ def summary(request: ResultRequest) -> dict[str, Any]:
     }
 
 
-def _algorithm(bundle: BundleIdentity, request: ResultRequest) -> dict[str, Any]:
+def _algorithm(bundle: BundleIdentity, request: ResultRequest) -> AlgorithmSummary:
     use = next((use for use in request.intended_use if use.bundle_name == bundle.name), None)
     return {
         "name": bundle.name,
@@ -76,15 +79,17 @@ def _algorithm(bundle: BundleIdentity, request: ResultRequest) -> dict[str, Any]
     }
 
 
-def _image(image: ImageFindings, source: Source | None) -> dict[str, Any]:
-    gate = {"passed": image.gate.passed, "detail": image.gate.detail}
+def _image(image: ImageFindings, source: Source | None) -> ImageSummary:
+    gate: GateSummary = {"passed": image.gate.passed, "detail": image.gate.detail}
+    if image.gate.reason is not None:
+        gate = {**gate, **_reason(image.gate.reason)}
     return {
         "sop_instance_uid": image.sop_instance_uid,
-        "gate": gate if image.gate.reason is None else {**gate, **_reason(image.gate.reason)},
+        "gate": gate,
         "findings": [_finding(finding) for finding in image.findings],
         "structures": [_structure(segment) for segment in image.segments],
         "measurements": [_measurement(measurement) for measurement in image.measurements],
-        "heart_box": None if image.heart_box is None else asdict(image.heart_box),
+        "heart_box": None if image.heart_box is None else _box(image.heart_box),
         "not_outlined": [_segmentation_empty(item) for item in image.segmentation_empty],
         "not_computed": [_not_computed(item) for item in image.not_computed],
         "quality": [] if source is None else [_observation(seen) for seen in observations(image, source)],
@@ -93,7 +98,7 @@ def _image(image: ImageFindings, source: Source | None) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding) -> FindingSummary:
     return {
         "label": display_name(finding.label),
         "code": _code(finding.code),
@@ -110,7 +115,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _observation(seen: Observation) -> dict[str, Any]:
+def _observation(seen: QualityNote) -> QualitySummary:
     return {
         "name": None if seen.name is None else seen.name.meaning,
         "answer": None if seen.answer is None else seen.answer.meaning,
@@ -119,7 +124,7 @@ def _observation(seen: Observation) -> dict[str, Any]:
     }
 
 
-def _structure(segment: Segment) -> dict[str, Any]:
+def _structure(segment: Segment) -> StructureSummary:
     return {
         "label": display_name(segment.label),
         "code": _code(segment.property_type),
@@ -131,29 +136,33 @@ def _structure(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _measurement(measurement: Measurement) -> dict[str, Any]:
+def _measurement(measurement: Measurement) -> MeasurementSummary:
     return {
         "label": display_name(measurement.label),
         "code": _code(measurement.code),
         "value": float(measurement.value),
         "unit": measurement.unit.meaning,
         "laterality": _side(measurement.laterality),
-        "extents": [[point._asdict() for point in extent] for extent in measurement.extents],
+        "extents": [[{"row": point.row, "column": point.column} for point in extent] for extent in measurement.extents],
         "bundle": measurement.bundle.name,
     }
 
 
-def _segmentation_empty(item: SegmentationEmpty) -> dict[str, Any]:
+def _segmentation_empty(item: SegmentationEmpty) -> SegmentationEmptySummary:
     return {"label": display_name(item.label), "bundle": item.bundle.name, "detail": item.detail}
 
 
-def _not_computed(item: NotComputed) -> dict[str, Any]:
+def _not_computed(item: NotComputed) -> NotComputedSummary:
     return {
         "label": display_name(item.label),
         "bundle": item.bundle.name,
         **_reason(item.reason),
         "detail": item.detail,
     }
+
+
+def _box(box: Box) -> BoxSummary:
+    return {"x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1}
 
 
 def _code(code: Code) -> str:
@@ -165,5 +174,5 @@ def _side(laterality: Code | None) -> str | None:
     return None if laterality is None else laterality.meaning.lower()
 
 
-def _reason(reason: Reason | NotComputedReason) -> dict[str, str]:
+def _reason(reason: Reason | NotComputedReason) -> SaidReason:
     return {"reason": reason.value, "meaning": reason_code(reason).meaning}

@@ -36,7 +36,7 @@ from models.values.findings import (
     SegmentationEmpty,
 )
 from node.reasons import Reason
-from workers.results.request import IntendedUse, ResultRequest
+from workers.results.request import ResultRequest, UseStatement
 from workers.results.sources.source import Source, bare_name
 from workers.results.text import quality, vocabulary
 from workers.results.text.languages.language import ENGLISH, Language
@@ -254,7 +254,7 @@ def study_lines(request: ResultRequest, sources: Sequence[Source], words: Langua
     ]
 
 
-def intended_use_sentence(use: IntendedUse, words: Language = ENGLISH) -> str:
+def intended_use_sentence(use: UseStatement, words: Language = ENGLISH) -> str:
     """Return for whom an algorithm is, after the statement of its maker: in this language where the manifest has it."""
     said = [sentence(f"{use.bundle_name}: {use.translations.get(words.code.value, use.text)}")]
     if use.age_years_from is not None:

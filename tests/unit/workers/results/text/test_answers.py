@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.values.codes import Code
-from node.delivery.profiles import OHIF, STRICT
+from node.delivery.profiles import BUILT_IN, OHIF, STRICT
 from node.reasons import Reason
 from tests.support.data import sources
 from tests.support.results import result_requests as made
@@ -76,9 +76,11 @@ def test_a_truncated_header_still_names_the_patient(tmp_path: Path) -> None:
 
 
 def test_a_lost_file_is_the_nodes_fault_and_no_answer(tmp_path: Path) -> None:
-    request = made.request((tmp_path / "gone.dcm",), (), DeclinedImage("1.9.9", Reason.MALFORMED, ""))
+    path = sources.source(tmp_path)
+    request = made.request((path,), (made.image(sources.uid()),))
+    path.unlink()
     with pytest.raises(FileNotFoundError):
-        encode(request, profile=OHIF)
+        encode(request, profile=BUILT_IN["secondary-capture"])
 
 
 def test_every_reason_has_a_meaning() -> None:

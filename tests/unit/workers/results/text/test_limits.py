@@ -14,7 +14,7 @@ from tests.support.data import sources
 from tests.support.results import result_requests as made
 from tests.support.results.encoded import answers, measurement_groups, named, one_image, report_of
 from workers.results.encode import encode
-from workers.results.request import IntendedUse
+from workers.results.request import UseStatement
 from workers.results.text import vocabulary
 from workers.results.text.summary import summary
 from workers.results.text.wording import intended_use_sentence
@@ -57,16 +57,16 @@ def test_another_report_has_the_result_among_its_evaluations(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("use", "said"),
     [
-        (IntendedUse("a", "For trying out."), "a: For trying out."),
-        (IntendedUse("a", "For trying out", 16.0), "a: For trying out. Intended for ages from 16 years."),
+        (UseStatement("a", "For trying out."), "a: For trying out."),
+        (UseStatement("a", "For trying out", 16.0), "a: For trying out. Intended for ages from 16 years."),
         (
-            IntendedUse("a", "For trying out.", 1.0, 6.0, ("AP", "PA")),
+            UseStatement("a", "For trying out.", 1.0, 6.0, ("AP", "PA")),
             "a: For trying out. Intended for ages from 1 to under 6 years. Views AP, PA.",
         ),
     ],
     ids=["nothing said", "no upper limit", "both limits and views"],
 )
-def test_the_intended_age_is_said_in_words(use: IntendedUse, said: str) -> None:
+def test_the_intended_age_is_said_in_words(use: UseStatement, said: str) -> None:
     assert intended_use_sentence(use) == said
 
 
