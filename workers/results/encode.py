@@ -45,8 +45,8 @@ def encode(
         The objects are not what they must be; nothing may be stored.
     ValueError
         The request contradicts itself or its sources, for example a mask on another grid.
-    OSError
-        The file of an image that a picture shows cannot be read.
+    Undecodable
+        The pixels of an image that a picture shows cannot be read.
     """
     earlier = tuple(Predecessor(*predecessor) for predecessor in predecessors)
     # pydicom's warnings about odd values of the source would carry them into the logs.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import Undecodable
 from models.values.codes import Code
 from node.delivery.profiles import BUILT_IN, OHIF, STRICT
 from node.reasons import Reason
@@ -75,11 +76,11 @@ def test_a_truncated_header_still_names_the_patient(tmp_path: Path) -> None:
     assert report_of(encode(request, profile=OHIF)).PatientID == "PLANTED-ID"
 
 
-def test_a_lost_file_is_the_nodes_fault_and_no_answer(tmp_path: Path) -> None:
+def test_of_a_lost_file_no_picture_is_made(tmp_path: Path) -> None:
     path = sources.source(tmp_path)
     request = made.request((path,), (made.image(sources.uid()),))
     path.unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(Undecodable):
         encode(request, profile=BUILT_IN["secondary-capture"])
 
 
