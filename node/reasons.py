@@ -17,10 +17,14 @@ class Reason(StrEnum):
     NOT_HUMAN = "not-a-human-patient"
     COLOUR_IMAGE = "colour-image"
     TOO_SMALL = "image-too-small"
+    NOT_FOR_THIS_ANALYSIS = "not-of-the-kind-analysed"
     NO_RULE = "no-routing-rule"
 
     # Found when the study was complete: nothing of it is analysed.
     DIFFERENT_PATIENTS = "images-name-different-patients"
+
+    # Found when a series was read: its images are not analysed.
+    NO_VOLUME = "slices-make-no-volume"
 
     # Ignored: recorded, never answered.
     OWN_RESULT = "own-result"

@@ -10,9 +10,10 @@ import hashlib
 import os
 import re
 import tempfile
+from importlib.metadata import entry_points
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import (
@@ -33,6 +34,11 @@ from node.delivery.profiles import BUILT_IN, Profile
 from node.errors import Misconfigured
 
 UNIX_SOCKET_PATH_BYTES = 100
+
+PIPELINES: Final = "hilum.pipelines"
+"""Group of the entry points that name the pipelines."""
+DEFAULT_PIPELINE: Final = "chest"
+NO_PIPELINE: Final = "none"
 
 
 def _threshold_or_name(value: object) -> float | str:
@@ -177,14 +183,22 @@ class Rule(SettingsSection):
     """Regular expression, searched without case in Study Description and Series Description."""
     age_years: tuple[float, float] | None = None
     """Patient's age, from (inclusive) and to (exclusive); an unknown age does not match."""
-    pipeline: Literal["chest", "none"] = "chest"
-    """`chest` analyses; `none` keeps nothing but the audit trail."""
+    pipeline: str = DEFAULT_PIPELINE
+    """`chest` analyses radiographs, `atrium` MR series, `none` keeps nothing but the audit trail."""
     bundles: list[str] | None = None
-    """Names of the bundles to run; None runs all for chest radiographs but those that run only when named."""
+    """Names of the bundles to run; None runs those that the pipeline runs unasked."""
     priority: Literal["STAT", "routine"] = "routine"
     """STAT jobs overtake routine jobs."""
     destinations: list[str] | None = None
     """Names of destinations for the results; None takes all."""
+
+    @field_validator("pipeline")
+    @classmethod
+    def _is_installed(cls, value: str) -> str:
+        known = (*sorted(entry_points(group=PIPELINES).names), NO_PIPELINE)
+        if value not in known:
+            raise ValueError(f"no pipeline named {value!r}; there are: {', '.join(known)}")
+        return value
 
     @field_validator("description")
     @classmethod

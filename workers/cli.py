@@ -71,7 +71,7 @@ def up(context: typer.Context) -> None:
     Embedded by default: SQLite and a private Redis in `home`, no server needed. Ctrl-C ends it; what was received and
     not yet answered goes on at the next start.
     """
-    from workers.jobs.runtime import Networks
+    from workers.pipelines.networks import Networks
     from workers.process.supervisor import Node
 
     settings = context.obj.start("up")
@@ -120,7 +120,7 @@ def work(
     Run at least one of each. An analysis worker takes jobs of its device's queue (`analysis.cpu`, `analysis.cuda`).
     """
     openmp.apply()
-    from workers.jobs.runtime import Networks
+    from workers.pipelines.networks import Networks
     from workers.process import tasks
 
     settings = context.obj.start("deliver" if delivery else "work")
@@ -149,7 +149,7 @@ def list_bundles(
 ) -> None:
     """List the installed bundles with digest, figures, thresholds and terms, or print one bundle's model card."""
     from workers.commands import catalogue
-    from workers.jobs.runtime import Networks
+    from workers.pipelines.networks import Networks
 
     networks = Networks(context.obj.settings.analysis, "cpu")
     found = networks.installed()
@@ -205,7 +205,7 @@ def analyse(
     """Analyse DICOM files without any PACS: writes SEG, SR, an overlay PNG and a JSON summary for each study."""
     openmp.apply()
     from workers.commands import offline
-    from workers.jobs.runtime import Networks
+    from workers.pipelines.networks import Networks
 
     settings = context.obj.settings
     studies, unusable = offline.group(files)
@@ -247,7 +247,7 @@ def atrium(
     from models.bundle import store
     from models.volume.atrium import VolumeAnalyser
     from node.clock import utc_now
-    from workers.pipelines import atrium as volume
+    from workers.commands import atrium as volume
 
     settings = context.obj.settings.analysis
     chosen = volume.choose_bundle(settings.bundles or store.shipped(), bundle)
@@ -283,7 +283,7 @@ def profile_check(
     """
     openmp.apply()
     from workers.commands import profile_check as checks
-    from workers.jobs.runtime import Networks
+    from workers.pipelines.networks import Networks
 
     settings = context.obj.settings
     if name not in settings.destinations:

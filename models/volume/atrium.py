@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from models.bundle.manifest import Label
 from models.bundle.store import Bundle
 from models.errors import BundleRefused
 from models.inference.runner import Dtype, Network, Runner
-from models.values.findings import BundleIdentity
+from models.volume.findings import VolumeFindings
 from models.volume.grid import Float, Mask, Spacing, answered, largest_piece, on_model_grid, resampled
 from models.volume.series import Canonical, Series, Vector
 
@@ -30,27 +28,6 @@ _MOVES = 3
 _AT_REST_MM = 8.0
 _OBLIQUE_DEGREES = 25.0
 Place = tuple[slice, slice, slice]
-
-
-@dataclass(frozen=True)
-class VolumeFindings:
-    """What was found in one volume.
-
-    Attributes
-    ----------
-    mask
-        bool (slices, rows, columns) on the grid of the series; all False where nothing was found.
-    volume_ml
-        Of the mask.
-    notes
-        What a reader of the result must know.
-    """
-
-    mask: Mask
-    volume_ml: float
-    bundle: BundleIdentity
-    label: Label
-    notes: tuple[str, ...]
 
 
 class VolumeAnalyser:

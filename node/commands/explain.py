@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from node import pipelines
 from node.db.studies import RoutingDecision
 from node.dicom.contexts import BY_UID, CLASS_BY_UID, WORKER_DECODERS, accepted_contexts
 from node.dicom.header import Header, read_header
@@ -105,7 +106,8 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
         return Explanation(path, None, QUARANTINED, error.reason, error.detail, None, checks, decision)
     except OSError as error:
         return Explanation(path, None, UNREADABLE, None, error.strerror or str(error), None, (), None)
-    verdict = judge(header)
+    facts = routing.StudyFacts.of(header, calling_ae_title)
+    verdict = judge(header, routing.pipeline_for(facts, settings.rules))
     routed = verdict.disposition is not Disposition.IGNORE
     return Explanation(
         path,
@@ -140,7 +142,7 @@ def _refusal(header: Header, settings: Settings, calling_ae_title: str) -> str |
     if calling_ae_title and allowed and calling_ae_title not in allowed:
         return f"{calling_ae_title} is not in receiver.allowed_calling_ae_titles"
     decoders = WORKER_DECODERS if receiver.decoders is None else frozenset(receiver.decoders)
-    syntaxes = accepted_contexts(decoders).get(header.sop_class_uid)
+    syntaxes = accepted_contexts(decoders, pipelines.storage_classes(settings.rules)).get(header.sop_class_uid)
     if syntaxes is None:
         return "its SOP class is not among those that the node takes (docs/conformance.md)"
     if header.transfer_syntax_uid not in syntaxes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from node import pipelines
 from node.conformance.markdown import prose, section, table, yes
 from node.dicom.contexts import (
     DEFLATED,
@@ -23,7 +24,6 @@ from node.dimse.scp.connection import LINGER_S, MAXIMUM_ASSOCIATE_BYTES
 from node.dimse.scp.pdu import AbortReason
 from node.dimse.scp.stream import MINIMUM_BYTES_PER_SECOND
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.intake.eligibility import MINIMUM_SIDE
 from node.settings import ReceiverSettings
 
 ALL, UNCOMPRESSED, AND_DEFLATED = "all", "uncompressed", ", deflated"
@@ -187,11 +187,20 @@ def _storage() -> str:
         prose(
             "Judged after Success. Not analysed, and quarantined: objects that cannot be parsed, whose UIDs are not "
             "valid, whose data set is not the instance announced, whose pixel data is missing or not of the announced "
-            f"form and length, or with more than {MAXIMUM_SIDE} rows or columns or {MAXIMUM_PIXELS} pixels. Not "
-            "analysed, and answered: other modalities and body parts, lateral and oblique views, raw data, several "
-            f"frames, colour, animals, under {MINIMUM_SIDE} rows or columns."
+            f"form and length, or with more than {MAXIMUM_SIDE} rows or columns or {MAXIMUM_PIXELS} pixels. What is "
+            "analysed, and what is answered with the reason, depends on the pipeline that a routing rule names:"
         ),
+        table(("Pipeline", "What it takes", "SOP classes besides those above"), _pipelines()),
     )
+
+
+def _pipelines() -> list[tuple[object, ...]]:
+    """List the pipelines with the SOP classes that are accepted only where a rule names them."""
+    found = [pipelines.named(name) for name in pipelines.installed()]
+    return [
+        (one.name, one.takes, ", ".join(f"{row.name} ({row.uid})" for row in one.storage_classes) or "none")
+        for one in found
+    ]
 
 
 def _commitment() -> str:

@@ -7,7 +7,7 @@ the sender.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -145,13 +145,21 @@ def accepted_syntaxes(decoders: Collection[str] = WORKER_DECODERS) -> tuple[Synt
     return tuple(row for row in TRANSFER_SYNTAXES if not row.decoders or not set(row.decoders).isdisjoint(decoders))
 
 
-def accepted_contexts(decoders: Collection[str] = WORKER_DECODERS) -> dict[str, tuple[str, ...]]:
-    """List the transfer syntax UIDs that are accepted for each SOP class UID, Verification and the like included."""
+def accepted_contexts(
+    decoders: Collection[str] = WORKER_DECODERS, also: Sequence[StorageClass] = ()
+) -> dict[str, tuple[str, ...]]:
+    """List the transfer syntax UIDs that are accepted for each SOP class UID, Verification and the like included.
+
+    Parameters
+    ----------
+    also
+        SOP classes of pipelines that rules name, beside those that are always accepted.
+    """
     syntaxes = accepted_syntaxes(decoders)
     uncompressed = tuple(row.uid for row in syntaxes if not row.encapsulated)
     contexts: dict[str, tuple[str, ...]] = {VERIFICATION_SOP_CLASS: UNCOMPRESSED, STORAGE_COMMITMENT: UNCOMPRESSED}
     results = {row.sop_class_uid for row in RESULT_CLASSES}
-    for row in STORAGE_CLASSES:
+    for row in (*STORAGE_CLASSES, *also):
         contexts[row.uid] = tuple(s.uid for s in syntaxes) if row.compressed else uncompressed
         contexts[row.uid] += (DEFLATED.uid,) if row.uid in results else ()
     return contexts

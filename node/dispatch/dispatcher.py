@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import structlog
 
+from node import pipelines
 from node.db import deliveries, jobs, studies, workers
 from node.db.engine import Database
 from node.db.states import InstanceState
@@ -25,8 +27,8 @@ from node.dispatch.archive import ArchiveCounts
 from node.dispatch.queue import Device, Sender
 from node.errors import HilumError, Quarantined
 from node.intake import ingest, routing
-from node.intake.completion import decide
-from node.settings import Settings
+from node.intake.completion import CompletionReason, decide
+from node.settings import CompletionSettings, Settings
 from node.spool.store import Spool
 
 log = structlog.get_logger()
@@ -68,7 +70,12 @@ class Dispatcher:
 
     def ingest(self) -> None:
         """Record what the receivers made durable."""
-        ingest.ingest(self.spool, self.database, maximum_bytes=self.settings.spool.maximum_object_bytes)
+        ingest.ingest(
+            self.spool,
+            self.database,
+            rules=self.settings.rules,
+            maximum_bytes=self.settings.spool.maximum_object_bytes,
+        )
 
     def record_commitments(self) -> None:
         """Record what archives reported about storage commitment."""
@@ -83,8 +90,26 @@ class Dispatcher:
 
     def _close(self, study: studies.OpenStudy) -> None:
         now = self.database.clock()
-        reason = decide(
-            self.settings.completion,
+        if self._whole(study, self.settings.completion, now) is None:
+            return
+        with self.database.read() as tx:
+            instances = studies.instances_of(tx, study.id, revision=study.revision)
+        decision = self._route(instances)  # reads a file, so before anyone has to wait for the write lock
+        settings = self.settings.completion
+        if decision is not None:
+            settings = pipelines.named(decision.pipeline).completion(settings)
+        reason = self._whole(study, settings, now)
+        if reason is None:
+            return
+        with self.database.write() as tx:
+            job_id = studies.complete(tx, study.id, reason=reason, decision=decision)
+        self._counts.forget(study.study_instance_uid)
+        log.info("study.completed", job_id=job_id, reason=reason, revision=study.revision)
+
+    def _whole(self, study: studies.OpenStudy, settings: CompletionSettings, now: datetime) -> CompletionReason | None:
+        """Say why a study is complete by these settings; None: it is not."""
+        return decide(
+            settings,
             now=now,
             opened_at=study.opened_at,
             last_arrival_at=study.last_arrival_at,
@@ -92,15 +117,6 @@ class Dispatcher:
             held=study.instances,
             archive_count=self._counts.get(study.study_instance_uid, now),
         )
-        if reason is None:
-            return
-        with self.database.read() as tx:
-            instances = studies.instances_of(tx, study.id, revision=study.revision)
-        decision = self._route(instances)  # reads a file, so before anyone has to wait for the write lock
-        with self.database.write() as tx:
-            job_id = studies.complete(tx, study.id, reason=reason, decision=decision)
-        self._counts.forget(study.study_instance_uid)
-        log.info("study.completed", job_id=job_id, reason=reason, revision=study.revision)
 
     def reclaim(self) -> None:
         """Give jobs and deliveries whose lease ran out to other workers."""

@@ -5,6 +5,7 @@ Order for each file: linked into its place by content, recorded and committed, t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from node.db.received import ReceivedInstance
 from node.db.states import InstanceState
 from node.dicom.header import Header, read_header
 from node.errors import Quarantined
-from node.intake.eligibility import Disposition, judge
+from node.intake import routing
+from node.intake.eligibility import Disposition, Verdict, judge
 from node.reasons import Reason
+from node.settings import Rule
 from node.spool.incoming import AssociationOutcome, IncomingFolder
 from node.spool.store import KeptObject, Spool
 
@@ -34,7 +37,7 @@ _STATES = {
 }
 
 
-def ingest(spool: Spool, database: Database, *, maximum_bytes: int) -> int:
+def ingest(spool: Spool, database: Database, *, rules: Sequence[Rule], maximum_bytes: int) -> int:
     """Record everything that has arrived; return the number of files."""
     count = 0
     for folder in spool.incoming.arrivals():
@@ -43,7 +46,7 @@ def ingest(spool: Spool, database: Database, *, maximum_bytes: int) -> int:
             # How the association ended belongs to its last file.
             outcome = folder.outcome if start + BATCH >= len(files) else None
             batch = files[start : start + BATCH]
-            count += _ingest_batch(spool, database, folder, batch, outcome, maximum_bytes=maximum_bytes)
+            count += _ingest_batch(spool, database, folder, batch, outcome, rules=rules, maximum_bytes=maximum_bytes)
         if folder.outcome is not None:
             folder.remove()
     return count
@@ -56,9 +59,12 @@ def _ingest_batch(
     files: list[Path],
     outcome: AssociationOutcome | None,
     *,
+    rules: Sequence[Rule],
     maximum_bytes: int,
 ) -> int:
-    instances = [examine(spool, folder, file, maximum_bytes=maximum_bytes, clock=database.clock) for file in files]
+    instances = [
+        examine(spool, folder, file, rules=rules, maximum_bytes=maximum_bytes, clock=database.clock) for file in files
+    ]
     if not instances and outcome is None:
         return 0
     with database.write() as tx:
@@ -75,8 +81,13 @@ def _ingest_batch(
     return len(files)
 
 
-def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: int, clock: Clock) -> ReceivedInstance:
-    """Put one file in its place and say what it is; nothing is recorded yet."""
+def examine(
+    spool: Spool, folder: IncomingFolder, file: Path, *, rules: Sequence[Rule], maximum_bytes: int, clock: Clock
+) -> ReceivedInstance:
+    """Put one file in its place and say what it is; nothing is recorded yet.
+
+    What it is for is judged by the pipeline of the first rule that it meets.
+    """
     # When the receiver stored it; a file from the future, by a clock that was set back, counts as of now.
     received_at = min(datetime.fromtimestamp(file.stat().st_mtime, UTC), clock())
     try:
@@ -104,13 +115,14 @@ def examine(spool: Spool, folder: IncomingFolder, file: Path, *, maximum_bytes: 
             study_instance_uid=error.study_instance_uid,
             sop_instance_uid=error.sop_instance_uid,
         )
-    return _judged(folder, file, header, spool.keep(file), received_at)
+    pipeline = routing.pipeline_for(routing.StudyFacts.of(header, folder.info.calling_ae_title), rules)
+    verdict = judge(header, pipeline)
+    return _judged(folder, file, header, spool.keep(file), verdict=verdict, received_at=received_at)
 
 
 def _judged(
-    folder: IncomingFolder, file: Path, header: Header, kept: KeptObject, received_at: datetime
+    folder: IncomingFolder, file: Path, header: Header, kept: KeptObject, *, verdict: Verdict, received_at: datetime
 ) -> ReceivedInstance:
-    verdict = judge(header)
     return ReceivedInstance(
         arrival=f"{folder.info.association_id}/{file.stem}",
         association_id=folder.info.association_id,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from node.db.studies import RoutingDecision
 from node.delivery.destinations import AnyDestination
 from node.dicom.header import Header
-from node.settings import Rule
+from node.pipelines import Pipeline, named
+from node.settings import DEFAULT_PIPELINE, NO_PIPELINE, Rule
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def route(
     """Return what to do with a study, or None when no rule asks for an analysis."""
     for rule in rules:
         if unmet(rule, facts) is None:
-            if rule.pipeline == "none":
+            if rule.pipeline == NO_PIPELINE:
                 return None
             return RoutingDecision(
                 rule=rule.name,
@@ -46,6 +47,12 @@ def route(
                 destinations=rule.destinations if rule.destinations is not None else sorted(destinations),
             )
     return None
+
+
+def pipeline_for(facts: StudyFacts, rules: Sequence[Rule]) -> Pipeline:
+    """Return the pipeline that judges an image: that of the first rule it meets, or the default where there is none."""
+    name = next((rule.pipeline for rule in rules if unmet(rule, facts) is None), DEFAULT_PIPELINE)
+    return named(DEFAULT_PIPELINE if name == NO_PIPELINE else name)
 
 
 def unmet(rule: Rule, facts: StudyFacts) -> str | None:

@@ -29,6 +29,7 @@ from node.dicom.part10 import identity_digest
 from node.errors import SpoolFull
 from node.spool import durable
 from node.spool.commitments import CommitmentStore
+from node.spool.findings import FindingsStore
 from node.spool.incoming import AssociationInfo, Incoming
 from node.spool.temporary import TemporaryFolder, leftovers
 
@@ -53,6 +54,7 @@ class Spool:
         self.root = root
         self._temporary = TemporaryFolder(root / "tmp")
         self.commitments = CommitmentStore(root / "commitment", self.temporary_path)
+        self.findings = FindingsStore(root / "findings", self.temporary_path)
         self.incoming = Incoming(root / "incoming", self.temporary_path)
 
     @classmethod
@@ -63,6 +65,7 @@ class Spool:
             durable.make_directory(root / name)
         Incoming.create(root / "incoming")
         CommitmentStore.create(root / "commitment")
+        FindingsStore.create(root / "findings")
         return cls(root)
 
     def close(self) -> None:

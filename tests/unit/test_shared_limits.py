@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.bundle import intended_use
 from models.image import decode
 from node.dicom import header
-from node.intake import eligibility
+from workers.pipelines.chest import eligibility
 
 
 def test_the_views_that_are_not_frontal_are_the_same_at_intake_and_before_the_networks() -> None:

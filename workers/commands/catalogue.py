@@ -14,8 +14,9 @@ from models.bundle.intended_use import CHEST_TASKS, age_range
 from models.bundle.manifest import CHOSEN, Figure, Manifest, OperatingPoint, Task
 from models.bundle.store import CARD, Bundle
 from node.errors import Misconfigured
-from node.settings import Rule
-from workers.jobs.runtime import Networks, configuration_digest
+from node.settings import DEFAULT_PIPELINE, NO_PIPELINE, Rule
+from workers.pipelines import protocol
+from workers.pipelines.networks import Networks, configuration_digest
 from workers.results.parts.identity import device_uid
 
 UNASKED = "every rule that names no bundles"
@@ -74,16 +75,19 @@ def device_uids(networks: Networks, rules: Sequence[Rule]) -> dict[str, dict[str
     An algorithm is its weights, its thresholds and its configuration, which the other bundles of a rule belong to: they
     decide what it is asked. `UNASKED` stands for rules that name no bundles. A rule that cannot run has none.
     """
-    named = {rule.name: rule.bundles for rule in rules if rule.pipeline == "chest" and rule.bundles is not None}
+    asked: dict[str, tuple[str, Sequence[str] | None]] = {UNASKED: (DEFAULT_PIPELINE, None)}
+    for rule in rules:
+        if rule.pipeline != NO_PIPELINE and (rule.bundles is not None or rule.pipeline != DEFAULT_PIPELINE):
+            asked[rule.name] = (rule.pipeline, rule.bundles)
     found: dict[str, dict[str, str]] = {}
-    for rule, names in {UNASKED: None, **named}.items():
+    for rule_name, (pipeline, names) in asked.items():
         try:
-            chosen = networks.choose(names)
+            chosen = networks.choose(protocol.named(pipeline), names)
         except Misconfigured:
             continue
         configuration = configuration_digest(networks.settings, chosen)
         for bundle in chosen:
-            found.setdefault(bundle.identity.name, {})[rule] = device_uid(bundle.identity, configuration)
+            found.setdefault(bundle.identity.name, {})[rule_name] = device_uid(bundle.identity, configuration)
     return found
 
 

@@ -18,8 +18,9 @@ from node.dicom.kinds import KINDS, ResultKind, Scope
 from node.dicom.part10 import identity_digest
 from node.intake.eligibility import Disposition, judge
 from workers.commands import terminal
-from workers.jobs.runtime import Networks
-from workers.pipelines import chest
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST
+from workers.pipelines.networks import Networks
+from workers.pipelines.run import Analysis, Asked, run
 from workers.pipelines.study import Study, StudyImage, read_image
 from workers.results.rendering import heatmaps
 from workers.results.rendering.overlay import overlay_png
@@ -46,7 +47,7 @@ def group(paths: Sequence[Path]) -> tuple[list[Study], list[tuple[Path, str]]]:
         if header is None:
             unusable.append((path, image.unusable))
             continue
-        verdict = judge(header)
+        verdict = judge(header, CHEST)
         if verdict.disposition is Disposition.IGNORE:
             unusable.append((path, verdict.detail))
             continue
@@ -79,15 +80,12 @@ def analyse(
         Also one picture for each finding that is present, of where the classifier looked.
     """
     with console.status("analysing") as status:
-        analysis = chest.run(
+        analysis = run(
+            CHEST,
             networks,
             study,
-            bundles=bundles,
-            revision=1,
-            created_at=utc_now(),
-            profiles=[profile],
-            heat_maps=heat_maps,
-            progress=lambda stage: status.update(f"analysing: {stage}"),
+            Asked(created_at=utc_now(), profiles=[profile], bundles=bundles, heat_maps=heat_maps),
+            on_progress=lambda stage: status.update(f"analysing: {stage}"),
         )
         folder = out / study.study_instance_uid
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +117,7 @@ def _file_name(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", label)
 
 
-def _write(folder: Path, analysis: chest.Analysis) -> list[Path]:
+def _write(folder: Path, analysis: Analysis) -> list[Path]:
     counts: dict[ResultKind, int] = defaultdict(int)
     written = []
     for _, result in analysis.results:

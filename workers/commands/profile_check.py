@@ -28,9 +28,10 @@ from node.dicom.status import Disposition
 from node.dicom.uids import DIGITAL_XRAY, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, STORAGE_COMMITMENT
 from node.dimse.scu import verification
 from node.settings import Settings
-from workers.jobs.runtime import Networks
 from workers.jobs.transport import transmit
-from workers.pipelines import chest
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST
+from workers.pipelines.networks import Networks
+from workers.pipelines.run import Asked, run
 from workers.pipelines.study import Study, read_image
 
 ROWS, COLUMNS, SEED = 1024, 840, 1
@@ -291,14 +292,8 @@ def _packed(networks: Networks, profiles: Sequence[Profile], folder: Path, progr
         source, phantom.generate(SEED, rows=ROWS, columns=COLUMNS), study_instance_uid=study, patient_id=PATIENT_ID
     )
     image = read_image(source, digest=identity_digest(source)[0])
-    analysis = chest.run(
-        networks,
-        Study(study, (image,)),
-        bundles=None,
-        revision=1,
-        created_at=utc_now(),
-        profiles=profiles,
-        progress=progress,
+    analysis = run(
+        CHEST, networks, Study(study, (image,)), Asked(created_at=utc_now(), profiles=profiles), on_progress=progress
     )
     results = []
     for number, (profile, result) in enumerate(analysis.results):

@@ -15,8 +15,8 @@ from node.errors import BrokerUnavailable, StaleClaim, place_of
 from node.reasons import Reason
 from workers.jobs.heartbeat import beating
 from workers.jobs.runtime import Runtime
-from workers.pipelines import chest
-from workers.pipelines.chest import Analysis, Withheld
+from workers.pipelines import protocol
+from workers.pipelines.run import Analysis, Asked, Withheld, run
 from workers.pipelines.study import Study, StudyImage, read_image
 from workers.results.request import Predecessor
 
@@ -63,13 +63,11 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
         before = jobs.predecessors(tx, study_id=claimed.study_id, revision=claimed.revision)
     used = {profile.name: profile for profile in _profiles(runtime, claimed).values()} or {OHIF.name: OHIF}
     profiles = [used[name] for name in sorted(used)]
-    analysis = chest.run(
-        runtime.networks,
-        Study(claimed.study_instance_uid, tuple(_image(runtime, instance) for instance in instances)),
-        bundles=claimed.bundles,
-        revision=claimed.revision,
+    asked = Asked(
         created_at=claimed.created_at,
         profiles=profiles,
+        bundles=claimed.bundles,
+        revision=claimed.revision,
         predecessors={
             profile.name: [
                 Predecessor(p.sop_class_uid, p.sop_instance_uid, p.series_instance_uid)
@@ -78,14 +76,17 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
             ]
             for profile in profiles
         },
-        answer_only=claimed.report_only,
+        report_only=claimed.report_only,
         urgent=claimed.priority == jobs.STAT,
     )
+    study = Study(claimed.study_instance_uid, tuple(_image(runtime, instance) for instance in instances))
+    pipeline = protocol.named(claimed.pipeline)
+    analysis = run(pipeline, runtime.networks, study, asked, kept=runtime.spool.findings)
     if analysis.undecodable:
         ids = {instance.sop_instance_uid: instance.id for instance in instances}
         with runtime.database.write() as tx:
-            for image in analysis.undecodable:
-                studies.quarantine_pixels(tx, ids[image.sop_instance_uid], detail=image.detail)
+            for item in analysis.undecodable:
+                studies.quarantine_pixels(tx, ids[item.image.sop_instance_uid], detail=item.detail)
     return analysis
 
 
@@ -126,7 +127,7 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
         results=stored,
         profiles={name: profile.name for name, profile in _profiles(runtime, claimed).items()},
         withheld=withheld,
-        left_out=analysis.left_out,
+        left_out=analysis.excluded,
         configuration_digest=analysis.request.configuration_digest,
         bundle_digests={bundle.name: bundle.digest for bundle in analysis.request.bundles},
         timings=analysis.timings_s,
@@ -134,8 +135,8 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
     )
     with runtime.database.write() as tx:
         jobs.publish(tx, claimed, publication, retry_for_s=runtime.settings.delivery.retry_for_s)
-    if analysis.left_out:
-        log.error("study.different_patients", images_left_out=len(analysis.left_out))
+    if analysis.excluded:
+        log.error("study.different_patients", images_left_out=len(analysis.excluded))
     log.info("job.analysed", results=len(stored), **{k: round(v, 3) for k, v in analysis.timings_s.items()})
 
 

@@ -12,9 +12,10 @@ from celery import Celery, signals
 from node.db import workers
 from node.db.engine import Database
 from node.dispatch.queue import ANALYSE, DELIVER, Device
-from node.settings import Settings
+from node.settings import NO_PIPELINE, Settings
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Runtime
+from workers.pipelines import protocol
 
 log = structlog.get_logger()
 
@@ -71,7 +72,7 @@ def _announce_when_started(process: Process, settings: Settings, device: Device)
     def start(**_signal: Any) -> None:
         runtime = process.runtime()
         try:
-            runtime.networks.analyser(runtime.networks.choose(None))
+            _load(runtime)
         except Exception as error:  # jobs will fail with the same error and be answered; the child must not loop
             log.error("worker.networks_not_loaded", error=f"{type(error).__name__}: {error}")
         else:
@@ -79,6 +80,14 @@ def _announce_when_started(process: Process, settings: Settings, device: Device)
         threading.Thread(target=_announce, args=(runtime.database.actor, settings, device), daemon=True).start()
 
     signals.worker_process_init.connect(start, weak=False)
+
+
+def _load(runtime: Runtime) -> None:
+    """Load the networks of the first rule for each pipeline; those of other rules are loaded by their first job."""
+    first = {rule.pipeline: rule.bundles for rule in reversed(runtime.settings.rules) if rule.pipeline != NO_PIPELINE}
+    for name, bundles in first.items():
+        pipeline = protocol.named(name)
+        runtime.networks.loaded(pipeline, runtime.networks.choose(pipeline, bundles))
 
 
 def _announce(worker_id: str, settings: Settings, device: Device) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from models.values.findings import BundleIdentity, ImageFindings
+from models.volume.findings import VolumeFindings
 from node.dicom.kinds import ResultKind
 from node.reasons import Reason
 from workers.results.sources.source import Source
@@ -38,6 +39,34 @@ class UseStatement:
     """The same words in other languages, by their tag (RFC 5646), where the manifest has them."""
 
 
+@dataclass(frozen=True)
+class SeriesFindings:
+    """What was found in a series as one volume.
+
+    Attributes
+    ----------
+    slices
+        SOP Instance UIDs in the order of the mask's first axis.
+    slice_distance_mm
+        From one slice to the next, which is not their thickness.
+    """
+
+    series_instance_uid: str
+    slices: tuple[str, ...]
+    slice_distance_mm: float
+    findings: VolumeFindings
+
+
+@dataclass(frozen=True)
+class DeclinedSeries:
+    """Images of one series for which nothing was computed, with the coded reason and one sentence for the reader."""
+
+    series_instance_uid: str
+    images: tuple[str, ...]
+    reason: Reason
+    detail: str
+
+
 class Predecessor(NamedTuple):
     """A result of the revision that this one supersedes."""
 
@@ -59,6 +88,10 @@ class ResultRequest:
         Findings of the analysed images; also those that the gate refused (`gate.passed` is False).
     declined
         Images that never reached the networks.
+    series
+        Findings of the series that were analysed as volumes.
+    declined_series
+        Series of which nothing was computed.
     bundles
         The bundles that ran; empty where every image was declined.
     configuration_digest
@@ -83,6 +116,8 @@ class ResultRequest:
     created_at: datetime
     intended_use: tuple[UseStatement, ...] = ()
     urgent: bool = False
+    series: tuple[SeriesFindings, ...] = ()
+    declined_series: tuple[DeclinedSeries, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from node import tls
+from node import pipelines, tls
 from node.dicom.contexts import WORKER_DECODERS, accepted_contexts
 from node.dimse.scp.admission import Policy
 from node.dimse.scp.connection import Connection, Shared, is_disallowed
@@ -146,7 +146,7 @@ def _share(settings: Settings, spool: Spool, wake: int) -> Shared:
         settings=receiver,
         policy=policy,
         spool=spool,
-        contexts=accepted_contexts(decoders),
+        contexts=accepted_contexts(decoders, pipelines.storage_classes(settings.rules)),
         tls_context=tls.server_context(receiver.tls),
         wake=wake,
     )

@@ -36,7 +36,8 @@ from tests.support.rows import lines, published
 from tests.support.stand_ins import Clock, NoBroker
 from workers.cli import app
 from workers.jobs.delivery import deliver_job
-from workers.jobs.runtime import Networks, Runtime
+from workers.jobs.runtime import Runtime
+from workers.pipelines.networks import Networks
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from node.settings import Settings
 from node.spool.store import Spool
 from tests.support.peers import servers, wire
 from tests.support.waiting import wait_for
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST_PIPELINE
 
 MEGABYTE = 1 << 20
 
@@ -73,5 +74,5 @@ def test_our_own_results_are_taken_and_ignored(settings: Settings, tmp_path: Pat
     spool = Spool(settings.home / "spool")
     (folder,) = wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     for file in folder.files:
-        verdict = judge(read_header(file))
+        verdict = judge(read_header(file), CHEST_PIPELINE)
         assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, Reason.OWN_RESULT)

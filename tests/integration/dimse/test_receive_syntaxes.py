@@ -27,6 +27,7 @@ from node.spool.store import Spool
 from tests.support.data.radiographs import write_in
 from tests.support.peers import servers
 from tests.support.waiting import wait_for
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST_PIPELINE
 
 ACCEPTED = sorted(accepted_contexts()["1.2.840.10008.5.1.4.1.1.1.1"])
 
@@ -83,7 +84,7 @@ def test_each_syntax_arrives_and_decodes(settings: Settings, tmp_path: Path, syn
     file = received(settings)
     header = read_header(file)
     assert header.transfer_syntax_uid == syntax
-    assert judge(header).reason is Reason.TOO_SMALL  # nothing else is the matter with it
+    assert judge(header, CHEST_PIPELINE).reason is Reason.TOO_SMALL  # nothing else is the matter with it
     ds = dcmread(file)
     assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
     assert ds.file_meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
@@ -156,6 +157,6 @@ def test_real_objects_by_storescu(settings: Settings, data_folder: Path, name: s
     with servers.hilum(settings) as port:
         servers.storescu(port, [sent], option)
     file = received(settings)
-    assert judge(read_header(file)).disposition is disposition
+    assert judge(read_header(file), CHEST_PIPELINE).disposition is disposition
     # storescu pads the odd length of one of them.
     assert dcmread(file).PixelData.startswith(dcmread(sent).PixelData)

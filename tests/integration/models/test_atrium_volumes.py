@@ -19,7 +19,7 @@ from models.volume.atrium import VolumeAnalyser
 from tests.support.data import mr as made
 from training.data import collection, volumes
 from training.measures.overlap import dice
-from workers.pipelines import atrium
+from workers.commands import atrium
 
 SPACING = (1.25, 0.625, 0.625)
 

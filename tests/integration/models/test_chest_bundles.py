@@ -30,7 +30,8 @@ from node.spool.store import Spool
 from tests.support.data import tiny_bundles
 from tests.support.results.encoded import answers, measurement_groups, named
 from workers.jobs.analysis import analyse_job
-from workers.jobs.runtime import Networks, Runtime
+from workers.jobs.runtime import Runtime
+from workers.pipelines.networks import Networks
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from models.values.findings import BundleIdentity
-from models.volume.atrium import VolumeFindings
+from models.volume.findings import VolumeFindings
 from tests.support.peers.readers import program, run
 from tests.support.results.mr_requests import CASES, IDENTITY, LABEL, SHAPE, request_of
 from workers.results.builders.volume_segmentation import VolumeNotReferable, VolumeRequest

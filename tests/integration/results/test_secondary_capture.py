@@ -19,6 +19,7 @@ from tests.support.data import sources
 from tests.support.peers.readers import program, run
 from tests.support.results.interoperability import record
 from tests.support.results.optional_results import CASES, COMPLETE, one, request_of, results, stored
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST_PIPELINE
 from workers.results.rendering.overlay import overlay
 from workers.results.request import Predecessor
 
@@ -101,5 +102,5 @@ def test_a_capture_names_its_source_and_what_it_supersedes(tmp_path: Path) -> No
 
 def test_the_node_knows_its_own_capture_and_does_not_analyse_it(tmp_path: Path) -> None:
     (result,) = results(CASES["SC"](tmp_path), ResultKind.SC)
-    verdict = judge(read_header(stored(result, tmp_path)))
+    verdict = judge(read_header(stored(result, tmp_path)), CHEST_PIPELINE)
     assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, Reason.OWN_RESULT)

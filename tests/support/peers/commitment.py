@@ -18,7 +18,8 @@ from node.spool.store import Spool
 from tests.support.peers import certificates, servers
 from tests.support.peers.pacs import FakePACS
 from tests.support.stand_ins import Clock, NoBroker
-from workers.jobs.runtime import Networks, Runtime
+from workers.jobs.runtime import Runtime
+from workers.pipelines.networks import Networks
 
 
 @dataclass

@@ -13,7 +13,7 @@ from models.bundle.manifest import Coded, Label
 from models.values.codes import LEFT_ATRIUM
 from models.values.findings import BundleIdentity
 from models.volume import series as mr
-from models.volume.atrium import VolumeFindings
+from models.volume.findings import VolumeFindings
 from models.volume.series import Series
 from tests.support.data import mr as made
 from tests.support.data.sources import read_sources

@@ -17,7 +17,7 @@ from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, Segmentation
 from pydicom.uid import ExplicitVRLittleEndian
 
 from models.values.codes import ANATOMICAL_STRUCTURE, HEART
-from models.volume.atrium import VolumeFindings
+from models.volume.findings import VolumeFindings
 from node.errors import HilumError
 from workers.results.part10 import local_time
 from workers.results.parts import equipment

@@ -8,14 +8,17 @@ from workers.results.sources.source import Source
 
 
 class Radiographs:
-    """The decoded images of one job, by SOP Instance UID; kept as long as this object is."""
+    """The decoded images of one job, by SOP Instance UID.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    keep
+        Whether pixels are needed again, for pictures; else they are given away and forgotten.
+    """
+
+    def __init__(self, *, keep: bool = True) -> None:
+        self._keep = keep
         self._decoded: dict[str, Radiograph] = {}
-
-    def keep(self, sop_instance_uid: str, radiograph: Radiograph) -> None:
-        """Keep pixels that were decoded elsewhere."""
-        self._decoded[sop_instance_uid] = radiograph
 
     def of(self, source: Source) -> Radiograph:
         """Return the pixels of an image, decoded when they are first asked for.
@@ -31,6 +34,9 @@ class Radiographs:
         """
         if source.path is None:
             raise ValueError(f"image {source.uid} has no file")
-        if source.uid not in self._decoded:
-            self._decoded[source.uid] = pixels.read(source.path)
-        return self._decoded[source.uid]
+        if source.uid in self._decoded:
+            return self._decoded[source.uid]
+        radiograph = pixels.read(source.path)
+        if self._keep:
+            self._decoded[source.uid] = radiograph
+        return radiograph

@@ -111,6 +111,8 @@ REASON_MEANINGS: dict[Reason, str] = {
     Reason.NOT_HUMAN: "Patient is not human",
     Reason.COLOUR_IMAGE: "Colour image",
     Reason.TOO_SMALL: "Image is too small",
+    Reason.NOT_FOR_THIS_ANALYSIS: "Not an image of the kind that is analysed",
+    Reason.NO_VOLUME: "Slices make no volume that can be analysed",
     Reason.NO_RULE: "No routing rule selects this image",
     Reason.DIFFERENT_PATIENTS: "Images of the study name different patients",
     Reason.OWN_RESULT: "Result of this node",

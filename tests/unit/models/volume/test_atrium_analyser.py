@@ -22,7 +22,7 @@ from node.errors import Misconfigured
 from tests.support.data import mr as made
 from tests.support.data import volumes
 from workers import cli
-from workers.pipelines import atrium
+from workers.commands import atrium
 
 MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHAPE = (16, 40, 36)

@@ -19,11 +19,12 @@ from node.reasons import Reason
 from tests.support.data import sources
 from tests.support.data.deflated import BOMB_BYTES, deflated, image, little_memory, meta_of
 from tests.support.peers import wire
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST_PIPELINE
 
 
 @pytest.mark.parametrize("sop_class", [sources.SC, sources.DX])
 def test_a_deflated_image_of_another_system_is_answered_with_the_reason(tmp_path: Path, sop_class: str) -> None:
-    verdict = judge(read_header(deflated(tmp_path / "x.dcm", image(tmp_path, sop_class))))
+    verdict = judge(read_header(deflated(tmp_path / "x.dcm", image(tmp_path, sop_class))), CHEST_PIPELINE)
     assert (verdict.disposition, verdict.reason) == (Disposition.DECLINE, Reason.TRANSFER_SYNTAX)
 
 

@@ -12,6 +12,7 @@ from node.dicom.header import CodedEntry, Equipment, Header, read_header
 from node.identity import OWN_MANUFACTURER
 from node.intake.eligibility import Disposition, judge
 from node.reasons import Reason
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST_PIPELINE
 
 CR, DX, SC = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.7"
 SEG, SR = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.34"
@@ -80,7 +81,7 @@ OWN = Equipment(CodedEntry("109102", "DCM"), OWN_MANUFACTURER, "2.25.1")
     ],
 )
 def test_accepted(change: dict[str, object]) -> None:
-    verdict = judge(replace(CHEST, **change))  # type: ignore[arg-type]
+    verdict = judge(replace(CHEST, **change), CHEST_PIPELINE)  # type: ignore[arg-type]
     assert (verdict.disposition, verdict.reason) == (Disposition.ACCEPT, None)
 
 
@@ -118,7 +119,7 @@ def test_accepted(change: dict[str, object]) -> None:
     ],
 )
 def test_declined(change: dict[str, object], reason: Reason) -> None:
-    verdict = judge(replace(CHEST, **change))  # type: ignore[arg-type]
+    verdict = judge(replace(CHEST, **change), CHEST_PIPELINE)  # type: ignore[arg-type]
     assert (verdict.disposition, verdict.reason) == (Disposition.DECLINE, reason)
     assert verdict.detail
 
@@ -145,7 +146,7 @@ def test_declined(change: dict[str, object], reason: Reason) -> None:
 def test_the_detail_repeats_defined_terms_and_no_free_text_of_the_sender(
     change: dict[str, object], detail: str
 ) -> None:
-    said = judge(replace(CHEST, **change)).detail  # type: ignore[arg-type]
+    said = judge(replace(CHEST, **change), CHEST_PIPELINE).detail  # type: ignore[arg-type]
     assert said.startswith(detail)
     assert "ZZ" not in said
 
@@ -162,14 +163,14 @@ def test_the_detail_repeats_defined_terms_and_no_free_text_of_the_sender(
     ],
 )
 def test_ignored(change: dict[str, object], reason: Reason) -> None:
-    verdict = judge(replace(CHEST, **change))  # type: ignore[arg-type]
+    verdict = judge(replace(CHEST, **change), CHEST_PIPELINE)  # type: ignore[arg-type]
     assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, reason)
 
 
 @pytest.mark.parametrize("storage_class", STORAGE_CLASSES, ids=lambda row: row.uid)
 def test_the_table_of_sop_classes_says_what_happens(storage_class: object) -> None:
     disposition = {Use.ANALYSED: "accept", Use.ANSWERED: "decline", Use.IGNORED: "ignore"}
-    verdict = judge(replace(CHEST, sop_class_uid=storage_class.uid))  # type: ignore[attr-defined]
+    verdict = judge(replace(CHEST, sop_class_uid=storage_class.uid), CHEST_PIPELINE)  # type: ignore[attr-defined]
     assert verdict.disposition == disposition[storage_class.use]  # type: ignore[attr-defined]
 
 
@@ -187,5 +188,5 @@ def test_the_table_of_sop_classes_says_what_happens(storage_class: object) -> No
     ],
 )
 def test_real_objects(data_folder: Path, name: str, disposition: Disposition, reason: Reason | None) -> None:
-    verdict = judge(read_header(data_folder / "dicom" / f"{name}.dcm"))
+    verdict = judge(read_header(data_folder / "dicom" / f"{name}.dcm"), CHEST_PIPELINE)
     assert (verdict.disposition, verdict.reason) == (disposition, reason)

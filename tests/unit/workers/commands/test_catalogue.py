@@ -20,7 +20,7 @@ from node.settings import AnalysisSettings, Rule
 from tests.support.data import tiny_bundles
 from workers.cli import app
 from workers.commands import catalogue
-from workers.jobs.runtime import Networks
+from workers.pipelines.networks import Networks
 
 
 @pytest.fixture(scope="module")

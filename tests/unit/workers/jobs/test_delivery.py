@@ -16,7 +16,8 @@ from tests.support.peers.pacs import SR, FakePACS
 from tests.support.rows import lines, published
 from tests.support.stand_ins import Clock, NoBroker
 from workers.jobs.delivery import deliver_job
-from workers.jobs.runtime import Networks, Runtime
+from workers.jobs.runtime import Runtime
+from workers.pipelines.networks import Networks
 
 SETTINGS = DeliverySettings(first_delay_s=5, maximum_delay_s=1800, jitter=0.2)
 

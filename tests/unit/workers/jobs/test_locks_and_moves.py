@@ -20,8 +20,8 @@ from node.spool.incoming import AssociationInfo, AssociationOutcome, new_associa
 from node.spool.store import Spool
 from tests.support.opened_files import opened_under
 from tests.support.peers.pacs import FakePACS
+from tests.support.results.jobs import Stub
 from tests.support.stand_ins import Broker
-from tests.unit.workers.jobs.test_withheld import Stub
 from workers.jobs.analysis import analyse_job
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Runtime

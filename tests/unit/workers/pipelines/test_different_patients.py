@@ -20,9 +20,10 @@ from node.reasons import Reason
 from node.settings import AnalysisSettings
 from tests.support.data import sources
 from tests.support.results.encoded import answers, items, read, report_of
-from tests.unit.workers.jobs.test_withheld import Stub, analysed
-from workers.pipelines import chest
-from workers.pipelines.chest import Analysis
+from tests.support.results.jobs import Stub, analysed
+from workers.pipelines import run as pipelines
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST
+from workers.pipelines.run import Analysis, Asked
 from workers.pipelines.study import Study, read_image
 from workers.results.sources.patients import SEPARATED, of_first_patient
 from workers.results.text.languages.known import LANGUAGES
@@ -31,7 +32,7 @@ from workers.results.text.languages.known import LANGUAGES
 def image(folder: Path, *, seed: int, patient: str, name: str = "Phantom^Hilum") -> Path:
     """Write one image of the study 1.2.3."""
     path = folder / f"{seed}.dcm"
-    drawn = phantom.generate(seed, rows=160, columns=140)
+    drawn = phantom.generate(seed, rows=288, columns=260)
     ds = phantom.dataset(drawn, study_instance_uid="1.2.3", patient_id=patient, patient_name=name)
     ds.save_as(path, enforce_file_format=True)
     return path
@@ -40,14 +41,8 @@ def image(folder: Path, *, seed: int, patient: str, name: str = "Phantom^Hilum")
 def run(paths: list[Path], profile: Profile = OHIF, declined: Reason | None = None) -> Analysis:
     """Analyse the images of a study as in a worker, in the order given; `declined` is the first one's reason."""
     images = [read_image(path, digest=str(number) * 64) for number, path in enumerate(paths)]
-    return chest.run(
-        Stub(AnalysisSettings(), "cpu"),
-        Study("1.2.3", (replace(images[0], declined=declined), *images[1:])),
-        bundles=None,
-        revision=1,
-        created_at=utc_now(),
-        profiles=[profile],
-    )
+    study = Study("1.2.3", (replace(images[0], declined=declined), *images[1:]))
+    return pipelines.run(CHEST, Stub(AnalysisSettings(), "cpu"), study, Asked(created_at=utc_now(), profiles=[profile]))
 
 
 def separated(*paths: Path) -> tuple[bool, ...]:
@@ -111,7 +106,7 @@ def test_one_patient_spelt_in_two_ways_is_analysed(tmp_path):
     ]
     analysis = run(paths)
     assert [result.kind for _, result in analysis.results] == ["SEG", "SEG", "SR"]
-    assert not analysis.left_out
+    assert not analysis.excluded
 
 
 def test_an_image_that_names_nobody_is_not_taken_for_one_of_the_other_patient(tmp_path):

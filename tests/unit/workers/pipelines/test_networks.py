@@ -8,7 +8,8 @@ from models.bundle import store
 from node.errors import Misconfigured
 from node.settings import AnalysisSettings, Rule
 from tests.support.data import tiny_bundles
-from workers.jobs.runtime import Networks, configuration_digest
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST
+from workers.pipelines.networks import Networks, configuration_digest
 
 
 @pytest.fixture
@@ -24,28 +25,28 @@ def names(chosen):
 
 
 def test_all_bundles_run_unless_a_rule_names_some(networks):
-    assert names(networks.choose(None)) == ["lungs-heart", "paediatric-pneumonia"]
-    assert names(networks.choose(["lungs-heart"])) == ["lungs-heart"]
+    assert names(networks.choose(CHEST, None)) == ["lungs-heart", "paediatric-pneumonia"]
+    assert names(networks.choose(CHEST, ["lungs-heart"])) == ["lungs-heart"]
 
 
 def test_the_bundle_that_the_gate_looks_through_always_runs(networks):
-    assert names(networks.choose(["paediatric-pneumonia"])) == ["lungs-heart", "paediatric-pneumonia"]
+    assert names(networks.choose(CHEST, ["paediatric-pneumonia"])) == ["lungs-heart", "paediatric-pneumonia"]
 
 
 def test_an_unknown_name_is_answered_with_those_that_are_there(networks):
     with pytest.raises(Misconfigured, match=r"no bundle named nodules .* lungs-heart, paediatric-pneumonia"):
-        networks.choose(["nodules"])
+        networks.choose(CHEST, ["nodules"])
 
 
 def test_of_two_versions_none_is_guessed(networks, tmp_path):
-    (found, *_) = networks.choose(["lungs-heart"])
+    (found, *_) = networks.choose(CHEST, ["lungs-heart"])
     shutil.copytree(found.path, tmp_path / "lungs-heart-again")
     with pytest.raises(Misconfigured, match="two versions"):
-        networks.choose(None)
+        networks.choose(CHEST, None)
 
 
 def test_the_configuration_digest_follows_bundles_and_arithmetic(networks):
-    chosen = networks.choose(None)
+    chosen = networks.choose(CHEST, None)
     digests = {
         configuration_digest(AnalysisSettings(dtype=dtype), some)
         for dtype in ("float32", "bfloat16")
@@ -56,9 +57,9 @@ def test_the_configuration_digest_follows_bundles_and_arithmetic(networks):
 
 
 def test_another_version_of_the_software_is_another_configuration(networks, monkeypatch):
-    before = configuration_digest(networks.settings, networks.choose(None))
-    monkeypatch.setattr("workers.jobs.runtime.__version__", "9.9.9")
-    assert configuration_digest(networks.settings, networks.choose(None)) != before
+    before = configuration_digest(networks.settings, networks.choose(CHEST, None))
+    monkeypatch.setattr("workers.pipelines.networks.__version__", "9.9.9")
+    assert configuration_digest(networks.settings, networks.choose(CHEST, None)) != before
 
 
 def with_thresholds(networks, thresholds):
@@ -71,9 +72,9 @@ def by_name(chosen):
 
 
 def test_a_sites_threshold_makes_another_algorithm_of_that_bundle_alone(networks):
-    before = by_name(networks.choose(None))
+    before = by_name(networks.choose(CHEST, None))
     mine = with_thresholds(networks, {"paediatric-pneumonia": {"pneumonia": 0.5}})
-    after = by_name(mine.choose(None))
+    after = by_name(mine.choose(CHEST, None))
     assert after["paediatric-pneumonia"].manifest.operating_point("pneumonia").threshold == 0.5
     assert after["paediatric-pneumonia"].identity.shipped_digest == before["paediatric-pneumonia"].digest
     assert after["paediatric-pneumonia"].digest != before["paediatric-pneumonia"].digest
@@ -83,9 +84,9 @@ def test_a_sites_threshold_makes_another_algorithm_of_that_bundle_alone(networks
 def test_the_configuration_digest_follows_a_sites_thresholds(networks):
     def digest(thresholds):
         mine = with_thresholds(networks, thresholds)
-        return configuration_digest(mine.settings, mine.choose(None))
+        return configuration_digest(mine.settings, mine.choose(CHEST, None))
 
-    plain = configuration_digest(networks.settings, networks.choose(None))
+    plain = configuration_digest(networks.settings, networks.choose(CHEST, None))
     assert digest({}) == digest({"paediatric-pneumonia": {}}) == plain
     changed = digest({"paediatric-pneumonia": {"pneumonia": 0.5}})
     assert changed == digest({"paediatric-pneumonia": {"pneumonia": 0.5}})
@@ -93,7 +94,7 @@ def test_the_configuration_digest_follows_a_sites_thresholds(networks):
 
 
 def test_the_shipped_digests_are_what_they_were_before_sites_could_set_thresholds(networks):
-    chosen = by_name(networks.choose(None))
+    chosen = by_name(networks.choose(CHEST, None))
     for bundle in chosen.values():
         assert bundle.identity.digest == store.file_digest(bundle.path / store.MANIFEST)
         assert bundle.identity.shipped_digest is None
@@ -109,7 +110,7 @@ def test_the_shipped_digests_are_what_they_were_before_sites_could_set_threshold
 )
 def test_thresholds_for_what_is_not_there_stop_the_start(networks, thresholds, message):
     wrong = with_thresholds(networks, thresholds)
-    for use in (lambda: wrong.check([]), lambda: wrong.choose(None), wrong.installed):
+    for use in (lambda: wrong.check([]), lambda: wrong.choose(CHEST, None), wrong.installed):
         with pytest.raises(Misconfigured, match=message):
             use()
 
@@ -117,10 +118,10 @@ def test_thresholds_for_what_is_not_there_stop_the_start(networks, thresholds, m
 def test_bundles_for_other_pictures_are_skipped_and_refused_by_name(networks, tmp_path):
     tiny_bundles.other(tmp_path, "atrium-3d", "volume-segmentation")
     tiny_bundles.other(tmp_path, "heart-box", "box")
-    assert names(networks.choose(None)) == ["lungs-heart", "paediatric-pneumonia"]
+    assert names(networks.choose(CHEST, None)) == ["lungs-heart", "paediatric-pneumonia"]
     assert names(networks.installed()) == ["atrium-3d", "heart-box", "lungs-heart", "paediatric-pneumonia"]
     with pytest.raises(Misconfigured, match="atrium-3d is for volume-segmentation"):
-        networks.choose(["paediatric-pneumonia", "atrium-3d"])
+        networks.choose(CHEST, ["paediatric-pneumonia", "atrium-3d"])
     with pytest.raises(Misconfigured, match="no chest bundle named 'heart-box'"):
         with_thresholds(networks, {"heart-box": {"heart": 0.5}}).check([])
 
@@ -132,14 +133,14 @@ def test_rules_are_checked_at_the_start(networks):
 
 
 def test_the_digest_of_other_bundles_does_not_matter_to_a_chest_radiograph(networks, tmp_path):
-    before = configuration_digest(networks.settings, networks.choose(None))
+    before = configuration_digest(networks.settings, networks.choose(CHEST, None))
     tiny_bundles.other(tmp_path, "atrium-3d", "volume-segmentation")
-    assert configuration_digest(networks.settings, networks.choose(None)) == before
+    assert configuration_digest(networks.settings, networks.choose(CHEST, None)) == before
 
 
 def test_a_bundle_that_is_asked_for_by_name_runs_only_where_a_rule_names_it(networks, tmp_path):
     tiny_bundles.classifier(tmp_path, "weak", {"pneumothorax": 0.5}, only_by_name=True)
-    assert "weak" not in names(networks.choose(None))
-    assert names(networks.choose(["weak"])) == ["lungs-heart", "weak"]
+    assert "weak" not in names(networks.choose(CHEST, None))
+    assert names(networks.choose(CHEST, ["weak"])) == ["lungs-heart", "weak"]
     assert "weak" in names(networks.installed())
     with_thresholds(networks, {"weak": {"pneumothorax": 0.3}}).check([])

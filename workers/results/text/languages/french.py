@@ -143,6 +143,8 @@ _TERMS = {
     "pixels": "pixels",
     # Reasons
     "Not a projection radiograph": "pas une radiographie de projection",
+    "Not an image of the kind that is analysed": "pas une image du type analysé",
+    "Slices make no volume that can be analysed": "les coupes ne forment pas un volume analysable",
     "Body part is not the chest": "la région n'est pas le thorax",
     "For Processing image, not For Presentation": "image brute (For Processing), non destinée à l'affichage",
     "View is not frontal": "l'incidence n'est pas de face",

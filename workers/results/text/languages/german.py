@@ -148,6 +148,8 @@ _TERMS = {
     "pixels": "Pixel",
     # Reasons
     "Not a projection radiograph": "keine Projektionsradiographie",
+    "Not an image of the kind that is analysed": "kein Bild der Art, die analysiert wird",
+    "Slices make no volume that can be analysed": "die Schichten bilden kein auswertbares Volumen",
     "Body part is not the chest": "Körperregion ist nicht der Thorax",
     "For Processing image, not For Presentation": "Rohbild (For Processing), nicht zur Darstellung aufbereitet",
     "View is not frontal": "keine frontale Projektion",

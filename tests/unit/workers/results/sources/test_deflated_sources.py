@@ -16,6 +16,7 @@ from tests.support.data.deflated import deflated, image, little_memory
 from tests.support.data.sources import read_sources
 from tests.support.results.encoded import one_image
 from tests.support.results.encoded import read as read_result
+from workers.pipelines.chest.pipeline import PIPELINE as CHEST_PIPELINE
 from workers.results.encode import encode
 
 
@@ -29,7 +30,7 @@ def test_a_deflated_result_is_recognised_as_ours(tmp_path: Path, kind: str) -> N
     assert header.transfer_syntax_uid == DEFLATED_LITTLE_ENDIAN
     assert header.study_instance_uid == read_result(result).StudyInstanceUID
     assert header.series_instance_uid == result.series_instance_uid
-    assert judge(header).reason is Reason.OWN_RESULT
+    assert judge(header, CHEST_PIPELINE).reason is Reason.OWN_RESULT
 
 
 def test_the_answer_about_a_deflated_image_names_its_patient(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from models.bundle import store
 from models.bundle.store import Bundle
 from models.inference.runner import Dtype
 from models.volume import series as mr
-from models.volume.atrium import VolumeAnalyser, VolumeFindings
+from models.volume.atrium import VolumeAnalyser
+from models.volume.findings import VolumeFindings
 from models.volume.series import Canonical, Series, SeriesRefused
 from node.commands.files import files_under
 from node.errors import Misconfigured

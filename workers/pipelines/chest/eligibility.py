@@ -1,0 +1,162 @@
+"""Which images the pipeline for chest radiographs analyses: a judgement of the header alone.
+
+Where the header does not say, pixels decide later: an absent body part or view is no reason to decline. Imports nothing
+of networks and results, because the always-on edge loads it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from node.dicom.contexts import CLASS_BY_UID, Use
+from node.dicom.defined_terms import BODY_PARTS, MODALITIES, PHOTOMETRIC_INTERPRETATIONS, STANDARD_SCHEMES
+from node.dicom.header import Header
+from node.dicom.uids import DIGITAL_XRAY_FOR_PROCESSING, SECONDARY_CAPTURE
+from node.intake.eligibility import not_human
+from node.reasons import Reason
+
+MINIMUM_SIDE: Final = 256
+"""Fewest rows and columns: below this the networks would see an enlarged picture."""
+
+RADIOGRAPH_MODALITIES: Final = frozenset({"CR", "DX", "RG"})
+"""Modalities of projection radiographs (PS3.3 section C.7.3.1.1.1); RG is film, digitised."""
+
+UNSPECIFIC_MODALITIES: Final = frozenset({"", "OT", "SC"})
+"""Modalities with which a Secondary Capture of a radiograph may come, if its body part says so."""
+
+GREY: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
+MAYBE_GREY: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
+"""Colour spaces in which grey pictures come too; whether this one is grey, the decoded pixels say."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# PS3.16 Annex L and the words that are met in Body Part Examined (0018,0015).
+_CHEST_WORDS: Final = re.compile(r"CHEST|THORA|TORAX|TORACE|LUNG|PULM|MEDIASTIN|BABYGRAM")
+_SPINE_WORDS: Final = re.compile(r"SPIN|LUMB|COLUM|VERTEB")
+_UNSAID: Final = frozenset(
+    {"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "UNSPECIFIED", "NA", "N/A", "WHOLEBODY", "BODY"}
+)
+
+# PS3.16 CID 4031, SCT codes and the SRT codes that they replaced.
+_CHEST_REGIONS: Final = _words(
+    "816094009 51185008 T-D3000 43799004 T-D3200 39607008 T-28000 72410000 T-D3300 416550000 R-FAB55 416775004 R-FAB56 "
+    "417437006 R-FAB52 416319003 416152001"
+)
+
+# PS3.16 CID 4010: the projections that are not frontal, SCT codes and the SRT codes that they replaced.
+_OTHER_VIEWS: Final = _words(
+    "399067008 R-102CD 399173006 R-10236 399198007 R-10232 399352003 R-10228 399260004 R-10224 260427002 R-40783 "
+    "399099002 R-10230 399135007 R-10220 399184004 R-10238 399006002 R-10212 260426006 R-40782 399368009 R-10226 "
+    "399182000 R-102C1 399356000 R-40985 399236003 R-10234 399038007 R-10210 399312000 R-10208 399059000 R-10216 "
+    "399160007 R-10204"
+)
+# View Position (0018,5101): PS3.3 section C.8.1.3 and C.8.11.5; LLD and RLD are decubitus, the rest lateral or oblique.
+OTHER_POSITIONS: Final = _words("LL RL LLD RLD LLO RLO LAO RAO LPO RPO LAT LATERAL LLAT RLAT ML LM OBL OBLIQUE")
+
+_DIRECTIONS: Final = re.compile("[APRLHF]{1,3}")
+"""Patient Orientation (0020,0020), PS3.3 section C.7.6.1.1.1."""
+
+
+def decline(header: Header) -> tuple[Reason, str] | None:
+    """Return why an image is not analysed, with what its header says; None: it is."""
+    for reason, detail in (
+        (Reason.NOT_HUMAN, not_human(header)),
+        (Reason.NOT_A_RADIOGRAPH, _not_a_radiograph(header)),
+        (Reason.FOR_PROCESSING, _for_processing(header)),
+        (Reason.MULTI_FRAME, _multi_frame(header)),
+        (Reason.COLOUR_IMAGE, _colour(header)),
+        (Reason.NOT_THE_CHEST, _not_the_chest(header)),
+        (Reason.LATERAL_VIEW, _not_frontal(header)),
+        (Reason.TOO_SMALL, _too_small(header)),
+    ):
+        if detail is not None:
+            return reason, detail
+    return None
+
+
+def _not_a_radiograph(header: Header) -> str | None:
+    modality = (header.modality or "").upper()
+    if header.sop_class_uid not in CLASS_BY_UID:
+        return f"SOP class {header.sop_class_uid}"
+    if modality in RADIOGRAPH_MODALITIES:
+        return None
+    if header.sop_class_uid != SECONDARY_CAPTURE and not modality:
+        return None
+    if modality in UNSPECIFIC_MODALITIES and _CHEST_WORDS.search(_body_part(header)):
+        return None
+    if not modality:
+        return "modality absent"
+    return f"modality {modality}" if modality in MODALITIES else "a modality that is not of radiographs"
+
+
+def _for_processing(header: Header) -> str | None:
+    intent = (header.presentation_intent or "").upper()
+    if intent == "FOR PROCESSING" or header.sop_class_uid == DIGITAL_XRAY_FOR_PROCESSING:
+        return "raw data of the detector, made for processing"
+    return None
+
+
+def _multi_frame(header: Header) -> str | None:
+    if header.frames > 1:
+        return f"{header.frames} frames"
+    storage_class = CLASS_BY_UID.get(header.sop_class_uid)
+    if storage_class is not None and storage_class.use is Use.ANSWERED:
+        return storage_class.name
+    return None
+
+
+def _colour(header: Header) -> str | None:
+    photometric = (header.photometric_interpretation or "").upper()
+    if (header.samples_per_pixel == 1 and photometric in GREY) or (
+        header.samples_per_pixel == 3 and photometric in MAYBE_GREY
+    ):
+        return None
+    known = photometric in PHOTOMETRIC_INTERPRETATIONS
+    said = photometric if known else "that is not grey" if photometric else "absent"
+    return f"photometric interpretation {said}, {header.samples_per_pixel} samples per pixel"
+
+
+def _not_the_chest(header: Header) -> str | None:
+    body_part = _body_part(header)
+    if body_part not in _UNSAID:
+        if _CHEST_WORDS.search(body_part) and not _SPINE_WORDS.search(body_part):
+            return None
+        return f"body part {body_part}" if body_part in BODY_PARTS else "a body part that is not the chest"
+    region = header.anatomic_region
+    if (
+        region is None
+        or not region.value
+        or region.value in _CHEST_REGIONS
+        or _CHEST_WORDS.search(region.meaning.upper())
+    ):
+        return None
+    if region.scheme not in STANDARD_SCHEMES:
+        return "an anatomic region that is not the chest"
+    return f"anatomic region {region.value} {region.scheme}"
+
+
+def _not_frontal(header: Header) -> str | None:
+    position = (header.view_position or "").upper()
+    if position in OTHER_POSITIONS:
+        return f"view position {position}"
+    if header.view_code is not None and header.view_code.value in _OTHER_VIEWS:
+        return f"view code {header.view_code.value}"
+    said = position or (header.view_code is not None and header.view_code.value)
+    if not said and header.patient_orientation[:1] in (("A",), ("P",)):
+        known = all(_DIRECTIONS.fullmatch(direction) for direction in header.patient_orientation)
+        return f"patient orientation {'/'.join(header.patient_orientation)}" if known else "a view that is not frontal"
+    return None
+
+
+def _body_part(header: Header) -> str:
+    return (header.body_part or "").upper().replace(" ", "")
+
+
+def _too_small(header: Header) -> str | None:
+    if min(header.rows or 0, header.columns or 0) < MINIMUM_SIDE:
+        return f"{header.rows} rows, {header.columns} columns; {MINIMUM_SIDE} are needed"
+    return None
