@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pynetdicom import AE
 
+from node.db.audit import Action
+from node.db.report import StudyLine
 from node.db.states import JobState
+from node.dicom.header import read_header
 from node.dispatch.queue import Sender, make_app
 from node.reasons import Reason
+from tests.support.peers import wire
 from tests.support.peers.pacs import SEG, SR, FakePACS
-from tests.support.peers.system import RunningNode, phantom_file, running_node, study_uid
+from tests.support.peers.system import RunningNode, dataset_bytes, phantom_file, running_node, study_uid
 from tests.support.waiting import wait_for
 
 
@@ -38,6 +40,18 @@ def assert_answered_once(node: RunningNode, pacs: FakePACS, path: Path) -> None:
     assert line.job_state == "done"
     assert len(pacs.distinct(study_uid(path), SEG)) == 1
     assert len(pacs.distinct(study_uid(path), SR)) == 1
+
+
+def recorded(node: RunningNode, action: Action, paths: Iterable[Path]) -> bool:
+    """Tell whether the audit log has an event of this kind for each of these instances."""
+    wanted = {read_header(path).sop_instance_uid for path in paths}
+    return wanted <= {event.detail["sop_instance_uid"] for event in node.events(action)}
+
+
+def completed(node: RunningNode, paths: list[Path]) -> list[StudyLine]:
+    """Return the studies of these files once each has a job; until then nothing."""
+    lines = [node.study(study_uid(path)) for path in paths]
+    return [line for line in lines if line and line.job_id] if all(line and line.job_id for line in lines) else []
 
 
 def test_with_the_broker_dead_receiving_goes_on_and_all_is_processed_when_it_is_back(node, pacs, tmp_path):
@@ -109,9 +123,9 @@ def test_the_same_study_sent_twice_is_answered_once(node, pacs, tmp_path):
     assert node.send([path]) == [0x0000]
     assert_answered_once(node, pacs, path)
     assert node.send([path]) == [0x0000]
-    time.sleep(2)
+    wait_for(lambda: recorded(node, Action.INSTANCE_REPEATED, [path]), what="the repetition is recorded")
     line = node.study(study_uid(path))
-    assert (line.revision, line.images, line.job_state) == (1, 1, "done")
+    assert (line.revision, line.images, line.state, line.job_state) == (1, 1, "complete", "done")
     assert_answered_once(node, pacs, path)
 
 
@@ -127,25 +141,23 @@ def test_repeated_messages_do_nothing_twice(node, pacs, tmp_path):
     for _ in range(5):
         sender.analyse(line.job_id, device="cpu", priority="STAT")
         sender.deliver(line.job_id, priority="routine")
-    time.sleep(2)
+    behind = phantom_file(tmp_path, 122)  # it is answered when the workers are through with the messages before it
+    node.send([behind])
+    assert_answered_once(node, pacs, behind)
     arrived = pacs.of_study(study_uid(path))
     assert (len(arrived[SEG]), len(arrived[SR])) == (1, 1)
 
 
 def test_an_association_aborted_in_mid_object_leaves_nothing_and_the_resent_image_counts(node, pacs, tmp_path):
     path = phantom_file(tmp_path, 130, rows=1024, columns=900)
-    ds = dcmread(path)
-    ae = AE("ROUTER")
-    ae.add_requested_context(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID)
-    assoc = ae.associate("127.0.0.1", node.settings.receiver.port, ae_title="HILUM")
-    assert assoc.is_established
-    connection = assoc.dul.socket.socket
-    # A C-STORE whose data set never ends: the first half of a P-DATA-TF, then the connection is cut.
-    connection.sendall(b"\x04\x00" + (100_000).to_bytes(4, "big") + b"\x00" * 5_000)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-    connection.close()
-    assoc.kill()
+    header, content = read_header(path), dataset_bytes(path)
     temporary = node.settings.home / "spool" / "tmp"
+    command = wire.command_set(sop_class=header.sop_class_uid, instance=header.sop_instance_uid)
+    with wire.connect(node.settings.receiver.port) as peer:
+        peer.associate((header.sop_class_uid, [header.transfer_syntax_uid]))
+        peer.send(wire.p_data(command, command=True), wire.p_data(content[:100_000], last=False))
+        wait_for(lambda: [f for f in temporary.rglob("*.part") if f.stat().st_size > 90_000], what="half an object")
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     wait_for(lambda: not list(temporary.rglob("*.part")), what="no unfinished file is left")
     assert node.study(study_uid(path)) is None
     assert node.send([path]) == [0x0000]
@@ -195,13 +207,7 @@ def test_an_image_with_the_same_uid_and_other_bytes_is_kept_and_changes_nothing(
     altered = tmp_path / "altered.dcm"
     ds.save_as(altered)
     assert node.send([altered]) == [0x0000]
-    from node.db import audit
-
-    def conflicts() -> list[audit.AuditEvent]:
-        with node.database.read() as tx:
-            return [e for e in audit.events(tx) if e.action == "instance.conflict"]
-
-    (event,) = wait_for(conflicts)
+    (event,) = wait_for(lambda: node.events(Action.INSTANCE_CONFLICT))
     assert event.detail["reason"] == Reason.UID_CONFLICT
     line = node.study(study_uid(path))
     assert (line.revision, line.images) == (1, 1)
@@ -212,9 +218,11 @@ def test_our_own_results_sent_back_are_ignored(node, pacs, tmp_path):
     path = phantom_file(tmp_path, 143)
     node.send([path])
     line = node.wait_until_ended(study_uid(path))
-    assert node.send([result.path for result in node.results(line)]) == [0x0000, 0x0000]
-    time.sleep(2)
-    assert node.study(study_uid(path)).revision == 1
+    results = [result.path for result in node.results(line)]
+    assert node.send(results) == [0x0000, 0x0000]
+    wait_for(lambda: recorded(node, Action.INSTANCE_IGNORED, results), what="both results are recorded")
+    line = node.study(study_uid(path))
+    assert (line.revision, line.state) == (1, "complete")
     assert_answered_once(node, pacs, path)
 
 
@@ -249,8 +257,9 @@ def test_stat_overtakes_routine_in_the_queue(tmp_path, pacs):
             node.send([path])
         stat = phantom_file(tmp_path, 170)
         node.send([stat], calling_ae_title="ER")
-        wait_for(lambda: all((line := node.study(study_uid(p))) and line.job_id for p in [*routine, stat]))
-        time.sleep(1)
+        lines = wait_for(lambda: completed(node, [*routine, stat]), what="jobs for all")
+        jobs = {line.job_id for line in lines}
+        wait_for(lambda: jobs <= {event.job_id for event in node.events(Action.JOB_SENT)}, what="messages for all")
         worker.command = command
         for path in [stat, *routine]:
             node.wait_until_ended(study_uid(path), timeout_s=120)

@@ -16,7 +16,8 @@ import yaml
 
 from models import phantom
 from node import settings as configuration
-from node.db import report
+from node.db import audit, report
+from node.db.audit import Action
 from node.db.engine import Database
 from node.db.report import StudyLine
 from node.db.states import JobState
@@ -122,6 +123,11 @@ class RunningNode:
         with self.database.read() as tx:
             found = report.result_lines(tx, line.job_id)
         return [StoredResult(**vars(result), path=spool.result_path(result.sha256)) for result in found]
+
+    def events(self, action: Action) -> list[audit.AuditEvent]:
+        """Return the events of one kind in the audit log."""
+        with self.database.read() as tx:
+            return [event for event in audit.events(tx) if event.action == action]
 
     def log_text(self) -> str:
         """Return everything that any process has logged."""
