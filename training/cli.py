@@ -96,8 +96,8 @@ def evaluate(
     pictures: Annotated[
         bool, typer.Option(help="Draw images beneath outlines and heat maps (only with --out).")
     ] = False,
-    companions: Annotated[
-        Path | None, typer.Option(help="Bundles that serve with this one (default: the shipped).")
+    dependencies: Annotated[
+        Path | None, typer.Option("--companions", help="Bundles that serve with this one (default: the shipped).")
     ] = None,
     also: Annotated[list[Path] | None, typer.Option(help="report.json of the recipe trained at one site.")] = None,
     truth: Annotated[
@@ -118,11 +118,11 @@ def evaluate(
         raise typer.BadParameter("a bundle holds figures of the test split and no pictures: give --out")
     own = _own(source, ids)
     if out is None:
-        done = running.complete(bundle, data, companions=companions, also=also or (), truth=truth, own=own)
+        done = running.complete(bundle, data, dependencies=dependencies, also=also or (), truth=truth, own=own)
         found, last = done.manifest.evaluation, done.digest
     else:
         outcome = running.evaluate_into(
-            bundle, data, out, split=split, companions=companions, pictures=pictures, truth=truth, own=own
+            bundle, data, out, split=split, dependencies=dependencies, pictures=pictures, truth=truth, own=own
         )
         found, last = tuple(outcome.figures), str(out)
     for figure in found:
@@ -141,8 +141,8 @@ def outlines(
         Literal["relative", "absolute-from-1", "absolute-from-0"],
         typer.Option(help="What a start counts: pixels since the last run (the SIIM-ACR tables), or from the first."),
     ] = "relative",
-    companions: Annotated[
-        Path | None, typer.Option(help="Bundles that serve with this one (default: the shipped).")
+    dependencies: Annotated[
+        Path | None, typer.Option("--companions", help="Bundles that serve with this one (default: the shipped).")
     ] = None,
     source: Annotated[list[str] | None, typer.Option(help="Data set; default: the public ones.")] = None,
     ids: Annotated[Path | None, typer.Option(help="csv of `training split` for --source.")] = None,
@@ -156,9 +156,11 @@ def outlines(
 
     found = load(bundle)
     chosen = _own(source, ids) or collection.SHIPPED[truths.public_set(found.manifest)]
-    given = collection.read(data, chosen)
-    count = submission.write(found, given, split, out, dialect=Dialect(dialect), companions=companions, progress=bars)
-    typer.echo(f"{out}: {len(given.ids(split))} images, {count} with a mask")
+    images = collection.read(data, chosen)
+    count = submission.write(
+        found, images, split, out, dialect=Dialect(dialect), dependencies=dependencies, progress=bars
+    )
+    typer.echo(f"{out}: {len(images.ids(split))} images, {count} with a mask")
 
 
 @app.command()

@@ -21,10 +21,10 @@ def bars(what: str) -> Iterator[OnProgress]:
     with Progress(*columns, console=Console(stderr=True)) as shown:
         task = shown.add_task(what, total=None)
 
-        def told(done: int, of: int) -> None:
+        def on_progress(done: int, of: int) -> None:
             shown.update(task, completed=done, total=of)
 
-        yield told
+        yield on_progress
 
 
 @contextmanager

@@ -181,7 +181,7 @@ class VolumeSpec(ManifestPart):
     """Voxels of the training data before resampling; their files carry none, see the card."""
 
     @property
-    def seen(self) -> tuple[int, int, int]:
+    def input_shape(self) -> tuple[int, int, int]:
         """Voxels of the network's input: the window and its context."""
         return (self.window[0] + 2 * self.context, self.window[1], self.window[2])
 

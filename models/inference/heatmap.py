@@ -46,8 +46,8 @@ def heat_map(runner: Runner, image: Float, answer: Answer, label: int = 0, patie
         return enlarged(sigmoid(answer.maps[label]).astype(np.float32), image.shape)
     channels, others = runner.normalised(image[None]), runner.patient_features(patient, 1)
     members = runner.network.members if isinstance(runner.network, Ensemble) else [runner.network]
-    seen: Float = np.stack([grad_cam(member, channels, label, others) for member in members]).mean(axis=0)
-    return enlarged(seen / np.float32(max(seen.max(), 1e-6)), image.shape)
+    heat: Float = np.stack([grad_cam(member, channels, label, others) for member in members]).mean(axis=0)
+    return enlarged(heat / np.float32(max(heat.max(), 1e-6)), image.shape)
 
 
 def grad_cam(network: nn.Module, image: Tensor, label: int = 0, others: tuple[Tensor, ...] = ()) -> Float:

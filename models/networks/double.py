@@ -65,8 +65,8 @@ class DoubleSegmenter(nn.Module):
         """
         *skips, deepest = self.first_encoder(image)
         first = self.first_head(self.first_decoder(self.first_middle(deepest), skips[::-1]))
-        seen = first.sigmoid().amax(dim=1, keepdim=True)  # (batch, 1, size, size)
-        again, second_skips = self.second_encoder(image * seen)
+        mask = first.sigmoid().amax(dim=1, keepdim=True)  # (batch, 1, size, size)
+        again, second_skips = self.second_encoder(image * mask)
         both = [torch.cat(pair, dim=1) for pair in zip(skips[::-1], second_skips[::-1], strict=True)]
         logits = self.second_head(self.second_decoder(self.second_middle(again), both))
         return Output(logits, features=deepest.float().mean(dim=(2, 3)), maps=first)

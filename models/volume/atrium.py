@@ -78,7 +78,7 @@ class VolumeAnalyser:
         return resampled(said, self.spec.spacing_mm, spacing_mm, (a, b, c))
 
     def _run(self, windows: Float) -> Float:
-        """Return the probabilities (windows, labels, *window) of windows (windows, *seen)."""
+        """Return the probabilities (windows, labels, *window) of windows (windows, *input_shape)."""
         # torch's sigmoid, which training has scored the network with; numpy's differs in the last digit.
         probabilities: Float = torch.from_numpy(self.network.run(windows).logits).sigmoid().numpy()
         return probabilities

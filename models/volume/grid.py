@@ -113,7 +113,7 @@ def answered(volume: Float, spec: VolumeSpec, run: Callable[[Float], Float]) -> 
     volume
         (slices, rows, columns) in [0, 1].
     run
-        Gives (windows, labels, *window) for (windows, *seen).
+        Gives (windows, labels, *window) for (windows, *input_shape).
 
     Returns
     -------
@@ -125,7 +125,7 @@ def answered(volume: Float, spec: VolumeSpec, run: Callable[[Float], Float]) -> 
     total: Float | None = None
     weights: Float = np.zeros(inner, np.float32)
     for start in windows(inner, spec.window, spec.overlap):
-        given = tuple(slice(s, s + n) for s, n in zip(start, spec.seen, strict=True))
+        given = tuple(slice(s, s + n) for s, n in zip(start, spec.input_shape, strict=True))
         place = tuple(slice(s, s + n) for s, n in zip(start, spec.window, strict=True))
         said = run(widened[given][None])[0]
         if total is None:

@@ -112,14 +112,14 @@ def adult_use(what: str) -> IntendedUse:
     )
 
 
-def by_site(given: Collection, ids: Sequence[str]) -> tuple[DataSource, ...]:
+def by_site(images: Collection, ids: Sequence[str]) -> tuple[DataSource, ...]:
     """Count images of hospitals that have terms of their own apart; else by data set."""
-    sites = {site: [one for one in ids if given.records[one].site == site] for site in ("wingspan", "jsrt")}
+    sites = {site: [one for one in ids if images.records[one].site == site] for site in ("wingspan", "jsrt")}
     if sum(len(part) for part in sites.values()) < len(ids):
-        return given.counts(ids)
-    return tuple(terms.source(site, *given.counted(part)) for site, part in sites.items() if part)
+        return images.counts(ids)
+    return tuple(terms.source(site, *images.counted(part)) for site, part in sites.items() if part)
 
 
-def training_sources(given: Collection, ids: Sequence[str], run: Path) -> tuple[DataSource, ...]:
+def training_sources(images: Collection, ids: Sequence[str], run: Path) -> tuple[DataSource, ...]:
     """Count the training images that each data set told something of; then where the run's weights began."""
-    return (*given.counts(ids), *origin.noted(run))
+    return (*images.counts(ids), *origin.noted(run))

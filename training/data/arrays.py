@@ -39,14 +39,14 @@ def is_complete(folder: Path) -> bool:
     return (folder / IDS).exists()
 
 
-def fill(folder: Path, ids: Sequence[str], row: Callable[[int], Rows], told: OnProgress) -> None:
+def fill(folder: Path, ids: Sequence[str], row: Callable[[int], Rows], on_progress: OnProgress) -> None:
     """Fill one array for each name that `row` gives, with one row an id; what an earlier run has marked stays.
 
     Parameters
     ----------
     row
         Gives row `index` of each array, uint8, the same names and shapes for each index.
-    told
+    on_progress
         Is told how many of how many rows are there.
     """
     done = _begun(folder, ids)
@@ -63,7 +63,7 @@ def fill(folder: Path, ids: Sequence[str], row: Callable[[int], Rows], told: OnP
             array.flush()
         done[part] = 1
         done.flush()
-        told(int(done.sum()), len(ids))
+        on_progress(int(done.sum()), len(ids))
     for path in sorted(folder.glob(f"*.npy{_PART}")):
         path.rename(path.with_suffix(""))
     (folder / f"{IDS}{_PART}").rename(folder / IDS)

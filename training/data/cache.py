@@ -62,17 +62,22 @@ class Cache:
         return [place[name] for name in ids]
 
 
-def folder_of(cache: Path, given: Collection, spec: InputSpec, targets: Masks | None) -> Path:
+def folder_of(cache: Path, images: Collection, spec: InputSpec, targets: Masks | None) -> Path:
     """Return the folder of a collection for one input geometry and one kind of masks."""
     low, high = spec.contrast_percentiles
     found_by = _segmenter().manifest.files[store.WEIGHTS][:8] if spec.region == "lungs" else ""
     region = f"-lungs{spec.margin:g}-{found_by}" if found_by else ""
     kind = "" if targets is None else f"-{targets.__name__}"
-    return cache / f"{given.name}-{given.digest()}-{spec.size}-p{low:g}-{high:g}-r{REVISION}{region}{kind}"
+    return cache / f"{images.name}-{images.digest()}-{spec.size}-p{low:g}-{high:g}-r{REVISION}{region}{kind}"
 
 
 def build(
-    given: Collection, spec: InputSpec, cache: Path, *, targets: Masks | None = None, progress: ProgressFactory = silent
+    images: Collection,
+    spec: InputSpec,
+    cache: Path,
+    *,
+    targets: Masks | None = None,
+    progress: ProgressFactory = silent,
 ) -> Cache:
     """Decode what has not been decoded before, and open it.
 
@@ -81,11 +86,11 @@ def build(
     targets
         Which masks to keep beside the images (training/data/masks.py); None: none.
     """
-    folder = folder_of(cache, given, spec, targets)
+    folder = folder_of(cache, images, spec, targets)
     if not arrays.is_complete(folder):
         with arrays.exclusive_lock(folder):
             if not arrays.is_complete(folder):
-                _write(list(given.records.values()), spec, targets, folder, progress(given.name))
+                _write(list(images.records.values()), spec, targets, folder, progress(images.name))
     return Cache.open(folder)
 
 
@@ -101,15 +106,15 @@ def _write(
 
     def row(index: int) -> dict[str, Array]:
         radiograph = _readable(records[index])
-        given = prepare(radiograph, spec, find_lungs(radiograph))
-        made = {"images": _to_uint8(given.image)}
+        model_input = prepare(radiograph, spec, find_lungs(radiograph))
+        made = {"images": _to_uint8(model_input.image)}
         if targets is None:
             return made
         masks = targets(records[index], radiograph.shape)
-        return made | {"masks": np.stack([_mask_on_grid(mask, given) for mask in masks])}
+        return made | {"masks": np.stack([_mask_on_grid(mask, model_input) for mask in masks])}
 
-    with progress as told:
-        arrays.fill(folder, [record.id for record in records], row, told)
+    with progress as on_progress:
+        arrays.fill(folder, [record.id for record in records], row, on_progress)
 
 
 def _readable(record: Record) -> pixels.Radiograph:
@@ -143,10 +148,10 @@ def _no_lungs(radiograph: pixels.Radiograph) -> None:
     """Leave the whole picture."""
 
 
-def _mask_on_grid(mask: Array, given: ModelInput) -> Array:
+def _mask_on_grid(mask: Array, model_input: ModelInput) -> Array:
     """Return the covered part of each model pixel."""
-    part = mask[rows_and_columns(given.region)]
-    return _to_uint8(given.letterbox.forward(part.astype(np.float32) / np.float32(255)))
+    part = mask[rows_and_columns(model_input.region)]
+    return _to_uint8(model_input.letterbox.forward(part.astype(np.float32) / np.float32(255)))
 
 
 def _to_uint8(values: NDArray[np.float32]) -> Array:

@@ -50,9 +50,9 @@ class Collection:
         """Return the ids of some splits whose images are here, in the order of the split's file."""
         return tuple(one for one, part in self.part_of.items() if part in wanted and one in self.records)
 
-    def value(self, one: str, name: str) -> float:
+    def value(self, image_id: str, name: str) -> float:
         """Return a label of an image: 1 present, 0 absent, NaN unknown."""
-        return self.records[one].labels.get(name, sources.UNKNOWN)
+        return self.records[image_id].labels.get(name, sources.UNKNOWN)
 
     def labels(self, ids: Sequence[str], names: Sequence[str]) -> Float:
         """Return labels (ids, names).
@@ -71,13 +71,13 @@ class Collection:
         rows = [[self.value(one, name) for name in names] for one in ids]
         return np.array(rows, np.float32).reshape(-1, len(names))
 
-    def someone(self, one: str) -> Patient:
+    def patient_data(self, image_id: str) -> Patient:
         """Return what a network may be told of an image's patient."""
-        return Patient(self.records[one].age_years, self.records[one].sex)
+        return Patient(self.records[image_id].age_years, self.records[image_id].sex)
 
-    def people(self, ids: Sequence[str]) -> Float:
+    def patient_features(self, ids: Sequence[str]) -> Float:
         """Return age in years and sex (-1 female, 1 male) of each image's patient (ids, 2); NaN is unknown."""
-        rows = [self.someone(one).numbers() for one in ids]
+        rows = [self.patient_data(one).numbers() for one in ids]
         return np.array(rows, np.float32).reshape(-1, 2)
 
     def of_set(self, name: str) -> Mapping[str, Record]:
@@ -86,13 +86,13 @@ class Collection:
 
     def counts(self, ids: Sequence[str]) -> tuple[DataSource, ...]:
         """Say for manifests and cards how many of these images and patients each data set told something of."""
-        told: list[DataSource] = []
+        parts: list[DataSource] = []
         for found in self.sets:
             mine = {record.id for record in found.records}
             images, patients = self.counted([one for one in ids if one in mine])
             if images:
-                told.append(terms.of_set(found.name, found.licence, found.citation, images, patients))
-        return tuple(told)
+                parts.append(terms.of_set(found.name, found.licence, found.citation, images, patients))
+        return tuple(parts)
 
     def counted(self, ids: Sequence[str]) -> tuple[int, int]:
         """Count images and patients."""
@@ -128,8 +128,8 @@ def read(data: Path, chosen: Data) -> Collection:
     records: dict[str, Record] = {}
     for one in found:
         if one.problems:
-            told = "%s: %d problems, the first: %s; `training explore` lists them"
-            _LOG.warning(told, one.name, len(one.problems), one.problems[0].message)
+            message = "%s: %d problems, the first: %s; `training explore` lists them"
+            _LOG.warning(message, one.name, len(one.problems), one.problems[0].message)
         for record in one.records:
             earlier = records.get(record.id)
             records[record.id] = record if earlier is None else joined(earlier, record)
@@ -182,13 +182,13 @@ def joined(first: Record, second: Record) -> Record:
     )
 
 
-def of_site(given: Collection, ids: tuple[str, ...], site: str) -> tuple[str, ...]:
+def of_site(images: Collection, ids: tuple[str, ...], site: str) -> tuple[str, ...]:
     """Keep the ids of one hospital."""
-    return ids if site == "both" else tuple(one for one in ids if given.records[one].site == site)
+    return ids if site == "both" else tuple(one for one in ids if images.records[one].site == site)
 
 
-def labelled_ids(given: Collection, split: Split, names: tuple[str, ...]) -> tuple[str, ...]:
+def labelled_ids(images: Collection, split: Split, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the images of which at least one label is known."""
-    ids = given.ids(split)
-    unknown = np.isnan(given.labels(ids, names))
+    ids = images.ids(split)
+    unknown = np.isnan(images.labels(ids, names))
     return tuple(one for one, row in zip(ids, unknown, strict=True) if not row.all())

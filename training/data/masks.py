@@ -56,9 +56,9 @@ def known(record: Record, label: str) -> bool:
     return value == 0 or (value == 1 and outlined)
 
 
-def located_ids(given: Collection, split: Split, label: str) -> tuple[str, ...]:
+def located_ids(images: Collection, split: Split, label: str) -> tuple[str, ...]:
     """Return the images of a split of which the place of a label is known, those without it included."""
-    return tuple(one for one in given.ids(split) if known(given.records[one], label))
+    return tuple(one for one in images.ids(split) if known(images.records[one], label))
 
 
 def _named(record: Record, shape: Shape, names: tuple[str, ...]) -> Array:

@@ -27,7 +27,7 @@ class OutlinedVolume:
     spacing_mm: tuple[float, float, float]
 
 
-def read(given: Collection, ids: Iterable[str], spec: VolumeSpec) -> list[OutlinedVolume]:
+def read(images: Collection, ids: Iterable[str], spec: VolumeSpec) -> list[OutlinedVolume]:
     """Read the volumes that are outlined; where a file carries no spacing it is the one that `spec` assumes.
 
     Raises
@@ -36,11 +36,11 @@ def read(given: Collection, ids: Iterable[str], spec: VolumeSpec) -> list[Outlin
         None of them is outlined.
     """
     found: list[OutlinedVolume] = []
-    for record in (given.records[one] for one in ids):
+    for record in (images.records[one] for one in ids):
         volume = None if record.volume is None else record.volume()
         if volume is not None and volume.mask is not None:
             spacing = volume.spacing_mm or spec.source_spacing_mm
             found.append(OutlinedVolume(record.id, record.patient, volume.image, volume.mask, spacing))
     if not found:
-        raise ValueError(f"none of the volumes of {given.name} that were asked for has an outline")
+        raise ValueError(f"none of the volumes of {images.name} that were asked for has an outline")
     return found

@@ -111,11 +111,13 @@ def _use(manifest: Manifest) -> str:
 
 def _network(manifest: Manifest) -> str:
     """Say what sees what."""
-    seen = _seen(manifest.input) if manifest.volume is None else _seen_of_volume(manifest.volume, manifest.input)
-    return f"{manifest.architecture}; {seen} Weights in fp16, computed in fp32."
+    network_input = (
+        _network_input(manifest.input) if manifest.volume is None else _volume_input(manifest.volume, manifest.input)
+    )
+    return f"{manifest.architecture}; {network_input} Weights in fp16, computed in fp32."
 
 
-def _seen(spec: InputSpec) -> str:
+def _network_input(spec: InputSpec) -> str:
     """Say what of the image the network gets."""
     region = (
         "the whole picture" if spec.region == "image" else f"the box around both lungs, widened by {spec.margin:.0%}"
@@ -127,7 +129,7 @@ def _seen(spec: InputSpec) -> str:
     )
 
 
-def _seen_of_volume(volume: VolumeSpec, spec: InputSpec) -> str:
+def _volume_input(volume: VolumeSpec, spec: InputSpec) -> str:
     """Say what of a volume the network gets."""
     parts = (volume.spacing_mm, volume.window, volume.source_spacing_mm)
     voxel, window, source = (" x ".join(f"{n:g}" for n in part) for part in parts)

@@ -36,9 +36,9 @@ def evaluate(run: Path, data: Path, folder: Path) -> tuple[Figure, ...]:
     if recipe.mixture.site not in OTHER:
         raise ValueError(f"{run.name} was trained on {recipe.mixture.site} sites; mixture.site names one of {[*OTHER]}")
     other = OTHER[recipe.mixture.site]
-    given = collection.read(data, recipe.data)
-    ids = of_site(given, given.ids(*splits.SPLITS), other)
-    source = cache.build(given, recipe.input, folder, targets=masks.anatomy)
+    images = collection.read(data, recipe.data)
+    ids = of_site(images, images.ids(*splits.SPLITS), other)
+    source = cache.build(images, recipe.input, folder, targets=masks.anatomy)
     rows = source.rows(ids)
     if source.masks is None:
         raise ValueError("the cache of ctr holds no masks")

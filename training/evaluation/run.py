@@ -31,7 +31,7 @@ def complete(
     folder: Path,
     data: Path,
     *,
-    companions: Path | None = None,
+    dependencies: Path | None = None,
     also: Sequence[Path] = (),
     truth: str | None = None,
     own: Data | None = None,
@@ -42,7 +42,7 @@ def complete(
     ----------
     data
         Folder of the data sets.
-    companions
+    dependencies
         Folder of the bundles that this one needs in serving (gate, lungs, classifier); None: the shipped.
     also
         Reports of the same recipe trained at one site (training/evaluation/cross_site.py); see `also_measured`.
@@ -56,11 +56,11 @@ def complete(
     The completed bundle, verified again.
     """
     bundle = load(folder)
-    given = _collection(bundle, data, own)
-    table = truths.truth_of(bundle.manifest, given, "test", truth)
+    images = _collection(bundle, data, own)
+    table = truths.truth_of(bundle.manifest, images, "test", truth)
     target = folder / FOLDER
     _clear(target)
-    outcome = _measured(bundle, table, "test", Canvas(target), data=data, given=given, companions=companions)
+    outcome = _measured(bundle, table, "test", Canvas(target), data=data, images=images, dependencies=dependencies)
     outcome.add(*also_measured(also))
     _write(target, bundle, table, "test", outcome)
     manifest = bundle.manifest.model_copy(update={"evaluation": tuple(outcome.figures)})
@@ -75,7 +75,7 @@ def evaluate_into(
     out: Path,
     *,
     split: Split = "test",
-    companions: Path | None = None,
+    dependencies: Path | None = None,
     pictures: bool = False,
     truth: str | None = None,
     own: Data | None = None,
@@ -90,11 +90,11 @@ def evaluate_into(
         Draw the images beneath outlines and heat maps. Not for handing on.
     """
     bundle = load(folder)
-    given = _collection(bundle, data, own)
-    table = truths.truth_of(bundle.manifest, given, split, truth)
+    images = _collection(bundle, data, own)
+    table = truths.truth_of(bundle.manifest, images, split, truth)
     out.mkdir(parents=True, exist_ok=True)
     canvas = Canvas(out, pictures)
-    outcome = _measured(bundle, table, split, canvas, data=data, given=given, companions=companions)
+    outcome = _measured(bundle, table, split, canvas, data=data, images=images, dependencies=dependencies)
     _write(out, bundle, table, split, outcome, pictures=pictures)
     return outcome
 
@@ -121,23 +121,23 @@ def _measured(
     canvas: Canvas,
     *,
     data: Path,
-    given: Collection,
-    companions: Path | None,
+    images: Collection,
+    dependencies: Path | None,
 ) -> EvaluationOutcome:
     """Measure by the task of the bundle."""
     match bundle.manifest.task:
         case "classification":
-            return labels.evaluate(bundle, truth, split, canvas, companions)
+            return labels.evaluate(bundle, truth, split, canvas, dependencies)
         case "segmentation":
             return anatomy.evaluate(bundle, truth, split, canvas, data)
         case "lesion-segmentation":
-            return lesions.evaluate(bundle, truth, split, canvas, companions)
+            return lesions.evaluate(bundle, truth, split, canvas, dependencies)
         case "box":
-            return boxes.evaluate(bundle, truth, split, canvas, companions)
+            return boxes.evaluate(bundle, truth, split, canvas, dependencies)
         case "detection":
-            return detections.evaluate(bundle, truth, split, canvas, companions)
+            return detections.evaluate(bundle, truth, split, canvas, dependencies)
         case "volume-segmentation":
-            return volumes.evaluate(bundle, given, split, canvas)
+            return volumes.evaluate(bundle, images, split, canvas)
 
 
 def _clear(folder: Path) -> None:

@@ -28,7 +28,7 @@ class Served:
 
     Attributes
     ----------
-    given
+    model_input
         The image on the network's grid.
     answer
         What the network says.
@@ -39,18 +39,18 @@ class Served:
     """
 
     radiograph: Radiograph
-    given: ModelInput
+    model_input: ModelInput
     answer: Answer
     accepted: bool | None
     lungs: Box | None
 
 
 class Server:
-    """A bundle with the companions that it needs in serving: who finds the lungs, who gates its masks."""
+    """A bundle with the dependencies that it needs in serving: who finds the lungs, who gates its masks."""
 
-    def __init__(self, bundle: Bundle, companions: Path | None = None, *, with_gate: bool = True) -> None:
+    def __init__(self, bundle: Bundle, dependencies: Path | None = None, *, with_gate: bool = True) -> None:
         self.bundle = bundle
-        self.companions = companions or store.shipped()
+        self.dependencies = dependencies or store.shipped()
         self.runner = Runner(bundle, device="cpu", dtype="float32")
         needed = bundle.manifest.input.region == "lungs"
         self.with_gate = needed or with_gate
@@ -64,7 +64,7 @@ class Server:
     def segmenter(self) -> Bundle:
         """The bundle that finds lungs and heart; this one, if it does."""
         is_one = self.bundle.manifest.task == "segmentation"
-        return self.bundle if is_one else store.named(self.companions, SEGMENTER)
+        return self.bundle if is_one else store.named(self.dependencies, SEGMENTER)
 
     @cached_property
     def gatekeeper(self) -> Server | None:
@@ -72,7 +72,7 @@ class Server:
         name = self.bundle.manifest.gated_by
         if name is None:
             return None
-        return Server(store.named(self.companions, name), self.companions)
+        return Server(store.named(self.dependencies, name), self.dependencies)
 
     def refused(self, case: Case) -> bool:
         """Return whether the intended use forbids the image; an age that the data set does not give is no reason."""
@@ -89,8 +89,8 @@ class Server:
             segmentation = self.analyser.segment(radiograph)
             accepted = gate.judge(segmentation.observation, self._gate_settings()).passed
             lungs = self.analyser.lungs_of(segmentation, radiograph)
-        given = prepare(radiograph, self.bundle.manifest.input, lungs)
-        return Served(radiograph, given, run_image(self.runner, given.image, patient), accepted, lungs)
+        model_input = prepare(radiograph, self.bundle.manifest.input, lungs)
+        return Served(radiograph, model_input, run_image(self.runner, model_input.image, patient), accepted, lungs)
 
     def _gate_settings(self) -> GateSettings:
         """Return the limits of the gate."""

@@ -23,12 +23,12 @@ HEADER = ("ImageId", "EncodedPixels")
 
 def write(
     bundle: Bundle,
-    given: Collection,
+    images: Collection,
     split: Split,
     path: Path,
     *,
     dialect: Dialect = Dialect.RELATIVE,
-    companions: Path | None = None,
+    dependencies: Path | None = None,
     progress: ProgressFactory = silent,
 ) -> int:
     """Write one row for each image of a split, on the challenge's grid; return how many have a mask.
@@ -42,13 +42,13 @@ def write(
     """
     if bundle.manifest.task != "lesion-segmentation":
         raise ValueError(f"{bundle.manifest.name} outlines no disease; its task is {bundle.manifest.task}")
-    server, label = Server(bundle, companions), bundle.manifest.labels[0].name
-    ids, outlined = given.ids(split), 0
-    with path.open("w", newline="") as file, progress(path.name) as told:
+    server, label = Server(bundle, dependencies), bundle.manifest.labels[0].name
+    ids, outlined = images.ids(split), 0
+    with path.open("w", newline="") as file, progress(path.name) as on_progress:
         writer = csv.writer(file)
         writer.writerow(HEADER)
         for number, one in enumerate(ids, start=1):
-            case = case_of(given.records[one], (label,), label)
+            case = case_of(images.records[one], (label,), label)
             text = rle.EMPTY
             if not server.refused(case) and lesions.passes(server, case):
                 rows, columns = rle.CHALLENGE_SHAPE
@@ -58,5 +58,5 @@ def write(
                 text = rle.encode(square, dialect) if square.any() else rle.EMPTY
             outlined += text != rle.EMPTY
             writer.writerow((one, text))
-            told(number, len(ids))
+            on_progress(number, len(ids))
     return outlined

@@ -75,7 +75,7 @@ class Case:
     boxes: tuple[Box, ...] | None = None
 
     @property
-    def someone(self) -> Patient:
+    def patient_data(self) -> Patient:
         """Return what a network may be told of the patient."""
         return Patient(self.age_years, self.sex)
 
@@ -100,18 +100,18 @@ class Truth:
     comparisons: tuple[str, ...] = ()
 
 
-def paediatric_pneumonia(given: Collection, split: Split) -> Truth:
+def paediatric_pneumonia(images: Collection, split: Split) -> Truth:
     """Pneumonia on children's radiographs, as the hospital's graders labelled the folders."""
     sentence = "pneumonia (bacterial or viral) against normal, by the graders of the data set"
-    return of_labels(given, split, ("pneumonia",), sentence)
+    return of_labels(images, split, ("pneumonia",), sentence)
 
 
-def pneumothorax(given: Collection, split: Split) -> Truth:
+def pneumothorax(images: Collection, split: Split) -> Truth:
     """Pneumothorax as the SIIM-ACR experts saw it; negatives are theirs, and apart from them NIH's No Finding."""
-    experts = given.of_set("siim")
+    experts = images.of_set("siim")
     cases: list[Case] = []
-    for one in given.ids(split):
-        record = given.records[one]
+    for one in images.ids(split):
+        record = images.records[one]
         case = case_of(record, (PNEUMOTHORAX,), PNEUMOTHORAX)
         if one in experts:
             negative = case.truth[PNEUMOTHORAX] == 0
@@ -122,32 +122,32 @@ def pneumothorax(given: Collection, split: Split) -> Truth:
         "pneumothorax marked by the SIIM-ACR experts, against images in which they marked none (few), and separately "
         "against images without expert truth whose report was mined as No Finding"
     )
-    return _truth(given, sentence, cases, (EXPERT_NEGATIVES, NIH_NO_FINDING))
+    return _truth(images, sentence, cases, (EXPERT_NEGATIVES, NIH_NO_FINDING))
 
 
-def atelectasis(given: Collection, split: Split) -> Truth:
+def atelectasis(images: Collection, split: Split) -> Truth:
     """Atelectasis as it was mined from the reports, which is noisy."""
     sentence = "Atelectasis as mined from the reports, against all other images; mined labels are noisy"
-    return of_labels(given, split, ("atelectasis",), sentence)
+    return of_labels(images, split, ("atelectasis",), sentence)
 
 
-def adult_pneumonia(given: Collection, split: Split) -> Truth:
+def adult_pneumonia(images: Collection, split: Split) -> Truth:
     """Lung opacity as the RSNA radiologists read it; images that they did not read are left out."""
     sentence = (
         "Lung Opacity against Normal and No Lung Opacity / Not Normal, read by radiologists for the RSNA challenge; "
         "images that they did not read are left out"
     )
-    return of_labels(given, split, (LUNG_OPACITY,), sentence)
+    return of_labels(images, split, (LUNG_OPACITY,), sentence)
 
 
-def lungs_heart(given: Collection, split: Split) -> Truth:
+def lungs_heart(images: Collection, split: Split) -> Truth:
     """Masks of both lungs and the heart; images without all three are left out."""
-    cases = [_outlined(given.records[one]) for one in given.ids(split)]
+    cases = [_outlined(images.records[one]) for one in images.ids(split)]
     sentence = "outlines of both lungs and the heart as published with each site's images"
-    return _truth(given, sentence, [one for one in cases if one is not None])
+    return _truth(images, sentence, [one for one in cases if one is not None])
 
 
-def of_labels(given: Collection, split: Split, labels: Sequence[str], sentence: str = "") -> Truth:
+def of_labels(images: Collection, split: Split, labels: Sequence[str], sentence: str = "") -> Truth:
     """Any labels, each against all images in which it is known to be absent; where of the first one is looked at.
 
     Raises
@@ -155,13 +155,13 @@ def of_labels(given: Collection, split: Split, labels: Sequence[str], sentence: 
     ValueError
         No image of the split has such a label.
     """
-    values = given.labels(given.ids(split), labels)
-    known = [one for one, row in zip(given.ids(split), values, strict=True) if not np.isnan(row).all()]
+    values = images.labels(images.ids(split), labels)
+    known = [one for one, row in zip(images.ids(split), values, strict=True) if not np.isnan(row).all()]
     if not known:
-        raise ValueError(f"no image of the split {split} of {given.name} says anything of {', '.join(labels)}")
-    cases = [case_of(given.records[one], labels, labels[0]) for one in known]
+        raise ValueError(f"no image of the split {split} of {images.name} says anything of {', '.join(labels)}")
+    cases = [case_of(images.records[one], labels, labels[0]) for one in known]
     return _truth(
-        given, sentence or f"{', '.join(labels)} as {' and '.join(one.name for one in given.sets)} say", cases
+        images, sentence or f"{', '.join(labels)} as {' and '.join(one.name for one in images.sets)} say", cases
     )
 
 
@@ -187,7 +187,7 @@ def public_set(manifest: Manifest) -> str:
     return "kermany" if manifest.intended_use.age_years_below is not None else "nih"
 
 
-def truth_of(manifest: Manifest, given: Collection, split: Split, name: str | None = None) -> Truth:
+def truth_of(manifest: Manifest, images: Collection, split: Split, name: str | None = None) -> Truth:
     """Return the truth of a name, or else that of the bundle: by its name, the beginning of it, its task, its labels.
 
     Raises
@@ -198,14 +198,14 @@ def truth_of(manifest: Manifest, given: Collection, split: Split, name: str | No
     if name is not None and name not in TRUTHS:
         raise ValueError(f"no truth is named {name}; known: {', '.join(TRUTHS)}")
     if manifest.task == "volume-segmentation":
-        return Truth(given.name, "outline of the left atrium as published with the volumes", ())
+        return Truth(images.name, "outline of the left atrium as published with the volumes", ())
     if manifest.task in ("segmentation", "box"):
-        return lungs_heart(given, split)
+        return lungs_heart(images, split)
     fitting = [one for one in sorted(TRUTHS, key=len, reverse=True) if f"{manifest.name}-".startswith(f"{one}-")]
-    chosen = name or (fitting[0] if fitting and given.name in SHIPPED else None)
+    chosen = name or (fitting[0] if fitting and images.name in SHIPPED else None)
     if chosen is not None:
-        return TRUTHS[chosen](given, split)
-    return of_labels(given, split, tuple(one.name for one in manifest.labels))
+        return TRUTHS[chosen](images, split)
+    return of_labels(images, split, tuple(one.name for one in manifest.labels))
 
 
 def case_of(record: Record, labels: Sequence[str], placed: str) -> Case:
@@ -233,7 +233,7 @@ def case_of(record: Record, labels: Sequence[str], placed: str) -> Case:
     )
 
 
-def _truth(given: Collection, sentence: str, cases: Sequence[Case], comparisons: tuple[str, ...] = ()) -> Truth:
+def _truth(images: Collection, sentence: str, cases: Sequence[Case], comparisons: tuple[str, ...] = ()) -> Truth:
     """Leave out the subgroup columns in which all cases are alike."""
     seen: dict[str, set[str]] = {}
     for case in cases:
@@ -241,7 +241,7 @@ def _truth(given: Collection, sentence: str, cases: Sequence[Case], comparisons:
             seen.setdefault(column, set()).add(value)
     telling = {column for column, values in seen.items() if len(values) > 1}
     kept = (replace(one, groups={k: v for k, v in one.groups.items() if k in telling}) for one in cases)
-    return Truth(given.name, sentence, tuple(kept), comparisons)
+    return Truth(images.name, sentence, tuple(kept), comparisons)
 
 
 def _place(record: Record, label: str) -> Mask:

@@ -34,12 +34,12 @@ def examine(
     SourceRefused
         The csv has not these columns or names no image of the set.
     """
-    with progress("images") as told:
-        sights, problems = look(source, told)
+    with progress("images") as on_progress:
+        sights, problems = look(source, on_progress)
     prints = [sight.print for sight in sights]
     alike = duplicates.exact(prints)
-    with progress("near duplicates") as told:
-        nearly = duplicates.near(prints, told) if near else Near((), 0, 0)
+    with progress("near duplicates") as on_progress:
+        nearly = duplicates.near(prints, on_progress) if near else Near((), 0, 0)
     pairs = leaks.twins(sights, alike, nearly)
     split_of, split_name = _split(source, split)
     patient_of = {record.id: record.patient for record in source.records}

@@ -196,9 +196,9 @@ def fit(
     try:
         with expected_warnings():
             trainer.fit(module, training, validation, ckpt_path=start, weights_only=True)
-    except SIGTERMException as told:
+    except SIGTERMException as stopped_by:
         epoch = trainer.current_epoch + 1
-        raise Interrupted(f"told to end in epoch {epoch} of {settings.epochs}; --resume goes on") from told
+        raise Interrupted(f"told to end in epoch {epoch} of {settings.epochs}; --resume goes on") from stopped_by
     return stopped if patience is None else Path(best.best_model_path)
 
 

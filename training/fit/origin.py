@@ -38,8 +38,8 @@ def of(source: str) -> tuple[DataSource, ...]:
         return (_weights(f"{library} {name}", IMAGENET_TERMS, said),)
     if path.is_file():
         with safe_open(path, framework="pt") as file:
-            told = file.metadata() or {}
-        return (_weights(path.stem, told.get("licence", "as its owner states"), told.get("source", "a file")),)
+            metadata = file.metadata() or {}
+        return (_weights(path.stem, metadata.get("licence", "as its owner states"), metadata.get("source", "a file")),)
     if (path / store.MANIFEST).is_file():
         manifest = store.load(path).manifest
         return (_weights(f"bundle {manifest.name} {manifest.version}", manifest.licence, "its training_data"),)

@@ -30,8 +30,8 @@ def test_the_atrium_is_found_in_its_place(data_folder: Path, tmp_path: Path, nam
     shipped = [one for one in store.find(store.shipped()) if one.manifest.name == name]
     if not shipped:
         pytest.skip(f"no bundle {name} is shipped")
-    given = collection.read(data_folder, collection.SHIPPED["atrium"])
-    (case,) = volumes.read(given, ["a07"], shipped[0].manifest.volume)
+    images = collection.read(data_folder, collection.SHIPPED["atrium"])
+    (case,) = volumes.read(images, ["a07"], shipped[0].manifest.volume)
     image, mask = case.image.astype(np.uint16), case.mask
     directions, spacing = made.AXIAL, SPACING
     if turned:  # slices from front to back, rows from head to foot: the same patient, another acquisition

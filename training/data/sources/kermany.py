@@ -94,11 +94,11 @@ def _from_classes(folder: Path, problems: Problems) -> list[Record]:
 
 def _add(records: dict[str, Record], path: Path, positive: float, problems: Problems) -> None:
     """Add one file unless its name, its header or a file of the same name stands against it."""
-    told = named(path.stem)
-    if told is None:
+    identity = named(path.stem)
+    if identity is None:
         problems.add(Kind.LABEL, path, "the name tells no patient (person12_bacteria_3, IM-0115-0001); left out")
         return
-    patient, subtype = told
+    patient, subtype = identity
     if (subtype != "normal") != (positive == 1):
         problems.add(Kind.LABEL, path, f"named {subtype}, but lies in {path.parent.name}; left out")
         return

@@ -97,10 +97,10 @@ def gate_rates(analyser: ChestAnalyser, data: Path, split: Split) -> list[dict[s
     rates: list[dict[str, Any]] = []
     for name, step in GATE_STEP.items():
         try:
-            given = collection.read(data, collection.SHIPPED[name])
+            images = collection.read(data, collection.SHIPPED[name])
         except SourceRefused:
             continue
-        verdicts = [analyser.judge(given.records[one].image()) for one in given.ids(split)[::step]]
+        verdicts = [analyser.judge(images.records[one].image()) for one in images.ids(split)[::step]]
         refused = sorted(v.detail for v in verdicts if not v.passed)
         accepted = len(verdicts) - len(refused)
         rates.append({"images": f"{name} {split}", "accepted": accepted, "of": len(verdicts), "refused": refused})

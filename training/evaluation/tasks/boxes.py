@@ -42,10 +42,10 @@ class BoxResult:
 
 
 def evaluate(
-    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None
+    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, dependencies: Path | None = None
 ) -> EvaluationOutcome:
     """Measure on the cases of a truth; the thoracic width is that of the lung masks, for both ways."""
-    server = Server(bundle, companions, with_gate=False)
+    server = Server(bundle, dependencies, with_gate=False)
     analyser = ChestAnalyser.load([server.segmenter])
     results = [_result(server, analyser, case, canvas) for case in truth.cases]
     outcome = EvaluationOutcome()
@@ -70,14 +70,14 @@ def evaluate(
     return outcome
 
 
-def box_of(edges: NDArray[np.floating], given: ModelInput) -> Box:
+def box_of(edges: NDArray[np.floating], model_input: ModelInput) -> Box:
     """Bring xmin, ymin, xmax, ymax, as parts of the model grid's edge, to whole pixels of the canonical grid."""
-    size = given.letterbox.size
+    size = model_input.letterbox.size
     x0, y0, x1, y1 = (float(edge) * size for edge in edges)
-    rows, columns = given.shape
-    (top, left), (bottom, right) = (given.letterbox.point_to_image(*point) for point in ((y0, x0), (y1, x1)))
-    xs = [min(max(round(x) + given.region.x0, 0), columns) for x in (left, right)]
-    ys = [min(max(round(y) + given.region.y0, 0), rows) for y in (top, bottom)]
+    rows, columns = model_input.shape
+    (top, left), (bottom, right) = (model_input.letterbox.point_to_image(*point) for point in ((y0, x0), (y1, x1)))
+    xs = [min(max(round(x) + model_input.region.x0, 0), columns) for x in (left, right)]
+    ys = [min(max(round(y) + model_input.region.y0, 0), rows) for y in (top, bottom)]
     return Box(min(xs), min(ys), max(xs), max(ys))
 
 
@@ -85,7 +85,7 @@ def _result(server: Server, analyser: ChestAnalyser, case: Case, canvas: Canvas)
     """Find both boxes of one image."""
     radiograph = case.read()
     served = server.serve(radiograph)
-    found = box_of(served.answer.logits.reshape(-1, 4)[0], served.given)
+    found = box_of(served.answer.logits.reshape(-1, 4)[0], served.model_input)
     size = anatomy.measure(analyser.anatomy_of(analyser.segment(radiograph), radiograph))
     reference = reference_box(case)
     overlap = {

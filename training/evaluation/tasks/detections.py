@@ -44,10 +44,10 @@ class DetectionResult:
 
 
 def evaluate(
-    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None
+    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, dependencies: Path | None = None
 ) -> EvaluationOutcome:
     """Measure on the cases whose boxes are known."""
-    server = Server(bundle, companions)
+    server = Server(bundle, dependencies)
     asked = [case for case in truth.cases if not server.refused(case)]
     results = [_result(server, case, canvas) for case in asked if case.boxes is not None]
     on = f"{truth.data_set}, {split} split"
@@ -93,11 +93,11 @@ def evaluate(
     return outcome
 
 
-def detections(rows: NDArray[np.floating], given: ModelInput, threshold: float) -> tuple[ScoredBox, ...]:
+def detections(rows: NDArray[np.floating], model_input: ModelInput, threshold: float) -> tuple[ScoredBox, ...]:
     """Bring a detector's rows (n, 6: x0, y0, x1, y1 in model pixels, score, label) to the canonical grid."""
-    size = given.letterbox.size
+    size = model_input.letterbox.size
     kept = [row for row in rows if row[4] > 0 and row[4] >= threshold]
-    return tuple(ScoredBox(box_of(row[:4] / size, given), float(row[4])) for row in kept)
+    return tuple(ScoredBox(box_of(row[:4] / size, model_input), float(row[4])) for row in kept)
 
 
 def _result(server: Server, case: Case, canvas: Canvas) -> DetectionResult:
@@ -105,7 +105,7 @@ def _result(server: Server, case: Case, canvas: Canvas) -> DetectionResult:
     served = server.serve(case.read())
     manifest = server.bundle.manifest
     threshold = manifest.operating_point(manifest.labels[0].name).threshold
-    found = detections(served.answer.logits, served.given, threshold)
+    found = detections(served.answer.logits, served.model_input, threshold)
     truth = case.boxes or ()
     shape = served.radiograph.shape
     outline = Outline(

@@ -56,25 +56,25 @@ class Comparison:
     label: str
     name: str
     measured_on: str
-    seen: tuple[AnsweredCase, ...]
+    answered: tuple[AnsweredCase, ...]
     scores: Scores
     raw: Scores
 
 
 def evaluate(
-    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None
+    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, dependencies: Path | None = None
 ) -> EvaluationOutcome:
     """Measure a classifier on the cases of a truth, as serving answers them."""
-    server = Server(bundle, companions)
+    server = Server(bundle, dependencies)
     asked = [case for case in truth.cases if not server.refused(case)]
     heats: dict[str, Heat] = {}
-    seen = tuple(_seen(server, case, canvas, heats) for case in asked)
+    answered = tuple(_answered(server, case, canvas, heats) for case in asked)
     outcome = EvaluationOutcome()
-    outcome.report = _report(bundle, truth, seen)
+    outcome.report = _report(bundle, truth, answered)
     for label in (one.name for one in bundle.manifest.labels):
         comparisons = truth.comparisons or ("",)
         on = f"{truth.data_set}, {split} split"
-        _label(bundle, [_view(bundle, label, seen, comparison, on) for comparison in comparisons], canvas, outcome)
+        _label(bundle, [_view(bundle, label, answered, comparison, on) for comparison in comparisons], canvas, outcome)
     if heats:
         heat_maps(list(heats.values()), canvas.folder / "heat-maps.png")
         sentence = (
@@ -84,9 +84,9 @@ def evaluate(
     return outcome
 
 
-def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) -> AnsweredCase:
+def _answered(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) -> AnsweredCase:
     """Answer one case; keep some heat maps for the page."""
-    served = server.serve(case.read(), case.someone)
+    served = server.serve(case.read(), case.patient_data)
     pointing: dict[str, Pointing] = {}
     manifest = server.bundle.manifest
     probabilities = calibrated(served.answer.logits, manifest.calibration)
@@ -94,8 +94,8 @@ def _seen(server: Server, case: Case, canvas: Canvas, heats: dict[str, Heat]) ->
         called = probabilities[index] >= manifest.operating_point(label.name).threshold
         if case.truth.get(label.name) == 1 and called and case.place is not None:
             place = case.place()
-            heat = served.given.to_canonical(
-                heat_map(server.runner, served.given.image, served.answer, index, case.someone)
+            heat = served.model_input.to_canonical(
+                heat_map(server.runner, served.model_input.image, served.answer, index, case.patient_data)
             )
             pointing[label.name] = Pointing(points_into(heat, place), same_side(heat, place, _middle(served)))
             # One image a patient: the images of one are alike.
@@ -120,7 +120,7 @@ def _label(bundle: Bundle, views: Sequence[Comparison], canvas: Canvas, outcome:
     threshold = bundle.manifest.operating_point(label).threshold
     for number, view in enumerate(views):
         outcome.add(*_figures(view, threshold, with_positives=number == 0, title=title))
-        rows = subgroups.of_scores(view.scores, [one.case.groups for one in view.seen], threshold, view.measured_on)
+        rows = subgroups.of_scores(view.scores, [one.case.groups for one in view.answered], threshold, view.measured_on)
         outcome.report[f"{prefix}{view.name or 'result'}"] = _numbers(view, points, rows)
         outcome.tables.append(_points_table(view, points, title))
         outcome.tables.append(_retitled(subgroups.table(rows), f"{title}Subgroups", view.name))
@@ -131,10 +131,10 @@ def _label(bundle: Bundle, views: Sequence[Comparison], canvas: Canvas, outcome:
     outcome.plots.extend(drawn.made)
 
 
-def _view(bundle: Bundle, label: str, seen: tuple[AnsweredCase, ...], comparison: str, on: str) -> Comparison:
+def _view(bundle: Bundle, label: str, answered: tuple[AnsweredCase, ...], comparison: str, on: str) -> Comparison:
     """Take the cases of one comparison; unknown truth is left out."""
     index = [one.name for one in bundle.manifest.labels].index(label)
-    taken = tuple(one for one in seen if _takes_part(one.case, label, comparison))
+    taken = tuple(one for one in answered if _takes_part(one.case, label, comparison))
     if not taken:
         raise ValueError(f"{on}: no image has a known truth for {label}")
     logits = np.array([one.logits[index] for one in taken])
@@ -145,7 +145,7 @@ def _view(bundle: Bundle, label: str, seen: tuple[AnsweredCase, ...], comparison
         label=label,
         name=name,
         measured_on=", ".join(filter(None, (on, name))),
-        seen=taken,
+        answered=taken,
         scores=Scores(calibrated(logits, bundle.manifest.calibration), values, patients),
         raw=Scores(sigmoid(logits), values, patients),
     )
@@ -180,7 +180,7 @@ def _figures(view: Comparison, threshold: float, *, with_positives: bool, title:
 
 def _pointing_figures(view: Comparison, title: str) -> list[Figure]:
     """Return how often the heat map points to the true place and side; a missing map counts as a miss."""
-    known = [one for one in view.seen if view.label in one.pointing]
+    known = [one for one in view.answered if view.label in one.pointing]
     on = f"{view.measured_on.split(', against')[0]}, true positives with a known place"
     patients = [one.case.patient for one in known]
     inside = [float(bool(one.pointing[view.label].inside)) for one in known]
@@ -199,7 +199,7 @@ def _numbers(
     return {
         "measured_on": view.measured_on,
         "label": view.label,
-        "images": len(view.seen),
+        "images": len(view.answered),
         "patients": len(set(view.scores.patients)),
         "positives": int(view.scores.truth.sum()),
         "operating_points": [_at_point(view.scores, point) for point in points],
@@ -339,12 +339,12 @@ class Drawing:
         return self.folder / self.made[-1].file
 
 
-def _report(bundle: Bundle, truth: Truth, seen: tuple[AnsweredCase, ...]) -> dict[str, Any]:
+def _report(bundle: Bundle, truth: Truth, answered: tuple[AnsweredCase, ...]) -> dict[str, Any]:
     """Return what concerns all labels: who was left out, the gate, every image."""
     names = [one.name for one in bundle.manifest.labels]
-    judged = [one.accepted for one in seen if one.accepted is not None]
+    judged = [one.accepted for one in answered if one.accepted is not None]
     rows: list[dict[str, Any]] = []
-    for one in seen:
+    for one in answered:
         probabilities: Float = calibrated(one.logits, bundle.manifest.calibration)
         rows.append(
             {
@@ -356,9 +356,9 @@ def _report(bundle: Bundle, truth: Truth, seen: tuple[AnsweredCase, ...]) -> dic
             }
         )
     return {
-        "images": len(seen),
-        "patients": len({one.case.patient for one in seen}),
-        "outside_intended_use": len(truth.cases) - len(seen),
+        "images": len(answered),
+        "patients": len({one.case.patient for one in answered}),
+        "outside_intended_use": len(truth.cases) - len(answered),
         "gate": {"accepted": sum(judged), "of": len(judged)},
         "by_image": rows,
     }

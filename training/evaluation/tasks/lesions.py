@@ -66,12 +66,12 @@ class LesionResult:
 
 
 def evaluate(
-    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, companions: Path | None = None
+    bundle: Bundle, truth: Truth, split: str, canvas: Canvas, dependencies: Path | None = None
 ) -> EvaluationOutcome:
     """Measure masks of one label, as serving answers them."""
     if len(bundle.manifest.labels) != 1:
         raise ValueError(f"{bundle.manifest.name} has {len(bundle.manifest.labels)} labels, one was expected")
-    server = Server(bundle, companions)
+    server = Server(bundle, dependencies)
     label = bundle.manifest.labels[0].name
     asked = [case for case in truth.cases if not server.refused(case)]
     known = [case for case in asked if case.place is not None and not np.isnan(case.truth.get(label, float("nan")))]
@@ -112,7 +112,7 @@ def outlined(server: Server, radiograph: Radiograph) -> tuple[Served, Mask]:
     served, manifest = server.serve(radiograph), server.bundle.manifest
     probability = calibrated(served.answer.logits[0], manifest.calibration).astype(np.float32)
     square = outline_serving.region(probability, manifest, manifest.labels[0])
-    return served, served.given.to_canonical(square.astype(np.float32)) >= 0.5
+    return served, served.model_input.to_canonical(square.astype(np.float32)) >= 0.5
 
 
 def passes(server: Server, case: Case) -> bool:
@@ -121,7 +121,7 @@ def passes(server: Server, case: Case) -> bool:
     if keeper is None:
         return True
     manifest = keeper.bundle.manifest
-    probabilities = calibrated(keeper.serve(case.read(), case.someone).answer.logits, manifest.calibration)
+    probabilities = calibrated(keeper.serve(case.read(), case.patient_data).answer.logits, manifest.calibration)
     thresholds = [manifest.operating_point(one.name).threshold for one in manifest.labels]
     return bool((probabilities >= np.array(thresholds)).any())
 

@@ -40,14 +40,14 @@ class VolumeResult:
     outlines: tuple[Outline, ...]
 
 
-def evaluate(bundle: Bundle, given: Collection, split: Split, canvas: Canvas) -> EvaluationOutcome:
+def evaluate(bundle: Bundle, images: Collection, split: Split, canvas: Canvas) -> EvaluationOutcome:
     """Measure on the volumes of a split, each as a whole, as serving does."""
     analyser = VolumeAnalyser(bundle)
     results = []
-    for case in volumes.read(given, given.ids(split), analyser.spec):
+    for case in volumes.read(images, images.ids(split), analyser.spec):
         found = analyser.segment(case.image.astype(np.float32), case.spacing_mm)
         results.append(measured(case, found, pictures=canvas.pictures))
-    on, patients = f"{given.name}, {split} split, source grid", [one.patient for one in results]
+    on, patients = f"{images.name}, {split} split, source grid", [one.patient for one in results]
     errors = [one.found_ml - one.true_ml for one in results]
     outcome = EvaluationOutcome()
     outcome.add(

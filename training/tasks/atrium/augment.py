@@ -17,10 +17,10 @@ Spacing = tuple[float, float, float]
 class Patches:
     """Cuts patches out of volumes; everything is drawn from the generator that is given."""
 
-    def __init__(self, settings: VolumeAugmentation, spacing_mm: Spacing, seen: Triple) -> None:
-        self.settings, self.seen = settings, seen
+    def __init__(self, settings: VolumeAugmentation, spacing_mm: Spacing, input_shape: Triple) -> None:
+        self.settings, self.input_shape = settings, input_shape
         self.spacing = torch.tensor(spacing_mm)
-        steps = [torch.arange(n) - (n - 1) / 2 for n in seen]
+        steps = [torch.arange(n) - (n - 1) / 2 for n in input_shape]
         self.offsets_mm = torch.stack(torch.meshgrid(*steps, indexing="ij"), dim=-1) * self.spacing  # z y x 3
 
     def __call__(self, pair: Tensor, centre: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ class Patches:
 
         Returns
         -------
-        Image and mask, each (1, *seen); outside the volume both are 0.
+        Image and mask, each (1, *input_shape); outside the volume both are 0.
         """
         if _uniform((0, 1), generator) < self.settings.unchanged:
             moved = _sampled(pair, self.offsets_mm / self.spacing + centre)
@@ -49,7 +49,7 @@ class Patches:
         """Draw a smooth field of shifts in millimetres, (z, y, x, 3)."""
         knots = torch.randn((1, 3, *self.settings.elastic_knots), generator=generator)
         strength = _uniform((0, self.settings.elastic_mm), generator)
-        return _smooth(knots * strength, self.seen)[0].permute(1, 2, 3, 0)
+        return _smooth(knots * strength, self.input_shape)[0].permute(1, 2, 3, 0)
 
     def _grey(self, image: Tensor, generator: Generator) -> Tensor:
         """Vary the grey values of (1, z, y, x)."""
@@ -57,7 +57,7 @@ class Patches:
         low, high = (math.log(edge) for edge in settings.gamma)
         image = image.clamp(0, 1) ** math.exp(_uniform((low, high), generator))
         knots = torch.randn((1, 1, 3, 3, 3), generator=generator) * _uniform((0, settings.bias), generator)
-        image = image * _smooth(knots, self.seen)[0].exp()
+        image = image * _smooth(knots, self.input_shape)[0].exp()
         mean = image.mean()
         image = (image - mean) * _uniform(settings.contrast, generator) + mean
         image = image + _uniform((-settings.brightness, settings.brightness), generator)

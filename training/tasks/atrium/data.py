@@ -33,6 +33,6 @@ def prepared(case: OutlinedVolume, recipe: VolumeRecipe) -> Prepared:
     return Prepared(case.id, image, cover)
 
 
-def prepared_volumes(given: Collection, recipe: VolumeRecipe, wanted: Sequence[Split]) -> list[Prepared]:
+def prepared_volumes(images: Collection, recipe: VolumeRecipe, wanted: Sequence[Split]) -> list[Prepared]:
     """Read some splits onto the model grid."""
-    return [prepared(case, recipe) for case in volumes.read(given, given.ids(*wanted), recipe.volume)]
+    return [prepared(case, recipe) for case in volumes.read(images, images.ids(*wanted), recipe.volume)]

@@ -71,7 +71,7 @@ def manifest(recipe: VolumeRecipe, sources: tuple[DataSource, ...]) -> Manifest:
     )
 
 
-def _sources(recipe: VolumeRecipe, given: Collection, run: Path) -> tuple[DataSource, ...]:
+def _sources(recipe: VolumeRecipe, images: Collection, run: Path) -> tuple[DataSource, ...]:
     """Count the volumes that were trained on."""
-    own = tuple(one.model_copy(update={"name": SET}) for one in given.counts(given.ids(*recipe.trained_on)))
+    own = tuple(one.model_copy(update={"name": SET}) for one in images.counts(images.ids(*recipe.trained_on)))
     return (*own, *origin.noted(run))

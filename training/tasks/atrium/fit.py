@@ -17,9 +17,9 @@ from training.tasks.atrium.recipe import VolumeRecipe
 
 def train(recipe: VolumeRecipe, run: Run) -> Path:
     """Train a recipe and return the path of its last checkpoint, which is the one that is exported."""
-    given = collection.read(run.data, recipe.data)
-    volumes = data.prepared_volumes(given, recipe, recipe.trained_on)
-    scored = [] if "val" in recipe.trained_on else data.prepared_volumes(given, recipe, ("val",))
+    images = collection.read(run.data, recipe.data)
+    volumes = data.prepared_volumes(images, recipe, recipe.trained_on)
+    scored = [] if "val" in recipe.trained_on else data.prepared_volumes(images, recipe, ("val",))
     validation: DataLoader | None = DataLoader(TensorDataset(torch.arange(len(scored)))) if scored else None
     return loop.train(
         lambda: VolumeModule(recipe, scored),

@@ -30,7 +30,7 @@ class VolumeModule(lightning.LightningModule):
         self.net = build_volume(recipe.architecture, len(recipe.labels))
 
     def forward(self, patch: Tensor) -> Tensor:
-        """Return logits (batch, 1, *window) of patches (batch, 1, *seen) in [0, 1]."""
+        """Return logits (batch, 1, *window) of patches (batch, 1, *input_shape) in [0, 1]."""
         logits: Tensor = self.net(patch * self.recipe.scale + self.recipe.offset).logits
         return logits.float()
 
@@ -49,7 +49,7 @@ class VolumeModule(lightning.LightningModule):
         self.log(self.score, value, prog_bar=True, on_epoch=True, batch_size=1)
 
     def answer(self, patch: Float) -> Float:
-        """Return probabilities (windows, labels, *window) of patches (windows, *seen)."""
+        """Return probabilities (windows, labels, *window) of patches (windows, *input_shape)."""
         given = torch.from_numpy(np.ascontiguousarray(patch))[:, None].to(self.device)
         found: Float = self(given).sigmoid().cpu().numpy()
         return found

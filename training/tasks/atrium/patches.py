@@ -20,7 +20,7 @@ _ON_THE_ATRIUM = 0.7
 
 
 class PatchItem(TypedDict):
-    """A patch (1, *seen) with the mask of its window (1, *window)."""
+    """A patch (1, *input_shape) with the mask of its window (1, *window)."""
 
     image: Tensor
     mask: Tensor
@@ -52,7 +52,7 @@ class PatchDataset(Dataset[PatchItem]):
         self.recipe = recipe
         self.pairs = [torch.stack([torch.from_numpy(v.image), torch.from_numpy(v.cover)]) for v in volumes]
         self.inside = [torch.nonzero(pair[1] > 0.5) for pair in self.pairs]
-        self.cut = Patches(recipe.augmentation, recipe.volume.spacing_mm, recipe.volume.seen)
+        self.cut = Patches(recipe.augmentation, recipe.volume.spacing_mm, recipe.volume.input_shape)
 
     def __getitem__(self, key: tuple[int, int]) -> PatchItem:
         """Cut one patch."""

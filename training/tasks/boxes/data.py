@@ -78,18 +78,18 @@ class BoxDataset(Dataset[BoxItem]):
 
 def loaders(recipe: BoxRecipe, run: Run) -> tuple[DataLoader, DataLoader]:
     """Return the hearts to train on, varied and in a seeded order, and those to validate on."""
-    given, batch = collection.read(run.data, recipe.data), recipe.optimisation.batch_size
-    items = BoxDataset(hearts(given, "train", recipe.input), BoxAugment(recipe.augmentation))
+    images, batch = collection.read(run.data, recipe.data), recipe.optimisation.batch_size
+    items = BoxDataset(hearts(images, "train", recipe.input), BoxAugment(recipe.augmentation))
     training: DataLoader = DataLoader(
         items, batch, sampler=SeededOrder(len(items), seed=recipe.seed), drop_last=True, generator=torch.Generator()
     )
-    return training, DataLoader(BoxDataset(hearts(given, "val", recipe.input), None), batch)
+    return training, DataLoader(BoxDataset(hearts(images, "val", recipe.input), None), batch)
 
 
 def decode(record: Record, boxes: Boxes, spec: InputSpec) -> BoxedImage:
     """Read one image and bring it to the model grid."""
-    given = prepare(record.image(), spec)
-    return BoxedImage(record.id, np.rint(given.image * 255).astype(np.uint8), boxes, given.letterbox)
+    model_input = prepare(record.image(), spec)
+    return BoxedImage(record.id, np.rint(model_input.image * 255).astype(np.uint8), boxes, model_input.letterbox)
 
 
 def to_model(boxes: Boxes, letterbox: Letterbox) -> Boxes:
@@ -102,10 +102,10 @@ def to_image(boxes: Boxes, letterbox: Letterbox) -> Boxes:
     return _mapped(boxes, letterbox.point_to_image)
 
 
-def hearts(given: Collection, split: Split, spec: InputSpec) -> list[BoxedImage]:
+def hearts(images: Collection, split: Split, spec: InputSpec) -> list[BoxedImage]:
     """Read one split of a collection with heart masks, with the box of each heart."""
     found: list[BoxedImage] = []
-    for record in (given.records[one] for one in given.ids(split)):
+    for record in (images.records[one] for one in images.ids(split)):
         if record.mask is not None and HEART in record.mask_names:
             box = bounding_box(record.mask()[record.mask_names.index(HEART)] > 0)
             if box is not None:
@@ -114,10 +114,10 @@ def hearts(given: Collection, split: Split, spec: InputSpec) -> list[BoxedImage]
     return found
 
 
-def labelled(given: Collection, split: Split, spec: InputSpec, label: str) -> list[BoxedImage]:
+def labelled(images: Collection, split: Split, spec: InputSpec, label: str) -> list[BoxedImage]:
     """Read the images of one split whose boxes of a label are known (0 of a negative)."""
     found: list[BoxedImage] = []
-    for record in (given.records[one] for one in located_ids(given, split, label)):
+    for record in (images.records[one] for one in located_ids(images, split, label)):
         boxes = [(one.x0, one.y0, one.x1, one.y1) for one in record.boxes or () if one.label == label]
         found.append(decode(record, np.array(boxes, np.float32).reshape(-1, 4), spec))
     return found

@@ -31,8 +31,8 @@ def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> t
     """Write the bundle of a run to its folder `bundle`, with fp16 weights, and return that folder; folds do nothing."""
     recipe = recipes.read(run.recipe)
     module = BoxModule(recipe)
-    given = collection.read(run.data, recipe.data)
-    sources = (*manifests.by_site(given, given.ids("train")), *origin.noted(run.out))
+    images = collection.read(run.data, recipe.data)
+    sources = (*manifests.by_site(images, images.ids("train")), *origin.noted(run.out))
     weights.fill(module, run.out)
     return (weights.write(run.out / "bundle", manifest(recipe, sources), weights.network_tensors(module.net)),)
 

@@ -58,13 +58,13 @@ class FindingDataset(Dataset[FindingItem]):
     """Images with their labels, and the places of those that have any."""
 
     def __init__(
-        self, source: Cache, given: Collection, ids: tuple[str, ...], names: tuple[str, ...], augment: Augment | None
+        self, source: Cache, images: Collection, ids: tuple[str, ...], names: tuple[str, ...], augment: Augment | None
     ) -> None:
         self.source, self.rows, self.augment = source, source.rows(ids), augment
-        self.labels = torch.from_numpy(given.labels(ids, names))
-        known = [[masks.known(given.records[one], label) for label in masks.LOCATED] for one in ids]
+        self.labels = torch.from_numpy(images.labels(ids, names))
+        known = [[masks.known(images.records[one], label) for label in masks.LOCATED] for one in ids]
         self.known = torch.tensor(known, dtype=torch.float32).reshape(len(ids), -1)
-        self.patients = torch.from_numpy(given.people(ids))
+        self.patients = torch.from_numpy(images.patient_features(ids))
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -204,14 +204,16 @@ def prepared(recipe: ChestRecipe, data: Path, folder: Path, progress: ProgressFa
 
 def classification_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
     """Return the training and the validation images whose labels are known."""
-    given = collection.read(data, recipe.data)
-    source = cache.build(given, recipe.input, folder)
+    images = collection.read(data, recipe.data)
+    source = cache.build(images, recipe.input, folder)
     loaders: list[DataLoader] = []
     for split in splits.TUNED_ON:
-        ids = collection.labelled_ids(given, split, recipe.labels)
+        ids = collection.labelled_ids(images, split, recipe.labels)
         training = split == "train"
         augment = Augment(recipe.augmentation) if training else None
-        labels, patients = (torch.from_numpy(one) for one in (given.labels(ids, recipe.labels), given.people(ids)))
+        labels, patients = (
+            torch.from_numpy(one) for one in (images.labels(ids, recipe.labels), images.patient_features(ids))
+        )
         items = LabelDataset(source, source.rows(ids), labels, patients, augment)
         order = SeededOrder(len(items), seed=recipe.seed) if training else None
         loaders.append(_loader(items, recipe.optimisation.batch_size, order))
@@ -220,11 +222,11 @@ def classification_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tup
 
 def finding_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataLoader, DataLoader]:
     """Return the training and the validation images of many findings."""
-    given = collection.read(data, recipe.data)
-    source = cache.build(given, recipe.input, folder, targets=masks.lesions)
+    images = collection.read(data, recipe.data)
+    source = cache.build(images, recipe.input, folder, targets=masks.lesions)
     batch, vary = recipe.optimisation.batch_size, Augment(recipe.augmentation)
-    train = FindingDataset(source, given, collection.labelled_ids(given, "train", recipe.labels), recipe.labels, vary)
-    val = FindingDataset(source, given, collection.labelled_ids(given, "val", recipe.labels), recipe.labels, None)
+    train = FindingDataset(source, images, collection.labelled_ids(images, "train", recipe.labels), recipe.labels, vary)
+    val = FindingDataset(source, images, collection.labelled_ids(images, "val", recipe.labels), recipe.labels, None)
     return _loader(train, batch, SeededOrder(len(train), seed=recipe.seed)), _loader(val, batch, None)
 
 
@@ -232,13 +234,13 @@ def lesion_loaders(recipe: ChestRecipe, data: Path, folder: Path) -> tuple[DataL
     """Return the images with known masks; a stated part of each epoch has a lesion."""
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
-    given = collection.read(data, recipe.data)
-    source = cache.build(given, recipe.input, folder, targets=masks.lesions)
+    images = collection.read(data, recipe.data)
+    source = cache.build(images, recipe.input, folder, targets=masks.lesions)
     parts, batch, name = recipe.lesions, recipe.optimisation.batch_size, recipe.labels[0]
     train = FindingDataset(
-        source, given, masks.located_ids(given, "train", name), recipe.labels, Augment(recipe.augmentation)
+        source, images, masks.located_ids(images, "train", name), recipe.labels, Augment(recipe.augmentation)
     )
-    val = FindingDataset(source, given, masks.located_ids(given, "val", name), recipe.labels, None)
+    val = FindingDataset(source, images, masks.located_ids(images, "val", name), recipe.labels, None)
     order = positive_aware(
         (train.labels[:, 0] > 0).tolist(),
         part=parts.positive_part,

@@ -77,8 +77,8 @@ def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> t
             trained_on = splits.TUNED_ON
     else:
         judged = _on_validation(recipe, module, run.data, run.cache)
-    given = collection.read(run.data, recipe.data)
-    sources = training_sources(given, given.ids(*trained_on), run.out)
+    images = collection.read(run.data, recipe.data)
+    sources = training_sources(images, images.ids(*trained_on), run.out)
     if recipe.task == "findings":
         return _findings(run.out, recipe, tensors, judged, sources)
     return (_paediatric(run.out / "bundle", recipe, tensors, judged, sources),)
@@ -104,12 +104,12 @@ class Judged:
 
 def _on_validation(recipe: ChestRecipe, module: ChestModule, data: Path, folder: Path) -> Judged:
     """Run the network on the validation split."""
-    given = collection.read(data, recipe.data)
-    source = cache.build(given, recipe.input, folder, targets=TARGETS[recipe.task])
-    ids = given.ids("val")
-    logits = predict.classify(module, source.images, source.rows(ids), given.people(ids))
-    patients = np.array([given.records[one].patient for one in ids], dtype=str)
-    return Judged(logits, given.labels(ids, recipe.labels), patients, "validation")
+    images = collection.read(data, recipe.data)
+    source = cache.build(images, recipe.input, folder, targets=TARGETS[recipe.task])
+    ids = images.ids("val")
+    logits = predict.classify(module, source.images, source.rows(ids), images.patient_features(ids))
+    patients = np.array([images.records[one].patient for one in ids], dtype=str)
+    return Judged(logits, images.labels(ids, recipe.labels), patients, "validation")
 
 
 def _by_fold(recipe: ChestRecipe, runs: Sequence[Path]) -> list[tuple[ChestRecipe, ChestModule]]:
@@ -233,28 +233,28 @@ def _lesions(run: Run, recipe: ChestRecipe, module: ChestModule) -> Path:
     if recipe.lesions is None:
         raise ValueError(f"recipe {recipe.name} has no section `lesions`")
     name = recipe.labels[0]
-    given = collection.read(run.data, recipe.data)
-    source = cache.build(given, recipe.input, run.cache, targets=masks.lesions)
-    ids = located_ids(given, "val", name)
+    images = collection.read(run.data, recipe.data)
+    source = cache.build(images, recipe.input, run.cache, targets=masks.lesions)
+    ids = located_ids(images, "val", name)
     rows = source.rows(ids)
     if source.masks is None:
         raise ValueError("the cache of this collection holds no masks")
     truth = source.masks[rows, masks.LOCATED[name]] >= HALF
     probability, _ = predict.segment(module, source.images, rows)
-    allowed = None if recipe.lesions.gated_by is None else _gate_opens(recipe.lesions.gated_by, given, ids, run.cache)
+    allowed = None if recipe.lesions.gated_by is None else _gate_opens(recipe.lesions.gated_by, images, ids, run.cache)
     choice = hysteresis.choose(probability[:, 0], truth, prevalence=recipe.lesions.prevalence, allowed=allowed)
-    sources = training_sources(given, located_ids(given, "train", name), run.out)
+    sources = training_sources(images, located_ids(images, "train", name), run.out)
     manifest = manifests.lesion(recipe, choice.triplet, sources)
     return weights.write(run.out / "bundle", manifest, weights.network_tensors(module.net))
 
 
-def _gate_opens(name: str, given: Collection, ids: tuple[str, ...], folder: Path) -> np.ndarray:
+def _gate_opens(name: str, images: Collection, ids: tuple[str, ...], folder: Path) -> np.ndarray:
     """Ask the shipped classifier `name`, where it is positive masks are given, about each image (ids,)."""
     gate = store.named(store.shipped(), name)
-    source = cache.build(given, gate.manifest.input, folder, targets=masks.lesions)
+    source = cache.build(images, gate.manifest.input, folder, targets=masks.lesions)
     runner = Runner(gate, device="cpu", dtype="float32")
     logits = [
-        run_image(runner, source.images[row] / np.float32(255), given.someone(one)).logits[0]
+        run_image(runner, source.images[row] / np.float32(255), images.patient_data(one)).logits[0]
         for one, row in zip(ids, source.rows(ids), strict=True)
     ]
     threshold = gate.manifest.operating_point(gate.manifest.labels[0].name).threshold

@@ -46,12 +46,12 @@ RULE = (
 class Opened:
     """A collection and its arrays."""
 
-    given: Collection
+    images: Collection
     source: Cache
 
     def rows(self, split: Split) -> tuple[NDArray[np.uint8], list[int]]:
         """Return the images, and the rows of a split in them."""
-        return self.source.images, self.source.rows(self.given.ids(split))
+        return self.source.images, self.source.rows(self.images.ids(split))
 
 
 def looked_at(recipe: ChestRecipe, data: Path) -> dict[str, Collection]:
@@ -72,8 +72,8 @@ class FittedGate:
 def fit(module: ChestModule, recipe: ChestRecipe, data: Path, folder: Path) -> FittedGate:
     """Fit the gate to a trained segmenter; the test split is not read."""
     sets = {
-        name: Opened(given, cache.build(given, recipe.input, folder, targets=SETS[name]))
-        for name, given in looked_at(recipe, data).items()
+        name: Opened(images, cache.build(images, recipe.input, folder, targets=SETS[name]))
+        for name, images in looked_at(recipe, data).items()
     }
     statistics = statistics_of(_training_features(module, sets))
     seen: dict[str, list[GateObservation]] = {}
@@ -123,12 +123,14 @@ def content_of(image: NDArray[np.uint8]) -> tuple[slice, slice]:
     return slice(int(top), int(size - top)), slice(int(left), int(size - left))
 
 
-def limits(seen: list[GateObservation]) -> GateSettings:
+def limits(observations: list[GateObservation]) -> GateSettings:
     """Choose the limits by `RULE`."""
-    table = {name: np.array([one.values[name] for one in seen if one.values]) for name in _first_values(seen)}
+    table = {
+        name: np.array([one.values[name] for one in observations if one.values]) for name in _first_values(observations)
+    }
     low = {name: SLACK * float(np.quantile(values, 0.001)) for name, values in table.items()}
     high = {name: float(np.quantile(values, 0.999)) / SLACK for name, values in table.items()}
-    distances = np.array([one.feature_distance for one in seen])
+    distances = np.array([one.feature_distance for one in observations])
     return GateSettings(
         lung_area_part=(low["smallest_lung"], high["largest_lung"]),
         lungs_area_part=(low["lungs"], high["lungs"]),
@@ -143,9 +145,9 @@ def limits(seen: list[GateObservation]) -> GateSettings:
     )
 
 
-def accepted(seen: list[GateObservation], settings: GateSettings) -> int:
+def accepted(observations: list[GateObservation], settings: GateSettings) -> int:
     """Count what the gate lets through."""
-    return sum(judge(one, settings).passed for one in seen)
+    return sum(judge(one, settings).passed for one in observations)
 
 
 def negative_pictures(
@@ -170,9 +172,9 @@ def _stored(image: torch.Tensor) -> NDArray[np.uint8]:
     return stored
 
 
-def fitted_ids(given: Collection) -> tuple[str, ...]:
+def fitted_ids(images: Collection) -> tuple[str, ...]:
     """Return the training images of a set that the feature statistics are fitted on: an evenly spaced part."""
-    ids = given.ids("train")
+    ids = images.ids("train")
     return ids[:: max(1, len(ids) // MOST_FITTED)][:MOST_FITTED]
 
 
@@ -181,15 +183,15 @@ def _training_features(module: ChestModule, sets: Mapping[str, Opened]) -> Float
     parts: list[Float] = []
     for name in SETS:
         source = sets[name].source
-        chosen = source.rows(fitted_ids(sets[name].given))
+        chosen = source.rows(fitted_ids(sets[name].images))
         for start in range(0, len(chosen), 64):
             parts.append(predict.segment(module, source.images, chosen[start : start + 64])[1])
     return np.concatenate(parts)
 
 
-def _first_values(seen: list[GateObservation]) -> tuple[str, ...]:
+def _first_values(observations: list[GateObservation]) -> tuple[str, ...]:
     """Return the names of the measured values."""
-    return next(tuple(one.values) for one in seen if one.values)
+    return next(tuple(one.values) for one in observations if one.values)
 
 
 def write_rates(fitted: FittedGate, path: Path) -> None:

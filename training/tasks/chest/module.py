@@ -71,7 +71,7 @@ class ClassificationModule(ChestModule):
 
     def __init__(self, recipe: ChestRecipe) -> None:
         super().__init__(recipe)
-        self.seen: list[tuple[Tensor, Tensor]] = []
+        self.validated: list[tuple[Tensor, Tensor]] = []
         self.register_buffer("positive_weight", torch.ones(len(recipe.labels)), persistent=False)
 
     def on_train_start(self) -> None:
@@ -93,12 +93,12 @@ class ClassificationModule(ChestModule):
 
     def validation_step(self, batch: LabelItem, index: int) -> None:
         """Collect logits."""
-        self.seen.append((self(batch["image"], batch["patient"]).logits.float(), batch["labels"]))
+        self.validated.append((self(batch["image"], batch["patient"]).logits.float(), batch["labels"]))
 
     def on_validation_epoch_end(self) -> None:
         """Record cross-entropy and the mean AUC of the labels that have both classes."""
-        logits, labels = (torch.cat(part) for part in zip(*self.seen, strict=True))
-        self.seen.clear()
+        logits, labels = (torch.cat(part) for part in zip(*self.validated, strict=True))
+        self.validated.clear()
         self.log(SCORE, -label_cross_entropy(logits, labels), prog_bar=True)
         self.log("val_auc", mean_auc(logits, labels), prog_bar=True)
 
@@ -113,7 +113,7 @@ class FindingsModule(ChestModule):
         if recipe.findings is None:
             raise ValueError(f"recipe {recipe.name} has no section `findings`")
         self.parts = recipe.findings
-        self.seen: list[tuple[Tensor, Tensor]] = []
+        self.validated: list[tuple[Tensor, Tensor]] = []
         chosen = [self.parts.selected_weight if name in self.parts.selected else 1.0 for name in recipe.labels]
         self.register_buffer("label_weight", torch.tensor(chosen), persistent=False)
         self.located = [
@@ -144,12 +144,12 @@ class FindingsModule(ChestModule):
 
     def validation_step(self, batch: FindingItem, index: int) -> None:
         """Collect logits."""
-        self.seen.append((self(batch["image"], batch["patient"]).logits.float(), batch["labels"]))
+        self.validated.append((self(batch["image"], batch["patient"]).logits.float(), batch["labels"]))
 
     def on_validation_epoch_end(self) -> None:
         """Record the AUC of each label and the mean of the selected ones."""
-        logits, labels = (torch.cat(part) for part in zip(*self.seen, strict=True))
-        self.seen.clear()
+        logits, labels = (torch.cat(part) for part in zip(*self.validated, strict=True))
+        self.validated.clear()
         chosen = [self.recipe.labels.index(name) for name in self.parts.selected]
         for column in chosen:
             self.log(f"val_auc_{self.recipe.labels[column]}", mean_auc(logits[:, [column]], labels[:, [column]]))

@@ -37,9 +37,11 @@ def segment(module: ChestModule, images: NDArray[np.uint8], rows: list[int], bat
     return np.concatenate(probabilities), np.concatenate(features)
 
 
-def classify(module: ChestModule, images: NDArray[np.uint8], rows: list[int], people: Float, batch: int = 32) -> Float:
-    """Return logits (images, labels); `people` (rows, 2) are age and sex, see models/values/patient.py."""
-    told = torch.split(torch.from_numpy(people), batch)
+def classify(
+    module: ChestModule, images: NDArray[np.uint8], rows: list[int], patient_features: Float, batch: int = 32
+) -> Float:
+    """Return logits (images, labels); `patient_features` (rows, 2) are age and sex, see models/values/patient.py."""
+    told = torch.split(torch.from_numpy(patient_features), batch)
     parts = zip(_batches(images, rows, batch), told, strict=True)
     return np.concatenate([module(part, known).logits.float().numpy() for part, known in parts])
 

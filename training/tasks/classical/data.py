@@ -50,34 +50,34 @@ class FeatureTable:
         return FeatureTable(self.ids, self.patients, names, self.values[:, kept], self.truth)
 
 
-def build(given: Collection, split: Split, label: str, cache: Path) -> FeatureTable:
+def build(images: Collection, split: Split, label: str, cache: Path) -> FeatureTable:
     """Compute the features of one split, unless that was done before, and join what is known of the patients."""
-    ids = labelled_ids(given, split, (label,))
-    names, values = _image_features(given, split, ids, cache)
-    people = [features.of_person(given.records[one]) for one in ids]
+    ids = labelled_ids(images, split, (label,))
+    names, values = _image_features(images, split, ids, cache)
+    people = [features.of_person(images.records[one]) for one in ids]
     person = tuple(people[0])
     joined = np.hstack([values, np.array([[one[name] for name in person] for one in people], np.float32)])
     return FeatureTable(
         ids,
-        tuple(given.records[one].patient for one in ids),
+        tuple(images.records[one].patient for one in ids),
         (*names, *person),
         joined,
-        given.labels(ids, (label,))[:, 0] > 0.5,
+        images.labels(ids, (label,))[:, 0] > 0.5,
     )
 
 
 def _image_features(
-    given: Collection, split: Split, ids: tuple[str, ...], cache: Path
+    images: Collection, split: Split, ids: tuple[str, ...], cache: Path
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Return names and values (images, features) of what is measured on the pixels."""
-    masks = lungs.build(given, ids, cache)
+    masks = lungs.build(images, ids, cache)
     path = masks.with_name(f"{masks.name}-features-r{features.REVISION}-{split}.npz")
     if path.exists():
         with np.load(path, allow_pickle=False) as kept:
             if tuple(kept["ids"].tolist()) == ids:
                 return tuple(kept["names"].tolist()), kept["values"]
     found = [
-        features.of_image(lungs.gray(given.records[one].image()), lungs.read(lungs.path_of(masks, one))) for one in ids
+        features.of_image(lungs.gray(images.records[one].image()), lungs.read(lungs.path_of(masks, one))) for one in ids
     ]
     names = tuple(found[0])
     values = np.array([[one[name] for name in names] for one in found], np.float32)

@@ -31,15 +31,17 @@ def train(recipe: ClassicalRecipe, run: Run) -> Path:
     """Choose the settings of each variant on train and the threshold on val, and return the path of what was found."""
     run.out.mkdir(parents=True, exist_ok=True)
     write(recipe, run.recipe)
-    given = collection.read(run.data, recipe.data)
-    training, validation = (table.build(given, split, recipe.label, run.cache) for split in splits.TUNED_ON)
+    images = collection.read(run.data, recipe.data)
+    training, validation = (table.build(images, split, recipe.label, run.cache) for split in splits.TUNED_ON)
     found: dict[str, Any] = {}
     for variant in VARIANTS:
         learnt, seen = part(training, variant), part(validation, variant)
         best = search(learnt, recipe)
         probability = predict(members(learnt, best, recipe), seen)
         point = thresholds.choose(recipe.rule, probability, seen.truth, label=recipe.label)
-        figures = measured(Scores(probability, seen.truth, seen.patients), point, f"{given.name}, val split, {variant}")
+        figures = measured(
+            Scores(probability, seen.truth, seen.patients), point, f"{images.name}, val split, {variant}"
+        )
         found[variant] = {
             "settings": asdict(best),
             "operating_point": point.model_dump(),
@@ -53,8 +55,8 @@ def train(recipe: ClassicalRecipe, run: Run) -> Path:
 def evaluate(run: Run) -> tuple[Figure, ...]:
     """Fit again what `train` chose, measure it on the test split, write `report.json`, and return the figures."""
     recipe = recipes.read(run.recipe)
-    given = collection.read(run.data, recipe.data)
-    training, test = (table.build(given, split, recipe.label, run.cache) for split in ("train", "test"))
+    images = collection.read(run.data, recipe.data)
+    training, test = (table.build(images, split, recipe.label, run.cache) for split in ("train", "test"))
     chosen = json.loads((run.out / SETTINGS).read_text())
     figures: list[Figure] = []
     report: dict[str, Any] = {}
@@ -63,7 +65,7 @@ def evaluate(run: Run) -> tuple[Figure, ...]:
         models = members(learnt, BoostingSettings(**chosen[variant]["settings"]), recipe)
         measurable = Scores(predict(models, seen), seen.truth, seen.patients)
         point = OperatingPoint(**chosen[variant]["operating_point"])
-        figures.extend(measured(measurable, point, f"{given.name}, test split, {variant}"))
+        figures.extend(measured(measurable, point, f"{images.name}, test split, {variant}"))
         report[variant] = {"by_view": by_view(measurable, test, point)}
     content = {"figures": [one.model_dump() for one in figures], **report}
     (run.out / REPORT).write_text(json.dumps(content, indent=1) + "\n")

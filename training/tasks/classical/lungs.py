@@ -31,16 +31,16 @@ def folder_of(cache: Path, name: str, bundle: Bundle) -> Path:
     return cache / f"{name}-anatomy-{bundle.digest[:12]}"
 
 
-def build(given: Collection, ids: Iterable[str], cache: Path) -> Path:
+def build(images: Collection, ids: Iterable[str], cache: Path) -> Path:
     """Segment the images that have no mask yet, and return the folder of the masks."""
     bundle = store.named(store.shipped(), SEGMENTER)
-    folder = folder_of(cache, f"{given.name}-{given.digest()}", bundle)
+    folder = folder_of(cache, f"{images.name}-{images.digest()}", bundle)
     missing = [one for one in ids if not path_of(folder, one).exists()]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         analyser = ChestAnalyser.load([bundle])
         for one in missing:
-            _write(_bits(analyser, given.records[one].image()), path_of(folder, one))
+            _write(_bits(analyser, images.records[one].image()), path_of(folder, one))
     return folder
 
 

@@ -45,28 +45,28 @@ class Fitted:
         return np.stack([by_number[number] for number in iterations])
 
 
-def part(given: FeatureTable, variant: str) -> FeatureTable:
+def part(table: FeatureTable, variant: str) -> FeatureTable:
     """Keep what a variant may look at."""
     match variant:
         case "image":
-            return given.without_person()
+            return table.without_person()
         case "person":
-            return given.only_person()
-    return given
+            return table.only_person()
+    return table
 
 
-def search(given: FeatureTable, recipe: ClassicalRecipe) -> BoostingSettings:
+def search(table: FeatureTable, recipe: ClassicalRecipe) -> BoostingSettings:
     """Return the settings with the best AUC over all held-out images of a cross-validation by patient."""
     folds = StratifiedGroupKFold(recipe.folds, shuffle=True, random_state=recipe.seed)
-    parts = list(folds.split(given.values, given.truth, groups=np.array(given.patients)))
+    parts = list(folds.split(table.values, table.truth, groups=np.array(table.patients)))
     found: list[BoostingSettings] = []
     for settings in grid(recipe):
-        held_out = np.zeros((len(recipe.grid.iterations), len(given.truth)))
+        held_out = np.zeros((len(recipe.grid.iterations), len(table.truth)))
         for fit_rows, test_rows in parts:
-            model = fitted(settings, recipe.seed, given.values[fit_rows], given.truth[fit_rows])
-            held_out[:, test_rows] = model.along(given.values[test_rows], recipe.grid.iterations)
+            model = fitted(settings, recipe.seed, table.values[fit_rows], table.truth[fit_rows])
+            held_out[:, test_rows] = model.along(table.values[test_rows], recipe.grid.iterations)
         for iterations, probability in zip(recipe.grid.iterations, held_out, strict=True):
-            auc = float(roc_auc_score(given.truth, probability))
+            auc = float(roc_auc_score(table.truth, probability))
             found.append(BoostingSettings(**{**asdict(settings), "iterations": iterations, "auc": auc}))
     return max(found, key=lambda one: one.auc)
 
@@ -111,12 +111,12 @@ def informative(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(low < high, np.bool_)
 
 
-def members(given: FeatureTable, settings: BoostingSettings, recipe: ClassicalRecipe) -> list[Fitted]:
+def members(table: FeatureTable, settings: BoostingSettings, recipe: ClassicalRecipe) -> list[Fitted]:
     """Fit the models whose probabilities are averaged."""
-    return [fitted(settings, recipe.seed + i, given.values, given.truth) for i in range(recipe.members)]
+    return [fitted(settings, recipe.seed + i, table.values, table.truth) for i in range(recipe.members)]
 
 
-def predict(models: Sequence[Fitted], given: FeatureTable) -> Float:
+def predict(models: Sequence[Fitted], table: FeatureTable) -> Float:
     """Return the mean probability of each image."""
-    found = [model.along(given.values, (model.model.n_iter_,))[0] for model in models]
+    found = [model.along(table.values, (model.model.n_iter_,))[0] for model in models]
     return np.asarray(np.mean(found, axis=0), np.float64)

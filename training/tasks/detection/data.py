@@ -29,8 +29,8 @@ class Batch(TypedDict):
 
 def loaders(recipe: DetectionRecipe, run: Run) -> tuple[DataLoader, DataLoader]:
     """Return the images to train on, drawn with return and varied, and those to validate on."""
-    given = collection.read(run.data, recipe.data)
-    drawn = labelled(given, "train", recipe.input, recipe.labels[0])
+    images = collection.read(run.data, recipe.data)
+    drawn = labelled(images, "train", recipe.input, recipe.labels[0])
     order = SeededOrder(
         len(drawn), seed=recipe.seed, weights=draw_weights(drawn, recipe.positive_part), count=recipe.images
     )
@@ -43,7 +43,7 @@ def loaders(recipe: DetectionRecipe, run: Run) -> tuple[DataLoader, DataLoader]:
         collate_fn=collate,
         generator=torch.Generator(),
     )
-    validated = BoxDataset(labelled(given, "val", recipe.input, recipe.labels[0]), None)
+    validated = BoxDataset(labelled(images, "val", recipe.input, recipe.labels[0]), None)
     return training, DataLoader(validated, batch, collate_fn=collate)
 
 

@@ -16,7 +16,7 @@ from training.config import Run
 from training.data import collection
 from training.data.collection import Collection
 from training.data.masks import located_ids
-from training.tasks.boxes import data as images
+from training.tasks.boxes import data as boxes
 from training.tasks.boxes.data import BoxedImage
 from training.tasks.detection import recipe as recipes
 from training.tasks.detection.metrics import Detections, best_threshold
@@ -29,9 +29,9 @@ def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> t
     recipe = recipes.read(run.recipe)
     module = DetectionModule(recipe)
     weights.fill(module, run.out)
-    given, label = collection.read(run.data, recipe.data), recipe.labels[0]
-    found = detect(module, images.labelled(given, "val", recipe.input, label), given)
-    sources = manifests.training_sources(given, located_ids(given, "train", label), run.out)
+    images, label = collection.read(run.data, recipe.data), recipe.labels[0]
+    found = detect(module, boxes.labelled(images, "val", recipe.input, label), images)
+    sources = manifests.training_sources(images, located_ids(images, "train", label), run.out)
     threshold, score = best_threshold(found)
     rule = (
         f"best score of the RSNA challenge (TP / (TP + FP + FN) over overlaps of 0.4 to 0.75) on {len(found)} "
@@ -42,14 +42,14 @@ def export(run: Run, folds: Sequence[Path] = (), *, ensemble: bool = False) -> t
     return (weights.write(run.out / "bundle", described, weights.network_tensors(module.net)),)
 
 
-def detect(module: DetectionModule, shown: Sequence[BoxedImage], given: Collection) -> list[Detections]:
+def detect(module: DetectionModule, shown: Sequence[BoxedImage], images: Collection) -> list[Detections]:
     """Run the network; boxes are on the grid of the images."""
     seen: list[Detections] = []
     with torch.inference_mode():
         for one in shown:
             rows = module(torch.from_numpy(one.image / 255.0).float()[None, None])[0].numpy()
-            rows[:, :4] = images.to_image(rows[:, :4], one.letterbox)
-            seen.append(detections_of(rows, one.boxes, given.records[one.id].patient))
+            rows[:, :4] = boxes.to_image(rows[:, :4], one.letterbox)
+            seen.append(detections_of(rows, one.boxes, images.records[one.id].patient))
     return seen
 
 

@@ -23,7 +23,7 @@ class DetectionModule(WarmedUpModule):
     def __init__(self, recipe: DetectionRecipe) -> None:
         super().__init__(networks.build(recipe.architecture, len(recipe.labels)), recipe.optimisation)
         self.spec = recipe.input
-        self.seen: list[Detections] = []
+        self.validated: list[Detections] = []
 
     def forward(self, image: Tensor) -> Tensor:
         """Return detections (batch, most, 6) of images (batch, 1, size, size) in [0, 1]; see `Detector.forward`."""
@@ -41,12 +41,12 @@ class DetectionModule(WarmedUpModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         """Collect detections."""
         for rows, truth in zip(self(batch["image"]).float().cpu().numpy(), batch["boxes"], strict=True):
-            self.seen.append(detections_of(rows, truth.cpu().numpy()))
+            self.validated.append(detections_of(rows, truth.cpu().numpy()))
 
     def on_validation_epoch_end(self) -> None:
         """Record the mean average precision."""
-        self.log(loop.SCORE, mean_average_precision(self.seen))
-        self.seen.clear()
+        self.log(loop.SCORE, mean_average_precision(self.validated))
+        self.validated.clear()
 
     def _given(self, image: Tensor) -> Tensor:
         """Normalise."""

@@ -98,7 +98,7 @@ def test_a_network_that_repeats_its_input_gives_the_volume_back(window: tuple[in
     one = spec(window, context=context)
 
     def repeats(patch: NDArray[np.float32]) -> NDArray[np.float32]:
-        assert patch.shape[1:] == one.seen
+        assert patch.shape[1:] == one.input_shape
         return patch[:, None, context : patch.shape[1] - context]
 
     np.testing.assert_allclose(answered(volume, one, repeats)[0], volume, atol=1e-5)

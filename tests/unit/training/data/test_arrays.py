@@ -126,12 +126,12 @@ def test_a_decoded_set_is_not_decoded_again(tmp_path: Path) -> None:
 
     (tmp_path / "file").touch()
     records = {f"i{n}": Record(f"i{n}", "p", tmp_path / "file", lambda n=n: image(n)) for n in range(50)}
-    given = Collection("made", (), records, dict.fromkeys(records, "train"))
+    images = Collection("made", (), records, dict.fromkeys(records, "train"))
     spec = InputSpec(size=32)
-    folder = cache.folder_of(tmp_path, given, spec, nowhere)
+    folder = cache.folder_of(tmp_path, images, spec, nowhere)
 
     def build() -> cache.Cache:
-        return cache.build(given, spec, tmp_path, targets=nowhere)
+        return cache.build(images, spec, tmp_path, targets=nowhere)
 
     with pytest.raises(Stopped):
         build()
@@ -151,6 +151,6 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
         raise ValueError("4184 bytes, 9216 were expected")
 
     (tmp_path / "cut.dcm").touch()
-    given = Collection("made", (), {"a": Record("a", "p", tmp_path / "cut.dcm", damaged)}, {"a": "train"})
+    images = Collection("made", (), {"a": Record("a", "p", tmp_path / "cut.dcm", damaged)}, {"a": "train"})
     with pytest.raises(SourceRefused, match=r"cut\.dcm cannot be decoded: 4184 bytes.*explore. lists all such files"):
-        cache.build(given, InputSpec(size=32), tmp_path)
+        cache.build(images, InputSpec(size=32), tmp_path)

@@ -40,22 +40,22 @@ def test_the_first_set_is_believed_and_the_others_fill_in() -> None:
 
 
 def test_a_collection_holds_the_split_of_its_images(data: Path) -> None:
-    given = collection.read(data, NIH)
-    assert given.name == "nih"
-    assert set(given.ids("train", "val", "test")) == set(given.records)
-    assert all(given.part_of[one] == "val" for one in given.ids("val"))
-    first = given.ids("train")[:3]
-    np.testing.assert_array_equal(given.labels(first, ("pneumothorax", "lung-opacity")), [[1, np.nan], [0, 1], [0, 0]])
-    assert given.people(first)[:, 1].tolist() == [1, -1, 1]
+    images = collection.read(data, NIH)
+    assert images.name == "nih"
+    assert set(images.ids("train", "val", "test")) == set(images.records)
+    assert all(images.part_of[one] == "val" for one in images.ids("val"))
+    first = images.ids("train")[:3]
+    np.testing.assert_array_equal(images.labels(first, ("pneumothorax", "lung-opacity")), [[1, np.nan], [0, 1], [0, 0]])
+    assert images.patient_features(first)[:, 1].tolist() == [1, -1, 1]
     with pytest.raises(ValueError, match="nih has no label cough; it has atelectasis"):
-        given.labels(first, ("cough",))
+        images.labels(first, ("cough",))
 
 
 def test_each_set_is_counted_by_what_it_told(data: Path) -> None:
-    given = collection.read(data, NIH)
-    told = {one.name: one.images for one in given.counts(given.ids("train"))}
+    images = collection.read(data, NIH)
+    told = {one.name: one.images for one in images.counts(images.ids("train"))}
     assert sorted(told.values()) == [16, 16, 24]
-    assert given.counted(given.ids("train"))[0] == 24
+    assert images.counted(images.ids("train"))[0] == 24
 
 
 def test_images_outside_the_split_are_left_out_and_none_at_all_is_refused(data: Path, tmp_path: Path) -> None:
@@ -74,12 +74,12 @@ def test_folds_hold_every_patient_out_once_and_never_touch_the_test_split(data: 
     whole = collection.read(data, NIH)
     held: list[str] = []
     for fold in range(3):
-        given = collection.read(data, NIH.model_copy(update={"folds": 3, "fold": fold}))
-        assert given.ids("test") == whole.ids("test")
-        assert given.digest() == whole.digest()
-        patients = [{given.records[one].patient for one in given.ids(part)} for part in splits.TUNED_ON]
+        images = collection.read(data, NIH.model_copy(update={"folds": 3, "fold": fold}))
+        assert images.ids("test") == whole.ids("test")
+        assert images.digest() == whole.digest()
+        patients = [{images.records[one].patient for one in images.ids(part)} for part in splits.TUNED_ON]
         assert not patients[0] & patients[1]
-        held.extend(given.ids("val"))
+        held.extend(images.ids("val"))
     assert sorted(held) == sorted(whole.ids("train", "val"))
     with pytest.raises(ValueError, match="fold 3 of 3"):
         collection.read(data, NIH.model_copy(update={"folds": 3, "fold": 3}))

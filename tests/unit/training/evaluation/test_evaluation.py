@@ -297,7 +297,7 @@ def test_evaluating_aside_leaves_the_bundle_and_may_read_validation(
     folder = made(tmp_path / "bundle", "mobilenet_v2")
     asked: list[str] = []
 
-    def truth(given: Collection, split: str) -> Truth:
+    def truth(images: Collection, split: str) -> Truth:
         asked.append(split)
         return cases(18)
 
@@ -429,7 +429,7 @@ def test_a_box_is_measured_beside_that_of_the_mask(tmp_path: Path) -> None:
     drawn = phantom.generate(3, rows=320, columns=256)
     chest = pixels.from_array(np.clip(drawn.pixels / drawn.pixels.max() * 255, 0, 255).astype(np.uint8))
     server = Server(bundle, with_gate=False)
-    found = boxes.box_of(server.serve(chest).answer.logits.reshape(-1, 4)[0], server.serve(chest).given)
+    found = boxes.box_of(server.serve(chest).answer.logits.reshape(-1, 4)[0], server.serve(chest).model_input)
     edges = {f"heart_{edge}": float(getattr(found, edge)) for edge in ("x0", "y0", "x1", "y1")}
     case = Case("w0", "w0", {}, lambda: chest, {}, site="wingspan", reference={"ratio": 0.5, **edges})
     (tmp_path / "out").mkdir()
@@ -445,7 +445,7 @@ def test_a_detector_is_scored_as_the_challenge_does(tmp_path: Path) -> None:
     bundle = store.load(made(tmp_path / "bundle", "retinanet-mobilenet_v2", task="detection", points={"chosen": 0.0}))
     server = Server(bundle, with_gate=False)
     served = server.serve(picture(0))
-    found = detections.detections(served.answer.logits, served.given, 0.0)
+    found = detections.detections(served.answer.logits, served.model_input, 0.0)
     own = tuple(one.box for one in found)
     assert own
     given = tuple(
@@ -508,8 +508,8 @@ def test_groups_of_values_leave_undefined_ones_out() -> None:
 def test_truths_of_nih_on_validation(data_folder: Path) -> None:
     rows = {row["id"]: row for row in splits.read_table(data_folder, "nih")}
     ids = splits.read("nih", "val")
-    given = collection.read(data_folder, collection.SHIPPED["nih"])
-    truth = truth_tables.pneumothorax(given, "val")
+    images = collection.read(data_folder, collection.SHIPPED["nih"])
+    truth = truth_tables.pneumothorax(images, "val")
     assert {case.id for case in truth.cases} == {
         one for one in ids if rows[one]["siim_positive"] or rows[one]["findings"] == "No Finding"
     }
@@ -520,10 +520,10 @@ def test_truths_of_nih_on_validation(data_folder: Path) -> None:
         assert case.place is not None
     positives = [case for case in truth.cases if case.truth["pneumothorax"] == 1]
     assert all(case.place().any() and case.place().shape == case.read().shape for case in positives[:5])
-    adult = truth_tables.adult_pneumonia(given, "val")
+    adult = truth_tables.adult_pneumonia(images, "val")
     assert {case.id for case in adult.cases} == {one for one in ids if rows[one]["rsna_class"]}
     assert {bool(case.truth["lung-opacity"]) == bool(case.boxes) for case in adult.cases} == {True}
-    mined = truth_tables.atelectasis(given, "val")
+    mined = truth_tables.atelectasis(images, "val")
     assert sum(case.truth["atelectasis"] for case in mined.cases) == sum(
         "Atelectasis" in rows[i]["findings"] for i in ids
     )

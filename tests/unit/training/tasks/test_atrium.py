@@ -46,8 +46,8 @@ def test_a_recipe_runs_from_volumes_to_a_bundle_that_answers(tmp_path: Path, nam
     (folder,) = export.export(run)
     bundle = store.load(folder)
     assert (bundle.manifest.task, bundle.manifest.volume) == ("volume-segmentation", recipe.volume)
-    given = collection.read(data, recipe.data)
-    (case,) = data_volumes.read(given, given.ids("val")[:1], recipe.volume)
+    images = collection.read(data, recipe.data)
+    (case,) = data_volumes.read(images, images.ids("val")[:1], recipe.volume)
     found = VolumeAnalyser(bundle).probabilities(case.image.astype(np.float32), recipe.volume.source_spacing_mm)
     assert found.shape == case.image.shape
     assert 0 <= found.min() <= found.max() <= 1
@@ -175,11 +175,11 @@ def test_files_that_disagree_with_the_table_are_left_out_and_told(
     held = dict(np.load(data / volumes.NAME / "a01.npz"))
     np.savez(data / volumes.NAME / "a01.npz", image=held["image"][:-1], label=held["label"][:-1])
     np.savez(data / volumes.NAME / "a06.npz", image=held["image"], label=held["label"] * 2)
-    given = collection.read(data, recipe.data)
-    assert not {"a01", "a06"} & set(given.records)
+    images = collection.read(data, recipe.data)
+    assert not {"a01", "a06"} & set(images.records)
     assert "atrium: 2 problems, the first: a01.npz is" in caplog.text
     with pytest.raises(KeyError):
-        data_volumes.read(given, ["a01"], recipe.volume)
+        data_volumes.read(images, ["a01"], recipe.volume)
 
 
 def test_axes_become_slices_rows_columns(data_folder: Path) -> None:

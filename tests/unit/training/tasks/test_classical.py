@@ -112,8 +112,8 @@ def test_a_missing_age_is_unknown() -> None:
 
 def outlined(data: Path, cache: Path) -> None:
     """Return each drawn chest the masks of one that was drawn alike: the networks know no drawings."""
-    given = collection.read(data, DATA)
-    folder = lungs.folder_of(cache, f"{given.name}-{given.digest()}", store.named(store.shipped(), "lungs-heart"))
+    images = collection.read(data, DATA)
+    folder = lungs.folder_of(cache, f"{images.name}-{images.digest()}", store.named(store.shipped(), "lungs-heart"))
     folder.mkdir(parents=True)
     _, masks = training_data.chest(np.random.default_rng(0))
     bits = masks["right"] * lungs.RIGHT_BIT | masks["left"] * lungs.LEFT_BIT | masks["heart"] * lungs.HEART_BIT
@@ -181,11 +181,11 @@ def test_the_whole_way_on_drawn_chests(tmp_path: Path) -> None:
 def test_masks_are_found_once_and_read_back(tmp_path: Path) -> None:
     data = training_data.write(tmp_path / "data")
     one = splits.read("nih", "train")[0]
-    given = collection.read(data, DATA)
-    folder = lungs.build(given, [one], tmp_path / "cache")
+    images = collection.read(data, DATA)
+    folder = lungs.build(images, [one], tmp_path / "cache")
     before = (folder / f"{one}.png").stat().st_mtime_ns
-    assert lungs.build(given, [one], tmp_path / "cache") == folder
+    assert lungs.build(images, [one], tmp_path / "cache") == folder
     assert (folder / f"{one}.png").stat().st_mtime_ns == before
     found = lungs.read(folder / f"{one}.png")
-    picture = lungs.gray(given.records[one].image())
+    picture = lungs.gray(images.records[one].image())
     assert all(mask is None or mask.shape == picture.shape for mask in (found.right_lung, found.left_lung, found.heart))
