@@ -1,6 +1,6 @@
 """Coding schemes that results use, and every code of the private one. Data only: the conformance statement lists it.
 
-The codes themselves are made in `workers/objects` from this table; those of measurements stand in
+The codes themselves are made in `workers/results/text/vocabulary.py` from this table; those of measurements stand in
 `models/values/codes.py`, which knows no `node`, and a test holds both to one meaning.
 """
 

@@ -1,7 +1,7 @@
 """Checks on the final bytes of every result, before anything is stored or sent.
 
 They are our own: what would make an archive or a viewer refuse, misfile, or wrongly show a result. A result that fails
-is put aside and not sent. The external validators (dciodvfy, dsrdump, dcmqi) run in the tests.
+is quarantined and not sent. The external validators (dciodvfy, dsrdump, dcmqi) run in the tests.
 """
 
 from __future__ import annotations

@@ -12,11 +12,10 @@ from models.values.findings import ImageFindings, Segment
 from node.delivery.profiles import Profile
 from node.dicom.kinds import KINDS, ResultKind
 from workers.results.builders.encoding import Built, Encoding, ShownImage
-from workers.results.builders.secondary_capture import burnt_in_annotation
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
 from workers.results.parts.references import hierarchical, reference
-from workers.results.parts.series import contributions, identification, patient
+from workers.results.parts.series import burnt_in_annotation, contributions, identification, patient
 from workers.results.rendering.overlay import overlay
 from workers.results.rendering.pdf_page import LONGEST, Legend, Page, pdf
 from workers.results.request import Predecessor, ResultRequest

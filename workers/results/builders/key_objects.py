@@ -73,7 +73,7 @@ def key_object_selection(
     Parameters
     ----------
     sources
-        Every image of the study whose header could be read. Those whose UIDs are not valid are left out.
+        Every image of the study whose header could be read. Those whose UIDs are not valid are excluded.
     segmentations
         The SEGs of each image, by its SOP Instance UID, of the same request and profile; may be none.
     report

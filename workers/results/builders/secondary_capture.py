@@ -6,7 +6,6 @@ For viewers that draw neither Segmentation nor Presentation State. The pixels ho
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from highdicom.sc import SCImage
 from pydicom.dataset import Dataset
@@ -22,7 +21,14 @@ from node.dicom.uids import EXPLICIT_LITTLE_ENDIAN, JPEG_2000_LOSSLESS
 from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.part10 import local_time
 from workers.results.parts.references import reference, supersede
-from workers.results.parts.series import BODY_PART, bundles_of, contributions, identification, patient
+from workers.results.parts.series import (
+    BODY_PART,
+    bundles_of,
+    burnt_in_annotation,
+    contributions,
+    identification,
+    patient,
+)
 from workers.results.rendering.overlay import AnnotatedPicture, annotated
 from workers.results.request import Predecessor, ResultRequest
 from workers.results.sources.source import Source
@@ -99,19 +105,6 @@ def secondary_capture(
     _describe(ds, source, radiograph, picture)
     supersede(ds, predecessors)
     return ds
-
-
-def burnt_in_annotation(source: Source) -> Literal["YES", "NO"] | None:
-    """Return whether the source says that its pixels identify the patient (0028,0301); None where it is silent.
-
-    What results burn in themselves never does: the attribute is about identity and date, not about any text.
-    """
-    match source.header.get("BurnedInAnnotation"):
-        case "YES":
-            return "YES"
-        case "NO":
-            return "NO"
-    return None
 
 
 def _describe(ds: Dataset, source: Source, radiograph: Radiograph, picture: AnnotatedPicture) -> None:

@@ -131,7 +131,7 @@ def _description(request: VolumeRequest, study: str) -> SegmentDescription:
 
 
 def _measures(request: VolumeRequest) -> PixelMeasuresSequence:
-    """Give the voxel's size: thickness as the source has it, and the distance that the positions show."""
+    """Return the voxel's size: thickness as the source has it, and the distance that the positions show."""
     header = request.sources[0].header
     return PixelMeasuresSequence(
         pixel_spacing=[float(value) for value in header.PixelSpacing],

@@ -1,5 +1,8 @@
 """Which attributes an object of a SOP class must and may have: the module tables of PS3.3, as highdicom ships them.
 
+They are files of a private package of it, `highdicom/_standard`: what reads them here is one reason why its next minor
+version is excluded in pyproject.toml, and has to be looked at before that limit is raised.
+
 The tables hold types and nesting, and not the conditions of Type 1C and 2C, which are words; `preflight` states those
 that results meet.
 """
@@ -144,7 +147,7 @@ def _inside(path: Path, keyword: str) -> Path:
 
 
 def _collapsed(path: Path) -> Path:
-    """Give the path of a sequence within itself as that of its first level."""
+    """Return the path of a sequence within itself as that of its first level."""
     for keyword in _RECURSIVE:
         if keyword in path:
             last = len(path) - 1 - path[::-1].index(keyword)

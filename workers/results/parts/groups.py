@@ -389,7 +389,7 @@ def _reason(reason: Reason | NotComputedReason) -> tuple[Code, Code]:
 
 
 def _say(group: Group, name: Code, text: str) -> None:
-    """Add a sentence to a group; an empty one is left out."""
+    """Add a sentence to a group; an empty one is not added."""
     words = " ".join(text.split())
     if words:
         group[0].ContentSequence.append(TextContentItem(concept(name), words, relationship_type=_CONTAINS))

@@ -6,11 +6,12 @@ may have a Frame of Reference of its own, and a series has no more than one (PS3
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 from highdicom import ContributingEquipment
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
 
 from models.values.findings import BundleIdentity, ImageFindings
@@ -19,6 +20,7 @@ from node.dicom.kinds import KINDS, ResultKind
 from workers.results.parts import equipment
 from workers.results.parts.identity import result_uid, series_uid
 from workers.results.request import ResultRequest
+from workers.results.sources.source import Source
 from workers.results.text import vocabulary
 from workers.results.text.wording import RESEARCH_ONLY
 
@@ -26,6 +28,34 @@ BODY_PART: Final = "CHEST"
 """Body Part Examined (0018,0015). It has no side, so that Laterality (0020,0060), Type 2C, is absent."""
 
 _PARTS, _IMAGES = 100, 100
+
+
+class Identification(TypedDict):
+    """Arguments that every constructor of highdicom takes, by its names for them."""
+
+    series_instance_uid: str
+    series_number: int
+    sop_instance_uid: str
+    instance_number: int
+    manufacturer: str
+    manufacturer_model_name: str
+    software_versions: str
+    device_serial_number: str
+    series_description: str
+    specific_character_set: str
+    coding_schemes: Sequence[CodingSchemeIdentificationItem]
+
+
+class PatientAndStudy(TypedDict):
+    """Arguments of those constructors that copy no patient from an image; values as pydicom has them."""
+
+    patient_id: Any
+    patient_birth_date: Any
+    patient_sex: Any
+    accession_number: Any
+    study_id: Any
+    study_date: Any
+    study_time: Any
 
 
 def identification(
@@ -37,8 +67,8 @@ def identification(
     part: str = "",
     position: int = 0,
     part_number: int = 0,
-) -> dict[str, Any]:
-    """Return arguments that every constructor of highdicom takes: UIDs, numbers, maker, description, text encoding.
+) -> Identification:
+    """Return UIDs, numbers, maker, description and text encoding of an object.
 
     Parameters
     ----------
@@ -66,8 +96,8 @@ def identification(
     }
 
 
-def patient(header: Dataset) -> dict[str, Any]:
-    """Return arguments that those constructors of highdicom take which copy no patient from an image."""
+def patient(header: Dataset) -> PatientAndStudy:
+    """Return patient and study as a header has them."""
     return {
         "patient_id": header.PatientID,
         "patient_birth_date": header.PatientBirthDate,
@@ -103,3 +133,16 @@ def bundles_of(image: ImageFindings) -> set[BundleIdentity]:
     """Return the bundles that computed anything for an image."""
     found = {finding.bundle for finding in image.findings} | {item.bundle for item in image.segmentation_empty}
     return found | {segment.bundle for segment in image.segments} | {one.bundle for one in image.measurements}
+
+
+def burnt_in_annotation(source: Source) -> Literal["YES", "NO"] | None:
+    """Return whether the source says that its pixels identify the patient (0028,0301); None where it is silent.
+
+    What results burn in themselves never does: the attribute is about identity and date, not about any text.
+    """
+    match source.header.get("BurnedInAnnotation"):
+        case "YES":
+            return "YES"
+        case "NO":
+            return "NO"
+    return None

@@ -93,6 +93,6 @@ def _write(figure: Figure, y: float, words: str, width: float, *, size: float, c
 
 
 def pairs(image: ImageFindings) -> list[tuple[HeatMap, Finding]]:
-    """Give each heat map of an image with its finding."""
+    """Return each heat map of an image with its finding."""
     by_name = {(finding.label, finding.bundle): finding for finding in image.findings}
     return [(heat, by_name[heat.label, heat.bundle]) for heat in image.heat_maps]

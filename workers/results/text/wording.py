@@ -219,20 +219,20 @@ def was_analysed(image: ImageFindings) -> bool:
 def study_status(request: ResultRequest) -> Code:
     """Return how the analysis of the study went (PS3.16 CID 6042).
 
-    An image left out makes it partial. An algorithm that is not intended for an image, or has nothing to outline there,
-    does not: it was rightly not run.
+    An image that was not analysed makes it partial. An algorithm that is not intended for an image, or has nothing to
+    outline there, does not: it was rightly not run.
     """
     analysed = [image for image in request.images if was_analysed(image)]
-    left_out = len(request.declined) + len(request.images) - len(analysed)
-    left_out += sum(item.reason not in _RIGHTLY_NOT_RUN for image in analysed for item in image.not_computed)
+    excluded = len(request.declined) + len(request.images) - len(analysed)
+    excluded += sum(item.reason not in _RIGHTLY_NOT_RUN for image in analysed for item in image.not_computed)
     if analysed:
-        return vocabulary.PARTIALLY_SUCCEEDED if left_out else vocabulary.SUCCEEDED
+        return vocabulary.PARTIALLY_SUCCEEDED if excluded else vocabulary.SUCCEEDED
     failed = any(d.reason in vocabulary.FAILURES for d in request.declined)
     return vocabulary.FAILED if failed else vocabulary.NOT_ATTEMPTED
 
 
 def study_lines(request: ResultRequest, sources: Sequence[Source], words: Language = ENGLISH) -> list[str]:
-    """Return the result in sentences: one for each finding, measurement, doubt about the image, and image left out.
+    """Return the result in sentences: one for each finding, measurement, doubt about the image, and declined image.
 
     Parameters
     ----------
