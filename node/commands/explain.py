@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydicom.uid import UID
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -19,7 +20,7 @@ from rich.table import Table
 
 from node import pipelines
 from node.db.studies import RoutingDecision
-from node.dicom.contexts import BY_UID, CLASS_BY_UID, WORKER_DECODERS, accepted_contexts
+from node.dicom.contexts import WORKER_DECODERS, accepted_contexts
 from node.dicom.header import Header, read_header
 from node.errors import Quarantined
 from node.intake import routing
@@ -63,6 +64,8 @@ class Explanation:
     reason: str | None
     """Why it is not accepted; a value of `node.reasons.Reason`."""
     detail: str
+    pipeline: str | None
+    """The pipeline that judges it; None: none is asked."""
     refusal: str | None
     """Why the receiver would not take it from a sender; None: it would."""
     checks: tuple[RuleCheck, ...]
@@ -103,11 +106,12 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
     except Quarantined as error:
         checks = _checks(None, settings, calling_ae_title) if error.study_instance_uid else ()
         decision = _decision(None, settings, calling_ae_title) if error.study_instance_uid else None
-        return Explanation(path, None, QUARANTINED, error.reason, error.detail, None, checks, decision)
+        return Explanation(path, None, QUARANTINED, error.reason, error.detail, None, None, checks, decision)
     except OSError as error:
-        return Explanation(path, None, UNREADABLE, None, error.strerror or str(error), None, (), None)
+        return Explanation(path, None, UNREADABLE, None, error.strerror or str(error), None, None, (), None)
     facts = routing.StudyFacts.of(header, calling_ae_title)
-    verdict = judge(header, routing.pipeline_for(facts, settings.rules))
+    pipeline = routing.pipeline_for(facts, settings.rules)
+    verdict = judge(header, pipeline)
     routed = verdict.disposition is not Disposition.IGNORE
     return Explanation(
         path,
@@ -115,6 +119,7 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
         _VERDICTS[verdict.disposition],
         verdict.reason,
         verdict.detail,
+        pipeline.name if routed else None,
         _refusal(header, settings, calling_ae_title),
         _checks(header, settings, calling_ae_title) if routed else (),
         _decision(header, settings, calling_ae_title) if routed else None,
@@ -161,6 +166,7 @@ def print_one(found: Explanation, settings: Settings, console: Console, *, sende
         taken = "would take it" if found.refusal is None else f"would not take it: {found.refusal}"
         console.print(f"\n[bold]Receiver[/]     {escape(taken)}", highlight=False)
     shown = f"[{_COLOURS[found.verdict]}]{found.verdict}[/]"
+    shown += f" by the pipeline {escape(found.pipeline)}" if found.pipeline else ""
     console.print(f"\n[bold]Eligibility[/]  {shown}{escape(f', {found.why}' if found.why else '')}", highlight=False)
     if found.checks:
         _print_rows("Rules", _rule_rows(found.checks), console)
@@ -206,19 +212,17 @@ def _print_rows(title: str, rows: Iterable[tuple[str, str]], console: Console) -
 
 def _object_name(header: Header) -> str:
     """Name modality and SOP class in few words: an image for presentation is what is ordinary."""
-    known = CLASS_BY_UID.get(header.sop_class_uid)
-    name = header.sop_class_uid if known is None else known.name.replace(" - For Presentation", "")
+    name = UID(header.sop_class_uid).name.replace(" - For Presentation", "")
     return f"{header.modality or 'no modality'}, {name.replace(' Storage', '').replace(' Image', '')}"
 
 
 def _header_rows(header: Header) -> list[tuple[str, str]]:
-    known, syntax = CLASS_BY_UID.get(header.sop_class_uid), BY_UID[header.transfer_syntax_uid]
     view = header.view_position or (header.view_code and (header.view_code.meaning or header.view_code.value))
     size = f"{header.rows} × {header.columns}" + (f", {header.frames} frames" if header.frames > 1 else "")
     rows = (
         ("modality", header.modality),
-        ("SOP class", f"{known.name} ({known.uid})" if known else header.sop_class_uid),
-        ("transfer syntax", f"{syntax.name} ({syntax.uid})"),
+        ("SOP class", f"{UID(header.sop_class_uid).name} ({header.sop_class_uid})"),
+        ("transfer syntax", f"{UID(header.transfer_syntax_uid).name} ({header.transfer_syntax_uid})"),
         ("body part", header.body_part or (header.anatomic_region and header.anatomic_region.meaning)),
         ("view", view or "/".join(header.patient_orientation)),
         ("rows × columns", size if header.rows is not None else None),
@@ -240,6 +244,8 @@ def _rule_rows(checks: Sequence[RuleCheck]) -> Iterator[tuple[str, str]]:
 
 
 def _conclusion(found: Explanation) -> str:
+    if found.refusal is not None:
+        return "not received, so nothing of what follows happens"
     match found.verdict:
         case "ignored":
             return "recorded only, never answered"
@@ -259,7 +265,7 @@ def _decision_rows(found: Explanation, decision: RoutingDecision, settings: Sett
         yield "pipeline", found.matching.pipeline
         yield (
             "bundles",
-            "all but those that run only when named" if decision.bundles is None else ", ".join(decision.bundles),
+            "those that the pipeline runs unasked" if decision.bundles is None else ", ".join(decision.bundles),
         )
     yield "priority", decision.priority
     if not decision.destinations:
@@ -278,6 +284,7 @@ def described(found: Explanation, settings: Settings) -> dict[str, Any]:
     return {
         "file": str(found.path),
         "header": None if found.header is None else _header_values(found.header),
+        "judged_by": found.pipeline,
         "refusal": found.refusal,
         "verdict": found.verdict,
         "reason": found.reason,

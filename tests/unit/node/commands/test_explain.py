@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from node.cli import Invocation, app
 from node.errors import Misconfigured
-from tests.support.data import sources
+from tests.support.data import mr, sources
 
 SETTINGS = """
 receiver: {allowed_calling_ae_titles: [PACS, ER_ROUTER]}
@@ -62,14 +63,14 @@ def test_an_accepted_image_is_explained_rule_by_rule(tmp_path: Path) -> None:
         "rows × columns 300 × 280",
         "age 66.0 years",
         "Receiver would take it",
-        "Eligibility accepted",
+        "Eligibility accepted by the pipeline chest",
         "emergency does not match: calling AE Title is unknown, not ER_ROUTER",
         "children does not match: age is 66.0, not from 0 to under 16 years",
         "special does not match: neither description has 'bedside|portable'",
         "films does not match: modality is DX, not CR",
         "rest matches",
         "So analysed, and answered with results",
-        "bundles all but those that run only when named",
+        "bundles those that the pipeline runs unasked",
         "priority routine",
         "to archive VNA at 192.0.2.11:104, profile secondary-capture: SC, SR",
         "to pacs PACS at 192.0.2.10:104, profile ohif: SEG, SR",
@@ -118,10 +119,10 @@ def test_verdict_rule_and_priority(
 
 def test_what_is_declined_is_answered_with_its_reason(tmp_path: Path) -> None:
     shown = explain(tmp_path, image(tmp_path, BodyPartExamined="ABDOMEN")).stdout
-    assert "declined, body part not chest: body part ABDOMEN" in shown
+    assert "declined by the pipeline chest, body part not chest: body part ABDOMEN" in shown
     assert "not analysed; the study is answered with a report that gives the reason" in shown
     assert "to pacs" in shown
-    assert "pipeline" not in shown
+    assert "bundles" not in shown
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,18 @@ def test_what_is_declined_is_answered_with_its_reason(tmp_path: Path) -> None:
 )
 def test_nothing_is_analysed_where_no_rule_asks_for_it(tmp_path: Path, values: dict[str, object], said: str) -> None:
     assert said in explain(tmp_path, image(tmp_path, **values)).stdout
+
+
+def test_the_rule_chooses_the_pipeline_that_judges(tmp_path: Path) -> None:
+    slices = mr.series(tmp_path, mr.ellipsoid((12, 40, 44)).astype(np.uint16))
+    rule = "rules: [{name: heart, modality: [MR], pipeline: atrium}, {name: rest}]"
+    shown = explain(tmp_path, slices[0], settings=rule).stdout
+    assert "MR Image Storage (1.2.840.10008.5.1.4.1.1.4)" in shown
+    assert "accepted by the pipeline atrium" in shown
+    unasked = explain(tmp_path, slices[0], settings="rules: [{name: rest}]").stdout
+    assert "declined by the pipeline chest, not a projection radiograph" in unasked
+    assert "would not take it: its SOP class is not among those that the node takes" in unasked
+    assert "not received, so nothing of what follows happens" in unasked
 
 
 def test_a_receiver_that_would_refuse_says_so(tmp_path: Path) -> None:
