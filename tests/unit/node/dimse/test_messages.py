@@ -19,6 +19,7 @@ from node.dicom.status import STORE_STATUSES, Disposition, Status, disposition_o
 from node.dicom.uids import VERIFICATION_SOP_CLASS
 from node.dimse.scp import commands, pdu
 from node.dimse.scp.negotiation import Context, negotiate, printable, read_proposal
+from tests.support.peers import wire
 from tests.support.peers.wire import CR, EXPLICIT, IMPLICIT, J2K, request_pdu
 
 
@@ -50,6 +51,32 @@ def test_our_response_is_read_by_pynetdicom() -> None:
     assert (primitive.AffectedSOPClassUID, primitive.AffectedSOPInstanceUID) == (CR, "1.2.3")
     assert message.command_set.ErrorComment == "disk full"
     assert message.command_set.CommandGroupLength == len(encoded) - 12
+
+
+@pytest.mark.parametrize("missing", [1, 7, 8, 9])
+def test_a_command_cut_off_in_an_element_is_refused(missing: int) -> None:
+    """In its value, at its end or in its header: no other bytes are taken for it."""
+    whole = store_request()
+    last = len(wire.element(0x1000, b"1.2.3\0"))
+    assert commands.decode(whole[:-last]).sop_instance_uid == ""
+    with pytest.raises(pdu.ProtocolError) as caught:
+        commands.decode(whole[:-missing])
+    assert caught.value.reason is pdu.AbortReason.INVALID_PARAMETER
+
+
+@pytest.mark.parametrize("longer", [1, 2, 1 << 31])
+def test_an_element_that_is_longer_than_the_command_set_is_refused(longer: int) -> None:
+    content = bytearray(wire.element(0x0100, b"\x01\x00"))
+    content[4:8] = (2 + longer).to_bytes(4, "little")
+    with pytest.raises(pdu.ProtocolError, match="cannot be"):
+        commands.decode(bytes(content))
+
+
+def test_an_element_of_another_group_is_refused() -> None:
+    content = wire.element(0x0100, b"\x01\x00")
+    assert commands.decode(content).operation == commands.Operation.C_STORE_RQ
+    with pytest.raises(pdu.ProtocolError, match="cannot be"):
+        commands.decode(content + b"\x02" + content[1:])
 
 
 @given(st.binary(max_size=400))
