@@ -20,7 +20,7 @@ from node.settings import NO_PIPELINE, PIPELINES, CompletionSettings, Rule
 
 
 @runtime_checkable
-class Pipeline(Protocol):
+class EdgePipeline(Protocol):
     """What the always-on edge must know of a pipeline; importing it loads no network library."""
 
     @property
@@ -48,7 +48,7 @@ def installed() -> tuple[str, ...]:
 
 
 @cache
-def named(name: str) -> Pipeline:
+def named(name: str) -> EdgePipeline:
     """Return the pipeline of this name.
 
     Raises
@@ -60,7 +60,7 @@ def named(name: str) -> Pipeline:
     if not found:
         raise Misconfigured(f"no pipeline named {name!r} is installed; there are: {', '.join(installed()) or 'none'}")
     loaded = next(iter(found)).load()
-    if not isinstance(loaded, Pipeline) or loaded.name != name:
+    if not isinstance(loaded, EdgePipeline) or loaded.name != name:
         raise Misconfigured(f"the entry point {name!r} of {PIPELINES} names {loaded!r}, which is no such pipeline")
     return loaded
 

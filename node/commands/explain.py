@@ -24,7 +24,7 @@ from node.dicom.contexts import WORKER_DECODERS, accepted_contexts
 from node.dicom.header import Header, read_header
 from node.errors import Quarantined
 from node.intake import routing
-from node.intake.eligibility import Disposition, judge
+from node.intake.eligibility import Eligibility, judge
 from node.reasons import Reason
 from node.settings import Rule, Settings
 
@@ -34,9 +34,9 @@ UNREADABLE: Final = "unreadable"
 """What is said of a file that this user may not read."""
 
 _VERDICTS: Final = {
-    Disposition.ACCEPT: "accepted",
-    Disposition.DECLINE: "declined",
-    Disposition.IGNORE: "ignored",
+    Eligibility.ACCEPT: "accepted",
+    Eligibility.DECLINE: "declined",
+    Eligibility.IGNORE: "ignored",
 }
 _COLOURS: Final = {"accepted": "green", "declined": "yellow", "ignored": "dim", QUARANTINED: "red", UNREADABLE: "red"}
 
@@ -112,11 +112,11 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
     facts = routing.StudyFacts.of(header, calling_ae_title)
     pipeline = routing.pipeline_for(facts, settings.rules)
     verdict = judge(header, pipeline)
-    routed = verdict.disposition is not Disposition.IGNORE
+    routed = verdict.eligibility is not Eligibility.IGNORE
     return Explanation(
         path,
         header,
-        _VERDICTS[verdict.disposition],
+        _VERDICTS[verdict.eligibility],
         verdict.reason,
         verdict.detail,
         pipeline.name if routed else None,

@@ -14,13 +14,13 @@ from typing import Final
 from node.dicom.contexts import CLASS_BY_UID, DEFLATED, Use
 from node.dicom.header import Header
 from node.identity import CONTRIBUTION_PURPOSE, OWN_MANUFACTURER
-from node.pipelines import Pipeline
+from node.pipelines import EdgePipeline
 from node.reasons import Reason
 
 _ANIMALS: Final = re.compile(r"\b(canine|feline|equine|bovine|avian|veterinary|dog|cat|horse|rabbit)\b", re.IGNORECASE)
 
 
-class Disposition(StrEnum):
+class Eligibility(StrEnum):
     """What becomes of an object."""
 
     ACCEPT = "accept"
@@ -34,25 +34,25 @@ class Disposition(StrEnum):
 class Verdict:
     """The judgement of one object."""
 
-    disposition: Disposition
+    eligibility: Eligibility
     reason: Reason | None = None
     """None: accepted."""
     detail: str = ""
     """What the header says: defined terms and numbers; no patient attribute, and no free text of the sender."""
 
 
-def judge(header: Header, pipeline: Pipeline) -> Verdict:
+def judge(header: Header, pipeline: EdgePipeline) -> Verdict:
     """Decide whether an object is analysed. The first rule that holds is the reason: the node's own, the pipeline's."""
     if _is_own(header):
-        return Verdict(Disposition.IGNORE, Reason.OWN_RESULT, "made by this node, or by another of its kind")
+        return Verdict(Eligibility.IGNORE, Reason.OWN_RESULT, "made by this node, or by another of its kind")
     if header.transfer_syntax_uid == DEFLATED.uid and _use(header) is not Use.IGNORED:
-        return Verdict(Disposition.DECLINE, Reason.TRANSFER_SYNTAX, "deflated: taken for results of the node only")
+        return Verdict(Eligibility.DECLINE, Reason.TRANSFER_SYNTAX, "deflated: taken for results of the node only")
     if _use(header) is Use.IGNORED or header.rows is None:
-        return Verdict(Disposition.IGNORE, Reason.NOT_AN_IMAGE, f"SOP class {header.sop_class_uid}")
+        return Verdict(Eligibility.IGNORE, Reason.NOT_AN_IMAGE, f"SOP class {header.sop_class_uid}")
     declined = pipeline.decline(header)
     if declined is not None:
-        return Verdict(Disposition.DECLINE, *declined)
-    return Verdict(Disposition.ACCEPT)
+        return Verdict(Eligibility.DECLINE, *declined)
+    return Verdict(Eligibility.ACCEPT)
 
 
 def _is_own(header: Header) -> bool:
@@ -80,3 +80,10 @@ def not_human(header: Header) -> str | None:
         return "a species other than human is given"
     animal = next(filter(None, map(_ANIMALS.search, header.protocol)), None)
     return None if animal is None else f"the protocol names {animal[0].lower()}"
+
+
+def too_small(header: Header, minimum_side: int) -> str | None:
+    """Return its rows and columns where one of them is below a minimum; None: neither is."""
+    if min(header.rows or 0, header.columns or 0) < minimum_side:
+        return f"{header.rows} rows, {header.columns} columns; {minimum_side} are needed"
+    return None

@@ -19,7 +19,7 @@ from node.db.states import InstanceState
 from node.dicom.header import Header, read_header
 from node.errors import Quarantined
 from node.intake import routing
-from node.intake.eligibility import Disposition, Verdict, judge
+from node.intake.eligibility import Eligibility, Verdict, judge
 from node.reasons import Reason
 from node.settings import Rule
 from node.spool.incoming import AssociationOutcome, IncomingFolder
@@ -31,9 +31,9 @@ BATCH = 32
 """Files recorded in one transaction."""
 
 _STATES = {
-    Disposition.ACCEPT: InstanceState.ACCEPTED,
-    Disposition.DECLINE: InstanceState.DECLINED,
-    Disposition.IGNORE: InstanceState.IGNORED,
+    Eligibility.ACCEPT: InstanceState.ACCEPTED,
+    Eligibility.DECLINE: InstanceState.DECLINED,
+    Eligibility.IGNORE: InstanceState.IGNORED,
 }
 
 
@@ -129,7 +129,7 @@ def _judged(
         received_at=received_at,
         digest=kept.sha256,
         size_bytes=kept.size,
-        state=_STATES[verdict.disposition],
+        state=_STATES[verdict.eligibility],
         reason=verdict.reason,
         detail=verdict.detail,
         study_instance_uid=header.study_instance_uid,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from node.db.studies import RoutingDecision
 from node.delivery.destinations import AnyDestination
 from node.dicom.header import Header
-from node.pipelines import Pipeline, named
+from node.pipelines import EdgePipeline, named
 from node.settings import DEFAULT_PIPELINE, NO_PIPELINE, Rule
 
 
@@ -49,7 +49,7 @@ def route(
     return None
 
 
-def pipeline_for(facts: StudyFacts, rules: Sequence[Rule]) -> Pipeline:
+def pipeline_for(facts: StudyFacts, rules: Sequence[Rule]) -> EdgePipeline:
     """Return the pipeline that judges an image: that of the first rule it meets, or the default where there is none."""
     name = next((rule.pipeline for rule in rules if unmet(rule, facts) is None), DEFAULT_PIPELINE)
     return named(DEFAULT_PIPELINE if name == NO_PIPELINE else name)

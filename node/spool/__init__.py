@@ -1,4 +1,4 @@
 """Every byte that the node keeps on disk. Knows no network and no database.
 
-May import, of `node`: `settings`, `tls` and what stands below.
+May import, of `node`: `pipelines` and what stands below.
 """

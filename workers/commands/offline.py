@@ -16,7 +16,7 @@ from node.commands.files import files_under
 from node.delivery.profiles import Profile
 from node.dicom.kinds import KINDS, ResultKind, Scope
 from node.dicom.part10 import identity_digest
-from node.intake.eligibility import Disposition, judge
+from node.intake.eligibility import Eligibility, judge
 from workers.commands import terminal
 from workers.pipelines.chest.pipeline import PIPELINE as CHEST
 from workers.pipelines.networks import Networks
@@ -48,14 +48,14 @@ def group(paths: Sequence[Path]) -> tuple[list[Study], list[tuple[Path, str]]]:
             unusable.append((path, image.unusable))
             continue
         verdict = judge(header, CHEST)
-        if verdict.disposition is Disposition.IGNORE:
+        if verdict.eligibility is Eligibility.IGNORE:
             unusable.append((path, verdict.detail))
             continue
         if header.sop_instance_uid in seen:
             unusable.append((path, f"the same SOP Instance UID as {seen[header.sop_instance_uid].name}"))
             continue
         seen[header.sop_instance_uid] = path
-        declined = verdict.reason if verdict.disposition is Disposition.DECLINE else None
+        declined = verdict.reason if verdict.eligibility is Eligibility.DECLINE else None
         studies[header.study_instance_uid].append(replace(image, declined=declined, detail=verdict.detail))
     return [Study(uid, tuple(images)) for uid, images in studies.items()], unusable
 

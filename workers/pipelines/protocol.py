@@ -63,7 +63,7 @@ class Stages(Protocol):
 
 
 @runtime_checkable
-class Pipeline(pipelines.Pipeline, Protocol[F]):
+class Pipeline(pipelines.EdgePipeline, Protocol[F]):
     """A pipeline as workers see it. Its module loads torch and the like only within these functions."""
 
     @property

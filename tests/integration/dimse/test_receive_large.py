@@ -9,7 +9,7 @@ import pytest
 
 from node.delivery.profiles import OHIF
 from node.dicom.header import read_header
-from node.intake.eligibility import Disposition, judge
+from node.intake.eligibility import Eligibility, judge
 from node.reasons import Reason
 from node.settings import Settings
 from node.spool.store import Spool
@@ -75,4 +75,4 @@ def test_our_own_results_are_taken_and_ignored(settings: Settings, tmp_path: Pat
     (folder,) = wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
     for file in folder.files:
         verdict = judge(read_header(file), CHEST_PIPELINE)
-        assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, Reason.OWN_RESULT)
+        assert (verdict.eligibility, verdict.reason) == (Eligibility.IGNORE, Reason.OWN_RESULT)

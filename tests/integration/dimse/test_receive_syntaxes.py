@@ -20,7 +20,7 @@ from node.dicom.uids import VERIFICATION_SOP_CLASS
 from node.dimse.scu import storage
 from node.errors import PeerUnavailable
 from node.identity import IMPLEMENTATION_CLASS_UID
-from node.intake.eligibility import Disposition, judge
+from node.intake.eligibility import Eligibility, judge
 from node.reasons import Reason
 from node.settings import Settings
 from node.spool.store import Spool
@@ -140,13 +140,13 @@ def test_without_codecs_compressed_images_are_not_negotiated(settings: Settings,
 
 
 REAL = {
-    "chest-cr-monochrome1-jpeg2000": ("-xw", Disposition.ACCEPT),
-    "chest-cr-monochrome1-jpegls-near": ("-xu", Disposition.ACCEPT),
-    "chest-siim-sc-jpegbaseline": ("-xy", Disposition.ACCEPT),
-    "not-chest-extremity-rle": ("-xr", Disposition.DECLINE),
-    "not-chest-hip-jpegls": ("-xt", Disposition.DECLINE),
-    "not-chest-teeth-cr-modality-lut-jpeglossless": ("-xs", Disposition.ACCEPT),
-    "not-human-dx-lateral-thorax": ("-xe", Disposition.DECLINE),
+    "chest-cr-monochrome1-jpeg2000": ("-xw", Eligibility.ACCEPT),
+    "chest-cr-monochrome1-jpegls-near": ("-xu", Eligibility.ACCEPT),
+    "chest-siim-sc-jpegbaseline": ("-xy", Eligibility.ACCEPT),
+    "not-chest-extremity-rle": ("-xr", Eligibility.DECLINE),
+    "not-chest-hip-jpegls": ("-xt", Eligibility.DECLINE),
+    "not-chest-teeth-cr-modality-lut-jpeglossless": ("-xs", Eligibility.ACCEPT),
+    "not-human-dx-lateral-thorax": ("-xe", Eligibility.DECLINE),
 }
 
 

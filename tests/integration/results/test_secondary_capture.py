@@ -13,7 +13,7 @@ from models.image import pixels
 from node.dicom.header import read_header
 from node.dicom.kinds import ResultKind
 from node.dicom.uids import JPEG_2000_LOSSLESS, RLE_LOSSLESS
-from node.intake.eligibility import Disposition, judge
+from node.intake.eligibility import Eligibility, judge
 from node.reasons import Reason
 from tests.support.data import sources
 from tests.support.peers.readers import program, run
@@ -103,4 +103,4 @@ def test_a_capture_names_its_source_and_what_it_supersedes(tmp_path: Path) -> No
 def test_the_node_knows_its_own_capture_and_does_not_analyse_it(tmp_path: Path) -> None:
     (result,) = results(CASES["SC"](tmp_path), ResultKind.SC)
     verdict = judge(read_header(stored(result, tmp_path)), CHEST_PIPELINE)
-    assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, Reason.OWN_RESULT)
+    assert (verdict.eligibility, verdict.reason) == (Eligibility.IGNORE, Reason.OWN_RESULT)

@@ -16,6 +16,8 @@ from tests.support.paths import ROOT
         ("node.dicomweb.stow", {"pynetdicom", "sqlalchemy", "celery"}),
         ("workers.jobs.delivery", {"pynetdicom", "dicomweb_client"}),
         ("node.dimse.scp.receiver", {"sqlalchemy", "celery", "redis", "dicomweb_client", "torch"}),
+        ("workers.pipelines.chest.pipeline", {"torch", "highdicom", "sqlalchemy"}),
+        ("workers.pipelines.atrium.pipeline", {"torch", "highdicom", "sqlalchemy"}),
         ("node.conformance", {"torch", "highdicom"}),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Final
 from node.dicom.contexts import StorageClass, Use
 from node.dicom.defined_terms import MODALITIES
 from node.dicom.header import Header
-from node.intake.eligibility import not_human
+from node.intake.eligibility import not_human, too_small
 from node.reasons import Reason
 
 MR_IMAGE: Final = StorageClass("1.2.840.10008.5.1.4.1.1.4", "MR Image Storage", Use.ANALYSED)
@@ -27,7 +27,7 @@ def decline(header: Header) -> tuple[Reason, str] | None:
         (Reason.NOT_HUMAN, not_human(header)),
         (Reason.NOT_FOR_THIS_ANALYSIS, _not_mr(header)),
         (Reason.MULTI_FRAME, f"{header.frames} frames" if header.frames > 1 else None),
-        (Reason.TOO_SMALL, _too_small(header)),
+        (Reason.TOO_SMALL, too_small(header, MINIMUM_SIDE)),
     ):
         if detail is not None:
             return reason, detail
@@ -41,9 +41,3 @@ def _not_mr(header: Header) -> str | None:
     if not modality:
         return f"SOP class {header.sop_class_uid}"
     return f"modality {modality}" if modality in MODALITIES else "a modality that is not MR"
-
-
-def _too_small(header: Header) -> str | None:
-    if min(header.rows or 0, header.columns or 0) < MINIMUM_SIDE:
-        return f"{header.rows} rows, {header.columns} columns; {MINIMUM_SIDE} are needed"
-    return None

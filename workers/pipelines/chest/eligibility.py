@@ -13,7 +13,7 @@ from node.dicom.contexts import CLASS_BY_UID, Use
 from node.dicom.defined_terms import BODY_PARTS, MODALITIES, PHOTOMETRIC_INTERPRETATIONS, STANDARD_SCHEMES
 from node.dicom.header import Header
 from node.dicom.uids import DIGITAL_XRAY_FOR_PROCESSING, SECONDARY_CAPTURE
-from node.intake.eligibility import not_human
+from node.intake.eligibility import not_human, too_small
 from node.reasons import Reason
 
 MINIMUM_SIDE: Final = 256
@@ -71,7 +71,7 @@ def decline(header: Header) -> tuple[Reason, str] | None:
         (Reason.COLOUR_IMAGE, _colour(header)),
         (Reason.NOT_THE_CHEST, _not_the_chest(header)),
         (Reason.LATERAL_VIEW, _not_frontal(header)),
-        (Reason.TOO_SMALL, _too_small(header)),
+        (Reason.TOO_SMALL, too_small(header, MINIMUM_SIDE)),
     ):
         if detail is not None:
             return reason, detail
@@ -154,9 +154,3 @@ def _not_frontal(header: Header) -> str | None:
 
 def _body_part(header: Header) -> str:
     return (header.body_part or "").upper().replace(" ", "")
-
-
-def _too_small(header: Header) -> str | None:
-    if min(header.rows or 0, header.columns or 0) < MINIMUM_SIDE:
-        return f"{header.rows} rows, {header.columns} columns; {MINIMUM_SIDE} are needed"
-    return None

@@ -14,7 +14,7 @@ from node.dicom.header import read_header
 from node.dicom.kinds import RESULT_CLASSES
 from node.dicom.uids import DEFLATED_LITTLE_ENDIAN
 from node.errors import Quarantined
-from node.intake.eligibility import Disposition, judge
+from node.intake.eligibility import Eligibility, judge
 from node.reasons import Reason
 from tests.support.data import sources
 from tests.support.data.deflated import BOMB_BYTES, deflated, image, little_memory, meta_of
@@ -25,7 +25,7 @@ from workers.pipelines.chest.pipeline import PIPELINE as CHEST_PIPELINE
 @pytest.mark.parametrize("sop_class", [sources.SC, sources.DX])
 def test_a_deflated_image_of_another_system_is_answered_with_the_reason(tmp_path: Path, sop_class: str) -> None:
     verdict = judge(read_header(deflated(tmp_path / "x.dcm", image(tmp_path, sop_class))), CHEST_PIPELINE)
-    assert (verdict.disposition, verdict.reason) == (Disposition.DECLINE, Reason.TRANSFER_SYNTAX)
+    assert (verdict.eligibility, verdict.reason) == (Eligibility.DECLINE, Reason.TRANSFER_SYNTAX)
 
 
 def test_pixels_that_would_fill_the_memory_are_not_inflated(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from node.dicom.contexts import STORAGE_CLASSES, Use
 from node.dicom.header import CodedEntry, Equipment, Header, read_header
 from node.identity import OWN_MANUFACTURER
-from node.intake.eligibility import Disposition, judge
+from node.intake.eligibility import Eligibility, judge
 from node.reasons import Reason
 from workers.pipelines.chest.pipeline import PIPELINE as CHEST_PIPELINE
 
@@ -82,7 +82,7 @@ OWN = Equipment(CodedEntry("109102", "DCM"), OWN_MANUFACTURER, "2.25.1")
 )
 def test_accepted(change: dict[str, object]) -> None:
     verdict = judge(replace(CHEST, **change), CHEST_PIPELINE)  # type: ignore[arg-type]
-    assert (verdict.disposition, verdict.reason) == (Disposition.ACCEPT, None)
+    assert (verdict.eligibility, verdict.reason) == (Eligibility.ACCEPT, None)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_accepted(change: dict[str, object]) -> None:
 )
 def test_declined(change: dict[str, object], reason: Reason) -> None:
     verdict = judge(replace(CHEST, **change), CHEST_PIPELINE)  # type: ignore[arg-type]
-    assert (verdict.disposition, verdict.reason) == (Disposition.DECLINE, reason)
+    assert (verdict.eligibility, verdict.reason) == (Eligibility.DECLINE, reason)
     assert verdict.detail
 
 
@@ -164,29 +164,29 @@ def test_the_detail_repeats_defined_terms_and_no_free_text_of_the_sender(
 )
 def test_ignored(change: dict[str, object], reason: Reason) -> None:
     verdict = judge(replace(CHEST, **change), CHEST_PIPELINE)  # type: ignore[arg-type]
-    assert (verdict.disposition, verdict.reason) == (Disposition.IGNORE, reason)
+    assert (verdict.eligibility, verdict.reason) == (Eligibility.IGNORE, reason)
 
 
 @pytest.mark.parametrize("storage_class", STORAGE_CLASSES, ids=lambda row: row.uid)
 def test_the_table_of_sop_classes_says_what_happens(storage_class: object) -> None:
-    disposition = {Use.ANALYSED: "accept", Use.ANSWERED: "decline", Use.IGNORED: "ignore"}
+    eligibility = {Use.ANALYSED: "accept", Use.ANSWERED: "decline", Use.IGNORED: "ignore"}
     verdict = judge(replace(CHEST, sop_class_uid=storage_class.uid), CHEST_PIPELINE)  # type: ignore[attr-defined]
-    assert verdict.disposition == disposition[storage_class.use]  # type: ignore[attr-defined]
+    assert verdict.eligibility == eligibility[storage_class.use]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
-    ("name", "disposition", "reason"),
+    ("name", "eligibility", "reason"),
     [
-        ("chest-cr-monochrome1-jpeg2000", Disposition.ACCEPT, None),
-        ("chest-cr-monochrome1-jpegls-near", Disposition.ACCEPT, None),
-        ("chest-siim-sc-jpegbaseline", Disposition.ACCEPT, None),
-        ("not-chest-extremity-rle", Disposition.DECLINE, Reason.NOT_THE_CHEST),
-        ("not-chest-hip-jpegls", Disposition.DECLINE, Reason.NOT_THE_CHEST),
+        ("chest-cr-monochrome1-jpeg2000", Eligibility.ACCEPT, None),
+        ("chest-cr-monochrome1-jpegls-near", Eligibility.ACCEPT, None),
+        ("chest-siim-sc-jpegbaseline", Eligibility.ACCEPT, None),
+        ("not-chest-extremity-rle", Eligibility.DECLINE, Reason.NOT_THE_CHEST),
+        ("not-chest-hip-jpegls", Eligibility.DECLINE, Reason.NOT_THE_CHEST),
         # Its header does not say what it shows: pixels decide.
-        ("not-chest-teeth-cr-modality-lut-jpeglossless", Disposition.ACCEPT, None),
-        ("not-human-dx-lateral-thorax", Disposition.DECLINE, Reason.NOT_HUMAN),
+        ("not-chest-teeth-cr-modality-lut-jpeglossless", Eligibility.ACCEPT, None),
+        ("not-human-dx-lateral-thorax", Eligibility.DECLINE, Reason.NOT_HUMAN),
     ],
 )
-def test_real_objects(data_folder: Path, name: str, disposition: Disposition, reason: Reason | None) -> None:
+def test_real_objects(data_folder: Path, name: str, eligibility: Eligibility, reason: Reason | None) -> None:
     verdict = judge(read_header(data_folder / "dicom" / f"{name}.dcm"), CHEST_PIPELINE)
-    assert (verdict.disposition, verdict.reason) == (disposition, reason)
+    assert (verdict.eligibility, verdict.reason) == (eligibility, reason)
