@@ -127,22 +127,6 @@ def test_a_worker_analyses_away_from_the_checkout(worker: Path, image: Path, tmp
     assert str(_libraries(worker) / "models" / "bundles") in listed
 
 
-def test_without_bundles_it_says_what_to_install(wheels: dict[str, Path], image: Path, tmp_path: Path) -> None:
-    environment = _environment(tmp_path / "environment")
-    (_libraries(environment) / "libraries.pth").write_text(f"{LIBRARIES}\n")
-    _install(environment, wheels["hilum"])
-    done = subprocess.run(
-        [environment / "bin" / "hilum", "analyse", image],
-        cwd=tmp_path,
-        env=_variables(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "hilum-bundles" in done.stderr
-
-
 def _environment(folder: Path) -> Path:
     venv.create(folder, with_pip=False, symlinks=True)
     return folder

@@ -33,6 +33,11 @@ def test_the_bundle_that_the_gate_looks_through_always_runs(networks):
     assert names(networks.choose(CHEST, ["paediatric-pneumonia"])) == ["lungs-heart", "paediatric-pneumonia"]
 
 
+def test_without_bundles_it_is_said_what_to_install(tmp_path):
+    with pytest.raises(Misconfigured, match=f"no bundles in {tmp_path}: install the distribution hilum-bundles"):
+        Networks(AnalysisSettings(bundles=tmp_path), "cpu").choose(CHEST, None)
+
+
 def test_an_unknown_name_is_answered_with_those_that_are_there(networks):
     with pytest.raises(Misconfigured, match=r"no bundle named nodules .* lungs-heart, paediatric-pneumonia"):
         networks.choose(CHEST, ["nodules"])
