@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from pydicom import config
 
-from node.delivery.profiles import Profile
+from node.delivery.profiles import STRICT, Profile
 from node.dicom.kinds import KINDS, ResultKind, Scope
-from workers.results.builders.encoding import Encoding, ShownImage
-from workers.results.builders.volume_segmentation import VolumeRequest, volume_segmentation
+from workers.results.builders import volume_segmentation
+from workers.results.builders.encoding import Built, Encoding, ShownImage
+from workers.results.builders.volume_segmentation import VolumeRequest
 from workers.results.kinds import MAKING
 from workers.results.part10 import written
 from workers.results.preflight import check_attributes, preflight
@@ -68,7 +69,9 @@ def encode_volume(request: VolumeRequest) -> EncodedResult:
     PreflightFailed
         The object has not the attributes that it must have.
     """
-    result = written(volume_segmentation(request), ResultKind.SEG, request.sources[0], request.created_at)
+    result = written(
+        volume_segmentation.volume_segmentation(request), ResultKind.SEG, request.sources[0], request.created_at
+    )
     check_attributes(result)
     return result
 
@@ -79,6 +82,9 @@ def _results(encoding: Encoding) -> Iterator[EncodedResult]:
     for image in images:
         for kind in _kinds(encoding, Scope.IMAGE):
             yield from _of_kind(encoding, kind, [image])
+    if encoding.profile.makes(ResultKind.SEG):
+        for built in volume_segmentation.build(encoding):
+            yield _written(encoding, ResultKind.SEG, built)
     for kind in _kinds(encoding, Scope.STUDY):
         yield from _of_kind(encoding, kind, images)
 
@@ -88,10 +94,17 @@ def _kinds(encoding: Encoding, scope: Scope) -> list[ResultKind]:
 
 
 def _of_kind(encoding: Encoding, kind: ResultKind, images: Sequence[ShownImage]) -> Iterator[EncodedResult]:
-    """Make and write the objects of one kind; one of the whole study is filed like its first image."""
+    """Make and write the objects of one kind."""
+    for built in MAKING[kind].build(encoding, images):
+        yield _written(encoding, kind, built)
+
+
+def _written(encoding: Encoding, kind: ResultKind, built: Built) -> EncodedResult:
+    """Write an object; one of the whole study is filed like its first image."""
     request = encoding.request
     subject = request.sources[0] if request.sources else empty_header(request.study_instance_uid)
-    for built in MAKING[kind].build(encoding, images):
-        result = written(built.ds, kind, built.source or subject, request.created_at, encoding.profile)
-        encoding.made.append((built, result))
-        yield result
+    # One bit a voxel over many frames: neither RLE nor JPEG 2000 of a library takes it.
+    profile = STRICT if built.series_uid else encoding.profile
+    result = written(built.ds, kind, built.source or subject, request.created_at, profile)
+    encoding.made.append((built, result))
+    return result

@@ -23,6 +23,7 @@ from workers.results.checks.fixed import colour_space, pdf, segmentation_type
 from workers.results.checks.pictures import graphics, grid, length
 from workers.results.checks.references import evidence
 from workers.results.checks.segments import makers, properties, segments
+from workers.results.checks.volumes import slices, structure
 from workers.results.parts.series import bundles_of, bundles_of_heat_maps, bundles_of_segments
 
 
@@ -36,12 +37,15 @@ class Making:
         Makes them: for a kind that speaks of an image it is called with one image at a time, otherwise with all.
     checks
         What is looked at in each of them, after what is looked at in every result.
+    checks_of_series
+        What is looked at instead in one that shows a series as a volume.
     bundles
         Those that computed what is shown of an image; None where the object names every bundle of the request.
     """
 
     build: Builder
     checks: tuple[Check, ...] = ()
+    checks_of_series: tuple[Check, ...] = ()
     bundles: Callable[[ImageFindings], Iterable[BundleIdentity]] | None = None
 
 
@@ -51,6 +55,7 @@ MAKING: Mapping[ResultKind, Making] = {
     ResultKind.SEG: Making(
         segmentation.build,
         checks=(segmentation_type, grid, length, segments, properties, makers),
+        checks_of_series=(slices, length, segments, structure, makers),
         bundles=bundles_of_segments,
     ),
     ResultKind.SC: Making(secondary_capture.build, checks=(colour_space, length), bundles=bundles_of),

@@ -17,6 +17,7 @@ from models.values.findings import BundleIdentity
 from node.delivery.profiles import Profile
 from node.dicom.kinds import KINDS, ResultKind
 from node.errors import HilumError
+from workers.results.builders.volume_segmentation import is_referable
 from workers.results.checks.contributors import contributors
 from workers.results.checks.examined import Examined, Referable
 from workers.results.checks.fixed import fixed
@@ -117,14 +118,15 @@ def _faults(
         ds = dcmread(BytesIO(result.content))
         examined = Examined(ds, result, request, profile, known=known, earlier=earlier, made=made)
         yield from _attributes(ds, result)
-        if KINDS[result.kind].is_image and "PatientOrientation" not in ds:
+        series = examined.shown_series()
+        if KINDS[result.kind].is_image and series is None and "PatientOrientation" not in ds:
             yield "PatientOrientation is missing, expected a value or an empty one (Type 2C)"
         yield from uids(examined)
         yield from patient_and_study(examined)
         yield from contributors(examined, _bundles(examined, making))
         yield from references(examined)
         yield from fixed(examined)
-        for check in making.checks:
+        for check in making.checks if series is None else making.checks_of_series:
             yield from check(examined)
     except (AttributeError, IndexError, KeyError, TypeError, EOFError) as error:
         yield f"cannot be checked: {type(error).__name__}, so that something that must be there is not"
@@ -132,6 +134,9 @@ def _faults(
 
 def _bundles(examined: Examined, making: Making) -> Iterable[BundleIdentity]:
     """Return the bundles that computed what a result shows."""
+    series = examined.shown_series()
+    if series is not None:
+        return [series.findings.bundle]
     if making.bundles is None:
         return examined.request.bundles
     return [bundle for image in examined.shown_images() for bundle in making.bundles(image)]
@@ -171,6 +176,9 @@ def _check_kinds(results: Sequence[EncodedResult], request: ResultRequest, known
         for image in request.images
         if image.sop_instance_uid in known and profile.makes(ResultKind.SEG)
     )
+    by_uid = {source.uid: source for source in request.sources}
+    if profile.makes(ResultKind.SEG):
+        expected += sum(is_referable(found, [by_uid[uid] for uid in found.slices]) for found in request.series)
     if reports != 1 or stored != expected:
         raise ValueError(f"{stored} SEG and {reports} SR were made, expected {expected} and 1")
     if pages != int(profile.makes(ResultKind.DOC)):

@@ -32,6 +32,8 @@ class Built:
     """The image that it is filed like; None: the first of the study."""
     segments: tuple[Segment, ...] = ()
     """What a Segmentation holds under the numbers 1, 2 and so on."""
+    series_uid: str = ""
+    """Series that it shows as a volume; empty: it shows images."""
 
     @property
     def image_uid(self) -> str:

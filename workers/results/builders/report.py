@@ -35,6 +35,7 @@ from workers.results.parts.groups import Group, SegmentReference, code_item, dec
 from workers.results.parts.identity import derived_uid, result_uid, series_uid
 from workers.results.parts.library import image_library
 from workers.results.parts.references import hierarchical, orders, stand_in, superseded
+from workers.results.parts.volumes import declined_series_group, series_group
 from workers.results.request import EncodedResult, Predecessor, ResultRequest
 from workers.results.sources.source import Source, empty_header
 from workers.results.text import vocabulary
@@ -78,7 +79,14 @@ def build(encoding: Encoding, images: Sequence[ShownImage]) -> Iterator[Built]:
         encoding.request,
         encoding.request.sources,
         [result for _, result in stored],
-        {uid: tuple(references[uid, id(one)] for one in found) for uid, found in by_image.items() if references},
+        {
+            **{uid: tuple(references[uid, id(one)] for one in found) for uid, found in by_image.items() if references},
+            **{
+                built.series_uid: (SegmentReference(result.sop_class_uid, result.sop_instance_uid, 1),)
+                for built, result in stored
+                if built.series_uid
+            },
+        },
         profile=encoding.profile,
         predecessors=encoding.predecessors,
     )
@@ -104,7 +112,8 @@ def report(
     segmentations
         The SEGs of the same request and profile.
     references
-        For each image with segments, by SOP Instance UID, where these are stored.
+        For each image with segments, by SOP Instance UID, and each series with one, by Series Instance UID, where
+        these are stored.
     predecessors
         Results of the revision before. Those of other kinds are named too, because nothing else says that they no
         longer hold where this revision makes none in their place.
@@ -173,6 +182,10 @@ def _content(
             raise ValueError(f"image {image.sop_instance_uid} was analysed, but no source file has its header")
         groups += image_groups(request, image, source, references.get(image.sop_instance_uid, ()), words)
     groups += [declined_group(request, by_uid.get(d.sop_instance_uid), d, words) for d in request.declined]
+    for found in request.series:
+        stored = references.get(found.series_instance_uid)
+        groups.append(series_group(request, found, sources, stored[0] if stored else None, words))
+    groups += [declined_series_group(request, declined, sources, words) for declined in request.declined_series]
     if not groups:
         raise ValueError("a result needs at least one image, analysed or declined")
     content = MeasurementReport(
@@ -199,7 +212,9 @@ def _content(
 
 
 def _procedure(request: ResultRequest) -> Code:
-    """Return the imaging procedure that is reported on: of the chest, where the gate saw one."""
+    """Return the procedure that is reported on: MR of series, else radiography, of the chest where the gate saw one."""
+    if request.series or request.declined_series:
+        return vocabulary.MAGNETIC_RESONANCE_IMAGING
     seen = any(image.gate.passed for image in request.images)
     return vocabulary.PLAIN_CHEST_RADIOGRAPHY if seen else vocabulary.PLAIN_RADIOGRAPHY
 

@@ -7,6 +7,7 @@ files and of their instance numbers plays no part.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,10 +19,14 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from models.values.codes import ANATOMICAL_STRUCTURE, HEART
 from models.volume.findings import VolumeFindings
+from node.dicom.kinds import ResultKind
 from node.errors import HilumError
+from workers.results.builders.encoding import Built, Encoding
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
-from workers.results.parts.identity import derived_uid, tracking_id, tracking_uid
+from workers.results.parts.identity import derived_uid, result_uid, series_uid, tracking_id, tracking_uid
+from workers.results.parts.references import supersede
+from workers.results.request import SeriesFindings
 from workers.results.sources.source import Source
 from workers.results.text import vocabulary
 from workers.results.text.vocabulary import concept
@@ -31,6 +36,36 @@ SERIES_NUMBER = 9201
 SERIES_DESCRIPTION = f"AI SEG - {RESEARCH_ONLY}"
 CONTENT_LABEL = "SEGMENTATION"
 _GEOMETRY = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+
+
+def build(encoding: Encoding) -> Iterator[Built]:
+    """Make a SEG of each series in which something was found; one that cannot be referred to gets none."""
+    request, by_uid = encoding.request, {source.uid: source for source in encoding.request.sources}
+    for found in request.series:
+        slices = tuple(by_uid[uid] for uid in found.slices)
+        if not is_referable(found, slices):
+            continue
+        bundle, series = found.findings.bundle, found.series_instance_uid
+        volume = VolumeRequest(
+            sources=slices,
+            findings=found.findings,
+            slice_distance_mm=found.slice_distance_mm,
+            configuration_digest=request.configuration_digest,
+            created_at=request.created_at,
+            revision=request.revision,
+            sop_instance_uid=result_uid(request, ResultKind.SEG, encoding.profile, series, bundle.name),
+            result_series_uid=series_uid(
+                request.study_instance_uid, ResultKind.SEG, encoding.profile, part=bundle.name, image_uid=series
+            ),
+        )
+        ds = volume_segmentation(volume)
+        supersede(ds, encoding.predecessors)
+        yield Built(ds, slices[0], series_uid=series)
+
+
+def is_referable(found: SeriesFindings, slices: Sequence[Source]) -> bool:
+    """Return whether a SEG can be made: something was found, and every slice has a place and valid UIDs."""
+    return bool(found.findings.mask.any()) and not any(map(_missing, slices))
 
 
 class VolumeNotReferable(HilumError):
@@ -45,6 +80,7 @@ class VolumeRequest:
     ----------
     sources : the slices, in the order of the mask's first axis.
     slice_distance_mm : from one slice to the next, which is not their thickness.
+    sop_instance_uid, result_series_uid : of the SEG; None: they follow from the rest.
     """
 
     sources: tuple[Source, ...]
@@ -53,6 +89,8 @@ class VolumeRequest:
     configuration_digest: str
     created_at: datetime
     revision: int = 1
+    sop_instance_uid: str | None = None
+    result_series_uid: str | None = None
 
 
 def volume_segmentation(request: VolumeRequest) -> Segmentation:
@@ -76,9 +114,10 @@ def volume_segmentation(request: VolumeRequest) -> Segmentation:
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(request, study)],
         pixel_measures=_measures(request),
-        series_instance_uid=derived_uid("volume-series", study, first.series_instance_uid, findings.bundle.name),
+        series_instance_uid=request.result_series_uid
+        or derived_uid("volume-series", study, first.series_instance_uid, findings.bundle.name),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=_uid(request, study),
+        sop_instance_uid=request.sop_instance_uid or _uid(request, study),
         instance_number=request.revision,
         manufacturer=equipment.MANUFACTURER,
         manufacturer_model_name=equipment.MODEL_NAME,
@@ -98,17 +137,23 @@ def volume_segmentation(request: VolumeRequest) -> Segmentation:
 def _check(request: VolumeRequest) -> None:
     """Refuse slices without a place, and masks that do not fit."""
     for source in request.sources:
-        missing = [keyword for keyword in _GEOMETRY if keyword not in source.header]
+        missing = _missing(source)
         if missing:
-            raise VolumeNotReferable(f"slice {source.name} has no usable {', '.join(missing)}")
-        if not source.can_be_referenced:
-            raise VolumeNotReferable(f"slice {source.name} has an invalid UID")
+            raise VolumeNotReferable(f"slice {source.name} has {missing}")
     shape = request.sources[0].shape
     mask = request.findings.mask
     if shape is None or mask.shape != (len(request.sources), *shape):
         raise ValueError(f"the mask is {mask.shape}, the series {len(request.sources)} slices of {shape}")
     if not mask.any():
         raise ValueError("the mask is empty; a structure that was not found is no segment")
+
+
+def _missing(source: Source) -> str:
+    """Say what a slice lacks so that a SEG could refer to it; nothing where it lacks nothing."""
+    missing = [keyword for keyword in _GEOMETRY if keyword not in source.header]
+    if missing:
+        return f"no usable {', '.join(missing)}"
+    return "" if source.can_be_referenced else "an invalid UID"
 
 
 def _description(request: VolumeRequest, study: str) -> SegmentDescription:

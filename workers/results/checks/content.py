@@ -10,7 +10,7 @@ from models.values.codes import Code
 from workers.results.checks.examined import Examined, items
 from workers.results.checks.modules import VALUE_MACROS
 from workers.results.parts.equipment import algorithms
-from workers.results.text.vocabulary import PLAIN_CHEST_RADIOGRAPHY, PLAIN_RADIOGRAPHY
+from workers.results.text.vocabulary import MAGNETIC_RESONANCE_IMAGING, PLAIN_CHEST_RADIOGRAPHY, PLAIN_RADIOGRAPHY
 
 PROCEDURE_REPORTED = Code("121058", "DCM", "Procedure reported")
 DEVICE_OBSERVER_UID = Code("121012", "DCM", "Device Observer UID")
@@ -51,16 +51,19 @@ def observers(examined: Examined) -> Iterator[str]:
 def procedure(examined: Examined) -> Iterator[str]:
     """Check that the report names the procedure (PS3.16 TID 1500 row 4)."""
     found = [str(item.ConceptCodeSequence[0].CodeValue) for item in _named(examined.ds, PROCEDURE_REPORTED)]
-    if found not in ([PLAIN_CHEST_RADIOGRAPHY.value], [PLAIN_RADIOGRAPHY.value]):
-        yield f"reports the procedures {found}, expected plain radiography, of the chest or in general"
+    by_series = examined.request.series or examined.request.declined_series
+    known = (MAGNETIC_RESONANCE_IMAGING,) if by_series else (PLAIN_CHEST_RADIOGRAPHY, PLAIN_RADIOGRAPHY)
+    if found not in [[code.value] for code in known]:
+        yield f"reports the procedures {found}, expected {' or '.join(code.meaning for code in known)}"
 
 
 def reasons(examined: Examined) -> Iterator[str]:
     """Check that the report gives the reason of every image that was not analysed."""
     codes = {str(i.get("CodeValue") or i.get("LongCodeValue")) for i in items(examined.ds.ContentSequence)}
-    for declined in examined.request.declined:
-        if declined.reason.value not in codes:
-            yield f"does not say that an image was declined as {declined.reason.value}"
+    request = examined.request
+    for reason in (*(one.reason for one in request.declined), *(one.reason for one in request.declined_series)):
+        if reason.value not in codes:
+            yield f"does not say that an image was declined as {reason.value}"
 
 
 def tracking(examined: Examined) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from models.values.findings import ImageFindings
 from node.delivery.profiles import Profile
 from node.dicom.kinds import ResultKind
-from workers.results.request import EncodedResult, ResultRequest
+from workers.results.request import EncodedResult, ResultRequest, SeriesFindings
 from workers.results.sources.source import Source
 
 
@@ -69,6 +69,13 @@ class Examined:
         """Return the analysed images that the result refers to."""
         referred = {item.get("ReferencedSOPInstanceUID") for item in items([self.ds])}
         return [image for image in self.request.images if image.sop_instance_uid in referred]
+
+    def shown_series(self) -> SeriesFindings | None:
+        """Return the series that the result shows as a volume; None: it shows images, or the whole study."""
+        named = {str(item.get("SeriesInstanceUID")) for item in self.ds.get("ReferencedSeriesSequence", ())}
+        if self.kind is not ResultKind.SEG:
+            return None
+        return next((found for found in self.request.series if found.series_instance_uid in named), None)
 
 
 Check = Callable[[Examined], Iterator[str]]

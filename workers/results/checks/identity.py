@@ -53,7 +53,10 @@ def patient_and_study(examined: Examined) -> Iterator[str]:
     if KINDS[examined.kind].scope is Scope.STUDY:
         own = sources[0] if sources else empty_header(request.study_instance_uid)
     else:
-        shown = examined.shown_sources()
+        series = examined.shown_series()
+        # One of a series is filed like its first slice.
+        first = None if series is None else series.slices[0]
+        shown = [source for source in examined.shown_sources() if first in (None, source.uid)]
         if len(shown) != 1:
             yield f"refers to {len(shown)} source images, expected 1"
             return

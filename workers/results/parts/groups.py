@@ -25,6 +25,7 @@ from highdicom.sr import (
     SourceImageForSegmentation,
     TextContentItem,
     TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
 from highdicom.sr import Measurement as NumberItem
 from pydicom.dataset import Dataset
@@ -71,7 +72,11 @@ from workers.results.text.wording import (
     was_analysed,
 )
 
-Group = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
+Group = (
+    MeasurementsAndQualitativeEvaluations
+    | PlanarROIMeasurementsAndQualitativeEvaluations
+    | VolumetricROIMeasurementsAndQualitativeEvaluations
+)
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _DECIMALS = 6
@@ -123,16 +128,16 @@ def declined_group(
     """Return the group of an image that the networks never saw, or failed on; `source` is None if it cannot be read."""
     subject, reason = _Subject(request, source, declined.sop_instance_uid, words), declined.reason
     status = vocabulary.FAILED if reason in vocabulary.FAILURES else vocabulary.NOT_ATTEMPTED
-    group = subject.group("analysis", evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, status), _reason(reason)])
+    group = subject.group("analysis", evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, status), reason_answer(reason)])
     why = reason_text(reason, words)
     said = (
         words.say(Sentence.NOT_ANALYSED_UNREADABLE, reason=why, uid=declined.sop_instance_uid)
         if source is None
         else words.say(Sentence.NOT_ANALYSED, reason=why)
     )
-    _say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.detail(declined.detail))}")
+    say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.detail(declined.detail))}")
     for note in () if source is None else reference_notes(source, None, words):
-        _say(group, vocabulary.COMMENT, sentence(note))
+        say(group, vocabulary.COMMENT, sentence(note))
     return group
 
 
@@ -176,10 +181,10 @@ class _Subject:
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=self.tracking(label, bundle),
             finding_type=None if finding is None else concept(finding),
-            algorithm_id=None if bundle is None else _algorithm(self.request, bundle),
+            algorithm_id=None if bundle is None else algorithm_of(self.request, bundle),
             finding_sites=None if site is None else [site],
             measurements=list(numbers) or None,
-            qualitative_evaluations=[_evaluation(name, value) for name, value in evaluations] or None,
+            qualitative_evaluations=[evaluation(name, value) for name, value in evaluations] or None,
             source_images=None
             if source is None
             else [SourceImageForMeasurementGroup(source.sop_class_uid, source.uid)],
@@ -193,16 +198,16 @@ def _gate(subject: _Subject, image: ImageFindings) -> Group:
         (vocabulary.GATE, vocabulary.GATE_PASSED if passed else vocabulary.GATE_REFUSED),
     ]
     if image.gate.reason is not None:
-        evaluations.append(_reason(image.gate.reason))
+        evaluations.append(reason_answer(image.gate.reason))
     group = subject.group("analysis", evaluations=evaluations)
     words, reason = subject.words, image.gate.reason
     if reason is not None:
         said = words.say(Sentence.NOT_ANALYSED, reason=reason_text(reason, words))
     else:
         said = words.say(Sentence.ANALYSED if analysed else Sentence.NOT_INTENDED)
-    _say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.detail(image.gate.detail))}")
+    say(group, vocabulary.COMMENT, f"{sentence(said)} {sentence(words.detail(image.gate.detail))}")
     for note in () if subject.source is None else reference_notes(subject.source, image, words):
-        _say(group, vocabulary.COMMENT, sentence(note))
+        say(group, vocabulary.COMMENT, sentence(note))
     return group
 
 
@@ -215,11 +220,11 @@ def _quality(subject: _Subject, image: ImageFindings, source: Source) -> Group:
         evaluations=[(one.name, one.answer) for one in seen if one.name is not None and one.answer is not None],
     )
     for one in seen:
-        _say(group, vocabulary.COMMENT, sentence(one.text))
+        say(group, vocabulary.COMMENT, sentence(one.text))
     for note in image.pixel_notes:
-        _say(group, vocabulary.PIXEL_NOTE, sentence(subject.words.term(note)))
+        say(group, vocabulary.PIXEL_NOTE, sentence(subject.words.term(note)))
     for note in spacing_notes(image, source, subject.words):
-        _say(group, vocabulary.PIXEL_NOTE, sentence(note))
+        say(group, vocabulary.PIXEL_NOTE, sentence(note))
     return group
 
 
@@ -234,9 +239,9 @@ def _finding(subject: _Subject, finding: Finding) -> Group:
         site=None if site is None else _site(site, finding.laterality),
     )
     words = subject.words
-    _say(group, vocabulary.THRESHOLD_RULE, rule_text(finding.threshold_rule, words))
-    _say(group, vocabulary.COMMENT, finding_sentence(finding, words))
-    _say(group, vocabulary.COMMENT, sentence(doubt_sentence(finding, words)))
+    say(group, vocabulary.THRESHOLD_RULE, rule_text(finding.threshold_rule, words))
+    say(group, vocabulary.COMMENT, finding_sentence(finding, words))
+    say(group, vocabulary.COMMENT, sentence(doubt_sentence(finding, words)))
     return group
 
 
@@ -268,15 +273,15 @@ def _segment(subject: _Subject, image: ImageFindings, segment: Segment, referenc
         finding_category=concept(segment.property_category),
         finding_type=concept(segment.property_type),
         finding_sites=[_site(_site_of_segment(segment), segment.laterality)],
-        algorithm_id=_algorithm(subject.request, segment.bundle),
+        algorithm_id=algorithm_of(subject.request, segment.bundle),
         measurements=[_measurement(m, subject, site=False) for m in areas] or None,
     )
     for item in group[0].ContentSequence:
         _drop_frame_number(item)
     if segment.property_type == HEART and image.heart_box is not None:
-        _say(group, vocabulary.HEART_BOX, box_sentence(image.heart_box, subject.words))
+        say(group, vocabulary.HEART_BOX, box_sentence(image.heart_box, subject.words))
     for measurement in areas:
-        _say(group, vocabulary.COMMENT, measurement_sentence(measurement, subject.words))
+        say(group, vocabulary.COMMENT, measurement_sentence(measurement, subject.words))
     return group
 
 
@@ -290,10 +295,10 @@ def _drop_frame_number(item: Dataset) -> None:
 def _measured(subject: _Subject, measurement: Measurement) -> Group:
     group = subject.group(measurement.label, bundle=measurement.bundle, numbers=[_measurement(measurement, subject)])
     words = subject.words
-    _say(group, vocabulary.COMMENT, measurement_sentence(measurement, words))
-    _say(group, vocabulary.COMMENT, sentence(extent_sentence(measurement, words)))
+    say(group, vocabulary.COMMENT, measurement_sentence(measurement, words))
+    say(group, vocabulary.COMMENT, sentence(extent_sentence(measurement, words)))
     if subject.source is not None and is_implausible(measurement, subject.source):
-        _say(group, vocabulary.COMMENT, sentence(implausible_sentence(measurement, words)))
+        say(group, vocabulary.COMMENT, sentence(implausible_sentence(measurement, words)))
     return group
 
 
@@ -309,7 +314,7 @@ def _segmentation_empty(subject: _Subject, item: SegmentationEmpty) -> Group:
         ],
         site=None if site is None else _site(site, None),
     )
-    _say(group, vocabulary.COMMENT, sentence(segmentation_empty_sentence(item, subject.words)))
+    say(group, vocabulary.COMMENT, sentence(segmentation_empty_sentence(item, subject.words)))
     return group
 
 
@@ -317,10 +322,10 @@ def _not_computed(subject: _Subject, item: NotComputed) -> Group:
     group = subject.group(
         f"{item.label} not computed",
         bundle=item.bundle,
-        evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, vocabulary.NOT_ATTEMPTED), _reason(item.reason)],
+        evaluations=[(vocabulary.SUMMARY_OF_ANALYSES, vocabulary.NOT_ATTEMPTED), reason_answer(item.reason)],
     )
     words = subject.words
-    _say(group, vocabulary.COMMENT, f"{not_computed_sentence(item, words)} {sentence(words.detail(item.detail))}")
+    say(group, vocabulary.COMMENT, f"{not_computed_sentence(item, words)} {sentence(words.detail(item.detail))}")
     return group
 
 
@@ -376,19 +381,22 @@ def _site(site: Code, laterality: Code | None) -> FindingSite:
     return FindingSite(concept(site), laterality=None if laterality is None else concept(laterality))
 
 
-def _algorithm(request: ResultRequest, bundle: BundleIdentity) -> AlgorithmIdentification:
+def algorithm_of(request: ResultRequest, bundle: BundleIdentity) -> AlgorithmIdentification:
+    """Return the items of TID 4019 for a bundle."""
     return equipment.group_algorithm(equipment.algorithm(bundle, request.configuration_digest))
 
 
-def _evaluation(name: Code, value: Code) -> QualitativeEvaluation:
+def evaluation(name: Code, value: Code) -> QualitativeEvaluation:
+    """Return a coded answer of a measurement group."""
     return QualitativeEvaluation(concept(name), concept(value))
 
 
-def _reason(reason: Reason | NotComputedReason) -> tuple[Code, Code]:
+def reason_answer(reason: Reason | NotComputedReason) -> tuple[Code, Code]:
+    """Return a reason as question and answer."""
     return vocabulary.NOT_COMPUTED_REASON, reason_code(reason)
 
 
-def _say(group: Group, name: Code, text: str) -> None:
+def say(group: Group, name: Code, text: str) -> None:
     """Add a sentence to a group; an empty one is not added."""
     words = " ".join(text.split())
     if words:

@@ -78,4 +78,6 @@ def tracking_id(label: str, image_name: str) -> str:
 
 
 def _source_uids(request: ResultRequest) -> set[str]:
-    return {i.sop_instance_uid for i in request.images} | {d.sop_instance_uid for d in request.declined}
+    alone = {i.sop_instance_uid for i in request.images} | {d.sop_instance_uid for d in request.declined}
+    in_series = (*(s.slices for s in request.series), *(d.images for d in request.declined_series))
+    return alone.union(*in_series)

@@ -33,6 +33,7 @@ from workers.results.text.summary_form import (
     QualitySummary,
     SaidReason,
     SegmentationEmptySummary,
+    SeriesPart,
     StructureSummary,
     Summary,
 )
@@ -63,6 +64,37 @@ def summary(request: ResultRequest) -> Summary:
             {"sop_instance_uid": d.sop_instance_uid, **_reason(d.reason), "detail": d.detail} for d in request.declined
         ],
         "text": study_lines(request, request.sources),
+        **_series(request),
+    }
+
+
+def _series(request: ResultRequest) -> SeriesPart:
+    """Return what was found in series; nothing where the study was not analysed by series."""
+    if not request.series and not request.declined_series:
+        return {}
+    return {
+        "series": [
+            {
+                "series_instance_uid": found.series_instance_uid,
+                "slices": len(found.slices),
+                "label": display_name(found.findings.label.name),
+                "code": _code(found.findings.label.code.to_code()),
+                "found": bool(found.findings.mask.any()),
+                "volume_ml": float(found.findings.volume_ml),
+                "notes": list(found.findings.notes),
+                "bundle": found.findings.bundle.name,
+            }
+            for found in request.series
+        ],
+        "declined_series": [
+            {
+                "series_instance_uid": declined.series_instance_uid,
+                "images": len(declined.images),
+                **_reason(declined.reason),
+                "detail": declined.detail,
+            }
+            for declined in request.declined_series
+        ],
     }
 
 

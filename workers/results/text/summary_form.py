@@ -136,7 +136,37 @@ class DeclinedSummary(SaidReason):
     detail: str
 
 
-class Summary(TypedDict):
+class SeriesSummary(TypedDict):
+    """What was found in one series as a volume."""
+
+    series_instance_uid: str
+    slices: int
+    label: str
+    code: str
+    found: bool
+    volume_ml: float
+    notes: list[str]
+    bundle: str
+
+
+class DeclinedSeriesSummary(TypedDict):
+    """A series, or the images of one for which there is one reason, of which nothing was computed."""
+
+    series_instance_uid: str
+    images: int
+    reason: str
+    meaning: str
+    detail: str
+
+
+class SeriesPart(TypedDict, total=False):
+    """What a summary has besides where the study was analysed by series."""
+
+    series: list[SeriesSummary]
+    declined_series: list[DeclinedSeriesSummary]
+
+
+class Summary(SeriesPart):
     """The whole result of a study; `text` is the same in sentences, `status` one of PS3.16 CID 6042 in words."""
 
     status: str

@@ -20,6 +20,7 @@ def private(value: str) -> Code:
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
 PLAIN_CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray")
+MAGNETIC_RESONANCE_IMAGING = Code("113091000", "SCT", "Magnetic resonance imaging")
 PLAIN_RADIOGRAPHY = Code("168537006", "SCT", "Plain radiography")
 PROCESSING_EQUIPMENT = Code(*CONTRIBUTION_PURPOSE, "Processing Equipment")
 DEVICE = Code("121007", "DCM", "Device")
@@ -79,8 +80,9 @@ VERTICAL_PIXEL_SPACING = Code("111066", "DCM", "Vertical Pixel Spacing")
 MODALITIES = {
     "CR": Code("CR", "DCM", "Computed Radiography"),
     "DX": Code("DX", "DCM", "Digital Radiography"),
+    "MR": Code("MR", "DCM", "Magnetic Resonance"),
 }
-"""PS3.16 CID 29, as far as chest radiographs need it. OT is not in it: of other modalities nothing is said."""
+"""PS3.16 CID 29, as far as the pipelines need it. OT is not in it: of other modalities nothing is said."""
 
 NOT_COMPUTED_REASON = private("REASON")
 GATE = private("GATE")

@@ -12,7 +12,9 @@ from models.values.codes import (
     ANATOMICAL_STRUCTURE,
     BILATERAL,
     CARDIOTHORACIC_RATIO,
+    HEART,
     LEFT,
+    MILLILITRE,
     MILLIMETRE,
     PERCENT,
     PIXEL,
@@ -21,6 +23,7 @@ from models.values.codes import (
     SQUARE_CENTIMETRE,
     SQUARE_PIXEL,
     THORAX,
+    VOLUME,
     WIDTH,
     Code,
 )
@@ -36,7 +39,7 @@ from models.values.findings import (
     SegmentationEmpty,
 )
 from node.reasons import Reason
-from workers.results.request import ResultRequest, UseStatement
+from workers.results.request import DeclinedImage, ResultRequest, SeriesFindings, UseStatement
 from workers.results.sources.source import Source, bare_name
 from workers.results.text import quality, vocabulary
 from workers.results.text.languages.language import ENGLISH, Language
@@ -225,9 +228,11 @@ def study_status(request: ResultRequest) -> Code:
     analysed = [image for image in request.images if was_analysed(image)]
     excluded = len(request.declined) + len(request.images) - len(analysed)
     excluded += sum(item.reason not in _RIGHTLY_NOT_RUN for image in analysed for item in image.not_computed)
-    if analysed:
+    excluded += len(request.declined_series)
+    if analysed or request.series:
         return vocabulary.PARTIALLY_SUCCEEDED if excluded else vocabulary.SUCCEEDED
-    failed = any(d.reason in vocabulary.FAILURES for d in request.declined)
+    reasons = [declined.reason for declined in request.declined] + [one.reason for one in request.declined_series]
+    failed = any(reason in vocabulary.FAILURES for reason in reasons)
     return vocabulary.FAILED if failed else vocabulary.NOT_ATTEMPTED
 
 
@@ -240,18 +245,51 @@ def study_lines(request: ResultRequest, sources: Sequence[Source], words: Langua
         Every image of the study whose header could be read; they are named where there is more than one image.
     """
     by_uid = {source.uid: source for source in sources}
-    several = len(request.images) + len(request.declined) > 1
-    said = [(i.sop_instance_uid, _image_lines(i, by_uid.get(i.sop_instance_uid), words)) for i in request.images]
+    said = [(_name(i, by_uid, words), _image_lines(i, by_uid.get(i.sop_instance_uid), words)) for i in request.images]
     said += [
-        (d.sop_instance_uid, _declined_lines(d.reason, by_uid.get(d.sop_instance_uid), words)) for d in request.declined
+        (_name(d, by_uid, words), _declined_lines(d.reason, by_uid.get(d.sop_instance_uid), words))
+        for d in request.declined
+    ]
+    said += [
+        (series_name(found.series_instance_uid, sources, words), series_lines(found, words)) for found in request.series
+    ]
+    said += [
+        (series_name(declined.series_instance_uid, sources, words), _declined_lines(declined.reason, None, words))
+        for declined in request.declined_series
     ]
     return [
-        words.say(Sentence.OF_IMAGE, image=capital(image_name(uid, by_uid, words)), text=line)
-        if several
-        else capital(line)
-        for uid, lines in said
+        words.say(Sentence.OF_IMAGE, image=capital(name), text=line) if len(said) > 1 else capital(line)
+        for name, lines in said
         for line in lines
     ]
+
+
+def _name(image: ImageFindings | DeclinedImage, by_uid: Mapping[str, Source], words: Language) -> str:
+    return image_name(image.sop_instance_uid, by_uid, words)
+
+
+def series_name(series_instance_uid: str, sources: Sequence[Source], words: Language = ENGLISH) -> str:
+    """Return how people find a series in a viewer: by its number, or else by its UID."""
+    own = (source for source in sources if source.series_instance_uid == series_instance_uid)
+    number = next((source.header.get("SeriesNumber") for source in own), None)
+    return f"{words.term('series')} {number or series_instance_uid}"
+
+
+def series_lines(found: SeriesFindings, words: Language = ENGLISH) -> list[str]:
+    """Return what was found in a series, and what a reader must know of it."""
+    findings = found.findings
+    if not findings.mask.any():
+        first = words.say(Sentence.NOT_FOUND_IN_SERIES, name=name_of(findings.label.name, words))
+    else:
+        first = measurement_sentence(volume_of(found), words)
+    return [first, *(sentence(words.detail(note)) for note in findings.notes)]
+
+
+def volume_of(found: SeriesFindings) -> Measurement:
+    """Return the volume of what was found in a series."""
+    findings = found.findings
+    label = f"{findings.label.name}, volume"
+    return Measurement(label, VOLUME, findings.volume_ml, MILLILITRE, HEART, None, findings.bundle)
 
 
 def intended_use_sentence(use: UseStatement, words: Language = ENGLISH) -> str:

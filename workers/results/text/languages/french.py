@@ -58,6 +58,7 @@ _SENTENCES: dict[str, str] = {
     Sentence.ON_ANOTHER_SIDE: "côté : {side}",
     Sentence.NOT_OUTLINED: "{name} : aucune région délimitée{detail}",
     Sentence.MEASUREMENT: "{name} : {amount}",
+    Sentence.NOT_FOUND_IN_SERIES: "{name} : non trouvé dans la série",
     Sentence.ENDS: (
         "{name} : largeur le long de l'horizontale du patient, de la colonne {column_1}, ligne {row_1} à la colonne "
         "{column_2}, ligne {row_2} de l'image source (le coin supérieur gauche du premier pixel est colonne 0, ligne 0)"
@@ -139,6 +140,8 @@ _TERMS = {
     "part of the right lung": "part du poumon droit",
     "part of the left lung": "part du poumon gauche",
     "part of both lungs": "part des deux poumons",
+    "volume": "volume",
+    "mL": "ml",
     "percent": "%",
     "pixels": "pixels",
     # Reasons

@@ -61,6 +61,7 @@ _SENTENCES: dict[str, str] = {
     Sentence.ON_ANOTHER_SIDE: "Seite: {side}",
     Sentence.NOT_OUTLINED: "{name}: kein Bereich umrissen{detail}",
     Sentence.MEASUREMENT: "{name}: {amount}",
+    Sentence.NOT_FOUND_IN_SERIES: "{name}: in der Serie nicht gefunden",
     Sentence.ENDS: (
         "{name}: Breite entlang der Horizontalen des Patienten, von Spalte {column_1}, Zeile {row_1} bis Spalte "
         "{column_2}, Zeile {row_2} der Aufnahme (die obere linke Ecke des ersten Pixels ist Spalte 0, Zeile 0)"
@@ -144,6 +145,8 @@ _TERMS = {
     "part of the right lung": "Anteil an der rechten Lunge",
     "part of the left lung": "Anteil an der linken Lunge",
     "part of both lungs": "Anteil an beiden Lungen",
+    "volume": "Volumen",
+    "mL": "ml",
     "percent": "%",
     "pixels": "Pixel",
     # Reasons

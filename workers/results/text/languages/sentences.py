@@ -53,6 +53,7 @@ class Sentence(StrEnum):
     ON_ANOTHER_SIDE = "on the side: {side}"
     NOT_OUTLINED = "{name}: no region was outlined{detail}"
     MEASUREMENT = "{name}: {amount}"
+    NOT_FOUND_IN_SERIES = "{name}: not found in the series"
     ENDS = (
         "{name}: width along the patient's horizontal, from column {column_1}, row {row_1} to column {column_2}, "
         "row {row_2} of the source image (the upper left corner of its first pixel is column 0, row 0)"
