@@ -24,5 +24,6 @@ case $extras in
 *worker*) echo "Installing Hilum [$extras]. PyTorch is large: the first time takes some minutes." ;;
 *) echo "Installing Hilum [$extras]." ;;
 esac
+rm -rf hilum.egg-info # of an older build; it would hide the pipelines of this one
 "$directory/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint constraints.txt --editable ".[$extras]"
