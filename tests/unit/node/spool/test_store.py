@@ -408,3 +408,15 @@ def test_a_stray_file_among_the_arrivals_does_no_harm(spool: Spool) -> None:
     (spool.root / "incoming" / "empty").mkdir()
     put(spool, spool.incoming.open(info()), part10())
     assert [len(f.files) for f in spool.incoming.arrivals() if f.files] == [1]
+
+
+def test_a_recorded_object_is_found_where_it_was_accepted_or_quarantined(spool: Spool) -> None:
+    association = spool.incoming.open(info())
+    accepted, refused = put(spool, association, part10()), put(spool, association, b"no DICOM at all")
+    kept = spool.keep(accepted)
+    aside = spool.quarantine(refused, "malformed", "no DICOM")
+    assert spool.received_path(kept.sha256) == kept.path
+    assert spool.received_path(aside.sha256) == aside.path
+    assert spool.quarantine(accepted, "too-large", "by a limit of before").path != kept.path
+    assert spool.received_path(kept.sha256) == kept.path, "the sound copy counts"
+    assert spool.received_path("0" * 64) == spool.object_path("0" * 64), "it is neither: where it should be"
