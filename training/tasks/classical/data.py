@@ -37,13 +37,13 @@ class FeatureTable:
     values: NDArray[np.float32]
     truth: NDArray[np.bool_]
 
-    def without_person(self) -> FeatureTable:
+    def without_patient(self) -> FeatureTable:
         """Leave out age, sex and view."""
         kept = [index for index, name in enumerate(self.names) if not name.startswith(PERSON)]
         names = tuple(self.names[index] for index in kept)
         return FeatureTable(self.ids, self.patients, names, self.values[:, kept], self.truth)
 
-    def only_person(self) -> FeatureTable:
+    def only_patient(self) -> FeatureTable:
         """Keep age, sex and view alone."""
         kept = [index for index, name in enumerate(self.names) if name.startswith(PERSON)]
         names = tuple(self.names[index] for index in kept)
@@ -54,9 +54,9 @@ def build(images: Collection, split: Split, label: str, cache: Path) -> FeatureT
     """Compute the features of one split, unless that was done before, and join what is known of the patients."""
     ids = labelled_ids(images, split, (label,))
     names, values = _image_features(images, split, ids, cache)
-    people = [features.of_person(images.records[one]) for one in ids]
-    person = tuple(people[0])
-    joined = np.hstack([values, np.array([[one[name] for name in person] for one in people], np.float32)])
+    patients = [features.of_patient(images.records[one]) for one in ids]
+    person = tuple(patients[0])
+    joined = np.hstack([values, np.array([[one[name] for name in person] for one in patients], np.float32)])
     return FeatureTable(
         ids,
         tuple(images.records[one].patient for one in ids),

@@ -51,7 +51,7 @@ def of_image(image: NDArray[np.uint8], anatomy: Anatomy) -> dict[str, float]:
     return found
 
 
-def of_person(record: Record) -> dict[str, float]:
+def of_patient(record: Record) -> dict[str, float]:
     """Return age, sex and view of an image; the view says how ill the patient was, so it is no innocent one."""
     return {
         "person.age": NAN if record.age_years is None else record.age_years,

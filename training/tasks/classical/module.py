@@ -49,9 +49,9 @@ def part(table: FeatureTable, variant: str) -> FeatureTable:
     """Keep what a variant may look at."""
     match variant:
         case "image":
-            return table.without_person()
+            return table.without_patient()
         case "person":
-            return table.only_person()
+            return table.only_patient()
     return table
 
 

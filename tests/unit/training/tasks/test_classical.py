@@ -102,8 +102,8 @@ def test_a_lung_that_was_not_found_is_unknown_and_not_zero() -> None:
 
 def test_a_missing_age_is_unknown() -> None:
     someone = Record("a", "p", Path("a"), lambda: pixels.from_array(np.zeros((9, 9), np.uint8)))
-    assert np.isnan(features.of_person(replace(someone, view="LATERAL"))["person.age"])
-    assert features.of_person(replace(someone, age_years=40, sex="F", view="AP")) == {
+    assert np.isnan(features.of_patient(replace(someone, view="LATERAL"))["person.age"])
+    assert features.of_patient(replace(someone, age_years=40, sex="F", view="AP")) == {
         "person.age": 40,
         "person.male": 0,
         "person.ap": 1,
