@@ -31,7 +31,8 @@ from node.dicom.uids import COMPUTED_RADIOGRAPHY
 from workers.results.builders.encoding import Built, Encoding, ShownImage
 from workers.results.part10 import local_time
 from workers.results.parts import equipment
-from workers.results.parts.groups import Group, SegmentReference, code_item, declined_group, image_groups
+from workers.results.parts.group_items import Group, SegmentReference, code_item
+from workers.results.parts.groups import declined_group, image_groups
 from workers.results.parts.identity import derived_uid, result_uid, series_uid
 from workers.results.parts.library import image_library
 from workers.results.parts.references import hierarchical, orders, stand_in, superseded

@@ -11,21 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from highdicom.sr import (
-    AlgorithmIdentification,
-    CodeContentItem,
     CoordinatesForMeasurement,
     FindingSite,
     MeasurementsAndQualitativeEvaluations,
     PlanarROIMeasurementsAndQualitativeEvaluations,
-    QualitativeEvaluation,
     ReferencedSegmentationFrame,
     RelationshipTypeValues,
     SourceImageForMeasurement,
     SourceImageForMeasurementGroup,
     SourceImageForSegmentation,
-    TextContentItem,
     TrackingIdentifier,
-    VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
 from highdicom.sr import Measurement as NumberItem
 from pydicom.dataset import Dataset
@@ -39,13 +34,11 @@ from models.values.findings import (
     ImageFindings,
     Measurement,
     NotComputed,
-    NotComputedReason,
     Segment,
     SegmentationEmpty,
 )
-from node.reasons import Reason
-from workers.results.parts import equipment
 from workers.results.parts.coordinates import coordinates
+from workers.results.parts.group_items import Group, SegmentReference, algorithm_of, evaluation, reason_answer, say
 from workers.results.parts.identity import derived_uid, tracking_id, tracking_uid
 from workers.results.request import DeclinedImage, ResultRequest
 from workers.results.sources.source import Source, bare_name
@@ -53,7 +46,7 @@ from workers.results.text import quality, vocabulary
 from workers.results.text.languages.language import ENGLISH, Language
 from workers.results.text.languages.sentences import Sentence
 from workers.results.text.threshold_rules import rule_text
-from workers.results.text.vocabulary import concept, reason_code
+from workers.results.text.vocabulary import concept
 from workers.results.text.wording import (
     box_sentence,
     display_name,
@@ -72,12 +65,6 @@ from workers.results.text.wording import (
     was_analysed,
 )
 
-Group = (
-    MeasurementsAndQualitativeEvaluations
-    | PlanarROIMeasurementsAndQualitativeEvaluations
-    | VolumetricROIMeasurementsAndQualitativeEvaluations
-)
-
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _DECIMALS = 6
 _DECISIONS = {
@@ -85,15 +72,6 @@ _DECISIONS = {
     Decision.ABSENT: vocabulary.ABSENT,
     Decision.INDETERMINATE: vocabulary.UNDETERMINED,
 }
-
-
-@dataclass(frozen=True)
-class SegmentReference:
-    """Where a segment is stored: the SEG's UIDs and the number of the segment in it."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    number: int
 
 
 def image_groups(
@@ -379,30 +357,3 @@ def _number(
 
 def _site(site: Code, laterality: Code | None) -> FindingSite:
     return FindingSite(concept(site), laterality=None if laterality is None else concept(laterality))
-
-
-def algorithm_of(request: ResultRequest, bundle: BundleIdentity) -> AlgorithmIdentification:
-    """Return the items of TID 4019 for a bundle."""
-    return equipment.group_algorithm(equipment.algorithm(bundle, request.configuration_digest))
-
-
-def evaluation(name: Code, value: Code) -> QualitativeEvaluation:
-    """Return a coded answer of a measurement group."""
-    return QualitativeEvaluation(concept(name), concept(value))
-
-
-def reason_answer(reason: Reason | NotComputedReason) -> tuple[Code, Code]:
-    """Return a reason as question and answer."""
-    return vocabulary.NOT_COMPUTED_REASON, reason_code(reason)
-
-
-def say(group: Group, name: Code, text: str) -> None:
-    """Add a sentence to a group; an empty one is not added."""
-    words = " ".join(text.split())
-    if words:
-        group[0].ContentSequence.append(TextContentItem(concept(name), words, relationship_type=_CONTAINS))
-
-
-def code_item(name: Code, value: Code) -> CodeContentItem:
-    """Return a coded answer outside a measurement group (TID 1500 row 13)."""
-    return CodeContentItem(concept(name), concept(value), relationship_type=_CONTAINS)

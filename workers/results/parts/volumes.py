@@ -16,14 +16,7 @@ from highdicom.sr import (
 from highdicom.sr import Measurement as NumberItem
 
 from models.values.codes import ANATOMICAL_STRUCTURE, HEART, MILLILITRE, VOLUME, Code
-from workers.results.parts.groups import (
-    Group,
-    SegmentReference,
-    algorithm_of,
-    evaluation,
-    reason_answer,
-    say,
-)
+from workers.results.parts.group_items import Group, SegmentReference, algorithm_of, evaluation, reason_answer, say
 from workers.results.parts.identity import derived_uid, tracking_id, tracking_uid
 from workers.results.request import DeclinedSeries, ResultRequest, SeriesFindings
 from workers.results.sources.source import Source
