@@ -74,6 +74,7 @@ class JobReport:
 
     id: str
     state: JobState
+    pipeline: str
     created_at: datetime
     received_at: datetime
     sent_at: datetime | None
@@ -187,6 +188,7 @@ def job(tx: Transaction, job_id: str) -> JobReport:
     return JobReport(
         id=row.id,
         state=row.state,
+        pipeline=row.pipeline,
         created_at=row.created_at,
         received_at=study.last_arrival_at,
         sent_at=row.sent_at,
