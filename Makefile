@@ -7,7 +7,7 @@ OUT ?= demo-output
 JOBS ?= auto
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup
 
-.PHONY: help demo up test test-one test-node check lint interoperability bench build lock venv packages other-python docs clean
+.PHONY: help demo up test test-one test-node mutation check lint interoperability bench build lock venv packages other-python docs clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ test-one: $(VENV)/.dev ## some tests, with what is installed: T=tests/unit/node/
 test-node: $(VENV)-node/.test ## the tests of the node alone, in an environment with its own dependencies only
 	$(VENV)-node/bin/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup \
 		tests/unit/node tests/integration/dimse $(ARGS)
+
+mutation: $(VENV)/.dev ## change the node and the geometry and gate of models, and see whether unit tests notice (M=patterns)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check mutmut==3.8.1
+	OMP_NUM_THREADS=1 $(VENV)/bin/mutmut run --max-children 2 $(M)
+	$(VENV)/bin/mutmut results
+	$(VENV)/bin/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
 
 lint: $(VENV)/.dev ## format, style, types and import rules
 	$(VENV)/bin/ruff format --check .
@@ -85,4 +91,4 @@ $(VENV)-node/.test: pyproject.toml constraints.txt
 	@touch $@
 
 clean: ## remove the environment and what was built
-	rm -rf "$(VENV)" "$(VENV)-node" build dist ./*.egg-info
+	rm -rf "$(VENV)" "$(VENV)-node" build dist mutants ./*.egg-info
