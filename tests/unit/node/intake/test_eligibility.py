@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.dicom.contexts import STORAGE_CLASSES, Use
 from node.dicom.header import CodedEntry, Equipment, Header, read_header
@@ -190,3 +192,34 @@ def test_the_table_of_sop_classes_says_what_happens(storage_class: object) -> No
 def test_real_objects(data_folder: Path, name: str, eligibility: Eligibility, reason: Reason | None) -> None:
     verdict = judge(read_header(data_folder / "dicom" / f"{name}.dcm"), CHEST_PIPELINE)
     assert (verdict.eligibility, verdict.reason) == (eligibility, reason)
+
+
+TEXT = st.none() | st.text(max_size=16) | st.sampled_from(["CHEST", "LL", "FOR PROCESSING", "Y", "M"])
+NUMBER = st.none() | st.integers(-1, 1 << 31)
+CODE = st.none() | st.builds(CodedEntry, st.text(max_size=16), st.text(max_size=16))
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "sop_class_uid": st.sampled_from([CR, DX, SC, SEG, SR]) | st.text(max_size=64),
+            "transfer_syntax_uid": st.text(max_size=64),
+            "image_type": st.lists(st.text(max_size=16), max_size=4).map(tuple),
+            "patient_orientation": st.lists(st.text(max_size=4), max_size=3).map(tuple),
+            "anatomic_region": CODE,
+            "view_code": CODE,
+            **dict.fromkeys(
+                ("rows", "columns", "frames", "samples_per_pixel", "bits_allocated", "bits_stored"), NUMBER
+            ),
+            **dict.fromkeys(("modality", "presentation_intent", "body_part", "view_position", "sex"), TEXT),
+            **dict.fromkeys(("photometric_interpretation", "study_description", "series_description"), TEXT),
+            "age_years": st.none() | st.floats(allow_nan=True),
+            "is_human": st.none() | st.booleans(),
+            "manufacturer": TEXT,
+        },
+    )
+)
+def test_every_header_is_accepted_or_has_its_reason(changes: dict[str, object]) -> None:
+    verdict = judge(replace(CHEST, **changes), CHEST_PIPELINE)
+    assert (verdict.reason is None) is (verdict.eligibility is Eligibility.ACCEPT)
