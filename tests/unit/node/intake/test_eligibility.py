@@ -209,9 +209,8 @@ CODE = st.none() | st.builds(CodedEntry, st.text(max_size=16), st.text(max_size=
             "patient_orientation": st.lists(st.text(max_size=4), max_size=3).map(tuple),
             "anatomic_region": CODE,
             "view_code": CODE,
-            **dict.fromkeys(
-                ("rows", "columns", "frames", "samples_per_pixel", "bits_allocated", "bits_stored"), NUMBER
-            ),
+            **dict.fromkeys(("frames", "samples_per_pixel"), st.integers(-1, 1 << 31)),
+            **dict.fromkeys(("rows", "columns", "bits_allocated", "bits_stored"), NUMBER),
             **dict.fromkeys(("modality", "presentation_intent", "body_part", "view_position", "sex"), TEXT),
             **dict.fromkeys(("photometric_interpretation", "study_description", "series_description"), TEXT),
             "age_years": st.none() | st.floats(allow_nan=True),
