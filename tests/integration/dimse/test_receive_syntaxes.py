@@ -152,11 +152,11 @@ REAL = {
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_objects_by_storescu(settings: Settings, data_folder: Path, name: str) -> None:
-    option, disposition = REAL[name]
+    option, eligibility = REAL[name]
     sent = data_folder / "dicom" / f"{name}.dcm"
     with servers.hilum(settings) as port:
         servers.storescu(port, [sent], option)
     file = received(settings)
-    assert judge(read_header(file), CHEST_PIPELINE).disposition is disposition
+    assert judge(read_header(file), CHEST_PIPELINE).eligibility is eligibility
     # storescu pads the odd length of one of them.
     assert dcmread(file).PixelData.startswith(dcmread(sent).PixelData)
