@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from models.bundle import store
 from models.bundle.store import Bundle
-from models.inference.runner import Dtype
 from models.volume import series as mr
 from models.volume.atrium import VolumeAnalyser
 from models.volume.findings import VolumeFindings
 from models.volume.series import Canonical, Series, SeriesRefused
 from node.commands.files import files_under
 from node.errors import Misconfigured
+from workers.pipelines.networks import configuration_digest
 from workers.results.builders.volume_segmentation import VolumeRequest
 from workers.results.encode import encode_volume
 from workers.results.request import EncodedResult
@@ -104,16 +104,18 @@ def analyse(
         sources=_sources(series),
         findings=findings,
         slice_distance_mm=series.spacing_mm[0],
-        configuration_digest=configuration_digest(analyser.bundle, analyser.dtype, centre_mm),
+        configuration_digest=_configuration_digest(analyser, centre_mm),
         created_at=created_at,
     )
     return VolumeAnalysis(series, findings, encode_volume(request))
 
 
-def configuration_digest(bundle: Bundle, dtype: Dtype, centre_mm: Sequence[float] | None) -> str:
-    """Return the SHA-256 of everything that can change a result besides the images."""
-    values = {"bundles": [bundle.digest], "dtype": dtype, "centre_mm": list(centre_mm) if centre_mm else None}
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+def _configuration_digest(analyser: VolumeAnalyser, centre_mm: Sequence[float] | None) -> str:
+    """Return the digest of the configuration in the node, or another where a place was named."""
+    digest = configuration_digest(analyser.dtype, [analyser.bundle])
+    if centre_mm is None:
+        return digest
+    return hashlib.sha256(json.dumps([digest, *centre_mm]).encode()).hexdigest()
 
 
 def write(analysis: VolumeAnalysis, out: Path) -> list[Path]:

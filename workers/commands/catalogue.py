@@ -85,7 +85,7 @@ def device_uids(networks: Networks, rules: Sequence[Rule]) -> dict[str, dict[str
             chosen = networks.choose(protocol.named(pipeline), names)
         except Misconfigured:
             continue
-        configuration = configuration_digest(networks.settings, chosen)
+        configuration = configuration_digest(networks.settings.dtype, chosen)
         for bundle in chosen:
             found.setdefault(bundle.identity.name, {})[rule_name] = device_uid(bundle.identity, configuration)
     return found

@@ -18,14 +18,15 @@ from workers.pipelines.protocol import Pipeline
 
 if TYPE_CHECKING:
     from models.bundle.store import Bundle
+    from models.inference.runner import Dtype
 
 
-def configuration_digest(settings: AnalysisSettings, chosen: Sequence[Bundle]) -> str:
+def configuration_digest(dtype: Dtype, chosen: Sequence[Bundle]) -> str:
     """Return the SHA-256 of everything that can change a result besides the image: bundles, arithmetic, our version.
 
     The digest of a bundle stands for the thresholds that the site has set for it, too (models/bundle/site.py).
     """
-    values = {"bundles": [bundle.digest for bundle in chosen], "dtype": settings.dtype, "software": __version__}
+    values = {"bundles": [bundle.digest for bundle in chosen], "dtype": dtype, "software": __version__}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

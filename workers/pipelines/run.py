@@ -241,7 +241,7 @@ class _Finder:
     ) -> None:
         self._pipeline, self._networks, self._chosen, self._kept = pipeline, networks, chosen, kept
         self._heat_maps = heat_maps
-        self.configuration_digest = configuration_digest(networks.settings, chosen)
+        self.configuration_digest = configuration_digest(networks.settings.dtype, chosen)
         self.computed = 0
 
     def find(

@@ -54,6 +54,7 @@ def run(python: str, folder: Path, **environment: str) -> dict[str, list[str]]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.timeout(900)
 def test_results_are_those_of_the_committed_digests():
     """A change of any byte of a result needs a commit of its own that writes the digests anew and says why."""
     committed = json.loads(DIGESTS.read_text())

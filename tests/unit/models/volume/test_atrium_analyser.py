@@ -139,9 +139,9 @@ def test_an_incomplete_series_is_no_volume(tmp_path: Path, bright: Bundle) -> No
 
 def test_another_place_or_arithmetic_is_another_configuration(bright: Bundle) -> None:
     digests = {
-        atrium.configuration_digest(bright, "float32", None),
-        atrium.configuration_digest(bright, "bfloat16", None),
-        atrium.configuration_digest(bright, "float32", (1.0, 2.0, 3.0)),
+        atrium._configuration_digest(VolumeAnalyser(bright), None),
+        atrium._configuration_digest(VolumeAnalyser(bright, dtype="bfloat16"), None),
+        atrium._configuration_digest(VolumeAnalyser(bright), (1.0, 2.0, 3.0)),
     }
     assert len(digests) == 3
 

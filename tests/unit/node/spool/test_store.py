@@ -150,7 +150,9 @@ def test_a_removal_that_was_killed_after_the_marker_is_finished_a_minute_later(s
 def test_a_folder_that_is_gone_is_removed_without_complaint(spool: Spool) -> None:
     folder = emptied(spool)
     folder.remove()
+    assert not folder.path.exists()
     folder.remove()
+    assert list(spool.incoming.arrivals()) == []
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

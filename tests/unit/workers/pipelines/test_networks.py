@@ -52,19 +52,17 @@ def test_of_two_versions_none_is_guessed(networks, tmp_path):
 
 def test_the_configuration_digest_follows_bundles_and_arithmetic(networks):
     chosen = networks.choose(CHEST, None)
-    digests = {
-        configuration_digest(AnalysisSettings(dtype=dtype), some)
-        for dtype in ("float32", "bfloat16")
-        for some in (chosen, chosen[:1])
-    }
+    digests = {configuration_digest(dtype, some) for dtype in ("float32", "bfloat16") for some in (chosen, chosen[:1])}
     assert len(digests) == 4
-    assert configuration_digest(networks.settings, chosen) == configuration_digest(networks.settings, chosen)
+    assert configuration_digest(networks.settings.dtype, chosen) == configuration_digest(
+        networks.settings.dtype, chosen
+    )
 
 
 def test_another_version_of_the_software_is_another_configuration(networks, monkeypatch):
-    before = configuration_digest(networks.settings, networks.choose(CHEST, None))
+    before = configuration_digest(networks.settings.dtype, networks.choose(CHEST, None))
     monkeypatch.setattr("workers.pipelines.networks.__version__", "9.9.9")
-    assert configuration_digest(networks.settings, networks.choose(CHEST, None)) != before
+    assert configuration_digest(networks.settings.dtype, networks.choose(CHEST, None)) != before
 
 
 def with_thresholds(networks, thresholds):
@@ -89,9 +87,9 @@ def test_a_sites_threshold_makes_another_algorithm_of_that_bundle_alone(networks
 def test_the_configuration_digest_follows_a_sites_thresholds(networks):
     def digest(thresholds):
         mine = with_thresholds(networks, thresholds)
-        return configuration_digest(mine.settings, mine.choose(CHEST, None))
+        return configuration_digest(mine.settings.dtype, mine.choose(CHEST, None))
 
-    plain = configuration_digest(networks.settings, networks.choose(CHEST, None))
+    plain = configuration_digest(networks.settings.dtype, networks.choose(CHEST, None))
     assert digest({}) == digest({"paediatric-pneumonia": {}}) == plain
     changed = digest({"paediatric-pneumonia": {"pneumonia": 0.5}})
     assert changed == digest({"paediatric-pneumonia": {"pneumonia": 0.5}})
@@ -138,9 +136,9 @@ def test_rules_are_checked_at_the_start(networks):
 
 
 def test_the_digest_of_other_bundles_does_not_matter_to_a_chest_radiograph(networks, tmp_path):
-    before = configuration_digest(networks.settings, networks.choose(CHEST, None))
+    before = configuration_digest(networks.settings.dtype, networks.choose(CHEST, None))
     tiny_bundles.other(tmp_path, "atrium-3d", "volume-segmentation")
-    assert configuration_digest(networks.settings, networks.choose(CHEST, None)) == before
+    assert configuration_digest(networks.settings.dtype, networks.choose(CHEST, None)) == before
 
 
 def test_a_bundle_that_is_asked_for_by_name_runs_only_where_a_rule_names_it(networks, tmp_path):
