@@ -5,8 +5,10 @@ They spare a network, and no more: one that is missing or damaged is computed ag
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +16,27 @@ from node.errors import SpoolFull
 from node.spool import durable
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_VARIANT: Final = re.compile(r"[a-z-]{0,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class FindingsKey:
+    """What findings were made of: where one of these differs, so do the findings.
+
+    Attributes
+    ----------
+    pipeline
+        Name of the pipeline.
+    unit_digest, configuration_digest
+        SHA-256 in lower-case hexadecimal digits.
+    """
+
+    pipeline: str
+    unit_digest: str
+    configuration_digest: str
+
+    def __post_init__(self) -> None:
+        if not (_DIGEST.fullmatch(self.unit_digest) and _DIGEST.fullmatch(self.configuration_digest)):
+            raise ValueError("digests must be 64 lower-case hexadecimal digits")
 
 
 class FindingsStore:
@@ -34,36 +56,19 @@ class FindingsStore:
         """Make the folder where it does not exist."""
         durable.make_directory(root)
 
-    def path(self, image_digest: str, configuration_digest: str, variant: str = "") -> Path:
-        """Return where findings lie, whether they exist or not.
+    def path(self, key: FindingsKey) -> Path:
+        """Return where findings lie, whether they exist or not: by the unit, then by everything else."""
+        rest = hashlib.sha256(f"{key.pipeline}|{key.configuration_digest}".encode()).hexdigest()
+        return self._root / key.unit_digest[:2] / f"{key.unit_digest}-{rest[:32]}.findings"
 
-        Parameters
-        ----------
-        image_digest, configuration_digest
-            SHA-256 in lower-case hexadecimal digits.
-        variant
-            What else was asked for; small letters and hyphens.
-
-        Raises
-        ------
-        ValueError
-            A digest or the variant has another form.
-        """
-        if not (_DIGEST.fullmatch(image_digest) and _DIGEST.fullmatch(configuration_digest)):
-            raise ValueError("digests must be 64 lower-case hexadecimal digits")
-        if not _VARIANT.fullmatch(variant):
-            raise ValueError("a variant is made of small letters and hyphens")
-        ending = f"-{variant}" if variant else ""
-        return self._root / image_digest[:2] / f"{image_digest}-{configuration_digest[:32]}{ending}.findings"
-
-    def read(self, image_digest: str, configuration_digest: str, variant: str = "") -> bytes | None:
+    def read(self, key: FindingsKey) -> bytes | None:
         """Return what was kept; None where nothing was, or where it cannot be read."""
         try:
-            return self.path(image_digest, configuration_digest, variant).read_bytes()
+            return self.path(key).read_bytes()
         except OSError:
             return None
 
-    def write(self, content: bytes, image_digest: str, configuration_digest: str, variant: str = "") -> None:
+    def write(self, content: bytes, key: FindingsKey) -> None:
         """Keep findings, in one step; those that were there are replaced.
 
         Raises
@@ -71,7 +76,7 @@ class FindingsStore:
         SpoolFull
             They cannot be written.
         """
-        path = self.path(image_digest, configuration_digest, variant)
+        path = self.path(key)
         try:
             durable.make_directory(path.parent)
             durable.write_file(path, content, temporary=self._new_path())

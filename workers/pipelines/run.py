@@ -20,7 +20,7 @@ from node.delivery.profiles import Profile
 from node.dicom.kinds import ResultKind
 from node.errors import SpoolFull, place_of
 from node.reasons import Reason
-from node.spool.findings import FindingsStore
+from node.spool.findings import FindingsKey, FindingsStore
 from workers.pipelines import stored
 from workers.pipelines.networks import Networks, configuration_digest
 from workers.pipelines.protocol import NotAnalysable, Pipeline, Unanalysed, Unit
@@ -35,9 +35,6 @@ from workers.results.text.summary_form import Summary
 log = structlog.get_logger()
 
 F = TypeVar("F")
-
-HEAT_MAPS = "heat-maps"
-"""Findings with heat maps are kept beside those without."""
 
 
 @dataclass(frozen=True)
@@ -260,12 +257,13 @@ class _Finder:
         return found, failed
 
     def _read(self, unit: Unit) -> Any | None:
-        """Return findings that were kept; damaged ones are as good as none."""
-        content = None if self._kept is None else self._kept.read(*self._key(unit))
+        """Return findings that were kept; damaged ones, and those that lack wanted heat maps, are as good as none."""
+        key = self._key(unit)
+        content = None if self._kept is None else self._kept.read(key)
         if content is None:
             return None
         try:
-            return stored.decoded(content, self._pipeline.findings)
+            return stored.decoded(content, self._pipeline.findings, key, heat_maps=self._heat_maps)
         except stored.Unusable as error:
             log.warning("findings.unusable", why=str(error))
             return None
@@ -277,13 +275,14 @@ class _Finder:
         self.computed += 1
         if self._kept is not None:
             try:
-                self._kept.write(stored.encoded(findings), *self._key(unit))
+                key = self._key(unit)
+                self._kept.write(stored.encoded(findings, key, heat_maps=self._heat_maps), key)
             except SpoolFull as error:  # the job goes on; only a repetition will have to compute again
                 log.warning("findings.not_kept", why=str(error))
         return findings
 
-    def _key(self, unit: Unit) -> tuple[str, str, str]:
-        return unit.digest, self.configuration_digest, HEAT_MAPS if self._heat_maps else ""
+    def _key(self, unit: Unit) -> FindingsKey:
+        return FindingsKey(self._pipeline.name, unit.digest, self.configuration_digest)
 
 
 def _encoded(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from io import BytesIO
 from typing import Any, TypeVar, get_origin
 from zipfile import BadZipFile
@@ -19,6 +20,9 @@ from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from node.errors import HilumError
+from node.spool.findings import FindingsKey
+
 F = TypeVar("F")
 
 VERSION = 1
@@ -28,16 +32,30 @@ _VALUES = "values"
 _MISFITS = (KeyError, ValueError, TypeError, BadZipFile, EOFError, BaseValidationError, ForbiddenExtraKeysError)
 
 
-class Unusable(Exception):
-    """Stored findings that cannot be used: damaged, of another version, or of another kind. They are made again."""
+class Unusable(HilumError):
+    """Stored findings that cannot be used: damaged, or of another version, kind or key. They are made again."""
 
 
-def encoded(findings: object) -> bytes:
-    """Return findings as bytes: a frozen dataclass of values, tuples, enumerations and arrays."""
+def encoded(findings: object, key: FindingsKey, *, heat_maps: bool = False) -> bytes:
+    """Return findings as bytes: a frozen dataclass of values, tuples, enumerations and arrays.
+
+    Parameters
+    ----------
+    key
+        What they were made of; it stands in the bytes, too.
+    heat_maps
+        Whether heat maps were asked for when they were made.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     converter = _converter(arrays)
     tree = converter.unstructure(findings)
-    head = {"version": VERSION, "kind": type(findings).__name__, "findings": tree}
+    head = {
+        "version": VERSION,
+        "kind": type(findings).__name__,
+        "key": asdict(key),
+        "heat_maps": heat_maps,
+        "findings": tree,
+    }
     text = np.frombuffer(json.dumps(head, ensure_ascii=False, allow_nan=False).encode(), np.uint8)
     buffer = BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **{_VALUES: text, **arrays})
@@ -45,13 +63,13 @@ def encoded(findings: object) -> bytes:
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
-def decoded(content: bytes, kind: type[F]) -> F:
-    """Return findings from bytes.
+def decoded(content: bytes, kind: type[F], key: FindingsKey, *, heat_maps: bool = False) -> F | None:
+    """Return findings from bytes; None where heat maps are asked for and they were made without.
 
     Raises
     ------
     Unusable
-        The bytes are damaged, or hold another version or another kind.
+        The bytes are damaged, or hold another version or another kind, or findings of something else.
     """
     digest, _, rest = content.partition(b"\n")
     if hashlib.sha256(rest).hexdigest().encode() != digest:
@@ -62,6 +80,10 @@ def decoded(content: bytes, kind: type[F]) -> F:
         head = json.loads(arrays.pop(_VALUES).tobytes())
         if (head["version"], head["kind"]) != (VERSION, kind.__name__):
             raise Unusable(f"version {head['version']} of {head['kind']}, {VERSION} of {kind.__name__} was expected")
+        if head["key"] != asdict(key):
+            raise Unusable("they are of another pipeline, image or configuration")
+        if heat_maps and not head["heat_maps"]:
+            return None
         return _converter(arrays).structure(head["findings"], kind)
     except _MISFITS as error:
         raise Unusable(f"they cannot be read ({type(error).__name__})") from error

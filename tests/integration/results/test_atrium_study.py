@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from node.spool.store import Spool
 from tests.support.data import mr as made
 from tests.support.data import volumes
 from tests.support.data.sources import read_sources
+from tests.support.opened_files import opened_under
 from tests.support.peers.readers import program
 from tests.support.results.encoded import answers, named, read
 from tests.support.stand_ins import NOW
@@ -103,6 +105,16 @@ def test_every_profile_has_results_that_pass_their_checks(networks, tmp_path, pr
 def test_the_order_of_the_files_changes_nothing(networks, tmp_path):
     paths = series(tmp_path / "series")
     assert analysed(networks, paths).results == analysed(networks, paths[::-1]).results
+
+
+def test_a_slice_is_opened_once_for_its_header_and_then_by_the_decoder_alone(networks, tmp_path):
+    paths = series(tmp_path / "series")
+    digests = [identity_digest(path)[0] for path in paths]
+    with opened_under(tmp_path / "series") as opened:
+        images = tuple(read_image(path, digest=digest) for path, digest in zip(paths, digests, strict=True))
+        whole = Study(str(images[0].source.header.StudyInstanceUID), images)
+        run(PIPELINE, networks, whole, Asked(created_at=NOW, profiles=[OHIF]))
+    assert set(Counter(opened).values()) == {1 + 2}, Counter(opened)
 
 
 def test_findings_of_a_series_are_kept(networks, tmp_path):

@@ -12,6 +12,7 @@ from models import phantom
 from node.db import report, studies
 from node.delivery.profiles import BUILT_IN, Profile
 from node.dicom.part10 import identity_digest
+from node.settings import AnalysisSettings
 from node.spool.store import Spool
 from tests.support.opened_files import opened_under
 from tests.support.results.jobs import Stub, analysed
@@ -62,9 +63,7 @@ def test_each_image_is_opened_once_for_its_header_and_then_for_its_pixels(databa
     with opened_under(tmp_path / "spool" / "objects") as opened:
         analysed(database, tmp_path, Stub, two, pacs=profile)
     times = Counter(path for path in opened if path.suffix == ".dcm")
-    arrived = 2  # the intake of this test: the digest, and the link into its place
-    assert len(times) == len(two)
-    assert all(count <= arrived + 1 + DECODER_OPENS for count in times.values()), times
+    assert list(times.values()) == [1 + DECODER_OPENS] * len(two), times
 
 
 def study(paths: list[Path]) -> Study:
@@ -90,8 +89,6 @@ def test_results_are_made_of_a_read_study_without_opening_it_again(tmp_path, two
 
 def ask(spool: Spool, of: Study, *profiles: Profile, **values) -> Analysis:
     """Analyse a study with findings kept in a spool."""
-    from node.settings import AnalysisSettings
-
     asked = Asked(created_at=NOW, profiles=profiles or (BUILT_IN["ohif"],), **values)
     return run(CHEST, Counting(AnalysisSettings(), "cpu"), of, asked, kept=spool.findings)
 
@@ -115,6 +112,37 @@ def test_another_profile_destination_or_language_needs_no_network(tmp_path, two,
     assert kept.summary == fresh.summary
 
 
+def test_findings_with_heat_maps_serve_those_who_want_none(tmp_path, two):
+    spool, read = Spool.create(tmp_path / "spool"), study(two)
+    assert ask(spool, read, BUILT_IN["complete"]).computed == 2
+    kept = ask(spool, read)
+    assert kept.computed == 0
+    assert kept.results == ask(Spool.create(tmp_path / "other"), read).results
+
+
+class OtherPipeline(type(CHEST)):
+    """Another pipeline with the same bundles and findings."""
+
+    name = "other"
+
+
+def test_another_pipeline_has_findings_of_its_own(tmp_path, two):
+    spool, read = Spool.create(tmp_path / "spool"), study(two)
+    ask(spool, read)
+    asked = Asked(created_at=NOW, profiles=(BUILT_IN["ohif"],))
+    networks = Counting(AnalysisSettings(), "cpu")
+    assert run(OtherPipeline(), networks, read, asked, kept=spool.findings).computed == 2
+
+
+def test_findings_of_one_image_in_the_place_of_anothers_are_computed_again(tmp_path, two):
+    spool, read = Spool.create(tmp_path / "spool"), study(two)
+    first = ask(spool, read)
+    one, other = sorted((tmp_path / "spool" / "findings").rglob("*.findings"))
+    other.write_bytes(one.read_bytes())
+    again = ask(spool, read)
+    assert (again.computed, again.results) == (1, first.results)
+
+
 def test_a_late_image_is_the_only_one_that_is_computed(tmp_path, two):
     spool = Spool.create(tmp_path / "spool")
     ask(spool, study(two[:1]))
@@ -136,8 +164,6 @@ def test_damaged_findings_are_computed_again_and_replaced(tmp_path, two, damage)
 
 
 def test_other_arithmetic_is_another_configuration(tmp_path, two):
-    from node.settings import AnalysisSettings
-
     spool, read = Spool.create(tmp_path / "spool"), study(two[:1])
     ask(spool, read)
     other = Counting(AnalysisSettings(dtype="bfloat16"), "cpu")

@@ -27,6 +27,7 @@ from models.values.findings import (
 )
 from models.volume.findings import VolumeFindings
 from node.delivery.profiles import BUILT_IN, OHIF
+from node.spool.findings import FindingsKey
 from tests.support.data import sources
 from tests.support.results import optional_results
 from tests.support.results import result_requests as made
@@ -35,6 +36,7 @@ from workers.results.encode import encode
 from workers.results.request import SeriesFindings
 from workers.results.text.summary import summary
 
+KEY = FindingsKey("chest", "12" * 32, "34" * 32)
 BUNDLE = BundleIdentity("bundle", "1.0.0", "ab" * 32)
 PROBABILITIES = st.floats(0, 1)
 CODES = st.sampled_from([codes.PNEUMOTHORAX, codes.PNEUMONIA, codes.HEART, codes.LEFT])
@@ -103,7 +105,7 @@ def same(one: Any, other: Any) -> bool:
 @settings(deadline=None)
 @given(IMAGES)
 def test_what_is_read_is_what_was_written(image):
-    assert same(stored.decoded(stored.encoded(image), ImageFindings), image)
+    assert same(stored.decoded(stored.encoded(image, KEY), ImageFindings, KEY), image)
 
 
 @settings(deadline=None)
@@ -113,13 +115,13 @@ def test_a_volume_is_read_as_it_was_written(mask, volume_ml):
     found = SeriesFindings(
         "1.2", ("1.2.1", "1.2.2", "1.2.3"), 2.5, VolumeFindings(mask, volume_ml, BUNDLE, label, ("n",))
     )
-    assert same(stored.decoded(stored.encoded(found), SeriesFindings), found)
+    assert same(stored.decoded(stored.encoded(found, KEY), SeriesFindings, KEY), found)
 
 
 @pytest.mark.parametrize("name", ["DX", "odd-width", "turned", "bare", "japanese", "window"])
 def test_results_of_findings_that_were_kept_have_the_same_bytes(name: str, tmp_path: Path):
     request = optional_results.CASES[name](tmp_path)
-    kept = tuple(stored.decoded(stored.encoded(image), ImageFindings) for image in request.images)
+    kept = tuple(stored.decoded(stored.encoded(image, KEY), ImageFindings, KEY) for image in request.images)
     again = replace(request, images=kept)
     assert all(one is not other for one, other in zip(request.images, kept, strict=True))
     for profile in (OHIF, BUILT_IN["complete"]):
@@ -129,32 +131,45 @@ def test_results_of_findings_that_were_kept_have_the_same_bytes(name: str, tmp_p
 
 @pytest.fixture
 def content() -> bytes:
-    return stored.encoded(made.with_doubt(made.image(sources.uid())))
+    return stored.encoded(made.with_doubt(made.image(sources.uid())), KEY)
 
 
 @given(place=st.integers(0, 10_000), value=st.integers(1, 255))
 def test_one_changed_byte_is_noticed(place, value):
-    content = bytearray(stored.encoded(made.image(sources.uid(), 16, 16)))
+    content = bytearray(stored.encoded(made.image(sources.uid(), 16, 16), KEY))
     content[place % len(content)] ^= value
     with pytest.raises(stored.Unusable):
-        stored.decoded(bytes(content), ImageFindings)
+        stored.decoded(bytes(content), ImageFindings, KEY)
 
 
 @pytest.mark.parametrize("length", [0, 1, 64, 65, 300])
 def test_a_cut_off_file_is_noticed(content, length):
     with pytest.raises(stored.Unusable):
-        stored.decoded(content[:length], ImageFindings)
+        stored.decoded(content[:length], ImageFindings, KEY)
 
 
 def test_another_version_is_as_good_as_absent(content, monkeypatch):
     monkeypatch.setattr(stored, "VERSION", stored.VERSION + 1)
     with pytest.raises(stored.Unusable, match="version 1"):
-        stored.decoded(content, ImageFindings)
+        stored.decoded(content, ImageFindings, KEY)
 
 
 def test_findings_of_another_kind_are_not_taken(content):
     with pytest.raises(stored.Unusable, match="ImageFindings"):
-        stored.decoded(content, SeriesFindings)
+        stored.decoded(content, SeriesFindings, KEY)
+
+
+@pytest.mark.parametrize("field", ["pipeline", "unit_digest", "configuration_digest"])
+def test_findings_of_something_else_are_not_taken(content, field):
+    other = replace(KEY, **{field: "atrium" if field == "pipeline" else "56" * 32})
+    with pytest.raises(stored.Unusable, match="another pipeline, image or configuration"):
+        stored.decoded(content, ImageFindings, other)
+
+
+def test_findings_that_were_made_without_heat_maps_do_not_serve_for_them(content):
+    assert stored.decoded(content, ImageFindings, KEY, heat_maps=True) is None
+    with_maps = stored.encoded(made.image(sources.uid()), KEY, heat_maps=True)
+    assert stored.decoded(with_maps, ImageFindings, KEY) is not None
 
 
 def test_ten_megapixels_with_five_masks_take_little_room():
@@ -164,4 +179,4 @@ def test_ten_megapixels_with_five_masks_take_little_room():
     large = replace(
         image, segments=tuple(replace(segment, mask=mask) for segment in (*image.segments, *image.segments[:2]))
     )
-    assert len(stored.encoded(large)) < 200_000
+    assert len(stored.encoded(large, KEY)) < 200_000
