@@ -21,11 +21,11 @@ from rich.table import Table
 from node import pipelines
 from node.db.studies import RoutingDecision
 from node.dicom.contexts import WORKER_DECODERS, accepted_contexts
-from node.dicom.header import Header, read_header
+from node.dicom.header import Header
 from node.errors import Quarantined
 from node.intake import routing
 from node.intake.eligibility import Eligibility, judge
-from node.reasons import Reason
+from node.intake.reading import examine_header
 from node.settings import Rule, Settings
 
 QUARANTINED: Final = "quarantined"
@@ -98,11 +98,9 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
         Who sends it; empty: unknown, and a rule that asks for it does not match.
     """
     try:
-        size = path.stat().st_size
-        if size > settings.spool.maximum_object_bytes:
-            limit = settings.spool.maximum_object_bytes
-            raise Quarantined(Reason.TOO_LARGE, f"{size} bytes; spool.maximum_object_bytes is {limit}")
-        header = read_header(path)
+        with path.open("rb"):
+            pass  # intake can read what it wrote; this user may not be allowed to
+        header = examine_header(path, maximum_bytes=settings.spool.maximum_object_bytes)
     except Quarantined as error:
         checks = _checks(None, settings, calling_ae_title) if error.study_instance_uid else ()
         decision = _decision(None, settings, calling_ae_title) if error.study_instance_uid else None

@@ -16,10 +16,11 @@ from node.db import studies
 from node.db.engine import Database
 from node.db.received import ReceivedInstance
 from node.db.states import InstanceState
-from node.dicom.header import Header, read_header
+from node.dicom.header import Header
 from node.errors import Quarantined
 from node.intake import routing
 from node.intake.eligibility import Eligibility, Verdict, judge
+from node.intake.reading import examine_header
 from node.reasons import Reason
 from node.settings import Rule
 from node.spool.incoming import AssociationOutcome, IncomingFolder
@@ -91,17 +92,8 @@ def examine(
     # When the receiver stored it; a file from the future, by a clock that was set back, counts as of now.
     received_at = min(datetime.fromtimestamp(file.stat().st_mtime, UTC), clock())
     try:
-        if file.stat().st_size > maximum_bytes:
-            raise Quarantined(Reason.TOO_LARGE, f"the object is larger than the limit of {maximum_bytes} bytes")
-        header = read_header(file)
-    except (
-        Exception
-    ) as unexpected:  # a hostile file must not stop the files behind it: whatever it did, it is quarantined
-        error = (
-            unexpected
-            if isinstance(unexpected, Quarantined)
-            else Quarantined(Reason.MALFORMED, f"the header cannot be read ({type(unexpected).__name__})")
-        )
+        header = examine_header(file, maximum_bytes=maximum_bytes)
+    except Quarantined as error:
         kept = spool.quarantine(file, error.reason, error.detail)
         return ReceivedInstance(
             arrival=f"{folder.info.association_id}/{file.stem}",

@@ -11,7 +11,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from node.cli import Invocation, app
+from node.dicom.header import Header
 from node.errors import Misconfigured
+from node.intake import reading
 from tests.support.data import mr, sources
 
 SETTINGS = """
@@ -184,6 +186,17 @@ def test_a_file_that_is_too_large_is_quarantined_as_intake_does(tmp_path: Path) 
     (found,) = json.loads(outcome.stdout)
     assert (found["verdict"], found["reason"]) == ("quarantined", "object-too-large")
     assert outcome.exit_code == 1
+
+
+def test_whatever_goes_wrong_is_explained_as_intake_records_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> Header:
+        raise LookupError("PLANTED^NAME")
+
+    path = image(tmp_path)
+    monkeypatch.setattr(reading, "read_header", fail)
+    found = explained(tmp_path, path)
+    assert (found["verdict"], found["reason"]) == ("quarantined", "malformed-object")
+    assert found["detail"] == "the header cannot be read (LookupError)"
 
 
 def test_the_patient_is_not_named(tmp_path: Path) -> None:
