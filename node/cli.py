@@ -214,20 +214,24 @@ def explain(
 
     For example: `hilum -c hilum.yaml explain --from ER_ROUTER chest.dcm`; for a program: `hilum explain --json folder`.
 
-    Ends with 0; with 1 if a file is no DICOM object or cannot be used; with 2 if the settings are wrong.
+    Ends with 0; with 1 if there is no file, or a file is no DICOM object or cannot be used; with 2 if the settings are
+    wrong. Files inside a folder that are not DICOM are listed, and count only where no DICOM file is there.
     """
     from node.commands import explain as command
-    from node.commands.files import files_under
+    from node.commands.files import listed
 
     settings = context.obj.settings
-    found = [command.explain(path, settings, calling_ae_title=sender.strip()) for path in files_under(files)]
+    found = [command.explain(path, settings, calling_ae_title=sender.strip()) for path in listed(files)]
+    if not found:
+        Console(stderr=True).print(f"no files in {', '.join(map(str, files))}", markup=False, soft_wrap=True)
     if as_json:
         print_json([command.described(one, settings) for one in found])
     elif len(found) == 1:
         command.print_one(found[0], settings, console, sender_known=bool(sender))
-    else:
+    elif found:
         command.print_table(found, console)
-    if not all(one.usable for one in found):
+    dicom = [one for one in found if one.verdict != command.NOT_DICOM or one.path in files]
+    if not dicom or not all(one.usable for one in dicom):
         raise typer.Exit(1)
 
 

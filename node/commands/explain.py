@@ -6,9 +6,10 @@ database nor broker is needed, and neither the patient's name nor an identifier 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from node import pipelines
 from node.db.studies import RoutingDecision
 from node.dicom.contexts import WORKER_DECODERS, accepted_contexts
 from node.dicom.header import Header
+from node.dicom.remains import Remains, remains_of
 from node.errors import Quarantined
 from node.intake import routing
 from node.intake.eligibility import Eligibility, judge
@@ -31,14 +33,26 @@ from node.settings import Rule, Settings
 QUARANTINED: Final = "quarantined"
 """What becomes of a file that is no usable DICOM object."""
 UNREADABLE: Final = "unreadable"
-"""What is said of a file that this user may not read."""
+"""What is said of a file that this user may not read, and of what is no regular file."""
+NOT_DICOM: Final = "not DICOM"
+"""What is said of a file without the DICM prefix; intake would quarantine it."""
 
 _VERDICTS: Final = {
     Eligibility.ACCEPT: "accepted",
     Eligibility.DECLINE: "declined",
     Eligibility.IGNORE: "ignored",
 }
-_COLOURS: Final = {"accepted": "green", "declined": "yellow", "ignored": "dim", QUARANTINED: "red", UNREADABLE: "red"}
+_COLOURS: Final = {
+    "accepted": "green",
+    "declined": "yellow",
+    "ignored": "dim",
+    QUARANTINED: "red",
+    UNREADABLE: "red",
+    NOT_DICOM: "dim",
+}
+
+_WIDE: Final = 110
+"""Characters of a terminal from which the table has all columns; in fewer it leaves out object and priority."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +71,10 @@ class Explanation:
     """What would become of one file, if it came alone."""
 
     path: Path
-    header: Header | None
-    """None: it cannot be used."""
+    header: Header | Remains | None
+    """`Remains`: it cannot be used; None: nor can anything be read of it."""
     verdict: str
-    """accepted, declined, ignored or quarantined, as the node would record it; or unreadable."""
+    """accepted, declined, ignored or quarantined, as the node would record it; or unreadable, or not DICOM."""
     reason: str | None
     """Why it is not accepted; a value of `node.reasons.Reason`."""
     detail: str
@@ -81,7 +95,7 @@ class Explanation:
     @property
     def usable(self) -> bool:
         """Whether the file is a DICOM object that the node can use."""
-        return self.header is not None
+        return isinstance(self.header, Header)
 
     @property
     def matching(self) -> Rule | None:
@@ -98,15 +112,16 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
         Who sends it; empty: unknown, and a rule that asks for it does not match.
     """
     try:
-        with path.open("rb"):
-            pass  # intake can read what it wrote; this user may not be allowed to
+        if not path.is_file():  # the reading of a pipe or a device may never end
+            return _unread(path, UNREADABLE, "not a regular file")
+        with path.open("rb") as file:
+            if file.read(132)[128:] != b"DICM":
+                return _unread(path, NOT_DICOM, "no DICM prefix after the preamble (PS3.10 section 7.1)")
         header = examine_header(path, maximum_bytes=settings.spool.maximum_object_bytes)
     except Quarantined as error:
-        checks = _checks(None, settings, calling_ae_title) if error.study_instance_uid else ()
-        decision = _decision(None, settings, calling_ae_title) if error.study_instance_uid else None
-        return Explanation(path, None, QUARANTINED, error.reason, error.detail, None, None, checks, decision)
+        return _quarantined(path, error, settings, calling_ae_title)
     except OSError as error:
-        return Explanation(path, None, UNREADABLE, None, error.strerror or str(error), None, None, (), None)
+        return _unread(path, UNREADABLE, error.strerror or str(error))
     facts = routing.StudyFacts.of(header, calling_ae_title)
     pipeline = routing.pipeline_for(facts, settings.rules)
     verdict = judge(header, pipeline)
@@ -124,6 +139,25 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
     )
 
 
+def _unread(path: Path, verdict: str, detail: str) -> Explanation:
+    return Explanation(path, None, verdict, None, detail, None, None, (), None)
+
+
+def _quarantined(path: Path, error: Quarantined, settings: Settings, calling_ae_title: str) -> Explanation:
+    remains, answered = remains_of(path), error.study_instance_uid is not None
+    return Explanation(
+        path,
+        remains,
+        QUARANTINED,
+        error.reason,
+        error.detail,
+        None,
+        _refusal(remains, settings, calling_ae_title) if remains else None,
+        _checks(None, settings, calling_ae_title) if answered else (),
+        _decision(None, settings, calling_ae_title) if answered else None,
+    )
+
+
 def _checks(header: Header | None, settings: Settings, calling_ae_title: str) -> tuple[RuleCheck, ...]:
     facts, decided, checks = routing.StudyFacts.of(header, calling_ae_title), False, []
     for rule in settings.rules:
@@ -138,12 +172,14 @@ def _decision(header: Header | None, settings: Settings, calling_ae_title: str) 
     return routing.route(facts, settings.rules, settings.destinations)
 
 
-def _refusal(header: Header, settings: Settings, calling_ae_title: str) -> str | None:
+def _refusal(header: Header | Remains, settings: Settings, calling_ae_title: str) -> str | None:
     """Say why the association or the presentation context would be refused."""
     receiver = settings.receiver
     allowed = receiver.allowed_calling_ae_titles
     if calling_ae_title and allowed and calling_ae_title not in allowed:
         return f"{calling_ae_title} is not in receiver.allowed_calling_ae_titles"
+    if not header.sop_class_uid:
+        return "it names no SOP class"
     decoders = WORKER_DECODERS if receiver.decoders is None else frozenset(receiver.decoders)
     syntaxes = accepted_contexts(decoders, pipelines.storage_classes(settings.rules)).get(header.sop_class_uid)
     if syntaxes is None:
@@ -160,7 +196,8 @@ def print_one(found: Explanation, settings: Settings, console: Console, *, sende
     """Print everything about one file."""
     console.print(f"[bold]{escape(str(found.path))}[/]", soft_wrap=True, highlight=False)
     if found.header is not None:
-        _print_rows("Header", _header_rows(found.header), console)
+        rows = _remaining_rows(found.header) if isinstance(found.header, Remains) else _header_rows(found.header)
+        _print_rows("Header" if found.usable else "Header, what can still be read of it", rows, console)
         taken = "would take it" if found.refusal is None else f"would not take it: {found.refusal}"
         console.print(f"\n[bold]Receiver[/]     {escape(taken)}", highlight=False)
     shown = f"[{_COLOURS[found.verdict]}]{found.verdict}[/]"
@@ -169,33 +206,39 @@ def print_one(found: Explanation, settings: Settings, console: Console, *, sende
     if found.checks:
         _print_rows("Rules", _rule_rows(found.checks), console)
     console.print(f"\n[bold]So[/]           {_conclusion(found)}", highlight=False)
-    if found.decision is not None:
+    if found.decision is not None and found.refusal is None:
         _print_rows("Analysis", _decision_rows(found, found.decision, settings), console)
     if not sender_known and any(check.rule.calling_ae_title for check in found.checks if check.reached):
         console.print("\n[dim]A file does not say who sends it: `--from AE` gives the calling AE Title.[/]")
 
 
 def print_table(found: Sequence[Explanation], console: Console) -> None:
-    """Print one line for each file, and how many of each verdict there are."""
+    """Print one line for each file, named from the folder that they share, and how many of each verdict there are."""
+    folder = os.path.commonpath([row.path.absolute().parent for row in found])
+    console.print(f"in {escape(folder)}", soft_wrap=True, highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("file", "object", "verdict", "reason", "rule", "priority", "destinations"):
-        least = 24 if column == "reason" else None
+    columns = ("file", "object", "verdict", "reason", "rule", "priority", "destinations")
+    shown = [column for column in columns if console.width >= _WIDE or column not in ("object", "priority")]
+    for column in shown:
+        least = (24 if console.width >= _WIDE else 16) if column == "reason" else None
         table.add_column(column, overflow="fold", no_wrap=column in ("verdict", "priority"), min_width=least)
     for row in found:
         rule = row.matching
-        table.add_row(
-            escape(str(row.path)),
-            "-" if row.header is None else _object_name(row.header),
-            f"[{_COLOURS[row.verdict]}]{row.verdict}[/]",
-            escape(row.why or (f"receiver: {row.refusal}" if row.refusal else "-")),
-            escape(rule.name) if rule is not None else "none matches" if row.checks else "-",
-            row.decision.priority if row.decision else "-",
-            escape(", ".join(row.decision.destinations) or "none") if row.decision else "-",
-        )
+        routed = row.decision if row.refusal is None else None
+        cells = {
+            "file": escape(str(row.path.absolute().relative_to(folder))),
+            "object": "-" if row.header is None else escape(_object_name(row.header)),
+            "verdict": f"[{_COLOURS[row.verdict]}]{row.verdict}[/]",
+            "reason": escape(f"not received: {row.refusal}" if row.refusal else row.why or "-"),
+            "rule": escape(rule.name) if rule is not None else "none matches" if row.checks else "-",
+            "priority": routed.priority if routed else "-",
+            "destinations": escape(", ".join(routed.destinations) or "none") if routed else "-",
+        }
+        table.add_row(*(cells[column] for column in shown))
     console.print(table)
     counts = Counter(row.verdict for row in found)
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _COLOURS if counts[verdict])
-    console.print(f"{len(found)} file(s): {said}" if found else "no files")
+    console.print(f"{len(found)} file(s): {said}")
 
 
 def _print_rows(title: str, rows: Iterable[tuple[str, str]], console: Console) -> None:
@@ -208,9 +251,9 @@ def _print_rows(title: str, rows: Iterable[tuple[str, str]], console: Console) -
     console.print(table, highlight=False)
 
 
-def _object_name(header: Header) -> str:
+def _object_name(header: Header | Remains) -> str:
     """Name modality and SOP class in few words: an image for presentation is what is ordinary."""
-    name = UID(header.sop_class_uid).name.replace(" - For Presentation", "")
+    name = UID(header.sop_class_uid or "no SOP class").name.replace(" - For Presentation", "")
     return f"{header.modality or 'no modality'}, {name.replace(' Storage', '').replace(' Image', '')}"
 
 
@@ -232,6 +275,21 @@ def _header_rows(header: Header) -> list[tuple[str, str]]:
     return [(name, value or "absent") for name, value in rows]
 
 
+def _remaining_rows(header: Remains) -> list[tuple[str, str]]:
+    size = f"{header.rows} × {header.columns}" if header.rows is not None and header.columns is not None else None
+    sop_class, syntax = header.sop_class_uid, header.transfer_syntax_uid
+    rows = (
+        ("modality", header.modality),
+        ("SOP class", f"{UID(sop_class).name} ({sop_class})" if sop_class else None),
+        ("transfer syntax", f"{UID(syntax).name} ({syntax})"),
+        ("body part", header.body_part),
+        ("view", header.view_position),
+        ("rows × columns", size),
+        ("photometric", header.photometric_interpretation),
+    )
+    return [(name, value or "not found") for name, value in rows]
+
+
 def _rule_rows(checks: Sequence[RuleCheck]) -> Iterator[tuple[str, str]]:
     deciding = next((check.rule.name for check in checks if check.reached and check.unmet is None), "")
     for check in checks:
@@ -249,6 +307,8 @@ def _conclusion(found: Explanation) -> str:
             return "recorded only, never answered"
         case "unreadable":
             return "the node cannot say"
+        case "not DICOM":
+            return "the node cannot say, because it cannot read this as a DICOM file"
         case "quarantined" if not found.checks:
             return "kept in quarantine; not answered, because its study is not known"
     if found.decision is None:
@@ -281,7 +341,7 @@ def described(found: Explanation, settings: Settings) -> dict[str, Any]:
     """Return one explanation as plain values."""
     return {
         "file": str(found.path),
-        "header": None if found.header is None else _header_values(found.header),
+        "header": _header_values(found.header),
         "judged_by": found.pipeline,
         "refusal": found.refusal,
         "verdict": found.verdict,
@@ -304,7 +364,11 @@ def described(found: Explanation, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _header_values(header: Header) -> dict[str, Any]:
+def _header_values(header: Header | Remains | None) -> dict[str, Any] | None:
+    if header is None:
+        return None
+    if isinstance(header, Remains):
+        return asdict(header)
     return {
         "modality": header.modality,
         "sop_class_uid": header.sop_class_uid,

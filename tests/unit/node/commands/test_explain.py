@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from node.cli import Invocation, app
+from node.commands.files import files_under
 from node.dicom.header import Header
 from node.errors import Misconfigured
 from node.intake import reading
@@ -170,14 +172,14 @@ def test_what_is_no_dicom_object_is_a_row_with_its_reason_and_ends_with_1(tmp_pa
     assert outcome.exit_code == 1
     lines = [" ".join(line.split()) for line in outcome.stdout.splitlines()]
     (notes,) = [line for line in lines if "notes.txt" in line]
-    assert "quarantined malformed object: no DICM prefix after the preamble (PS3.10 section 7.1) - - -" in notes
+    assert "- not DICOM no DICM prefix after the preamble (PS3.10 section 7.1) - - -" in notes
     (cut,) = [line for line in lines if "cut.dcm" in line]
     # Its study can be read, so it is answered; of a file that cannot be used only the sender is known to the rules.
     assert "quarantined truncated object" in cut
     assert cut.endswith("none matches - -")
     (good,) = [line for line in lines if "DX-300x280-1.dcm" in line]
     assert good.endswith("DX, Digital X-Ray accepted - rest routine archive, pacs")
-    assert "4 file(s): 2 accepted, 2 quarantined" in lines
+    assert "4 file(s): 2 accepted, 1 quarantined, 1 not DICOM" in lines
 
 
 def test_a_file_that_is_too_large_is_quarantined_as_intake_does(tmp_path: Path) -> None:
@@ -197,6 +199,78 @@ def test_whatever_goes_wrong_is_explained_as_intake_records_it(tmp_path: Path, m
     found = explained(tmp_path, path)
     assert (found["verdict"], found["reason"]) == ("quarantined", "malformed-object")
     assert found["detail"] == "the header cannot be read (LookupError)"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    outcome = explain(tmp_path, *arguments, tmp_path / "pipe")
+    assert outcome.exit_code == 1
+    assert "unreadable" in outcome.stdout
+    assert "not a regular file" in outcome.stdout
+    with pytest.raises(Misconfigured, match="pipe is not a regular file"):
+        files_under([tmp_path / "pipe"])
+
+
+def test_of_a_quarantined_file_is_shown_what_can_be_read(tmp_path: Path) -> None:
+    path = image(tmp_path, PatientName="PLANTED^NAME")
+    path.write_bytes(path.read_bytes()[:-1000])
+    lines = [" ".join(line.split()) for line in explain(tmp_path, path).stdout.splitlines()]
+    assert "Header, what can still be read of it" in lines
+    assert "modality DX" in lines
+    assert "rows × columns 300 × 280" in lines
+    assert "Receiver would take it" in lines
+    assert "PLANTED" not in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"1.2.840.10008.5.1.4.1.1.1.1\0", b"1.2.840.10008.5.1.4.1.1.104\0", "its SOP class is not among"),
+        (b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0", "its transfer syntax is not taken"),
+    ],
+)
+def test_a_quarantined_file_that_is_not_received_is_not_answered(
+    tmp_path: Path, old: bytes, new: bytes, said: str
+) -> None:
+    path = image(tmp_path)
+    path.write_bytes(path.read_bytes().replace(old, new)[:-1000])
+    outcome = explain(tmp_path, path)
+    assert outcome.exit_code == 1
+    assert f"would not take it: {said}" in outcome.stdout
+    assert "not received, so nothing" in outcome.stdout
+    assert "answered" not in outcome.stdout
+
+
+def test_a_narrow_table_is_whole_and_names_files_from_their_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "a-folder-with-a-name-that-is-longer-than-any-column" / "inner"
+    folder.mkdir(parents=True)
+    image(folder)
+    image(folder, number=2)
+    lines = explain(tmp_path, folder, columns=80).stdout.splitlines()
+    assert lines[0] == f"in {folder}"
+    assert sum("DX-300x280" in line for line in lines) == 2
+    assert any("destinations" in line for line in lines)
+    assert all(len(line) <= 80 for line in lines[1:])
+
+
+def test_an_empty_folder_has_nothing_to_explain(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    outcome = explain(tmp_path, tmp_path / "empty")
+    assert outcome.exit_code == 1
+    assert "no files in " in outcome.stderr
+
+
+def test_files_that_are_not_dicom_count_where_they_are_named_or_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    notes = folder / "notes.txt"
+    notes.write_text("not an image")
+    assert explain(tmp_path, folder).exit_code == 1
+    path = image(folder)
+    outcome = explain(tmp_path, folder)
+    assert outcome.exit_code == 0
+    assert explain(tmp_path, path, notes).exit_code == 1
 
 
 def test_the_patient_is_not_named(tmp_path: Path) -> None:
