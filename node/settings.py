@@ -183,7 +183,7 @@ class Rule(SettingsSection):
     """Regular expression, searched without case in Study Description and Series Description."""
     age_years: tuple[float, float] | None = None
     """Patient's age, from (inclusive) and to (exclusive); an unknown age does not match."""
-    pipeline: str = DEFAULT_PIPELINE
+    pipeline: Annotated[str, Field(max_length=32)] = DEFAULT_PIPELINE
     """`chest` analyses radiographs, `atrium` MR series, `none` keeps nothing but the audit trail."""
     bundles: list[str] | None = None
     """Names of the bundles to run; None runs those that the pipeline runs unasked."""
