@@ -7,7 +7,7 @@ OUT ?= demo-output
 JOBS ?= auto
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup
 
-.PHONY: help demo up test test-one test-node mutation check lint interoperability bench build lock venv packages other-python docs clean
+.PHONY: help demo up test test-one named-test test-node mutation check lint interoperability bench build lock venv packages other-python docs clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,8 +21,11 @@ up: $(VENV)/.run ## the node in the foreground, for real use
 test: $(VENV)/.dev packages other-python ## all tests; installs what they need (ARGS=options of pytest, JOBS=processes)
 	$(PYTEST) $(ARGS)
 
-test-one: $(VENV)/.dev ## some tests, with what is installed: T=tests/unit/node/db/test_jobs.py (ARGS=options of pytest)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(or $(T),$(error say which tests: make test-one T=tests/...)) $(ARGS)
+test-one: named-test $(VENV)/.dev ## some tests, with what is installed: T=tests/unit/node/db/test_jobs.py (ARGS=options of pytest)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(T) $(ARGS)
+
+named-test:
+	@test -n "$(T)" || { echo "say which tests: make test-one T=tests/..." >&2; exit 2; }
 
 # The always-on edge is tested without what it must not need: no torch, no highdicom, no driver of PostgreSQL.
 test-node: $(VENV)-node/.test ## the tests of the node alone, in an environment with its own dependencies only

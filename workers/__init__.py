@@ -1,1 +1,4 @@
-"""The workers: Celery tasks that analyse a job and deliver its results, and the command-line program."""
+"""The workers: Celery tasks that analyse a job and deliver its results, and the command-line program.
+
+May import `node` and `models`.
+"""

@@ -17,9 +17,12 @@ class VolumeFindings:
 
     Attributes
     ----------
-    mask : bool (slices, rows, columns) on the grid of the series; all False where nothing was found.
-    volume_ml : of the mask.
-    notes : what a reader of the result must know.
+    mask
+        bool (slices, rows, columns) on the grid of the series; all False where nothing was found.
+    volume_ml
+        Of the mask.
+    notes
+        What a reader of the result must know.
     """
 
     mask: NDArray[np.bool_]

@@ -63,7 +63,7 @@ class Profile(BaseModel):
         return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
     def makes(self, kind: ResultKind) -> bool:
-        """Whether results of this kind are made."""
+        """Return whether results of this kind are made."""
         return kind in self.objects
 
     def transfer_syntax(self, kind: ResultKind) -> str:

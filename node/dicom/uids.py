@@ -38,7 +38,7 @@ _CHARACTERS: Final = frozenset("0123456789.")
 
 
 def is_uid(text: str) -> bool:
-    """Whether a text is numbers with dots between them, 64 characters at most (PS3.5 section 9.1).
+    """Return whether a text is numbers with dots between them, 64 characters at most (PS3.5 section 9.1).
 
     A number may begin with zero, which is against the Standard, but frequent. What refers to an object asks for more:
     `Source.can_be_referenced`.

@@ -242,7 +242,7 @@ class Incoming:
         return association
 
     def path(self, association_id: str) -> Path:
-        """Path of an incoming folder, whether it exists or not."""
+        """Return the path of an incoming folder, whether it exists or not."""
         return self._root / association_id
 
     def make(self, info: AssociationInfo) -> None:

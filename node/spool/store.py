@@ -3,10 +3,11 @@
 ::
 
     tmp/<owner>.lock, tmp/<owner>/              unfinished files of one process, which holds the lock
-    incoming/                                   received and not yet taken in (see `node.spool.incoming`)
+    incoming/                                   received and not yet recorded (see `node.spool.incoming`)
     objects/<ab>/<sha256>.dcm                   accepted, named by content
     quarantine/<sha256>.dcm, <sha256>.json      not usable, and why
     results/<ab>/<sha256>.dcm                   our own results, as they are sent
+    findings/<ab>/<sha256>-<rest>.findings      what networks found (see `node.spool.findings`)
     commitment/                                 what archives were asked and reported (see `node.spool.commitments`)
 
 Several receivers, the intake and the workers share one spool. Each step is one rename or one hard link, so a process
@@ -157,7 +158,7 @@ class Spool:
         file.unlink(missing_ok=True)
 
     def object_path(self, sha256: str) -> Path:
-        """Path of an accepted object, whether it exists or not."""
+        """Return the path of an accepted object, whether it exists or not."""
         return self._by_content("objects", sha256)
 
     def received_path(self, sha256: str) -> Path:
@@ -218,13 +219,13 @@ class Spool:
         return sha256
 
     def result_path(self, sha256: str) -> Path:
-        """Path of a result, whether it exists or not."""
+        """Return the path of a result, whether it exists or not."""
         return self._by_content("results", sha256)
 
     # Private
 
     def _by_content(self, folder: str, sha256: str) -> Path:
-        """Path of content-addressed bytes."""
+        """Return the path of content-addressed bytes."""
         if not _SHA256.fullmatch(sha256):
             raise ValueError("sha256 must be 64 lower-case hexadecimal digits")
         return self.root / folder / sha256[:2] / f"{sha256}.dcm"

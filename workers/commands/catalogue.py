@@ -70,7 +70,7 @@ def print_card(bundle: Bundle, console: Console) -> None:
 
 
 def device_uids(networks: Networks, rules: Sequence[Rule]) -> dict[str, dict[str, str]]:
-    """Give the Device UIDs (0018,1002) that results carry, by the name of the bundle and then of the rule.
+    """Return the Device UIDs (0018,1002) that results carry, by the name of the bundle and then of the rule.
 
     An algorithm is its weights, its thresholds and its configuration, which the other bundles of a rule belong to: they
     decide what it is asked. `UNASKED` stands for rules that name no bundles. A rule that cannot run has none.
@@ -92,7 +92,7 @@ def device_uids(networks: Networks, rules: Sequence[Rule]) -> dict[str, dict[str
 
 
 def described(bundle: Bundle, device_uids: Mapping[str, str]) -> dict[str, Any]:
-    """Give all that is known of a bundle as JSON values: its identity, its thresholds, and its manifest.
+    """Return all that is known of a bundle as JSON values: its identity, its thresholds, and its manifest.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ OTHER_WEIGHTS = ", trained on "
 
 
 def main_figures(manifest: Manifest) -> tuple[Figure, ...]:
-    """Give the figures that stand for the whole evaluation, () where there is none.
+    """Return the figures that stand for the whole evaluation, () where there is none.
 
     Of a disease: the first of its usual name, or the first at all. Of lungs and heart: one for each, over all sites.
     """
@@ -136,7 +136,7 @@ def main_figures(manifest: Manifest) -> tuple[Figure, ...]:
 
 
 def figure_text(figure: Figure) -> str:
-    """Give one figure with its interval in a line."""
+    """Return one figure with its interval in a line."""
     interval = "" if figure.low is None or figure.high is None else f" [{figure.low:.3f} to {figure.high:.3f}]"
     return f"{figure.name} {figure.value:.3f}{interval}\n{figure.measured_on}, n = {figure.count}"
 

@@ -198,7 +198,7 @@ def _wants_heat_maps(asked: Asked) -> bool:
 
 
 def _needs_pixels(profiles: Sequence[Profile]) -> bool:
-    """Whether some result shows the image itself."""
+    """Return whether some result shows the image itself."""
     return any(profile.makes(kind) for profile in profiles for kind in (ResultKind.SC, ResultKind.PR, ResultKind.DOC))
 
 

@@ -1,1 +1,4 @@
-"""What an evaluation hands on: page, plots, pictures."""
+"""What an evaluation hands on: page, plots, pictures.
+
+May import, of `training`: what `evaluation` may.
+"""

@@ -1,1 +1,4 @@
-"""Evaluation of one task each."""
+"""Evaluation of one task each.
+
+May import, of `training`: what `evaluation` may.
+"""

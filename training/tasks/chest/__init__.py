@@ -1,1 +1,4 @@
-"""Classification and segmentation of chest radiographs."""
+"""Classification and segmentation of chest radiographs.
+
+May import, of `training`: what `tasks` may, and no other task.
+"""

@@ -78,9 +78,12 @@ class VolumeRequest:
 
     Attributes
     ----------
-    sources : the slices, in the order of the mask's first axis.
-    slice_distance_mm : from one slice to the next, which is not their thickness.
-    sop_instance_uid, result_series_uid : of the SEG; None: they follow from the rest.
+    sources
+        The slices, in the order of the mask's first axis.
+    slice_distance_mm
+        From one slice to the next, which is not their thickness.
+    sop_instance_uid, result_series_uid
+        Of the SEG; None: they follow from the rest.
     """
 
     sources: tuple[Source, ...]

@@ -94,7 +94,7 @@ def regions(examined: Examined) -> Iterator[str]:
 
 
 def within(points: Sequence[float], shape: tuple[int, int]) -> bool:
-    """Whether all of `points`, column and row in turn, lie on an image of `shape` rows and columns."""
+    """Return whether all of `points`, column and row in turn, lie on an image of `shape` rows and columns."""
     rows, columns = shape
     pairs = zip(points[::2], points[1::2], strict=True)
     return all(0 <= float(column) <= columns and 0 <= float(row) <= rows for column, row in pairs)
@@ -111,7 +111,7 @@ def _named(ds: Dataset, name: Code) -> list[Dataset]:
 
 
 def _is(item: Dataset, name: Code) -> bool:
-    """Whether the name of a content item is this one; an item without a name is another check's."""
+    """Return whether the name of a content item is this one; an item without a name is another check's."""
     return any(
         (c.get("CodeValue"), c.get("CodingSchemeDesignator")) == (name.value, name.scheme)
         for c in item.get("ConceptNameCodeSequence", ())

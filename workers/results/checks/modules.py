@@ -131,7 +131,7 @@ def keywords(*modules: str) -> tuple[str, ...]:
 
 
 def _is_free(path: Path, keyword: str) -> bool:
-    """Whether the table calls an attribute mandatory that only the macro in use makes so."""
+    """Return whether the table calls an attribute mandatory that only the macro in use makes so."""
     return path[-1:] in [(name,) for name in _MACROS] or (
         keyword in _OF_VALUE_TYPES and path[-1:] in ((), ("ContentSequence",))
     )

@@ -117,6 +117,6 @@ def _tracked(request: ResultRequest, image: ImageFindings, segment: Segment) -> 
 
 
 def _was_judged_absent(segment: Segment, image: ImageFindings) -> bool:
-    """Whether every classifier that looked for the disease of a segment found it absent."""
+    """Return whether every classifier that looked for the disease of a segment found it absent."""
     answers = [finding.present for finding in image.findings if finding.code.names(segment.property_type)]
     return bool(answers) and not any(answers)

@@ -63,8 +63,10 @@ class AnnotatedPicture:
 
     Attributes
     ----------
-    pixels : uint8 (rows, columns, RGB).
-    radiograph_shape : rows and columns of the radiograph, which lies in the upper left corner.
+    pixels
+        uint8 (rows, columns, RGB).
+    radiograph_shape
+        Rows and columns of the radiograph, which lies in the upper left corner.
     """
 
     pixels: Pixels

@@ -51,10 +51,14 @@ class Page:
 
     Attributes
     ----------
-    pictures : uint8 (rows, columns, RGB), each with its name; the first `MOST_PICTURES` are shown.
-    sections : heading and paragraphs of each.
-    more : what is said in the place of words for which there is no room.
-    foot : at the foot of the page.
+    pictures
+        uint8 (rows, columns, RGB), each with its name; the first `MOST_PICTURES` are shown.
+    sections
+        Heading and paragraphs of each.
+    more
+        What is said in the place of words for which there is no room.
+    foot
+        At the foot of the page.
     """
 
     title: str

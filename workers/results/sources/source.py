@@ -322,13 +322,13 @@ def _clean(ds: Dataset, header: Dataset) -> Dataset:
 
 
 def _names_an_issuer(item: Dataset) -> bool:
-    """Whether an item holds what the HL7v2 Hierarchic Designator Macro wants (PS3.3 Table 10-17)."""
+    """Return whether an item holds what the HL7v2 Hierarchic Designator Macro wants (PS3.3 Table 10-17)."""
     universal = [keyword in item for keyword in ("UniversalEntityID", "UniversalEntityIDType")]
     return universal[0] == universal[1] and (universal[0] or "LocalNamespaceEntityID" in item)
 
 
 def _is_offset(text: str) -> bool:
-    """Whether a text is an offset from UTC; -0000 shall not be used."""
+    """Return whether a text is an offset from UTC; -0000 shall not be used."""
     low, high = _OFFSET_LIMITS
     return bool(_OFFSET_FORM.fullmatch(text)) and text != "-0000" and low <= int(text) <= high
 
@@ -365,7 +365,7 @@ def _copy_geometry(ds: Dataset, header: Dataset) -> None:
 
 
 def _are_directions(orientation: Sequence[str]) -> bool:
-    """Whether a Patient Orientation names two directions, of different axes (PS3.3 section C.7.6.1.1.1)."""
+    """Return whether a Patient Orientation names two directions, of different axes (PS3.3 section C.7.6.1.1.1)."""
     if len(orientation) != 2 or not all(_DIRECTIONS.fullmatch(direction) for direction in orientation):
         return False
     axes = [[_AXES[letter] for letter in direction] for direction in orientation]

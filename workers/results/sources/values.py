@@ -137,7 +137,7 @@ def _accepted(vr: str, line: str) -> str | None:
 
 
 def _is_date(line: str) -> bool:
-    """Whether a text is one day of the calendar; pydicom accepts ranges of queries, and the 30th of February."""
+    """Return whether a text is one day of the calendar; pydicom accepts ranges of queries, and the 30th of February."""
     try:
         return bool(_DATE_FORM.fullmatch(line)) and datetime.strptime(line, "%Y%m%d").year >= _FIRST_YEAR  # noqa: DTZ007
     except ValueError:

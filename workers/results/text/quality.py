@@ -41,8 +41,10 @@ class QualityNote:
 
     Attributes
     ----------
-    answer : None where there is no code for it.
-    matters : whether a reader of the findings should know it.
+    answer
+        None where there is no code for it.
+    matters
+        Whether a reader of the findings should know it.
     """
 
     name: Code | None

@@ -179,7 +179,7 @@ def box_sentence(box: Box, words: Language = ENGLISH) -> str:
 
 
 def is_implausible(measurement: Measurement, source: Source) -> bool:
-    """Whether a measurement shows that the pixel spacing may be wrong."""
+    """Return whether a measurement shows that the pixel spacing may be wrong."""
     low, high = ADULT_THORAX_MM
     of_thorax = (measurement.code, measurement.finding_site, measurement.unit) == (WIDTH, THORAX, MILLIMETRE)
     return of_thorax and not source.is_child and not low <= measurement.value <= high
@@ -214,7 +214,7 @@ def reference_notes(source: Source, image: ImageFindings | None = None, words: L
 
 
 def was_analysed(image: ImageFindings) -> bool:
-    """Whether the gate let the image pass and some algorithm was intended for it."""
+    """Return whether the gate let the image pass and some algorithm was intended for it."""
     computed = image.findings or image.segments or image.measurements
     return image.gate.passed and bool(computed or not image.not_computed)
 

@@ -15,10 +15,14 @@ class Language:
 
     Attributes
     ----------
-    code : of RFC 5646, for TID 1204.
-    sentences : by the English sentence; the placeholders are the same.
-    terms : names of findings, structures, measurements, reasons and units, by the English ones.
-    decimal, group : the marks within a number.
+    code
+        Of RFC 5646, for TID 1204.
+    sentences
+        By the English sentence; the placeholders are the same.
+    terms
+        Names of findings, structures, measurements, reasons and units, by the English ones.
+    decimal, group
+        The marks within a number.
     """
 
     code: Code
