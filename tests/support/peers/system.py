@@ -80,7 +80,7 @@ class RunningNode:
             [_outgoing(path) for path in files],
             calling_ae_title=calling_ae_title,
             connect_timeout_s=10,
-            response_timeout_s=30,
+            response_timeout_s=120,
         )
         return [outcome.status for outcome in outcomes]
 

@@ -54,7 +54,8 @@ def procedure(examined: Examined) -> Iterator[str]:
     by_series = examined.request.series or examined.request.declined_series
     known = (MAGNETIC_RESONANCE_IMAGING,) if by_series else (PLAIN_CHEST_RADIOGRAPHY, PLAIN_RADIOGRAPHY)
     if found not in [[code.value] for code in known]:
-        yield f"reports the procedures {found}, expected {' or '.join(code.meaning for code in known)}"
+        meant = "magnetic resonance imaging" if by_series else "plain radiography, of the chest or in general"
+        yield f"reports the procedures {found}, expected {meant}"
 
 
 def reasons(examined: Examined) -> Iterator[str]:
