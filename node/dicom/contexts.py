@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.util import find_spec
 from typing import Final
 
 from node.dicom.kinds import RESULT_CLASSES, ResultKind
@@ -126,12 +125,6 @@ WORKER_DECODERS: Final = frozenset({"PIL", "gdcm", "jpeg_ls", "openjpeg"})
 
 BY_UID: Final = {row.uid: row for row in (*TRANSFER_SYNTAXES, DEFLATED)}
 CLASS_BY_UID: Final = {row.uid: row for row in STORAGE_CLASSES}
-
-
-def installed_decoders() -> frozenset[str]:
-    """Name the decoder modules that can be imported here. A module that is there can still fail to decode."""
-    names = {name for row in TRANSFER_SYNTAXES for name in row.decoders}
-    return frozenset(name for name in names if find_spec(name) is not None)
 
 
 def accepted_syntaxes(decoders: Collection[str] = WORKER_DECODERS) -> tuple[Syntax, ...]:

@@ -108,7 +108,7 @@ def _profiles(runtime: Runtime, claimed: ClaimedJob) -> dict[str, Profile]:
 
 
 def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
-    withheld = [_put_aside(runtime, item) for item in analysis.withheld]
+    withheld = [_quarantine_result(runtime, item) for item in analysis.withheld]
     stored = []
     for profile, result in analysis.results:
         sha256, _ = runtime.spool.store_result(result.content)
@@ -140,7 +140,7 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
     log.info("job.analysed", results=len(stored), **{k: round(v, 3) for k, v in analysis.timings_s.items()})
 
 
-def _put_aside(runtime: Runtime, item: Withheld) -> WithheldResult:
+def _quarantine_result(runtime: Runtime, item: Withheld) -> WithheldResult:
     """Keep a result that failed its preflight where the operator can look at it, and say so loudly."""
     result = item.result
     if result is None:

@@ -74,6 +74,9 @@ BANNED = (
     "os.unsetenv",
     "http.server",
     "socketserver",
+    "sqlite3",
+    "wsgiref",
+    "xmlrpc.server",
 )
 
 
