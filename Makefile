@@ -7,7 +7,7 @@ OUT ?= demo-output
 JOBS ?= auto
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup
 
-.PHONY: help demo up test test-one named-test test-node mutation check lint interoperability bench build lock venv packages other-python docs clean
+.PHONY: help demo up test test-one named-test test-node campaign soak mutation check lint interoperability bench build lock venv packages other-python docs clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ named-test:
 test-node: $(VENV)-node/.test ## the tests of the node alone, in an environment with its own dependencies only
 	$(VENV)-node/bin/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup \
 		tests/unit/node tests/integration/dimse $(ARGS)
+
+campaign: $(VENV)/.dev packages ## faults by the hundred in a running node, then a table (ARGS="--list", "kills --short")
+	$(PYTHON) -m tests.campaigns $(ARGS)
+
+soak: $(VENV)/.dev packages ## two hours of mixed traffic, and whether memory, descriptors and rows stay flat (ARGS="--minutes 600")
+	$(PYTHON) -m tests.campaigns soak $(ARGS)
 
 mutation: $(VENV)/.dev ## change the node and the geometry and gate of models, and see whether unit tests notice (M=patterns)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check mutmut==3.8.1

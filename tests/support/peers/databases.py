@@ -10,9 +10,11 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import psycopg
 import redis
 
@@ -40,39 +42,84 @@ def redis_server(folder: Path, *options: str) -> Iterator[str]:
             yield f"redis://127.0.0.1:{port}/0"
 
 
+@dataclass
+class PostgreSQL:
+    """A server with a fresh cluster, on a port of its own, which it keeps while it is stopped."""
+
+    url: str
+    """URL of its `postgres` database."""
+    _command: Sequence[str]
+    _user: str | None
+    _log: Path
+    _held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    @contextlib.contextmanager
+    def running() -> Iterator[PostgreSQL]:
+        """Run a server until the end of the block.
+
+        Skips where the package is missing. It refuses to run as root; then it runs as the user `postgres`, and in any
+        case in a folder that this user can read.
+        """
+        binaries = postgresql_binaries() or Path(require("initdb")).resolve().parent
+        user = "postgres" if os.geteuid() == 0 else None
+        home = Path(tempfile.mkdtemp(prefix="hilum-postgresql-"))
+        try:
+            if user is not None:
+                entry = pwd.getpwnam(user)
+                os.chown(home, entry.pw_uid, entry.pw_gid)
+            subprocess.run(
+                [str(binaries / "initdb"), "-D", str(home / "data"), "-U", "hilum", "-A", "trust", "-E", "UTF8", "-N"],
+                check=True,
+                capture_output=True,
+                user=user,
+                cwd=home,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+            with reserved_port() as port:
+                command = [str(binaries / "postgres"), "-D", str(home / "data"), "-p", str(port)]
+                command += ["-h", "127.0.0.1", "-k", ""]
+                command += ["-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=50"]
+                url = f"postgresql+psycopg://hilum@127.0.0.1:{port}/postgres"
+                server = PostgreSQL(url, command, user, home / "postgresql.log")
+                server.start()
+                try:
+                    yield server
+                finally:
+                    server.stop()
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, on the data that are there."""
+        # SIGINT is its fast shutdown: SIGTERM would wait for clients.
+        self._process = self._held.enter_context(
+            process(
+                self._command, log=self._log, ready=lambda: _connects(self.url), user=self._user, stop=signal.SIGINT
+            )
+        )
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: fast and in order, or by SIGKILL all of its processes at once."""
+        if how == signal.SIGKILL:
+            self.signal(how)
+        self._held.close()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to each of its processes."""
+        assert self._process is not None
+        postmaster = psutil.Process(self._process.pid)
+        for one in (postmaster, *postmaster.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+
+
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
-    """Run a PostgreSQL server with a fresh cluster, and yield the URL of its `postgres` database.
-
-    Skips where the package is missing. It refuses to run as root; then it runs as the user `postgres`, and in any case
-    in a folder that this user can read.
-    """
-    binaries = _postgresql_binaries()
-    user = "postgres" if os.geteuid() == 0 else None
-    home = Path(tempfile.mkdtemp(prefix="hilum-postgresql-"))
-    try:
-        if user is not None:
-            entry = pwd.getpwnam(user)
-            os.chown(home, entry.pw_uid, entry.pw_gid)
-        subprocess.run(
-            [str(binaries / "initdb"), "-D", str(home / "data"), "-U", "hilum", "-A", "trust", "-E", "UTF8", "-N"],
-            check=True,
-            capture_output=True,
-            user=user,
-            cwd=home,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-        with reserved_port() as port:
-            url = f"postgresql+psycopg://hilum@127.0.0.1:{port}/postgres"
-            command = [str(binaries / "postgres"), "-D", str(home / "data"), "-p", str(port)]
-            command += ["-h", "127.0.0.1", "-k", ""]
-            command += ["-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=50"]
-            log = home / "postgresql.log"
-            # SIGINT is its fast shutdown: SIGTERM would wait for clients.
-            with process(command, log=log, ready=lambda: _connects(url), user=user, stop=signal.SIGINT):
-                yield url
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    """Run a PostgreSQL server with a fresh cluster, and yield the URL of its `postgres` database."""
+    with PostgreSQL.running() as server:
+        yield server.url
 
 
 def new_database(server: str, *, template: str = "template1") -> str:
@@ -101,9 +148,7 @@ def _libpq(url: str) -> str:
     return url.replace("postgresql+psycopg://", "postgresql://")
 
 
-def _postgresql_binaries() -> Path:
-    """Find the newest installed PostgreSQL server."""
+def postgresql_binaries() -> Path | None:
+    """Find the newest installed PostgreSQL server; None where none lies in Debian's place."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
-    if found:
-        return found[-1].parent
-    return Path(require("initdb")).resolve().parent
+    return found[-1].parent if found else None
