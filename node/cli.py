@@ -184,6 +184,25 @@ def rerun(
 
 
 @app.command(rich_help_panel="Look")
+def retry(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="DESTINATION", help="As it is named in `destinations`.")],
+) -> None:
+    """Try a destination again at once, with all that waits for it: STAT first, then the oldest.
+
+    For when an archive is known to be back, and the pause before the next attempt is long. By itself the node does the
+    same upon the first success. Dead letters come back by `rerun --dead`.
+    """
+    settings = context.obj.settings
+    if name not in settings.destinations:
+        known = ", ".join(settings.destinations) or "none"
+        raise Misconfigured(f"no destination {name!r} is configured; there are: {known}")
+    with context.obj.database(settings) as database, database.write() as tx:
+        count = deliveries.retry(tx, name)
+    console.print(f"{count} deliveries to {name} are due now")
+
+
+@app.command(rich_help_panel="Look")
 def echo(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Destination; all if not given.")] = None,

@@ -52,6 +52,10 @@ class PeerUnavailable(HilumError):
     """The peer could not be reached, refused the association, or broke it off."""
 
 
+class PeerBusy(PeerUnavailable):
+    """The peer is there and has no room now; it is tried again soon, and no failure is counted."""
+
+
 class StaleClaim(HilumError):
     """Another worker holds this row now; what was computed under the old lease must be dropped."""
 

@@ -25,7 +25,7 @@ from node.cli import Invocation, stop_event
 from node.commands.output import print_json
 from node.delivery.destinations import Destination
 from node.delivery.profiles import OHIF
-from node.dispatch.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, DELIVERY_THREADS, Device, make_app
+from node.dispatch.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, Device, delivery_threads, make_app
 from node.errors import HilumError, Misconfigured
 
 app = typer.Typer(
@@ -111,7 +111,7 @@ def work(
         typer.Option(
             min=0,
             help="Processes (analysis; one for each GPU) or threads (delivery); "
-            f"0: 1 process, {DELIVERY_THREADS} threads.",
+            "0: 1 process, or a thread for each association that `destinations` allow, at least 4.",
         ),
     ] = 0,
 ) -> None:
@@ -130,7 +130,7 @@ def work(
     celery = make_app(settings)
     if delivery:
         tasks.register_delivery(celery, settings)
-        queue, pool, count = DELIVERY_QUEUE, "threads", concurrency or DELIVERY_THREADS
+        queue, pool, count = DELIVERY_QUEUE, "threads", concurrency or delivery_threads(settings)
     else:
         device = _device(settings.analysis.device)
         tasks.register_analysis(celery, settings, device=device)

@@ -92,8 +92,8 @@ def _alerts(found: report.NodeStatus, now: datetime) -> Iterator[str]:
 
 
 def _age_s(at: datetime | None, now: datetime) -> float | None:
-    """Return the age in seconds."""
-    return None if at is None else round((now - at).total_seconds(), 3)
+    """Return the age in seconds; none where the clock was set back since."""
+    return None if at is None else max(0.0, round((now - at).total_seconds(), 3))
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -24,7 +24,7 @@ from node.dimse.reports import INSTANCE
 from node.dimse.scu.association import MAXIMUM_PDU_BYTES
 from node.dimse.scu.commitment import REQUEST_COMMITMENT
 from node.dispatch.archive import COUNTS_AT_ONCE
-from node.dispatch.queue import DELIVERY_THREADS
+from node.dispatch.queue import MINIMUM_DELIVERY_THREADS
 from node.settings import DeliverySettings
 
 PHANTOM_CLASS: Final = DIGITAL_XRAY
@@ -65,7 +65,11 @@ def _policies() -> str:
         table(
             ("Activity", "Associations at once"),
             [
-                ("Results are stored", f"{DELIVERY_THREADS} for each `hilum work --delivery` (`--concurrency`)"),
+                (
+                    "Results are stored",
+                    "2 for each destination (`associations`), "
+                    f"{MINIMUM_DELIVERY_THREADS} or more for each `hilum work --delivery` (`--concurrency`)",
+                ),
                 ("Storage commitment is asked for", "among these: each after that of the results"),
                 ("A destination is verified", "1 for each call of `hilum echo` or `hilum profile-check`"),
                 ("The archive is counted", str(COUNTS_AT_ONCE)),

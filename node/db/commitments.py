@@ -16,7 +16,7 @@ from typing import Final, Literal
 from sqlalchemy import func, select
 
 from node.db.audit import Action
-from node.db.deliveries import conclude, record_outcome
+from node.db.deliveries import conclude, give_up, record_outcome
 from node.db.engine import Transaction
 from node.db.states import DeliveryState
 from node.db.tables import CircuitRow, CommitmentRow, DeliveryRow, JobRow, ResultRow
@@ -87,6 +87,10 @@ def request(
         return None
     job = tx.scalars(select(JobRow).where(JobRow.id == job_id).with_for_update()).one()
     due = _stored(tx, job_id, destination, due=tx.now)
+    for row in due:
+        if row.requests and row.retry_until < tx.now:  # it was asked about, and its time is over without a report
+            give_up(tx, row)
+    due = [row for row in due if row.state is DeliveryState.STORED]
     _send_again(tx, job, [row for row in due if row.requests >= maximum_requests])
     asked = [row for row in due if row.state is DeliveryState.STORED]
     if not asked:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from node.db.audit import Action
 from node.db.engine import Transaction
-from node.db.jobs import STAT, DueJob
+from node.db.jobs import STAT, URGENT_FIRST
 from node.db.states import DeliveryState, JobState
 from node.db.tables import CircuitRow, DeliveryRow, JobRow, ResultRow, StudyRow
 from node.dicom.status import Disposition
 
 _DUE = (DeliveryState.PENDING, DeliveryState.STORED)
 """States in which something is to be done once `due_at` has come: to be sent, or to be asked about."""
+
+BUSY_PAUSE_S: Final = 1.0
+"""Pause after a destination had no room; a STAT job is waited for as long."""
 
 _TRIED: Final = {
     DeliveryState.PENDING: Action.DELIVERY_DEFERRED,
@@ -27,6 +32,15 @@ _TRIED: Final = {
     DeliveryState.DEAD: Action.DELIVERY_DEAD,
 }
 _CONCLUDED: Final = {JobState.DONE: Action.JOB_DONE, JobState.UNDELIVERED: Action.JOB_UNDELIVERED}
+
+
+@dataclass(frozen=True)
+class DueDelivery:
+    """Results of a job that are to be sent to one destination, or asked about there."""
+
+    job_id: str
+    priority: str
+    destination: str
 
 
 @dataclass(frozen=True)
@@ -56,35 +70,74 @@ class Settlement:
     retry_at: datetime | None = None
     ask_commitment: bool = False
     """The destination is to be asked to commit itself to what it has accepted."""
+    counts: bool = True
+    """False: the destination had no room for the attempt, which is none then."""
 
 
-def due_jobs(tx: Transaction, *, resend_after_s: float, window: int) -> list[DueJob]:
-    """Return jobs with a delivery that is to be sent, or whose commitment is to be asked for, now.
+def due(tx: Transaction, *, associations: Mapping[str, int], resend_after_s: float) -> list[DueDelivery]:
+    """Return for which jobs and destinations something is to be sent, or commitment to be asked for, now.
 
-    Its circuit is closed, and no message was just sent for it.
-    STAT jobs come first; of the others at most `window` at a time, so that they do not pile up in the broker.
+    For each destination as many as it may have under way and as many again, so that routine jobs do not pile up in the
+    broker before a STAT job: STAT first, then the oldest job. None while its circuit is open, and none for which a
+    message was just sent.
+
+    Parameters
+    ----------
+    associations
+        How many associations at once each destination may have; 1 for one that is not configured any more.
     """
-    stale = tx.now - timedelta(seconds=resend_after_s)
     open_circuits = select(CircuitRow.destination).where(CircuitRow.open_until > tx.now)
+    waiting = (
+        select(DeliveryRow.destination)
+        .where(DeliveryRow.state.in_(_DUE), DeliveryRow.due_at <= tx.now, DeliveryRow.destination.not_in(open_circuits))
+        .distinct()
+    )
+    found = []
+    for destination in sorted(tx.scalars(waiting)):
+        room = 2 * associations.get(destination, 1) - _under_way(tx, destination, resend_after_s=resend_after_s)
+        if room > 0:
+            found += _due_to(tx, destination, resend_after_s=resend_after_s, limit=room)
+    return sorted(found, key=lambda one: one.priority != STAT)
+
+
+def _due_to(tx: Transaction, destination: str, *, resend_after_s: float, limit: int) -> list[DueDelivery]:
+    stale = tx.now - timedelta(seconds=resend_after_s)
     query = (
         select(JobRow.id, JobRow.priority)
         .join(DeliveryRow, DeliveryRow.job_id == JobRow.id)
         .where(
+            DeliveryRow.destination == destination,
             DeliveryRow.state.in_(_DUE),
             DeliveryRow.due_at <= tx.now,
             or_(DeliveryRow.sent_at.is_(None), DeliveryRow.sent_at < stale, DeliveryRow.sent_at < DeliveryRow.due_at),
-            DeliveryRow.destination.not_in(open_circuits),
         )
-        .group_by(JobRow.id, JobRow.priority)
-        .order_by(case((JobRow.priority == STAT, 0), else_=1), func.min(DeliveryRow.due_at))
-        .limit(window)
+        .group_by(JobRow.id, JobRow.priority, JobRow.created_at)
+        .order_by(URGENT_FIRST, JobRow.created_at)
+        .limit(limit)
     )
-    return [DueJob(id_, priority) for id_, priority in tx.execute(query)]
+    return [DueDelivery(id_, priority, destination) for id_, priority in tx.execute(query)]
 
 
-def mark_sent(tx: Transaction, job_id: str) -> None:
-    """Note that a delivery message for the job is in the broker."""
-    query = select(DeliveryRow).where(DeliveryRow.job_id == job_id, DeliveryRow.state.in_(_DUE))
+def _under_way(tx: Transaction, destination: str, *, resend_after_s: float) -> int:
+    """Count the jobs that are being sent to a destination, or whose message is in the broker."""
+    stale = tx.now - timedelta(seconds=resend_after_s)
+    in_broker = and_(
+        DeliveryRow.state.in_(_DUE),
+        DeliveryRow.due_at <= tx.now,
+        DeliveryRow.sent_at >= stale,
+        DeliveryRow.sent_at >= DeliveryRow.due_at,
+    )
+    query = select(func.count(DeliveryRow.job_id.distinct())).where(
+        DeliveryRow.destination == destination, or_(DeliveryRow.state == DeliveryState.SENDING, in_broker)
+    )
+    return tx.scalar(query) or 0
+
+
+def mark_sent(tx: Transaction, job_id: str, destination: str) -> None:
+    """Note that a message for the job's deliveries to a destination is in the broker."""
+    query = select(DeliveryRow).where(
+        DeliveryRow.job_id == job_id, DeliveryRow.destination == destination, DeliveryRow.state.in_(_DUE)
+    )
     for row in tx.scalars(query):
         row.sent_at = tx.now
 
@@ -101,25 +154,21 @@ def waiting_destinations(tx: Transaction, job_id: str) -> list[str]:
     return [destination for destination, _ in found]
 
 
-def claim(tx: Transaction, job_id: str, destination: str, *, lease_s: float, threshold: int) -> list[ClaimedDelivery]:
-    """Take the due deliveries of a job to one destination.
+def claim(
+    tx: Transaction, job_id: str, destination: str, *, lease_s: float, threshold: int, associations: int
+) -> list[ClaimedDelivery]:
+    """Take the due deliveries of a job to one destination; those that are not taken are due again at once.
 
-    Nothing is taken while the destination's circuit is open, and only by one worker at a time once it has failed
-    `threshold` times in a row: whether it is back is tried with one association, not with all.
+    Nothing is taken while the destination's circuit is open, while it has `associations` already, and for a routine job
+    while a STAT job waits for it. Once it has failed `threshold` times in a row only one worker at a time takes
+    something: whether it is back is tried with one association, not with all.
     """
-    if not _may_be_tried(tx, destination, threshold=threshold):
+    job = tx.get_one(JobRow, job_id)
+    if not _may_be_tried(tx, job, destination, threshold=threshold, associations=associations):
+        for row in tx.scalars(_pending(job_id, destination)):
+            row.sent_at = None  # the message was used up
         return []
-    query = (
-        select(DeliveryRow)
-        .where(
-            DeliveryRow.job_id == job_id,
-            DeliveryRow.destination == destination,
-            DeliveryRow.state == DeliveryState.PENDING,
-            DeliveryRow.due_at <= tx.now,
-        )
-        .order_by(DeliveryRow.id)
-        .with_for_update()
-    )
+    query = _pending(job_id, destination).where(DeliveryRow.due_at <= tx.now).with_for_update()
     claimed = []
     for row in tx.scalars(query).all():
         row.state = DeliveryState.SENDING
@@ -143,17 +192,51 @@ def claim(tx: Transaction, job_id: str, destination: str, *, lease_s: float, thr
     return claimed
 
 
-def _may_be_tried(tx: Transaction, destination: str, *, threshold: int) -> bool:
-    """Say whether the destination's circuit lets somebody through; the circuit's row stays locked."""
-    circuit = tx.get(CircuitRow, destination, with_for_update=True)
-    if circuit is None or circuit.open_until is None:
-        return True
-    if circuit.open_until > tx.now:
+def _pending(job_id: str, destination: str) -> Select[DeliveryRow]:
+    return (
+        select(DeliveryRow)
+        .where(
+            DeliveryRow.job_id == job_id,
+            DeliveryRow.destination == destination,
+            DeliveryRow.state == DeliveryState.PENDING,
+        )
+        .order_by(DeliveryRow.id)
+    )
+
+
+def _may_be_tried(tx: Transaction, job: JobRow, destination: str, *, threshold: int, associations: int) -> bool:
+    """Say whether a destination lets somebody through for a job; its circuit's row stays locked."""
+    circuit = _circuit(tx, destination)
+    if circuit.open_until is not None and circuit.open_until > tx.now:
         return False
-    trying = select(DeliveryRow.id).where(
+    sending = select(func.count(DeliveryRow.job_id.distinct())).where(
         DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.SENDING
     )
-    return circuit.failures < threshold or tx.scalar(trying.limit(1)) is None
+    if (tx.scalar(sending) or 0) >= (1 if circuit.failures >= threshold else associations):
+        return False
+    if job.priority == STAT:
+        return True
+    urgent = (
+        select(DeliveryRow.id)
+        .join(JobRow, JobRow.id == DeliveryRow.job_id)
+        .where(
+            DeliveryRow.destination == destination,
+            DeliveryRow.state == DeliveryState.PENDING,
+            DeliveryRow.due_at <= tx.now + timedelta(seconds=BUSY_PAUSE_S),
+            JobRow.priority == STAT,
+        )
+    )
+    return tx.scalar(urgent.limit(1)) is None
+
+
+def _circuit(tx: Transaction, destination: str) -> CircuitRow:
+    """Return the locked circuit of a destination, made where it is not there yet."""
+    row = tx.get(CircuitRow, destination, with_for_update=True)
+    if row is None:
+        with contextlib.suppress(IntegrityError), tx.begin_nested():  # else somebody has just made it
+            tx.add(CircuitRow(destination=destination, failures=0))
+        row = tx.get_one(CircuitRow, destination, with_for_update=True)
+    return row
 
 
 def heartbeat(tx: Transaction, claimed: Sequence[ClaimedDelivery], *, lease_s: float) -> None:
@@ -185,27 +268,21 @@ def settle(tx: Transaction, job_id: str, settlements: Sequence[Settlement]) -> J
                 row.state = DeliveryState.DEAD
             case Disposition.RETRY:
                 row.state, row.due_at = DeliveryState.PENDING, outcome.retry_at or tx.now
+        if not outcome.counts and row.state is DeliveryState.PENDING:
+            row.attempts -= 1
+            continue
         record_outcome(tx, job, row, status=outcome.status, why=outcome.detail)
     return conclude(tx, job)
 
 
 def reclaim(tx: Transaction) -> int:
-    """Return deliveries whose lease ran out, and make dead letters of those whose time ran out; how many."""
+    """Return deliveries whose lease ran out; how many."""
     silent = select(DeliveryRow).where(DeliveryRow.state == DeliveryState.SENDING, DeliveryRow.lease_until < tx.now)
-    count = 0
-    for row in tx.scalars(silent.with_for_update()).all():
+    rows = tx.scalars(silent.with_for_update()).all()
+    for row in rows:
         row.state, row.due_at = DeliveryState.PENDING, tx.now
         row.lease_token = row.lease_until = None
-        count += 1
-    expired = select(DeliveryRow).where(DeliveryRow.state.in_(_DUE), DeliveryRow.retry_until < tx.now)
-    for row in tx.scalars(expired.with_for_update()).all():
-        row.state = DeliveryState.DEAD
-        job = tx.scalars(select(JobRow).where(JobRow.id == row.job_id).with_for_update()).one()
-        row.last_error = row.last_error or "the retry time ran out"
-        record_outcome(tx, job, row, status=row.last_status, why=row.last_error)
-        conclude(tx, job)
-        count += 1
-    return count
+    return len(rows)
 
 
 def requeue(tx: Transaction, *, retry_for_s: float, study_instance_uid: str | None = None) -> int:
@@ -228,26 +305,66 @@ def requeue(tx: Transaction, *, retry_for_s: float, study_instance_uid: str | No
     return len(rows)
 
 
-def note_success(tx: Transaction, destination: str) -> None:
-    """Close the circuit of a destination."""
-    row = tx.get(CircuitRow, destination)
-    if row is not None and (row.failures or row.open_until):
-        row.failures, row.open_until = 0, None
+def note_success(tx: Transaction, destination: str) -> int:
+    """Close the circuit of a destination; where it was failing, all that waits for it is due at once: how many."""
+    row = tx.get(CircuitRow, destination, with_for_update=True)
+    if row is None or not (row.failures or row.open_until):
+        return 0
+    row.failures, row.open_until = 0, None
+    return wake(tx, destination)
+
+
+def wake(tx: Transaction, destination: str) -> int:
+    """Make everything that waits for another attempt at a destination due now; how many."""
+    waits = (DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.PENDING)
+    done = tx.execute(
+        update(DeliveryRow).where(*waits, DeliveryRow.due_at > tx.now).values(due_at=tx.now, sent_at=None),
+        execution_options={"synchronize_session": "fetch"},
+    )
+    return int(done.rowcount)  # type: ignore[attr-defined]  # of every UPDATE
+
+
+def retry(tx: Transaction, destination: str) -> int:
+    """Try a destination again at once (`hilum retry`): its circuit is closed, what waits for it is due; how many."""
+    row = _circuit(tx, destination)
+    row.failures, row.open_until = 0, None
+    count = wake(tx, destination)
+    tx.note(Action.CIRCUIT_CLOSED, destination=destination, deliveries=count)
+    return count
 
 
 def note_failure(tx: Transaction, destination: str, *, threshold: int, open_s: float) -> bool:
     """Count a failure; return whether the circuit is open now."""
-    row = tx.get(CircuitRow, destination, with_for_update=True)
-    if row is None:
-        row = CircuitRow(destination=destination, failures=0)
-        tx.add(row)
+    row = _circuit(tx, destination)
     row.failures += 1
     if row.failures < threshold:
         return False
     if row.open_until is None:
         tx.note(Action.CIRCUIT_OPENED, destination=destination, failures=row.failures)
     row.open_until = tx.now + timedelta(seconds=open_s)
+    _bury(tx, destination)
     return True
+
+
+def _bury(tx: Transaction, destination: str) -> None:
+    """Make dead letters of what a destination that does not answer should have taken by now.
+
+    Only upon a failure: that the time is over says nothing where the node stood still, or its clock was set.
+    """
+    query = select(DeliveryRow).where(
+        DeliveryRow.destination == destination, DeliveryRow.state.in_(_DUE), DeliveryRow.retry_until < tx.now
+    )
+    for row in tx.scalars(query.with_for_update()).all():
+        give_up(tx, row)
+
+
+def give_up(tx: Transaction, row: DeliveryRow) -> None:
+    """Make a dead letter of a delivery whose time is over."""
+    job = tx.scalars(select(JobRow).where(JobRow.id == row.job_id).with_for_update()).one()
+    row.state = DeliveryState.DEAD
+    row.last_error = row.last_error or "the retry time ran out"
+    record_outcome(tx, job, row, status=row.last_status, why=row.last_error)
+    conclude(tx, job)
 
 
 def record_outcome(tx: Transaction, job: JobRow, row: DeliveryRow, *, status: int | None, why: str | None) -> None:

@@ -20,8 +20,11 @@ from node.reasons import Reason
 CLOCK_SKEW_S = 2.0
 """Difference that the clocks of two hosts may have before a job counts as not yet due."""
 
+LONGEST_PAUSE_S = 900.0
+"""Longest pause before a job is tried again."""
+
 STAT = "STAT"
-_URGENT_FIRST = case((JobRow.priority == STAT, 0), else_=1)
+URGENT_FIRST = case((JobRow.priority == STAT, 0), else_=1)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def due(tx: Transaction, *, resend_after_s: float, window: int) -> list[DueJob]:
         .select_from(JobRow)
         .where(*waiting, JobRow.sent_at >= stale, JobRow.sent_at >= JobRow.due_at)
     )
-    query = select(JobRow.id, JobRow.priority).where(*waiting, unsent).order_by(_URGENT_FIRST, JobRow.created_at)
+    query = select(JobRow.id, JobRow.priority).where(*waiting, unsent).order_by(URGENT_FIRST, JobRow.created_at)
     found = [DueJob(id_, priority) for id_, priority in tx.execute(query.limit(10 * window))]
     room = max(0, window - (under_way or 0))
     urgent = [job for job in found if job.priority == STAT]
@@ -334,7 +337,7 @@ def _give_back(tx: Transaction, job: JobRow, *, error: str, maximum_attempts: in
         job.finished_at = tx.now
     else:
         job.state = JobState.QUEUED
-        job.due_at = tx.now + timedelta(seconds=delay_s)
+        job.due_at = tx.now + timedelta(seconds=min(delay_s, LONGEST_PAUSE_S))
         if job.attempts >= maximum_attempts:
             job.report_only = Reason.ANALYSIS_FAILED
     tx.note(

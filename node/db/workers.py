@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from node.db.engine import Transaction
+from node.db.moments import SKEW_S
 from node.db.tables import WorkerRow
 
 
@@ -20,6 +21,9 @@ def seen(tx: Transaction, device: str) -> None:
 
 
 def devices(tx: Transaction, *, alive_s: float) -> set[str]:
-    """Return the devices that have a worker seen in the last `alive_s` seconds."""
-    query = select(WorkerRow.device).where(WorkerRow.seen_at >= tx.now - timedelta(seconds=alive_s))
+    """Return the devices that have a worker seen in the last `alive_s` seconds, and not after now."""
+    query = select(WorkerRow.device).where(
+        WorkerRow.seen_at >= tx.now - timedelta(seconds=alive_s),
+        WorkerRow.seen_at <= tx.now + timedelta(seconds=SKEW_S),
+    )
     return set(tx.scalars(query))

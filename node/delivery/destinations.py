@@ -89,6 +89,8 @@ class Destination(SettingsSection):
     """Its TCP port."""
     profile: str = OHIF.name
     """Which objects it gets, and how they are encoded: a built-in profile (listed below) or one of `profiles`."""
+    associations: Annotated[int, Field(ge=1, le=32)] = 2
+    """Associations at once, of all delivery workers together; 1 for an archive that takes one at a time."""
     tls: TLSFiles = TLSFiles()
     commitment: CommitmentSettings = CommitmentSettings()
 
@@ -131,7 +133,22 @@ class WebDestination(SettingsSection):
     """File whose content is sent as bearer token; read for each request, so that it may be renewed."""
     basic_auth_file: Path | None = None
     """File with `user:password` for basic authentication; read for each request."""
+    associations: Annotated[int, Field(ge=1, le=32)] = 2
+    """Connections at once, of all delivery workers together."""
+    proxy: str | None = None
+    """HTTP proxy that the service is reached through, for example `http://proxy.example.org:3128`. None: none; those of
+    the environment are never used."""
     tls: WebTLSFiles = WebTLSFiles()
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_proxy(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://none")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("not the http or https address of a proxy")
+        if parts.username is not None:
+            raise ValueError("no user may be in the address of a proxy")
+        return value
 
     @field_validator("url")
     @classmethod

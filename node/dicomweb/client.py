@@ -74,6 +74,8 @@ def opened(destination: WebDestination, connect_timeout_s: float, response_timeo
     try:
         if destination.tls.ca is not None:
             session.verify = str(destination.tls.ca)
+        if destination.proxy is not None:
+            session.proxies = {"http": destination.proxy, "https": destination.proxy}
         session.headers["User-Agent"] = "hilum"
         authorization = _authorization(destination)
         if authorization is not None:
@@ -89,6 +91,15 @@ def post(client: Client, contents: Sequence[bytes]) -> requests.Response:
         return client.store(contents)
     except (requests.RequestException, OSError) as error:
         raise PeerUnavailable(f"{client.base_url} cannot be reached: {type(error).__name__}") from error
+
+
+def holds(client: Client, sop_instance_uid: str) -> bool:
+    """Ask whether the service has an instance (QIDO-RS, PS3.18 section 10.6); no answer is no."""
+    try:
+        found = client.search_for_instances(search_filters={"SOPInstanceUID": sop_instance_uid}, limit=1)
+    except (requests.RequestException, OSError, ValueError):
+        return False
+    return any(one.get("00080018", {}).get("Value") == [sop_instance_uid] for one in found)
 
 
 class _Session(requests.Session):

@@ -13,11 +13,12 @@ from typing import Any, Final, TypeVar
 from node.delivery.destinations import WebDestination
 from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.dicom.status import STORE_STATUSES, Disposition, StatusRange, disposition_of
-from node.dicomweb.client import Client, opened, post
+from node.dicomweb.client import Client, holds, opened, post
 from node.errors import HilumError, PeerUnavailable
 
-ALREADY_STORED: Final = 0x0111
-"""Failure Reason of an instance that the service has (PS3.7 section C.4.1): it is there, which is what was wanted."""
+ALREADY_STORED: Final = frozenset({0x0111, 45070})
+"""Failure Reasons of an instance that the service has, which is what was wanted: Duplicate SOP Instance (PS3.7 section
+C.4.1), and that of Azure's DICOM service, which the Standard does not define."""
 
 # PS3.18 Table 10.5.3-1 and RFC 9110, where the answer says nothing about the instance itself. The first row decides.
 # No status alone is a success: the answer has to name what was stored (Referenced SOP Sequence, required then by the
@@ -42,6 +43,8 @@ HTTP_STATUSES: Final = (
     StatusRange(400, 499, Disposition.RETRY, "Client error"),
     StatusRange(500, 599, Disposition.RETRY, "Server error"),
 )
+
+CONFLICT: Final = 409
 
 _UNANSWERED: Final = frozenset({401, 403, 404, 405, 407, 408, 429, *range(300, 400), *range(500, 600)})
 """Statuses that are about the service, not about the instance."""
@@ -127,7 +130,12 @@ def _store_one(client: Client, file: OutgoingFile) -> SendOutcome:
         why = f"the stored file cannot be sent: {error.strerror}"
         return SendOutcome(file.sop_instance_uid, None, Disposition.REFUSED, why)
     response = post(client, [content])
-    return _outcome(file, response.status_code, response.headers.get("Content-Type", ""), response.content)
+    outcome = _outcome(file, response.status_code, response.headers.get("Content-Type", ""), response.content)
+    # Some services call it a conflict that they have an instance, with whatever reason (Google's with 0x0110).
+    conflict = response.status_code == CONFLICT and outcome.disposition is not Disposition.ACCEPTED
+    if conflict and holds(client, file.sop_instance_uid):
+        return SendOutcome(file.sop_instance_uid, outcome.status, Disposition.ACCEPTED, "the service has it")
+    return outcome
 
 
 def _outcome(file: OutgoingFile, status: int, content_type: str, body: bytes) -> SendOutcome:
@@ -154,8 +162,10 @@ def _failure(reason: int | None) -> tuple[Disposition, str]:
     """Decide what a Failure Reason means (PS3.18 section 10.5.3.2 uses those of C-STORE)."""
     if reason is None:
         return Disposition.RETRY, "failed without reason"
+    if reason in ALREADY_STORED:
+        return Disposition.ACCEPTED, f"{reason:#06x} the service has it"
     disposition, meaning = disposition_of(reason, STORE_STATUSES)
-    if disposition is Disposition.ACCEPTED and reason != ALREADY_STORED:
+    if disposition is Disposition.ACCEPTED:
         disposition = Disposition.RETRY  # a warning among the failures: whatever is meant, it was not stored
     return disposition, f"{reason:#06x} {meaning}"
 

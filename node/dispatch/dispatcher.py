@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from node.db.states import InstanceState
 from node.dicom.header import read_header
 from node.dispatch import commitments, maintenance
 from node.dispatch.archive import ArchiveCounts
-from node.dispatch.queue import Device, Sender
+from node.dispatch.clock import ClockWatch
+from node.dispatch.queue import Device, Sender, associations_of
 from node.errors import HilumError, Quarantined
 from node.intake import ingest, routing
 from node.intake.completion import CompletionReason, decide
@@ -42,10 +44,12 @@ class Dispatcher:
     database: Database
     spool: Spool
     sender: Sender
+    monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self._counts = ArchiveCounts(self.settings)
         self._maintenance = maintenance.steps(self.settings, self.database, self.spool)
+        self._clock = ClockWatch(self.settings, self.database, self.monotonic)
         self._failing: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -57,6 +61,7 @@ class Dispatcher:
     def round(self) -> None:
         """Do each step once; a step that fails is logged when it begins to fail and when it recovers."""
         for step in (
+            self.watch_clock,
             self.ingest,
             self.record_commitments,
             self.close_studies,
@@ -67,6 +72,10 @@ class Dispatcher:
             self._attempt(step, step.__name__)
         for name, occasional in self._maintenance.items():
             self._attempt(partial(occasional, self.database.clock()), name)
+
+    def watch_clock(self) -> None:
+        """Let what rows wait for follow a clock that was set, and believe no moment that cannot be."""
+        self._clock.check()
 
     def ingest(self) -> None:
         """Record what the receivers made durable."""
@@ -140,14 +149,17 @@ class Dispatcher:
                 jobs.mark_sent(tx, job.id, queue=queue)
 
     def send_deliveries(self) -> None:
-        """Send a message for each job with results that are due."""
-        dispatch = self.settings.dispatch
+        """Send a message for each job and destination with something due."""
         with self.database.read() as tx:
-            due = deliveries.due_jobs(tx, resend_after_s=dispatch.resend_after_s, window=dispatch.window)
-        for job in due:
-            self.sender.deliver(job.id, priority=job.priority)
+            due = deliveries.due(
+                tx,
+                associations=associations_of(self.settings),
+                resend_after_s=self.settings.dispatch.resend_after_s,
+            )
+        for one in due:
+            self.sender.deliver(one.job_id, one.destination, priority=one.priority)
             with self.database.write() as tx:
-                deliveries.mark_sent(tx, job.id)
+                deliveries.mark_sent(tx, one.job_id, one.destination)
 
     def _route(self, instances: tuple[studies.StoredInstance, ...]) -> studies.RoutingDecision | None:
         """Route by the first image that can be read, an accepted one if there is one."""

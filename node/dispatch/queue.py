@@ -1,4 +1,6 @@
-"""The Celery application and its messages: a task name, a queue, and a job id. Nothing else is ever sent.
+"""The Celery application and its messages: a task name, a queue, a job id, for delivery the name of a destination.
+
+Nothing else is ever sent.
 
 The broker is a hint. A message may be lost or come twice; the row of the job decides (see `node.db.jobs`).
 """
@@ -17,8 +19,7 @@ from node.settings import Settings
 ANALYSE = "hilum.analyse"
 DELIVER = "hilum.deliver"
 DELIVERY_QUEUE = "delivery"
-DELIVERY_THREADS = 4
-"""Of one delivery worker, where nothing else is asked for."""
+MINIMUM_DELIVERY_THREADS = 4
 ANALYSIS_QUEUES: dict[str, str] = {"cpu": "analysis.cpu", "cuda": "analysis.cuda"}
 
 Device = Literal["cpu", "cuda"]
@@ -106,21 +107,31 @@ class Sender:
         self._send(ANALYSE, job_id, queue=queue, priority=self._priorities[priority])
         return queue
 
-    def deliver(self, job_id: str, *, priority: str) -> None:
-        """Ask for the due deliveries of a job to be sent.
+    def deliver(self, job_id: str, destination: str, *, priority: str) -> None:
+        """Ask for the due deliveries of a job to one destination to be sent.
 
         Raises
         ------
         BrokerUnavailable
             The broker does not answer; the rows stay due.
         """
-        self._send(DELIVER, job_id, queue=DELIVERY_QUEUE, priority=self._priorities[priority])
+        self._send(DELIVER, job_id, destination, queue=DELIVERY_QUEUE, priority=self._priorities[priority])
 
-    def _send(self, task: str, job_id: str, *, queue: str, priority: int) -> None:
+    def _send(self, task: str, *arguments: str, queue: str, priority: int) -> None:
         try:
-            self._app.send_task(task, args=[job_id], queue=queue, priority=priority, retry=False)
+            self._app.send_task(task, args=list(arguments), queue=queue, priority=priority, retry=False)
         except (KombuError, OSError) as error:
             raise BrokerUnavailable(f"the broker does not answer: {error}") from error
+
+
+def associations_of(settings: Settings) -> dict[str, int]:
+    """Return how many associations or connections at once each destination may have."""
+    return {name: destination.associations for name, destination in settings.destinations.items()}
+
+
+def delivery_threads(settings: Settings) -> int:
+    """Return how many threads a delivery worker has unasked: enough that no destination waits for another."""
+    return max(MINIMUM_DELIVERY_THREADS, sum(associations_of(settings).values()))
 
 
 def broker_alive(settings: Settings) -> bool:

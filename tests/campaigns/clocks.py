@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
+import shutil
 import signal
+import struct
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,51 +17,66 @@ from pathlib import Path
 from tests.campaigns.frame.archive import Archive
 from tests.campaigns.frame.node import CampaignNode
 from tests.campaigns.frame.scenario import Scenario
-from tests.support.peers.databases import redis_server
 
-LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-_TIME = "clock.txt"
-"""File in the node's folder that says by how much its clocks are off."""
+_SOURCE = Path(__file__).parent / "frame" / "clock.c"
+_OFFSET = "clock.offset"
+"""File in the node's folder that says by how many seconds its clocks are off."""
+
+_JUMPS = {"an hour ahead": 3600, "an hour back": -3600, "four days ahead": 345600, "four days back": -345600}
+_PARTS = ("receive child", "dispatch", "analysis", "analysis child", "delivery", "broker")
 
 
 def scenarios() -> tuple[Scenario, ...]:
     """Return all that can be caused here."""
-    jumps = () if LIBRARY is None else tuple(_jump(name, by) for name, by in _JUMPS.items())
+    library = _library()
+    jumps = () if library is None else _jumps(library)
     return (*jumps, *(_stopped(part) for part in _PARTS))
 
 
-_ENVIRONMENT = {
-    "LD_PRELOAD": str(LIBRARY),
-    "FAKETIME_TIMESTAMP_FILE": _TIME,  # relative to the node's folder, where its processes run
-    "FAKETIME_CACHE_DURATION": "1",
-    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-}
-_JUMPS = {"an hour ahead": "+3600", "an hour back": "-3600", "four days ahead": "+345600", "four days back": "-345600"}
-_PARTS = ("receive child", "dispatch", "analysis", "analysis child", "delivery", "broker")
+@functools.cache
+def _library() -> Path | None:
+    """Compile what is preloaded; None where there is no compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return None
+    made = Path(tempfile.mkdtemp(prefix="hilum-clock-")) / "clock.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-Wall", "-o", str(made), str(_SOURCE)], check=True)
+    return made
+
+
+def _jumps(library: Path) -> tuple[Scenario, ...]:
+    """Return the scenarios of clocks that are off for a while, and then right again."""
+    # The offset's path is relative to the node's folder, where its processes run.
+    environment = {"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": _OFFSET}
+
+    def jump(name: str, seconds: int) -> Scenario:
+        @contextlib.contextmanager
+        def fault(node: CampaignNode, _archive: Archive) -> Iterator[None]:
+            _set(node.folder, seconds)
+            try:
+                yield
+            finally:
+                _set(node.folder, 0)
+
+        return Scenario(f"clock {name}", fault, _ground, hold_s=20, environment=environment)
+
+    return tuple(jump(name, seconds) for name, seconds in _JUMPS.items())
 
 
 @contextlib.contextmanager
-def _ground(folder: Path) -> Iterator[dict[str, str]]:
-    """Write the file that says the time, and run a broker outside: jemalloc in Redis and libfaketime clash."""
+def _ground(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _TIME).write_text("+0s")
-    with redis_server(folder / "redis") as url:
-        yield {"broker_url": url}
+    (folder / _OFFSET).write_bytes(bytes(8))
+    yield
 
 
-def _jump(name: str, by: str) -> Scenario:
-    """Return the scenario of a clock that is off by so many seconds for a while, and then right again."""
-
-    @contextlib.contextmanager
-    def fault(node: CampaignNode, _archive: Archive) -> Iterator[None]:
-        clock = node.folder / _TIME
-        clock.write_text(f"{by}s")
-        try:
-            yield
-        finally:
-            clock.write_text("+0s")
-
-    return Scenario(f"clock {name}", fault, _ground, hold_s=20, environment=_ENVIRONMENT)
+def _set(folder: Path, seconds: int) -> None:
+    """Write in place: the processes have mapped the file."""
+    descriptor = os.open(folder / _OFFSET, os.O_WRONLY)
+    try:
+        os.pwrite(descriptor, struct.pack("=q", seconds), 0)
+    finally:
+        os.close(descriptor)
 
 
 def _stopped(part: str) -> Scenario:

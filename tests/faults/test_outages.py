@@ -136,11 +136,11 @@ def test_repeated_messages_do_nothing_twice(node, pacs, tmp_path):
     sender = Sender(make_app(node.settings))
     for _ in range(5):
         sender.analyse(line.job_id, device="cpu", priority="routine")
-        sender.deliver(line.job_id, priority="routine")
+        sender.deliver(line.job_id, "pacs", priority="routine")
     assert_answered_once(node, pacs, path)
     for _ in range(5):
         sender.analyse(line.job_id, device="cpu", priority="STAT")
-        sender.deliver(line.job_id, priority="routine")
+        sender.deliver(line.job_id, "pacs", priority="routine")
     behind = phantom_file(tmp_path, 122)  # it is answered when the workers are through with the messages before it
     node.send([behind])
     assert_answered_once(node, pacs, behind)

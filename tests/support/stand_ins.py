@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,13 +35,18 @@ def at(database: Database, moment: datetime) -> Database:
     return other
 
 
+def steady(database: Database) -> Callable[[], float]:
+    """Return a monotonic clock that goes with the clock of a database, whose time a test sets."""
+    return lambda: database.clock().timestamp()
+
+
 class NoBroker:
     """A sender whose broker is never there."""
 
     def analyse(self, job_id, *, device, priority):
         raise BrokerUnavailable("none")
 
-    def deliver(self, job_id, *, priority):
+    def deliver(self, job_id, destination, *, priority):
         raise BrokerUnavailable("none")
 
 
@@ -50,7 +56,7 @@ class Broker:
 
     away: bool = False
     analyses: list[tuple[str, str, str]] = field(default_factory=list)
-    deliveries: list[tuple[str, str]] = field(default_factory=list)
+    deliveries: list[tuple[str, str, str]] = field(default_factory=list)
 
     def analyse(self, job_id, *, device, priority):
         if self.away:
@@ -58,7 +64,7 @@ class Broker:
         self.analyses.append((job_id, device, priority))
         return f"analysis.{device}"
 
-    def deliver(self, job_id, *, priority):
+    def deliver(self, job_id, destination, *, priority):
         if self.away:
             raise BrokerUnavailable("away")
-        self.deliveries.append((job_id, priority))
+        self.deliveries.append((job_id, destination, priority))

@@ -46,7 +46,8 @@ def analyse_job(runtime: Runtime, job_id: str) -> bool:
         _give_back(runtime, claimed, error)
         return True
     try:
-        runtime.sender.deliver(claimed.id, priority=claimed.priority)
+        for destination in claimed.destinations:
+            runtime.sender.deliver(claimed.id, destination, priority=claimed.priority)
     except BrokerUnavailable:
         log.info("delivery.left_to_dispatcher")
     return True

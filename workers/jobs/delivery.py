@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -20,7 +20,8 @@ from node.delivery.destinations import Destination
 from node.delivery.outcome import OutgoingFile
 from node.dicom.status import Disposition
 from node.dispatch.backoff import next_attempt
-from node.errors import Misconfigured, PeerUnavailable
+from node.dispatch.queue import associations_of
+from node.errors import Misconfigured, PeerBusy, PeerUnavailable
 from workers.jobs import commitment
 from workers.jobs.circuit import note
 from workers.jobs.heartbeat import beating
@@ -30,23 +31,28 @@ from workers.jobs.transport import transmit
 log = structlog.get_logger()
 
 
-def deliver_job(runtime: Runtime, job_id: str) -> int:
+def deliver_job(runtime: Runtime, job_id: str, destination: str | None = None) -> int:
     """Send what is due of one job; return how many results were tried. May be called any number of times.
 
-    Each destination is claimed when its turn comes, those that answered last time first, so that a dead one holds up
-    nobody's rows but its own.
+    No destination can keep the worker from the others for long: by DICOM an attempt ends within four times
+    `connect_timeout_s` (TCP, TLS, A-ASSOCIATE, release), `response_timeout_s` for each result and a second for the
+    abort; by STOW-RS within 2 * `connect_timeout_s` + `response_timeout_s` for each result. After the first one without
+    an answer the rest is not tried. Resolving the name is left to the system's own timeouts. And no destination has
+    more associations than its settings say, which are fewer than a delivery worker has threads.
 
-    No destination can keep the worker from the others: by DICOM an attempt ends within four times `connect_timeout_s`
-    (TCP, TLS, A-ASSOCIATE, release), `response_timeout_s` for each result and a second for the abort; by STOW-RS within
-    2 * `connect_timeout_s` + `response_timeout_s` for each result. After the first one without an answer the rest is
-    not tried. Resolving the name is left to the system's own timeouts.
+    Parameters
+    ----------
+    destination
+        To which; None: to each, those that answered last time first.
     """
-    with runtime.database.read() as tx:
-        destinations = deliveries.waiting_destinations(tx, job_id)
+    destinations = [destination]
+    if destination is None:
+        with runtime.database.read() as tx:
+            destinations = [*deliveries.waiting_destinations(tx, job_id)]
     tried = 0
-    for destination in destinations:
-        tried += _deliver_to(runtime, job_id, destination)
-        _ask(runtime, job_id, destination)
+    for name in filter(None, destinations):
+        tried += _deliver_to(runtime, job_id, name)
+        _ask(runtime, job_id, name)
     return tried
 
 
@@ -54,7 +60,8 @@ def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
     lease_s = runtime.settings.analysis.lease_s
     with runtime.database.write() as tx:
         threshold = runtime.settings.delivery.breaker_failures
-        batch = deliveries.claim(tx, job_id, destination, lease_s=lease_s, threshold=threshold)
+        limit = associations_of(runtime.settings).get(destination, 1)
+        batch = deliveries.claim(tx, job_id, destination, lease_s=lease_s, threshold=threshold, associations=limit)
     if not batch:
         return 0
     with beating(partial(_heartbeat, runtime, batch), lease_s=lease_s):
@@ -105,6 +112,12 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
     files = [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, runtime.spool.result_path(d.sha256)) for d in sound]
     try:
         outcomes = transmit(runtime.settings, destination, files)
+    except PeerBusy as error:
+        log.info("delivery.peer_busy", destination=name, error=str(error))
+        soon = runtime.database.clock() + timedelta(seconds=deliveries.BUSY_PAUSE_S)
+        return settlements + [
+            Settlement(d.id, d.token, Disposition.RETRY, None, str(error), soon, counts=False) for d in sound
+        ]
     except (PeerUnavailable, Misconfigured) as error:
         opened = note(runtime, name, reached=False)
         log.warning("delivery.peer_unavailable", destination=name, error=str(error), circuit_open=opened)

@@ -61,9 +61,9 @@ def register_delivery(app: Celery, settings: Settings) -> None:
     process = Process(settings, "cpu", "deliver")
 
     @app.task(name=DELIVER, time_limit=None)  # type: ignore[untyped-decorator]
-    def deliver(job_id: str) -> None:
+    def deliver(job_id: str, destination: str | None = None) -> None:
         with structlog.contextvars.bound_contextvars(job_id=job_id):
-            deliver_job(process.runtime(), job_id)
+            deliver_job(process.runtime(), job_id, destination)
 
 
 def _announce_when_started(process: Process, settings: Settings, device: Device) -> None:

@@ -13,7 +13,7 @@ from pynetdicom import AE, _config, evt
 
 from node import tls
 from node.delivery.destinations import Destination
-from node.errors import PeerUnavailable
+from node.errors import PeerBusy, PeerUnavailable
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MAXIMUM_PDU_BYTES: Final = 131072
@@ -51,6 +51,8 @@ def associated(
 
     Raises
     ------
+    PeerBusy
+        The peer has as many associations as it takes, or is congested (PS3.8 section 9.3.4: transient).
     PeerUnavailable
         There is no association, or it ended within the block.
     Misconfigured
@@ -83,7 +85,8 @@ def associated(
     except Exception as error:  # the name does not resolve, a value is none of DICOM's, or the answer makes no sense
         raise PeerUnavailable(f"{name(destination)} cannot be reached: {error}") from error
     if not association.is_established:
-        raise PeerUnavailable(f"{name(destination)} {_why_not(association)}")
+        unavailable = PeerBusy if _is_busy(association) else PeerUnavailable
+        raise unavailable(f"{name(destination)} {_why_not(association)}")
     association.dul.artim_timer.timeout = ABORT_LINGER_S
     try:
         yield association
@@ -155,6 +158,21 @@ def _shut_down_soon(event: Any) -> None:
 def _shut_down(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):  # closed meanwhile
         socket.socket.shutdown(connection, socket.SHUT_RDWR)  # of TLS too, which the other thread still reads
+
+
+_TRANSIENT: Final = 2
+_PRESENTATION_PROVIDER: Final = 3
+"""Source of a rejection for congestion or a local limit (PS3.8 Table 9-21)."""
+
+
+def _is_busy(association: Any) -> bool:
+    """Say whether the peer has rejected the association because it has no room now."""
+    answer = association.acceptor.primitive
+    return (
+        association.is_rejected
+        and answer is not None
+        and (answer.result, answer.result_source) == (_TRANSIENT, _PRESENTATION_PROVIDER)
+    )
 
 
 def _why_not(association: Any) -> str:

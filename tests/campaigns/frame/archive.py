@@ -33,10 +33,6 @@ class Archive(FakePACS):
     """Study Instance UIDs in the order in which objects were accepted."""
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def narrow(self, maximum_associations: int) -> None:
-        """Take so many associations at once from now on."""
-        self._server.ae.maximum_associations = maximum_associations
-
     def _store(self, event: Any) -> int:
         time.sleep(self.delay_s)
         status = self.answer()

@@ -104,7 +104,7 @@ def _answers(tx: Transaction, taken: Sequence[SentInstance], outcome: Outcome) -
         .join(JobRow, JobRow.study_id == StudyRow.id)
         .where(JobRow.revision == newest.scalar_subquery())
     )
-    jobs = dict(tx.execute(query))
+    jobs = dict(tx.execute(query).all())
     for uid in {one.study_instance_uid for one in taken}:
         job = jobs.get(uid)
         if job is None or job.state is not JobState.DONE:

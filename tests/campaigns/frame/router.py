@@ -22,7 +22,7 @@ from node.dicom.part10 import identity_digest
 from node.dimse.scu import storage
 from node.errors import PeerUnavailable
 
-ROWS, COLUMNS = 256, 224
+ROWS, COLUMNS = 320, 288
 """Of the phantoms: small, and yet read as a chest."""
 
 

@@ -117,6 +117,7 @@ def test_each_http_status_leads_where_it_must(runtime: Runtime, fake: FakeServic
         (409, 0xA900, DeliveryState.DEAD),
         (202, 0xC122, DeliveryState.DEAD),
         (409, 0x0111, DeliveryState.ACCEPTED),
+        (409, 45070, DeliveryState.ACCEPTED),
         (202, 0xB000, DeliveryState.PENDING),
         (200, 0xA700, DeliveryState.PENDING),
     ],
@@ -189,6 +190,33 @@ def test_a_service_that_dribbles_its_answer_is_left_after_the_timeouts(fake: Fak
             response_timeout_s=0.5,
         )
     assert time.monotonic() - begun < 2 * 0.5 + 0.5 + 2
+
+
+@pytest.mark.parametrize(("held", "state"), [(True, DeliveryState.ACCEPTED), (False, DeliveryState.PENDING)])
+def test_a_conflict_over_what_the_service_holds_is_no_failure(
+    runtime: Runtime, fake: FakeService, held: bool, state: DeliveryState
+):
+    """Google's service answers 409 with the reason 0x0110 to a repetition, which may mean anything: it is asked."""
+    job_id = published(runtime, profiles={"web": "ohif"})
+    (line,), _ = lines(runtime, job_id)
+    fake.status, fake.failed = 409, {line.sop_instance_uid: 0x0110}
+    fake.held = {line.sop_instance_uid} if held else set()
+    deliver_job(runtime, job_id)
+    assert lines(runtime, job_id)[0][0].state is state
+
+
+def test_a_service_behind_a_proxy_is_reached_through_it(runtime: Runtime, fake: FakeService):
+    behind = WebDestination(url="http://pacs.invalid/dicom-web", proxy=f"http://127.0.0.1:{fake.port}")
+    runtime.settings.destinations["web"] = behind
+    _, (line,), _ = deliver(runtime)
+    assert line.state is DeliveryState.ACCEPTED
+    assert fake.paths == ["http://pacs.invalid/dicom-web/studies"]
+
+
+@pytest.mark.parametrize("proxy", ["ftp://proxy", "http://user:secret@proxy:3128", "proxy:3128", "http://proxy/path"])
+def test_what_is_no_proxy_is_refused(proxy: str):
+    with pytest.raises(ValueError, match="proxy"):
+        WebDestination(url="https://pacs.example.org", proxy=proxy)
 
 
 def test_an_endless_answer_is_not_read_to_its_end(runtime: Runtime, fake: FakeService):

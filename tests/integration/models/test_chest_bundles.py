@@ -39,7 +39,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 class NoBroker:
     """A sender whose broker is never there: results stay in the node."""
 
-    def deliver(self, job_id: str, *, priority: str) -> None:
+    def deliver(self, job_id: str, destination: str, *, priority: str) -> None:
         raise BrokerUnavailable("none")
 
 

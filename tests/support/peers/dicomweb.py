@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from pydicom import dcmread
 
@@ -37,6 +38,8 @@ class FakeService:
     dribble: tuple[int, float] | None = None
     """Bytes of the whole answer, headers included, that are sent at once, and seconds for each of the others."""
     leave: threading.Event = field(default_factory=threading.Event)
+    held: set[str] = field(default_factory=set)
+    """SOP Instance UIDs that a search (QIDO-RS) finds."""
     asked_with: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
 
@@ -85,6 +88,16 @@ def service(tls: ssl.SSLContext | None = None) -> Iterator[FakeService]:
                 assert b"Content-Type: application/dicom" in head
                 fake.received.append(rest.removesuffix(b"\r\n"))
             self.reply(fake.answer())
+
+        def do_GET(self) -> None:
+            uid = parse_qs(urlsplit(self.path).query).get("SOPInstanceUID", [""])[0]
+            found = [{"00080018": {"vr": "UI", "Value": [uid]}}] if uid in fake.held else []
+            body = json.dumps(found).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/dicom+json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def reply(self, body: bytes) -> None:
             fake.paths.append(self.path)

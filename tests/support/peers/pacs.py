@@ -109,6 +109,10 @@ class FakePACS:
             self._server.shutdown()
             self._server = None
 
+    def narrow(self, maximum_associations: int) -> None:
+        """Take so many associations at once from now on."""
+        self._server.ae.maximum_associations = maximum_associations
+
     def __enter__(self) -> FakePACS:
         return self.start()
 

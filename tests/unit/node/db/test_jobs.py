@@ -235,15 +235,15 @@ def claim_deliveries(database, job_id, now=NOW):
         return [
             claimed
             for destination in deliveries.waiting_destinations(tx, job_id)
-            for claimed in deliveries.claim(tx, job_id, destination, lease_s=30, threshold=3)
+            for claimed in deliveries.claim(tx, job_id, destination, lease_s=30, threshold=3, associations=2)
         ]
 
 
 def due(tx, job_id, *, seconds):
     """Whether a delivery message for the job is to be sent at this moment."""
     tx.now = later(seconds)
-    found = deliveries.due_jobs(tx, resend_after_s=20, window=10)
-    return job_id in [job.id for job in found]
+    found = deliveries.due(tx, associations={}, resend_after_s=20)
+    return job_id in [one.job_id for one in found]
 
 
 def settle(database, job_id, claimed, dispositions, *, now=NOW, retry_s=10.0):
@@ -288,14 +288,69 @@ def test_retries_end_when_their_time_is_over(delivering):
     assert settle(database, job_id, claimed, [Disposition.RETRY] * 2, retry_s=101) is JobState.UNDELIVERED
 
 
-def test_waiting_deliveries_are_dead_letters_when_their_time_is_over(delivering):
+def test_deliveries_are_dead_letters_when_their_time_is_over_and_their_destination_fails(delivering):
     database, job_id = delivering
     with database.write() as tx:
-        tx.now = later(99)
-        assert deliveries.reclaim(tx) == 0
         tx.now = later(101)
-        assert deliveries.reclaim(tx) == 2
-    assert state_of(database, job_id) is JobState.UNDELIVERED
+        assert deliveries.reclaim(tx) == 0
+        deliveries.note_failure(tx, "vna", threshold=1, open_s=30)
+        deliveries.note_failure(tx, "pacs", threshold=2, open_s=30)
+    with database.read() as tx:
+        found = {line.destination: line.state for line in report.result_lines(tx, job_id)}
+    assert found == {"vna": DeliveryState.DEAD, "pacs": DeliveryState.PENDING}
+
+
+def test_the_first_success_makes_all_that_waits_due_at_once(delivering):
+    database, job_id = delivering
+    claimed = claim_deliveries(database, job_id)
+    settle(database, job_id, claimed, [Disposition.RETRY] * 2, retry_s=60)
+    with database.write() as tx:
+        tx.now = NOW
+        deliveries.note_failure(tx, "vna", threshold=3, open_s=30)
+        assert not due(tx, job_id, seconds=5)
+        assert deliveries.note_success(tx, "vna") == 1
+        assert deliveries.note_success(tx, "pacs") == 0
+        assert due(tx, job_id, seconds=5)
+        assert deliveries.waiting_destinations(tx, job_id) == ["vna"]
+
+
+def test_no_destination_has_more_associations_than_it_may(any_database):
+    ids = [queued_job(any_database, number) for number in (1, 2, 3)]
+    for number, job_id in enumerate(ids):
+        result = replace(RESULT, sop_instance_uid=f"2.25.{number}")
+        claimed = claimed_job(any_database, job_id, now=later(5))
+        publish(any_database, claimed, profiles={"vna": "ohif"}, results=[result])
+    assert [len(claim_deliveries(any_database, job_id)) for job_id in ids] == [1, 1, 0]
+    with any_database.read() as tx:
+        tx.now = NOW
+        found = deliveries.due(tx, associations={"vna": 2}, resend_after_s=20)
+        assert [one.job_id for one in found] == [ids[2]]
+
+
+def test_a_routine_job_waits_for_a_stat_job_of_its_destination(any_database):
+    ids = {}
+    for number, priority in ((1, "routine"), (2, "STAT")):
+        decision = studies.RoutingDecision("r", "chest", priority, None, [])
+        ids[priority] = queued_job(any_database, number, decision=decision)
+        result = replace(RESULT, sop_instance_uid=f"2.25.{number}")
+        publish(any_database, claimed_job(any_database, ids[priority]), profiles={"vna": "ohif"}, results=[result])
+    assert claim_deliveries(any_database, ids["routine"]) == []
+    urgent = claim_deliveries(any_database, ids["STAT"])
+    assert len(urgent) == 1
+    assert len(claim_deliveries(any_database, ids["routine"])) == 1
+
+
+def test_an_attempt_for_which_there_was_no_room_counts_for_nothing(delivering):
+    database, job_id = delivering
+    (pacs, vna) = claim_deliveries(database, job_id)
+    with database.write() as tx:
+        tx.now = NOW
+        busy = Settlement(pacs.id, pacs.token, Disposition.RETRY, None, "no room", later(1), counts=False)
+        deliveries.settle(tx, job_id, [busy])
+    with database.read() as tx:
+        states = {line.destination: (line.state, line.attempts) for line in report.result_lines(tx, job_id)}
+    assert states[pacs.destination] == (DeliveryState.PENDING, 0)
+    assert states[vna.destination] == (DeliveryState.SENDING, 1)
 
 
 def test_a_silent_senders_deliveries_go_back_and_its_late_word_counts_for_nothing(delivering):
@@ -361,8 +416,8 @@ def test_stat_results_are_sent_before_routine_ones(any_database):
         publish(any_database, claimed_job(any_database, ids[-1], now=later(5)), results=[result], now=later(number))
     with any_database.read() as tx:
         tx.now = later(9)
-        found = deliveries.due_jobs(tx, resend_after_s=20, window=1)
-    assert [job.id for job in found] == [ids[1]]
+        found = deliveries.due(tx, associations={}, resend_after_s=20)
+    assert [one.job_id for one in found] == [ids[1], ids[1], ids[0], ids[0]], "to each destination"
 
 
 def test_a_slow_delivery_keeps_its_lease(delivering):
@@ -398,7 +453,8 @@ def test_a_delivery_message_is_not_repeated_while_it_is_fresh(delivering):
     database, job_id = delivering
     with database.write() as tx:
         tx.now = later(1)
-        deliveries.mark_sent(tx, job_id)
+        for destination in ("pacs", "vna"):
+            deliveries.mark_sent(tx, job_id, destination)
         assert not due(tx, job_id, seconds=2)
         assert due(tx, job_id, seconds=22)
 

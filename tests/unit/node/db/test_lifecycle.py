@@ -125,7 +125,9 @@ class Lifecycle(RuleBasedStateMachine):
         if job_id is None:
             return multiple()
         with self.database.write() as tx:
-            return multiple(*deliveries.claim(tx, job_id, destination, lease_s=LEASE_S, threshold=THRESHOLD))
+            return multiple(
+                *deliveries.claim(tx, job_id, destination, lease_s=LEASE_S, threshold=THRESHOLD, associations=2)
+            )
 
     @rule(claimed=sending, disposition=outcome, ask=st.booleans(), delay_s=st.sampled_from([5, 200]))
     def settle(self, claimed: ClaimedDelivery, disposition: Disposition, ask: bool, delay_s: int) -> None:
@@ -202,6 +204,9 @@ class Lifecycle(RuleBasedStateMachine):
     def let_time_run_out(self) -> None:
         self.wait(1000)
         self.reclaim()
+        for destination in DESTINATIONS:
+            for _ in range(THRESHOLD):
+                self.reach(destination, up=False)
         self.states_follow_the_table_and_nothing_is_lost()
 
     def teardown(self) -> None:

@@ -123,8 +123,10 @@ class Node(RuleBasedStateMachine):
 
     def _claim_deliveries(self, destination):
         with self.database.write() as tx:
-            due = deliveries.due_jobs(tx, resend_after_s=0, window=9)
-            batches = [deliveries.claim(tx, job.id, destination, lease_s=30, threshold=3) for job in due]
+            due = deliveries.due(tx, associations={}, resend_after_s=0)
+            batches = [
+                deliveries.claim(tx, one.job_id, destination, lease_s=30, threshold=3, associations=2) for one in due
+            ]
         return [batch for batch in batches if batch]
 
     @rule(batch=sendings, answers=ANSWERS, ask=st.booleans(), wait_s=WAIT)
@@ -151,8 +153,8 @@ class Node(RuleBasedStateMachine):
 
     def _ask(self, destination):
         with self.database.write() as tx:
-            due = deliveries.due_jobs(tx, resend_after_s=0, window=9)
-            made = [commitments.request(tx, job.id, destination, maximum_requests=2, patience_s=30) for job in due]
+            due = deliveries.due(tx, associations={}, resend_after_s=0)
+            made = [commitments.request(tx, one.job_id, destination, maximum_requests=2, patience_s=30) for one in due]
             made = [request for request in made if request is not None]
             for request in made:
                 commitments.expect(tx, request.transaction_uid, until=self.clock.now)

@@ -23,7 +23,7 @@ def stored_job(database, *, destinations=("pacs",)) -> str:
     publish(database, claimed_job(database, job_id), profiles=profiles, results=(RESULT, second))
     for destination in destinations:
         with at(database, NOW).write() as tx:
-            batch = deliveries.claim(tx, job_id, destination, lease_s=60, threshold=3)
+            batch = deliveries.claim(tx, job_id, destination, lease_s=60, threshold=3, associations=2)
         settlements = [Settlement(d.id, d.token, Disposition.ACCEPTED, 0, "", ask_commitment=True) for d in batch]
         with at(database, NOW).write() as tx:
             deliveries.settle(tx, job_id, settlements)
@@ -69,9 +69,9 @@ def test_each_outcome_leads_where_it_must(any_database):
     assert states(any_database, job_id) == [DeliveryState.PENDING, DeliveryState.DEAD]
     with any_database.read() as tx:
         tx.now = later(11)
-        assert deliveries.due_jobs(tx, resend_after_s=20, window=9) == []
+        assert deliveries.due(tx, associations={}, resend_after_s=20) == []
         tx.now = later(16)
-        assert [job.id for job in deliveries.due_jobs(tx, resend_after_s=20, window=9)] == [job_id]
+        assert [one.job_id for one in deliveries.due(tx, associations={}, resend_after_s=20)] == [job_id]
 
 
 def test_a_report_of_an_unknown_transaction_changes_nothing(any_database):
@@ -90,10 +90,10 @@ def test_a_request_that_was_never_made_is_made_again_soon_and_one_that_was_taken
     job_id = stored_job(any_database)
     ask(any_database, job_id)
     assert ask(any_database, job_id, seconds=49) is None
-    taken(any_database, ask(any_database, job_id, seconds=51), seconds=500)
-    assert ask(any_database, job_id, seconds=150) is None
-    taken(any_database, ask(any_database, job_id, seconds=501), seconds=600)
-    assert ask(any_database, job_id, seconds=601) is None, "both requests are used up"
+    taken(any_database, ask(any_database, job_id, seconds=51), seconds=80)
+    assert ask(any_database, job_id, seconds=79) is None
+    taken(any_database, ask(any_database, job_id, seconds=81), seconds=90)
+    assert ask(any_database, job_id, seconds=91) is None, "both requests are used up"
     assert states(any_database, job_id) == [DeliveryState.PENDING] * 2
 
 
@@ -127,13 +127,11 @@ def test_a_refused_request_is_a_dead_letter_and_rerun_brings_it_back(any_databas
 
 def test_what_waits_too_long_for_its_commitment_is_a_dead_letter(any_database):
     job_id = stored_job(any_database)
-    ask(any_database, job_id)
+    taken(any_database, ask(any_database, job_id), seconds=90)
     with any_database.read() as tx:
         (waiting,) = commitments.waiting(tx)
     assert (waiting.destination, waiting.deliveries) == ("pacs", 2)
-    with any_database.write() as tx:
-        tx.now = later(101)
-        assert deliveries.reclaim(tx) == 2
+    assert ask(any_database, job_id, seconds=101) is None
     assert state_of(any_database, job_id) is JobState.UNDELIVERED
 
 

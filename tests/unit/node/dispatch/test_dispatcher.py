@@ -13,14 +13,14 @@ from node.settings import Settings
 from node.spool.incoming import AssociationInfo, AssociationOutcome, new_association_id
 from node.spool.store import Spool
 from tests.support.data.radiographs import radiograph, write
-from tests.support.stand_ins import NOW, Broker, Clock
+from tests.support.stand_ins import NOW, Broker, Clock, steady
 
 
 @pytest.fixture
 def dispatcher(tmp_path, database):
     database.clock = Clock()
     settings = Settings(home=tmp_path, completion={"release_s": 0, "quiet_s": 5})
-    return Dispatcher(settings, database, Spool.create(tmp_path / "spool"), Broker())
+    return Dispatcher(settings, database, Spool.create(tmp_path / "spool"), Broker(), steady(database))
 
 
 def arrive(dispatcher, *files, outcome=AssociationOutcome.RELEASED):
@@ -147,7 +147,7 @@ def test_an_archive_that_cannot_be_asked_leaves_the_other_rules(dispatcher, tmp_
     settings = Settings(
         home=tmp_path, destinations={"a": archive}, completion={"count_from": "a", "release_s": 3600, "quiet_s": 5}
     )
-    asking = Dispatcher(settings, dispatcher.database, dispatcher.spool, dispatcher.sender)
+    asking = Dispatcher(settings, dispatcher.database, dispatcher.spool, dispatcher.sender, dispatcher.monotonic)
     arrive(asking, SMALL)
     for _ in range(3):
         asking.round()

@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification
 
 from node.db import deliveries, report
 from node.db.states import DeliveryState, JobState
@@ -15,6 +17,7 @@ from node.spool.store import Spool
 from tests.support.peers.pacs import SR, FakePACS
 from tests.support.rows import lines, published
 from tests.support.stand_ins import Clock, NoBroker
+from tests.support.waiting import wait_for
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Runtime
 from workers.pipelines.networks import Networks
@@ -86,11 +89,30 @@ def test_an_unreachable_destination_opens_its_circuit_and_is_tried_later(runtime
         assert (line.state, line.attempts) == (DeliveryState.PENDING, attempt)
         runtime.database.clock.now += timedelta(seconds=15)
     with runtime.database.read() as tx:
-        assert deliveries.due_jobs(tx, resend_after_s=20, window=9) == []
+        assert deliveries.due(tx, associations={}, resend_after_s=20) == []
     runtime.pacs.start()
     runtime.database.clock.now += timedelta(seconds=31)
     assert deliver_job(runtime, job_id) == 1
     assert lines(runtime, job_id)[1] is JobState.DONE
+
+
+def test_a_destination_without_room_is_tried_again_soon_and_nothing_is_counted(runtime):
+    job_id = published(runtime)
+    runtime.pacs.narrow(1)
+    taken = AE()
+    taken.add_requested_context(Verification)
+    association = taken.associate("127.0.0.1", runtime.pacs.port, ae_title=runtime.pacs.ae_title)
+    try:
+        assert association.is_established
+        assert deliver_job(runtime, job_id) == 1
+    finally:
+        association.release()
+    (line,), _ = lines(runtime, job_id)
+    assert (line.state, line.attempts) == (DeliveryState.PENDING, 0)
+    with runtime.database.read() as tx:
+        assert report.status(tx).circuits_open == ()
+    runtime.database.clock.now += timedelta(seconds=2)
+    wait_for(lambda: deliver_job(runtime, job_id) and lines(runtime, job_id)[1] is JobState.DONE)
 
 
 def test_damaged_bytes_are_never_sent(runtime):
@@ -129,7 +151,7 @@ def test_a_destination_that_cannot_be_asked_for_commitment_does_not_hold_up_the_
     assert found == {"archive": DeliveryState.STORED, "pacs": DeliveryState.ACCEPTED}
     runtime.database.clock.now += timedelta(seconds=60)
     with runtime.database.read() as tx:
-        assert [job.id for job in deliveries.due_jobs(tx, resend_after_s=20, window=9)]
+        assert [one.job_id for one in deliveries.due(tx, associations={}, resend_after_s=20)]
 
 
 def test_a_destination_that_never_answers_opens_its_circuit(runtime):

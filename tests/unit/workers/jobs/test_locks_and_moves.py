@@ -21,7 +21,7 @@ from node.spool.store import Spool
 from tests.support.opened_files import opened_under
 from tests.support.peers.pacs import FakePACS
 from tests.support.results.jobs import Stub
-from tests.support.stand_ins import Broker
+from tests.support.stand_ins import Broker, steady
 from workers.jobs.analysis import analyse_job
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Runtime
@@ -57,7 +57,7 @@ def node(home: Path, pacs: FakePACS) -> Iterator[tuple[Dispatcher, Runtime]]:
         database.migrate()
         networks = Stub(settings.analysis, "cpu")
         runtime = Runtime(settings, database, spool, Broker(), networks)
-        yield Dispatcher(settings, database, spool, Broker()), runtime
+        yield Dispatcher(settings, database, spool, Broker(), steady(database)), runtime
     spool.close()
 
 

@@ -21,7 +21,7 @@ from node.spool.incoming import AssociationInfo, AssociationOutcome, new_associa
 from node.spool.store import Spool
 from tests.support.data.sources import CR, source
 from tests.support.results.encoded import answers, named
-from tests.support.stand_ins import Broker
+from tests.support.stand_ins import Broker, steady
 from workers.jobs.analysis import analyse_job
 from workers.jobs.runtime import Runtime
 from workers.pipelines import protocol
@@ -142,7 +142,7 @@ def test_a_study_goes_through_it_from_arrival_to_results(toy, database, tmp_path
         temporary.write_bytes(path.read_bytes())
         association.store(temporary)
     association.close(AssociationOutcome.RELEASED)
-    Dispatcher(settings, database, spool, Broker()).round()
+    Dispatcher(settings, database, spool, Broker(), steady(database)).round()
     runtime = Runtime(settings, database, spool, Broker(), Networks(settings.analysis, "cpu"))
     with database.read() as tx:
         (line,) = report.study_lines(tx, limit=2)
