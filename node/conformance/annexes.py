@@ -43,7 +43,10 @@ def _contents() -> str:
         prose(
             "Whether an image is analysed is decided by SOP Class UID, Modality, Presentation Intent Type, Body Part "
             "Examined, Anatomic Region Sequence, View Position, View Code Sequence, Patient Orientation, Rows, "
-            "Columns, Number of Frames, Samples per Pixel, Photometric Interpretation and Patient's Age. A source "
+            "Columns, Number of Frames, Samples per Pixel, Photometric Interpretation and Patient's Age. Declined is a "
+            "body part, view or modality that PS3.16 or PS3.3 defines as another one; a code counts before a text, and "
+            "what no table defines is left to the pixels. The age is that of the first of Patient's Age, Patient's "
+            "Birth Date and the dates of study, series, acquisition and object that can be true. A source "
             "image whose SOP Class, Series or SOP Instance UID breaks PS3.5 section 9.1 (a component with a leading "
             "zero, say) is answered by a report that names it in text; no object refers to it."
         ),

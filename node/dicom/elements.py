@@ -1,8 +1,8 @@
 """Walk the elements of an encoded data set (PS3.5 chapter 7) without decoding it: where each one is, and if all fit.
 
 Written for bytes of unknown origin: no recursion, at most `MAXIMUM_ELEMENTS` steps, no value is copied unless it is
-wanted, and sequences of defined length are skipped unless they are. Little endian only; other encodings are not
-negotiated.
+wanted. What stands in sequences of defined length is counted, so that no other parser is given more, but need not fit.
+Little endian only; other encodings are not negotiated.
 """
 
 from __future__ import annotations
@@ -30,12 +30,70 @@ PIXEL_DATA: Final = 0x7FE00010
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
+_ITEM_BYTES: Final = b"\xfe\xff\x00\xe0"
 
 _SHORT_VRS: Final = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()  # PS3.5 Table 7.1-2
 )
 LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # PS3.5 Table 7.1-1
 _IMPLICIT: Final = struct.Struct("<HHL")
+
+
+class Tag:
+    """Tags of the attributes that the node reads of a header, by keyword (PS3.6 chapter 6)."""
+
+    SPECIFIC_CHARACTER_SET = 0x00080005
+    IMAGE_TYPE = 0x00080008
+    INSTANCE_CREATION_DATE = 0x00080012
+    SOP_CLASS_UID = 0x00080016
+    SOP_INSTANCE_UID = 0x00080018
+    STUDY_DATE = 0x00080020
+    SERIES_DATE = 0x00080021
+    ACQUISITION_DATE = 0x00080022
+    CONTENT_DATE = 0x00080023
+    ACQUISITION_DATE_TIME = 0x0008002A
+    MODALITY = 0x00080060
+    PRESENTATION_INTENT_TYPE = 0x00080068
+    MANUFACTURER = 0x00080070
+    CODE_VALUE = 0x00080100
+    CODING_SCHEME_DESIGNATOR = 0x00080102
+    CODE_MEANING = 0x00080104
+    STUDY_DESCRIPTION = 0x00081030
+    SERIES_DESCRIPTION = 0x0008103E
+    ANATOMIC_REGION_SEQUENCE = 0x00082218
+    PATIENT_BIRTH_DATE = 0x00100030
+    PATIENT_SEX = 0x00100040
+    PATIENT_AGE = 0x00101010
+    SPECIES_DESCRIPTION = 0x00102201
+    SPECIES_CODE_SEQUENCE = 0x00102202
+    SEX_NEUTERED = 0x00102203
+    BODY_PART_EXAMINED = 0x00180015
+    DEVICE_UID = 0x00181002
+    VIEW_POSITION = 0x00185101
+    CONTRIBUTING_EQUIPMENT_SEQUENCE = 0x0018A001
+    STUDY_INSTANCE_UID = 0x0020000D
+    SERIES_INSTANCE_UID = 0x0020000E
+    PATIENT_ORIENTATION = 0x00200020
+    SAMPLES_PER_PIXEL = 0x00280002
+    PHOTOMETRIC_INTERPRETATION = 0x00280004
+    NUMBER_OF_FRAMES = 0x00280008
+    ROWS = 0x00280010
+    COLUMNS = 0x00280011
+    BITS_ALLOCATED = 0x00280100
+    BITS_STORED = 0x00280101
+    PURPOSE_OF_REFERENCE_CODE_SEQUENCE = 0x0040A170
+    PERFORMED_PROTOCOL_CODE_SEQUENCE = 0x00400260
+    VIEW_CODE_SEQUENCE = 0x00540220
+
+    DATES_OF_EXAMINATION = (
+        STUDY_DATE,
+        SERIES_DATE,
+        ACQUISITION_DATE,
+        ACQUISITION_DATE_TIME,
+        CONTENT_DATE,
+        INSTANCE_CREATION_DATE,
+    )
+    """Dates of which one is that of the examination, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +191,10 @@ class Walker:
             else:
                 raise Quarantined(Reason.MALFORMED, f"({tag:08X}) has no value representation of PS3.5 section 6.2")
         if length != UNDEFINED:
-            return Element(tag, vr, value_at, length, _within(value_at + length, end, f"({tag:08X})"))
+            element = Element(tag, vr, value_at, length, _within(value_at + length, end, f"({tag:08X})"))
+            if self._holds_items(vr, value_at):
+                self._count(value_at, element.end)
+            return element
         if vr not in (b"", b"SQ", b"UN") and tag != PIXEL_DATA:
             raise Quarantined(Reason.MALFORMED, f"({tag:08X}) with VR {vr.decode()} has undefined length")
         if tag == PIXEL_DATA:
@@ -157,7 +218,8 @@ class Walker:
                     stack.append((True, explicit))
                     position += 8
                 else:
-                    position = _within(position + 8 + length, end, "a sequence item")
+                    content, position = position + 8, _within(position + 8 + length, end, "a sequence item")
+                    self._count(content, position)
             else:
                 position, nested = self._enter(position, end, explicit=explicit)
                 if nested is not None:
@@ -190,6 +252,32 @@ class Walker:
             if tag != _ITEM or length == UNDEFINED:
                 raise Quarantined(Reason.MALFORMED, f"tag {tag:08X} within encapsulated pixel data")
             position = _within(position + length, end, "a fragment of the pixel data")
+
+    def _holds_items(self, vr: bytes, value_at: int) -> bool:
+        """Return whether a parser may take a value for a sequence."""
+        return vr == b"SQ" or (vr in (b"", b"UN") and self.data[value_at : value_at + 4] == _ITEM_BYTES)
+
+    def _count(self, position: int, end: int) -> None:
+        """Count the elements and items at every depth between two positions, as far as they can be followed.
+
+        One loop suffices: behind the head of a sequence or an item comes what is in it, then what follows it.
+        """
+        while position + 8 <= end:
+            self._step()
+            group, _, length = _IMPLICIT.unpack_from(self.data, position)
+            vr, value_at = bytes(self.data[position + 4 : position + 6]), position + 8
+            if group == 0xFFFE:
+                position = value_at
+                continue
+            if vr in _SHORT_VRS:
+                length >>= 16
+            elif vr in LONG_VRS:
+                length, value_at = int.from_bytes(self.data[position + 8 : position + 12], "little"), position + 12
+            else:
+                vr = b""
+            position = value_at
+            if length != UNDEFINED and not self._holds_items(vr, value_at):
+                position += length
 
     def _item_header(self, position: int, end: int) -> tuple[int, int]:
         """Read tag and length of an item or a delimiter (PS3.5 section 7.5)."""

@@ -6,22 +6,21 @@ age is the only attribute of the patient that is read; it decides on the intende
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from pydicom.charset import python_encoding
 
+from node.dicom.ages import age_years
 from node.dicom.contexts import BY_UID, CLASS_BY_UID, DEFLATED, Syntax, Use
-from node.dicom.deflated import MAXIMUM_HEAD_BYTES, inflated_head
-from node.dicom.elements import PIXEL_DATA, UNDEFINED, Buffer, Element, Walker
-from node.dicom.part10 import FileMeta, read_meta
-from node.dicom.tags import Tag
+from node.dicom.defined_terms import HUMAN_CODES, HUMAN_WORDS
+from node.dicom.deflated import data_set
+from node.dicom.elements import PIXEL_DATA, UNDEFINED, Buffer, Element, Tag, Walker
+from node.dicom.part10 import FileMeta
 from node.dicom.uids import is_uid
 from node.errors import Quarantined
 from node.identity import IMPLEMENTATION_CLASS_UID
@@ -39,10 +38,8 @@ _DEFLATED_ATTRIBUTES: Final = 0x0020000E
 MAXIMUM_TEXT: Final = 1024
 """Bytes of a text value that are read; LO has 64 characters."""
 
-_AGE: Final = re.compile(r"([0-9]{1,3})([DWMY]?)")
 _ESCAPE: Final = re.compile(rb"\x1b[\x20-\x2f]*[\x30-\x7e]")
-_DAYS_IN: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25, "": 365.25}
-_WANTED: Final = frozenset(value for name, value in vars(Tag).items() if name.isupper()) | {PIXEL_DATA}
+_WANTED: Final = frozenset(value for value in vars(Tag).values() if isinstance(value, int)) | {PIXEL_DATA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +85,11 @@ class Header:
     bits_stored: int | None
     photometric_interpretation: str | None
     age_years: float | None
-    """Patient's age at the study, from Patient's Age, else from birth date and study date."""
+    """Patient's age, from the first of Patient's Age, birth date and dates of the examination that can be true."""
     sex: str | None
     """Patient's Sex."""
     is_human: bool | None
-    """False: a species other than human, or an attribute of animals, is given. None: no species is given."""
+    """False: a species not known to be human, or an attribute of animals, is given. None: no species is given."""
     protocol: tuple[str, ...]
     """Meanings of the Performed Protocol Codes."""
     study_description: str | None
@@ -129,11 +126,15 @@ def header_of(file: BinaryIO) -> Header:
     OSError
         The file cannot be read.
     """
-    meta = read_meta(file)
-    if meta.transfer_syntax_uid == DEFLATED.uid:
-        return _Reading(inflated_head(file.read(MAXIMUM_HEAD_BYTES)), replace(meta, dataset_offset=0)).header()
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _Reading(data, meta).header()
+    try:
+        with data_set(file) as (data, meta):
+            return _Reading(data, meta).header()
+    except (Quarantined, OSError, MemoryError):
+        raise
+    except Exception as unexpected:
+        # Without its text, which may quote an attribute of the patient.
+        detail = f"the header cannot be read ({type(unexpected).__name__})"
+        raise Quarantined(Reason.MALFORMED, detail) from unexpected
 
 
 class _Reading:
@@ -157,8 +158,7 @@ class _Reading:
             self._encoding = _encoding(self._texts(Tag.SPECIFIC_CHARACTER_SET))
             header = self._header()
             self._check_announced(header)
-            storage_class = CLASS_BY_UID.get(header.sop_class_uid)
-            if self._syntax is not DEFLATED and (storage_class is None or storage_class.use is not Use.IGNORED):
+            if self._syntax is not DEFLATED and self._is_image(header):
                 self._check_image(header)
         except Quarantined as error:
             raise self._with_uids(error) from error
@@ -235,6 +235,13 @@ class _Reading:
             if announced is not None and announced != found:
                 raise Quarantined(Reason.IDENTITY_MISMATCH, f"{what} is {found}, {announced[:64]!r} was announced")
 
+    def _is_image(self, header: Header) -> bool:
+        """Return whether it must be an image: by its SOP class, or by attributes where the table has no such class."""
+        storage_class = CLASS_BY_UID.get(header.sop_class_uid)
+        if storage_class is not None:
+            return storage_class.use is not Use.IGNORED
+        return header.rows is not None or PIXEL_DATA in self._found
+
     def _check_image(self, header: Header) -> None:
         """Check the geometry and that the pixel data fits it."""
         pixel_data = self._found.get(PIXEL_DATA)
@@ -300,9 +307,13 @@ class _Reading:
         return uid
 
     def _number(self, tag: int) -> int | None:
-        """Read an unsigned short."""
+        """Read an unsigned short, or a long where the element says so; several, or part of one, are malformed."""
         raw = self._raw(tag)
-        return int.from_bytes(raw[:2], "little") if len(raw) >= 2 else None
+        if not raw:
+            return None
+        if len(raw) != (4 if self._found[tag].vr == b"UL" else 2):
+            raise Quarantined(Reason.MALFORMED, f"({tag:08X}) is not one number: it has {len(raw)} bytes")
+        return int.from_bytes(raw, "little")
 
     def _frames(self) -> int:
         """Read the number of frames; absent is one, unreadable is malformed."""
@@ -351,26 +362,20 @@ class _Reading:
             self._found = outside
 
     def _age_years(self) -> float | None:
-        """Read the age; "062Y" as in the Standard, and "62" as challenge data has it."""
-        match = _AGE.fullmatch(self._text(Tag.PATIENT_AGE) or "")
-        if match is not None:
-            return int(match[1]) * _DAYS_IN[match[2]] / 365.25
-        try:
-            born = datetime.strptime(self._text(Tag.PATIENT_BIRTH_DATE) or "", "%Y%m%d")  # noqa: DTZ007  a date
-            studied = datetime.strptime(self._text(Tag.STUDY_DATE) or "", "%Y%m%d")  # noqa: DTZ007
-        except ValueError:
-            return None
-        years = (studied - born).days / 365.25
-        return years if 0 <= years < 130 else None
+        return age_years(
+            stated=self._text(Tag.PATIENT_AGE),
+            born=self._text(Tag.PATIENT_BIRTH_DATE),
+            examined=map(self._text, Tag.DATES_OF_EXAMINATION),
+        )
 
     def _is_human(self) -> bool | None:
         """Tell from the species (PS3.3 section C.7.1.1), or from an attribute that only animals have."""
         code = self._code(Tag.SPECIES_CODE_SEQUENCE)
         if code is not None and code.value:
-            return code.value in ("337915000", "L-85003")
-        description = (self._text(Tag.SPECIES_DESCRIPTION) or "").casefold()
+            return code.value in HUMAN_CODES
+        description = (self._text(Tag.SPECIES_DESCRIPTION) or "").casefold().replace(" ", "")
         if description:
-            return description in ("human", "homo sapiens")
+            return description in HUMAN_WORDS
         return False if self._text(Tag.SEX_NEUTERED) else None
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from node.dicom.contexts import DEFLATED
-from node.dicom.elements import Walker
+from node.dicom.elements import Tag, Walker
 from node.dicom.part10 import FileMeta, read_meta
-from node.dicom.tags import Tag
 from node.errors import Quarantined
 
 _LONGEST: Final = 64

@@ -77,7 +77,7 @@ def _use(header: Header) -> Use | None:
 def not_human(header: Header) -> str | None:
     """Say what in the header is of an animal; None: nothing is."""
     if header.is_human is False:
-        return "a species other than human is given"
+        return "the species that is given is not known to be human"
     animal = next(filter(None, map(_ANIMALS.search, header.protocol)), None)
     return None if animal is None else f"the protocol names {animal[0].lower()}"
 

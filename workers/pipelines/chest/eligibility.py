@@ -1,7 +1,7 @@
 """Which images the pipeline for chest radiographs analyses: a judgement of the header alone.
 
-Where the header does not say, pixels decide later: an absent body part or view is no reason to decline. Imports nothing
-of networks and results, because the always-on edge loads it.
+Where the header does not say, pixels decide later: a body part, view or modality that is absent, or that no table
+defines, is no reason to decline. Imports nothing of networks and results, because the always-on edge loads it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ import re
 from typing import Final
 
 from node.dicom.contexts import CLASS_BY_UID, Use
-from node.dicom.defined_terms import BODY_PARTS, MODALITIES, PHOTOMETRIC_INTERPRETATIONS, STANDARD_SCHEMES
+from node.dicom.defined_terms import (
+    MODALITIES,
+    PHOTOMETRIC_INTERPRETATIONS,
+    BodyPart,
+    body_part_coded,
+    body_part_named,
+)
 from node.dicom.header import Header
-from node.dicom.uids import DIGITAL_XRAY_FOR_PROCESSING, SECONDARY_CAPTURE
+from node.dicom.uids import DIGITAL_XRAY_FOR_PROCESSING
 from node.intake.eligibility import not_human, too_small
 from node.reasons import Reason
 
@@ -22,8 +28,8 @@ MINIMUM_SIDE: Final = 256
 RADIOGRAPH_MODALITIES: Final = frozenset({"CR", "DX", "RG"})
 """Modalities of projection radiographs (PS3.3 section C.7.3.1.1.1); RG is film, digitised."""
 
-UNSPECIFIC_MODALITIES: Final = frozenset({"", "OT", "SC"})
-"""Modalities with which a Secondary Capture of a radiograph may come, if its body part says so."""
+UNSPECIFIC_MODALITIES: Final = frozenset({"OT"})
+"""Defined modalities that say nothing."""
 
 GREY: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
 MAYBE_GREY: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
@@ -34,18 +40,14 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# PS3.16 Annex L and the words that are met in Body Part Examined (0018,0015).
-_CHEST_WORDS: Final = re.compile(r"CHEST|THORA|TORAX|TORACE|LUNG|PULM|MEDIASTIN|BABYGRAM")
-_SPINE_WORDS: Final = re.compile(r"SPIN|LUMB|COLUM|VERTEB")
-_UNSAID: Final = frozenset(
-    {"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "UNSPECIFIED", "NA", "N/A", "WHOLEBODY", "BODY"}
+# PS3.16 Table L-1: the chest, what contains it, and what a radiograph of it is called after. The other terms of the
+# table are other body parts.
+_CHEST_PARTS: Final = _words(
+    "BRONCHUS CHEST CHESTABDOMEN CHESTABDPELVIS HEART LUNG MEDIASTINUM NECKCHEST NECKCHESTABDOMEN NECKCHESTABDPELV "
+    "NECKCHESTABDPELVIS PLEURA THORAX UPPERTRUNK WHOLEBODY"
 )
-
-# PS3.16 CID 4031, SCT codes and the SRT codes that they replaced.
-_CHEST_REGIONS: Final = _words(
-    "816094009 51185008 T-D3000 43799004 T-D3200 39607008 T-28000 72410000 T-D3300 416550000 R-FAB55 416775004 R-FAB56 "
-    "417437006 R-FAB52 416319003 416152001"
-)
+# Their codes that the table does not have with these terms: apex of the lung, intra-thoracic, and "Chest" as it was.
+_CHEST_REGIONS: Final = _words("86598002 T-280A0 43799004 T-D3200 51185008 T-D3000")
 
 # PS3.16 CID 4010: the projections that are not frontal, SCT codes and the SRT codes that they replaced.
 _OTHER_VIEWS: Final = _words(
@@ -79,18 +81,12 @@ def decline(header: Header) -> tuple[Reason, str] | None:
 
 
 def _not_a_radiograph(header: Header) -> str | None:
-    modality = (header.modality or "").upper()
+    """Say which other modality it is; one that no table defines (DR, of many senders) is not known to be another."""
     if header.sop_class_uid not in CLASS_BY_UID:
         return f"SOP class {header.sop_class_uid}"
-    if modality in RADIOGRAPH_MODALITIES:
-        return None
-    if header.sop_class_uid != SECONDARY_CAPTURE and not modality:
-        return None
-    if modality in UNSPECIFIC_MODALITIES and _CHEST_WORDS.search(_body_part(header)):
-        return None
-    if not modality:
-        return "modality absent"
-    return f"modality {modality}" if modality in MODALITIES else "a modality that is not of radiographs"
+    modality = (header.modality or "").upper()
+    is_other = modality in MODALITIES - RADIOGRAPH_MODALITIES - UNSPECIFIC_MODALITIES
+    return f"modality {modality}" if is_other else None
 
 
 def _for_processing(header: Header) -> str | None:
@@ -110,33 +106,30 @@ def _multi_frame(header: Header) -> str | None:
 
 
 def _colour(header: Header) -> str | None:
-    photometric = (header.photometric_interpretation or "").upper()
-    if (header.samples_per_pixel == 1 and photometric in GREY) or (
-        header.samples_per_pixel == 3 and photometric in MAYBE_GREY
-    ):
+    """Say which colours it has; an interpretation that is absent, or that no table defines, names none."""
+    photometric, samples = (header.photometric_interpretation or "").upper(), header.samples_per_pixel
+    if samples == 1 and photometric not in PHOTOMETRIC_INTERPRETATIONS - GREY:
+        return None
+    if samples == 3 and photometric in MAYBE_GREY:
         return None
     known = photometric in PHOTOMETRIC_INTERPRETATIONS
     said = photometric if known else "that is not grey" if photometric else "absent"
-    return f"photometric interpretation {said}, {header.samples_per_pixel} samples per pixel"
+    return f"photometric interpretation {said}, {samples} samples per pixel"
 
 
 def _not_the_chest(header: Header) -> str | None:
-    body_part = _body_part(header)
-    if body_part not in _UNSAID:
-        if _CHEST_WORDS.search(body_part) and not _SPINE_WORDS.search(body_part):
-            return None
-        return f"body part {body_part}" if body_part in BODY_PARTS else "a body part that is not the chest"
+    """Say which other body part it is: by its code, else by a defined term. What neither says is left to the pixels."""
     region = header.anatomic_region
-    if (
-        region is None
-        or not region.value
-        or region.value in _CHEST_REGIONS
-        or _CHEST_WORDS.search(region.meaning.upper())
-    ):
-        return None
-    if region.scheme not in STANDARD_SCHEMES:
-        return "an anatomic region that is not the chest"
-    return f"anatomic region {region.value} {region.scheme}"
+    coded = None if region is None else body_part_coded(region.value, region.scheme)
+    if region is not None and (region.value in _CHEST_REGIONS or coded is not None):
+        of_chest = coded is None or _is_chest(coded)
+        return None if of_chest else f"anatomic region {region.value} {region.scheme}, {coded}"
+    named = body_part_named(header.body_part or "")
+    return None if named is None or _is_chest(named) else f"body part {named}"
+
+
+def _is_chest(part: BodyPart) -> bool:
+    return part.term in _CHEST_PARTS or not _CHEST_REGIONS.isdisjoint(part.codes)
 
 
 def _not_frontal(header: Header) -> str | None:
@@ -150,7 +143,3 @@ def _not_frontal(header: Header) -> str | None:
         known = all(_DIRECTIONS.fullmatch(direction) for direction in header.patient_orientation)
         return f"patient orientation {'/'.join(header.patient_orientation)}" if known else "a view that is not frontal"
     return None
-
-
-def _body_part(header: Header) -> str:
-    return (header.body_part or "").upper().replace(" ", "")

@@ -100,10 +100,27 @@ def test_sequences_are_read_in_each_encoding(tmp_path: Path, syntax: str) -> Non
         ({"PatientBirthDate": "20250102"}, None),
         ({"PatientBirthDate": "1984"}, None),
         ({}, None),
+        ({"PatientAge": "054y"}, 54),
+        ({"PatientAge": "000D"}, 0),
+        # What cannot be true is not believed, and the next value is asked.
+        ({"PatientAge": "000Y"}, None),
+        ({"PatientAge": "999Y"}, None),
+        ({"PatientAge": "000Y", "PatientBirthDate": "19840102"}, 40),
+        ({"PatientAge": "999Y", "PatientBirthDate": "19840102"}, 40),
+        ({"PatientAge": "000Y", "PatientBirthDate": "20240102"}, 0),
+        ({"PatientBirthDate": "19000101"}, None),
+        ({"PatientBirthDate": "1984.01.02"}, 40),
+        ({"PatientBirthDate": "1984-01-02"}, 40),
+        ({"PatientBirthDate": "1984.0102"}, None),
+        ({"PatientBirthDate": "19840230"}, None),
+        ({"PatientBirthDate": "19840102", "StudyDate": "", "AcquisitionDate": "2024.01.02"}, 40),
+        ({"PatientBirthDate": "19840102", "StudyDate": "19000101", "SeriesDate": "20240102"}, 40),
+        ({"PatientBirthDate": "19840102", "StudyDate": None, "AcquisitionDateTime": "20240102101112.5"}, 40),
+        ({"PatientBirthDate": "19840102", "StudyDate": "", "InstanceCreationDate": "20240102"}, 40),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Invalid value for VR")
-def test_age(tmp_path: Path, values: dict[str, str], years: float | None) -> None:
+def test_age(tmp_path: Path, values: dict[str, str | None], years: float | None) -> None:
     age = read(tmp_path, **values).age_years
     assert age == (None if years is None else pytest.approx(years, abs=0.01))
 
@@ -111,6 +128,7 @@ def test_age(tmp_path: Path, values: dict[str, str], years: float | None) -> Non
 @pytest.mark.parametrize(
     ("values", "human"),
     [
+        ({"PatientSpeciesDescription": "ヒト"}, True),
         ({"PatientSpeciesDescription": "Canis lupus"}, False),
         ({"PatientSpeciesDescription": "Homo sapiens"}, True),
         ({"PatientSpeciesCodeSequence": Sequence([code("448771007")])}, False),
@@ -377,3 +395,63 @@ def test_mutated_files_end_in_a_header_or_in_quarantine(
         assert len(error.detail) < 300
     else:
         assert header.study_instance_uid.replace(".", "").isdigit()
+
+
+def with_sequence(path: Path, tag: int, value: bytes, *, vr: bytes = b"SQ") -> Path:
+    """Put an element of defined length into a radiograph, before its Rows."""
+    content = write(path, radiograph()).read_bytes()
+    at = content.index(struct.pack("<HH2s", 0x0028, 0x0002, b"US"))
+    element = struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, vr, 0, len(value)) + value
+    path.write_bytes(content[:at] + element + content[at:])
+    return path
+
+
+EMPTY_ITEM = struct.pack("<HHL", 0xFFFE, 0xE000, 0)
+TWO_MILLION = 2_000_000 * EMPTY_ITEM
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        TWO_MILLION,
+        struct.pack("<HHL", 0xFFFE, 0xE000, len(TWO_MILLION) + 12)
+        + struct.pack("<HH2sHL", 0x0008, 0x1110, b"SQ", 0, len(TWO_MILLION))
+        + TWO_MILLION,
+        struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
+        + struct.pack("<HHL", 0x0008, 0x1110, len(TWO_MILLION))
+        + TWO_MILLION
+        + struct.pack("<HHL", 0xFFFE, 0xE00D, 0),
+    ],
+    ids=["items", "items in an item", "items in an item of undefined length, implicit VR"],
+)
+@pytest.mark.parametrize(("tag", "vr"), [(0x00189999, b"SQ"), (0x00189999, b"UN"), (0x0018A001, b"SQ")])
+def test_two_million_items_in_a_defined_length_are_refused_quickly(
+    tmp_path: Path, value: bytes, tag: int, vr: bytes
+) -> None:
+    path = with_sequence(tmp_path / "x.dcm", tag, value, vr=vr)
+    start = time.process_time()
+    with pytest.raises(Quarantined, match="more than 500000 elements"):
+        read_header(path)
+    assert time.process_time() - start < 5
+
+
+def test_a_sequence_that_nobody_needs_may_hold_anything(tmp_path: Path) -> None:
+    for value in (b"none", b"\xfe\xff\x00\xe0\x10\0\0\0none", b"\xff" * 40):
+        assert read_header(with_sequence(tmp_path / "x.dcm", 0x00189999, value)).rows == 48
+
+
+@pytest.mark.parametrize("value", [b"\0\1\2", b"\0\1\0\1"])
+@pytest.mark.parametrize("tag", [0x0010, 0x0011, 0x0100])
+def test_a_number_of_another_length_is_malformed(tmp_path: Path, tag: int, value: bytes) -> None:
+    content = write(tmp_path / "x.dcm", radiograph()).read_bytes()
+    at = content.index(struct.pack("<HH2s", 0x0028, tag, b"US"))
+    spoiled = content[: at + 6] + struct.pack("<H", len(value)) + value + content[at + 10 :]
+    (tmp_path / "x.dcm").write_bytes(spoiled)
+    with pytest.raises(Quarantined) as raised:
+        read_header(tmp_path / "x.dcm")
+    assert raised.value.reason is Reason.MALFORMED
+
+
+def test_an_object_of_an_unknown_class_without_an_image_is_none(tmp_path: Path) -> None:
+    ds = radiograph(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.22", Rows=None, Columns=None, PixelData=None)
+    assert read_header(write(tmp_path / "x.dcm", ds)).rows is None
