@@ -16,12 +16,12 @@ import typer
 from rich.console import Console
 
 from node import log as logging
+from node import setbacks
 from node import settings as configuration
 from node.clock import utc_now
 from node.commands.output import print_json
 from node.db import deliveries, jobs, report, studies
 from node.db.engine import Database
-from node.db.states import JobState
 from node.errors import Misconfigured
 from node.identity import actor
 from node.settings import Settings
@@ -130,10 +130,11 @@ def show_status(
     spool = Spool(settings.home / "spool")
     free = spool.free_bytes() if spool.root.exists() else None
     broker = broker_alive(settings)
+    aside = setbacks.noted(setbacks.note_path(settings.home))
     if as_json:
-        print_json({**status.values(found, now), "broker": broker, "free_bytes": free})
+        print_json({**status.values(found, now, aside), "broker": broker, "free_bytes": free})
         return
-    status.print_tables(found, settings, now, console, broker=broker, free_bytes=free)
+    status.print_tables(found, settings, now, console, broker=broker, free_bytes=free, aside=aside)
 
 
 @app.command("studies", rich_help_panel="Look")
@@ -141,15 +142,15 @@ def list_studies(
     context: typer.Context,
     uid: Annotated[str | None, typer.Argument(help="Study Instance UID: show this one with results and trail.")] = None,
     limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
-    failed: Annotated[bool, typer.Option("--failed", help="Only those with undelivered results.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only those undelivered, unanswered, or answered that the node failed.")
+    ] = False,
 ) -> None:
     """List studies with their state, or show one study with its results and its audit trail."""
     from node.commands.studies import print_lines, print_results_and_trail
 
     with context.obj.database() as database, database.read() as tx:
-        lines = report.study_lines(
-            tx, limit=limit, study_instance_uid=uid, job_state=JobState.UNDELIVERED if failed else None
-        )
+        lines = report.study_lines(tx, limit=limit, study_instance_uid=uid, failed=failed)
         if uid is not None and not lines:
             raise Misconfigured(f"no study with the Study Instance UID {uid}")
         print_lines(lines, console)
@@ -162,16 +163,32 @@ def rerun(
     context: typer.Context,
     uid: Annotated[str | None, typer.Argument(help="Study Instance UID to analyse again, as a new revision.")] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Bring back dead letters and failed jobs instead.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Analyse every study again that the node itself failed.")
+    ] = False,
 ) -> None:
     """Analyse a study again, or bring back what could not be delivered.
 
     `rerun UID` opens revision n+1: new objects in the same series that name their predecessors.
     `rerun UID --dead` and `rerun --dead` send the stored bytes again, of one study or of all.
+    `rerun --failed` analyses all studies again that got no answer, or only the answer that the analysis failed or that
+    an image was damaged or missing in the node.
     """
-    if uid is None and not dead:
-        raise Misconfigured("name a Study Instance UID, or give --dead for all dead letters")
+    if failed and (uid is not None or dead):
+        raise Misconfigured("--failed is for all studies that failed, and stands alone")
+    if uid is None and not dead and not failed:
+        raise Misconfigured(
+            "name a Study Instance UID, or give --dead for all dead letters, or --failed for all failed studies"
+        )
     settings = context.obj.settings
     with context.obj.database(settings) as database, database.write() as tx:
+        if failed:
+            answered, requeued = report.answered_as_failed(tx), jobs.requeue(tx)
+            for answered_uid in answered:
+                studies.reopen(tx, answered_uid)
+            console.print(f"{len(answered)} studies are open again as a new revision")
+            console.print(f"{len(requeued)} failed jobs are due again")
+            return
         if dead:
             count = deliveries.requeue(tx, retry_for_s=settings.delivery.retry_for_s, study_instance_uid=uid)
             requeued = jobs.requeue(tx, study_instance_uid=uid)

@@ -10,7 +10,11 @@ class HilumError(Exception):
     """Root of every exception that this project raises on purpose."""
 
 
-class Misconfigured(HilumError):
+class MachineFault(HilumError):
+    """Something of the machine fails or is not there: no fault of a study, and so none of its attempts."""
+
+
+class Misconfigured(MachineFault):
     """A setting is missing or wrong; the operator must change it."""
 
 
@@ -44,8 +48,23 @@ def place_of(error: BaseException) -> str:
     return f"{type(error).__name__}{where}"
 
 
-class SpoolFull(HilumError):
+class SpoolUnavailable(MachineFault):
+    """The spool cannot be read or written now: a disk that fails, or that is not there."""
+
+
+class SpoolFull(SpoolUnavailable):
     """The spool's file system is under its watermark or cannot be written (status 0xA700)."""
+
+
+class BytesLost(MachineFault):
+    """Stored bytes are gone, or are not those that were stored; reading them again helps nothing.
+
+    `reason` is one of `node.reasons.LOST`.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
 
 
 class PeerUnavailable(HilumError):
@@ -64,5 +83,5 @@ class ImpossibleTransition(HilumError):
     """A state change that the tables of `node.db.states` do not allow."""
 
 
-class BrokerUnavailable(HilumError):
+class BrokerUnavailable(MachineFault):
     """The Celery broker cannot be reached; the rows stay due and are sent later."""

@@ -42,6 +42,10 @@ class Reason(StrEnum):
     UNDECODABLE = "pixels-not-decodable"
     UID_CONFLICT = "same-uid-other-bytes"
 
+    # Found when stored bytes were read: sound when they were received, and lost in the node. Sending them again helps.
+    DAMAGED = "damaged-in-the-node"
+    MISSING = "missing-in-the-node"
+
     # Found by the gate or by a bundle's intended use.
     NOT_A_CHEST = "not-a-frontal-chest-radiograph"
     LUNGS_IMPLAUSIBLE = "two-plausible-lungs-not-found"
@@ -56,3 +60,7 @@ class Reason(StrEnum):
     # The node's own failure.
     ANALYSIS_FAILED = "analysis-failed"
     RESULT_WITHHELD = "result-withheld"
+
+
+LOST = frozenset({Reason.DAMAGED, Reason.MISSING})
+"""Reasons that are about the node's copy of an image, not about the image."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from node.db import report
+from node.setbacks import Setback
 from node.settings import Settings
 
 
@@ -21,6 +23,7 @@ def print_tables(
     *,
     broker: bool,
     free_bytes: int | None,
+    aside: Sequence[Setback] = (),
 ) -> None:
     """Print what the rows say, whether the broker answers, and how much of the disk is free.
 
@@ -28,6 +31,8 @@ def print_tables(
     ----------
     free_bytes
         None: there is no spool yet.
+    aside
+        What the dispatcher has set aside.
     """
     table = Table(title=f"{settings.receiver.ae_title} on {settings.receiver.host}:{settings.receiver.port}")
     table.add_column("")
@@ -45,11 +50,11 @@ def print_tables(
     console.print(f"disk: {space}, watermark {settings.spool.minimum_free_bytes / 1e9:.1f} GB")
     alive = [w for w in found.workers if (_age_s(w[2], now) or 0) < 3 * settings.analysis.lease_s]
     console.print("workers: " + (", ".join(f"{w} ({d})" for w, d, _ in alive) or "[red]none seen[/] (`hilum work`)"))
-    for line in _alerts(found, now):
-        console.print(line)
+    for line in (*_alerts(found, now), *_set_aside(aside)):
+        console.print(line, soft_wrap=True)
 
 
-def values(found: report.NodeStatus, now: datetime) -> dict[str, Any]:
+def values(found: report.NodeStatus, now: datetime, aside: Sequence[Setback] = ()) -> dict[str, Any]:
     """Return what the rows say as plain values, ages in seconds."""
     return {
         "instances": found.instances,
@@ -62,6 +67,12 @@ def values(found: report.NodeStatus, now: datetime) -> dict[str, Any]:
             c.destination: {"results": c.deliveries, "oldest_s": _age_s(c.oldest_at, now)} for c in found.commitments
         },
         "withheld": found.withheld,
+        "answered_as_failed": found.answered_as_failed,
+        "lost_images": found.lost_images,
+        "deferred": found.deferred,
+        "deferred_why": found.deferred_why,
+        "without_rule": dict(found.without_rule),
+        "set_aside": [{"name": one.name, "why": one.why, "since_s": _age_s(one.since, now)} for one in aside],
         "circuits_open": [name for name, _, until in found.circuits_open if until > now],
         "workers": [{"id": w, "device": d, "seen_s": _age_s(at, now)} for w, d, at in found.workers],
     }
@@ -82,6 +93,26 @@ def _alerts(found: report.NodeStatus, now: datetime) -> Iterator[str]:
             f"[red]studies without an answer: {found.jobs['failed']}[/] (`hilum studies UID` says why, "
             "`hilum rerun --dead` tries again)"
         )
+    if found.answered_as_failed:
+        yield (
+            f"[red]studies answered that the node failed: {found.answered_as_failed}[/] (`hilum studies --failed`, "
+            "`hilum rerun --failed` analyses them all again)"
+        )
+    if found.lost_images:
+        yield (
+            f"[red]images damaged or missing in the spool: {found.lost_images}[/] (have them sent again, or put them "
+            "back and `hilum rerun --failed`)"
+        )
+    if found.deferred:
+        yield (
+            f"[red]jobs that wait for the machine: {found.deferred}[/], the last because: "
+            f"{escape(found.deferred_why or 'unknown')}"
+        )
+    for title, count in found.without_rule:
+        yield (
+            f"[yellow]studies of {escape(title)} that no routing rule matched: {count}[/] (not answered; see `rules`, "
+            "then `hilum rerun UID`)"
+        )
     if found.withheld:
         yield (
             f"[red]results withheld: {found.withheld}[/] (they failed the node's own checks; `hilum studies UID` says "
@@ -89,6 +120,13 @@ def _alerts(found: report.NodeStatus, now: datetime) -> Iterator[str]:
         )
     if found.deliveries.get("dead"):
         yield f"[red]dead letters: {found.deliveries['dead']}[/] (`hilum studies --failed`, `hilum rerun --dead`)"
+
+
+def _set_aside(aside: Sequence[Setback]) -> Iterator[str]:
+    """Yield what fails again and again, and is tried now and then."""
+    for one in aside:
+        often = f"failed {one.failures} times since {one.since:%Y-%m-%d %H:%M:%S}Z"
+        yield f"[red]set aside[/]: {escape(one.name)}, {often}: {escape(one.why)}"
 
 
 def _age_s(at: datetime | None, now: datetime) -> float | None:

@@ -8,7 +8,7 @@ from node.conformance.markdown import prose, section, status_table, table
 from node.delivery.destinations import CommitmentSettings
 from node.dicom.contexts import BY_UID, CLASS_BY_UID
 from node.dicom.kinds import RESULT_CLASSES
-from node.dicom.status import ACTION_STATUSES, FAILURE_REASONS, STORE_STATUSES
+from node.dicom.status import ACTION_STATUSES, FAILURE_REASONS, MAXIMUM_DOUBTFUL, STORE_STATUSES
 from node.dicom.uids import (
     DEFLATED_LITTLE_ENDIAN,
     DIGITAL_XRAY,
@@ -120,7 +120,8 @@ def _storage() -> str:
         "###### 4.2.2.3.2 SOP specific conformance: Storage",
         status_table("Status", STORE_STATUSES),
         prose(
-            "Any other status, no response, a rejection, and no connection are tried again, after "
+            f"What is doubtful may be a refusal, or the word of an archive that is starting: {MAXIMUM_DOUBTFUL} such "
+            "answers are one. Any other status, no response, a rejection, and no connection are tried again, after "
             f"{settings.first_delay_s:g} s at first and {settings.maximum_delay_s:g} s at most, for "
             f"{settings.retry_for_s / 86400:g} days. What was refused, or tried for so long, is a dead letter until an "
             f"operator brings it back. After {settings.breaker_failures} failures in a row a destination is left alone "

@@ -17,7 +17,7 @@ from node.db.engine import Transaction
 from node.db.jobs import STAT, URGENT_FIRST
 from node.db.states import DeliveryState, JobState
 from node.db.tables import CircuitRow, DeliveryRow, JobRow, ResultRow, StudyRow
-from node.dicom.status import Disposition
+from node.dicom.status import MAXIMUM_DOUBTFUL, Disposition
 
 _DUE = (DeliveryState.PENDING, DeliveryState.STORED)
 """States in which something is to be done once `due_at` has come: to be sent, or to be asked about."""
@@ -264,10 +264,13 @@ def settle(tx: Transaction, job_id: str, settlements: Sequence[Settlement]) -> J
                 row.state, row.accepted_at, row.last_error = DeliveryState.ACCEPTED, tx.now, None
             case Disposition.REFUSED:
                 row.state = DeliveryState.DEAD
-            case Disposition.RETRY if outcome.retry_at is None or outcome.retry_at > row.retry_until:
-                row.state = DeliveryState.DEAD
-            case Disposition.RETRY:
-                row.state, row.due_at = DeliveryState.PENDING, outcome.retry_at or tx.now
+            case Disposition.DOUBTFUL | Disposition.RETRY as disposition:
+                row.refusals += disposition is Disposition.DOUBTFUL
+                at = None if row.refusals >= MAXIMUM_DOUBTFUL else outcome.retry_at
+                if at is None or at > row.retry_until:
+                    row.state = DeliveryState.DEAD
+                else:
+                    row.state, row.due_at = DeliveryState.PENDING, at
         if not outcome.counts and row.state is DeliveryState.PENDING:
             row.attempts -= 1
             continue
@@ -296,7 +299,7 @@ def requeue(tx: Transaction, *, retry_for_s: float, study_instance_uid: str | No
         )
     rows = tx.scalars(query).all()
     for row in rows:
-        row.state, row.attempts = DeliveryState.PENDING, 0
+        row.state, row.attempts, row.refusals = DeliveryState.PENDING, 0, 0
         row.due_at, row.retry_until = tx.now, tx.now + timedelta(seconds=retry_for_s)
         job = tx.get_one(JobRow, row.job_id)
         if job.state is JobState.UNDELIVERED:

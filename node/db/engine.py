@@ -15,7 +15,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -27,6 +28,8 @@ from node.errors import Misconfigured
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 READ_ONLY = "hilum_read_only"
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
+"""What the database raises when it is away, locked or full, whatever was asked of it."""
 
 
 class Transaction(Session):

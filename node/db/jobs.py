@@ -50,6 +50,7 @@ class ClaimedJob:
     study_instance_uid: str
     revision: int
     attempts: int
+    faults: int
     created_at: datetime
     bundles: tuple[str, ...] | None
     destinations: tuple[str, ...]
@@ -153,16 +154,28 @@ def claim(tx: Transaction, job_id: str, *, lease_s: float) -> ClaimedJob | None:
     job.lease_until = tx.now + timedelta(seconds=lease_s)
     job.started_at = tx.now
     tx.note(Action.JOB_STARTED, job, attempt=job.attempts)
+    return _as_claimed(tx, job)
+
+
+def recorded(tx: Transaction, job_id: str) -> tuple[ClaimedJob, frozenset[str]]:
+    """Return a job that was analysed as it was claimed then, though it is nobody's now, and its results' SHA-256."""
+    job = tx.get_one(JobRow, job_id)
+    digests = tx.scalars(select(ResultRow.sha256).where(ResultRow.job_id == job_id))
+    return _as_claimed(tx, job), frozenset(digests)
+
+
+def _as_claimed(tx: Transaction, job: JobRow) -> ClaimedJob:
     study = tx.get_one(StudyRow, job.study_id)
     return ClaimedJob(
         id=job.id,
-        token=job.lease_token,
+        token=job.lease_token or "",
         pipeline=job.pipeline,
         priority=job.priority,
         study_id=job.study_id,
         study_instance_uid=study.study_instance_uid,
         revision=job.revision,
         attempts=job.attempts,
+        faults=job.faults,
         created_at=job.created_at,
         bundles=tuple(job.bundles) if job.bundles is not None else None,
         destinations=tuple(job.destinations),
@@ -282,53 +295,33 @@ def retry_or_answer(
         Another worker holds the job now.
     """
     job = _held(tx, claimed)
-    _give_back(tx, job, error=error, maximum_attempts=maximum_attempts, delay_s=delay_s)
+    give_back(tx, job, error=error, maximum_attempts=maximum_attempts, delay_s=delay_s)
     return job.state
 
 
-def reclaim(tx: Transaction, *, maximum_attempts: int) -> list[str]:
-    """Return jobs whose lease ran out, because their worker fell silent, to the queue; their ids."""
-    query = select(JobRow).where(JobRow.state == JobState.RUNNING, JobRow.lease_until < tx.now).with_for_update()
-    reclaimed = []
-    for job in tx.scalars(query):
-        error = f"worker {job.lease_owner} fell silent"
-        _give_back(tx, job, error=error, maximum_attempts=maximum_attempts, delay_s=0.0)
-        reclaimed.append(job.id)
-    return reclaimed
+def defer(tx: Transaction, claimed: ClaimedJob, *, error: str, delay_s: float) -> None:
+    """Give a job back under which the machine failed: it is done later, after all others, and keeps its attempts.
+
+    Raises
+    ------
+    StaleClaim
+        Another worker holds the job now.
+    """
+    put_off(tx, _held(tx, claimed), error=error, delay_s=delay_s)
 
 
-def requeue(tx: Transaction, *, study_instance_uid: str | None = None) -> list[str]:
-    """Queue failed jobs again (`rerun`), of one study or all; their ids."""
-    query = select(JobRow).where(JobRow.state == JobState.FAILED).with_for_update()
-    if study_instance_uid is not None:
-        query = query.join(StudyRow, StudyRow.id == JobRow.study_id).where(
-            StudyRow.study_instance_uid == study_instance_uid
-        )
-    requeued = []
-    for job in tx.scalars(query):
-        job.state = JobState.QUEUED
-        job.attempts, job.report_only = 0, None
-        job.due_at, job.finished_at = tx.now, None
-        tx.note(Action.JOB_REVIVED, job)
-        requeued.append(job.id)
-    return requeued
+def put_off(tx: Transaction, job: JobRow, *, error: str, delay_s: float) -> None:
+    """Queue a running job again later, without charging it with the attempt."""
+    job.last_error = error
+    _release(job)
+    job.state = JobState.QUEUED
+    job.attempts -= 1
+    job.faults += 1
+    job.due_at = tx.now + timedelta(seconds=delay_s)
+    tx.note(Action.JOB_DEFERRED, job, why=error, faults=job.faults)
 
 
-def _row(job_id: str, result: NewResult, now: datetime) -> ResultRow:
-    return ResultRow(
-        job_id=job_id,
-        kind=result.kind,
-        profile=result.profile,
-        sop_class_uid=result.sop_class_uid,
-        sop_instance_uid=result.sop_instance_uid,
-        series_instance_uid=result.series_instance_uid,
-        sha256=result.sha256,
-        size_bytes=result.size_bytes,
-        created_at=now,
-    )
-
-
-def _give_back(tx: Transaction, job: JobRow, *, error: str, maximum_attempts: int, delay_s: float) -> None:
+def give_back(tx: Transaction, job: JobRow, *, error: str, maximum_attempts: int, delay_s: float) -> None:
     """Queue the job again; past the limit for a report without analysis, and past twice the limit not at all."""
     job.last_error = error
     _release(job)
@@ -346,6 +339,37 @@ def _give_back(tx: Transaction, job: JobRow, *, error: str, maximum_attempts: in
         attempt=job.attempts,
         why=error,
         answer_only=job.report_only,
+    )
+
+
+def requeue(tx: Transaction, *, study_instance_uid: str | None = None) -> list[str]:
+    """Queue failed jobs again (`rerun`), of one study or all; their ids."""
+    query = select(JobRow).where(JobRow.state == JobState.FAILED).with_for_update()
+    if study_instance_uid is not None:
+        query = query.join(StudyRow, StudyRow.id == JobRow.study_id).where(
+            StudyRow.study_instance_uid == study_instance_uid
+        )
+    requeued = []
+    for job in tx.scalars(query):
+        job.state = JobState.QUEUED
+        job.attempts, job.faults, job.report_only = 0, 0, None
+        job.due_at, job.finished_at = tx.now, None
+        tx.note(Action.JOB_REVIVED, job)
+        requeued.append(job.id)
+    return requeued
+
+
+def _row(job_id: str, result: NewResult, now: datetime) -> ResultRow:
+    return ResultRow(
+        job_id=job_id,
+        kind=result.kind,
+        profile=result.profile,
+        sop_class_uid=result.sop_class_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        series_instance_uid=result.series_instance_uid,
+        sha256=result.sha256,
+        size_bytes=result.size_bytes,
+        created_at=now,
     )
 
 

@@ -39,6 +39,8 @@ class ReceivedInstance:
     sop_instance_uid: str | None = None
     sop_class_uid: str | None = None
     transfer_syntax_uid: str | None = None
+    repaired: bool = False
+    """The copy of it that the spool held was damaged, and has been replaced."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class HeldInstance:
     state: InstanceState
     same_study: bool
     """Whether it is of the study that the received one names."""
+    lost: bool = False
+    """Its bytes were found damaged or gone."""
 
 
 class StudyStep(StrEnum):
@@ -71,6 +75,8 @@ class Placement:
     reason: Reason | None
     detail: str | None
     step: StudyStep
+    repairs: bool = False
+    """The object is recorded already, and this gives it back the bytes that it had lost."""
 
 
 def place(received: ReceivedInstance, held: Sequence[HeldInstance], study: StudyState | None) -> Placement | None:
@@ -86,10 +92,12 @@ def place(received: ReceivedInstance, held: Sequence[HeldInstance], study: Study
     study
         State of the study that it names; None: nothing was recorded of that study.
     """
-    if any(other.digest == received.digest for other in held):
-        return None
-    # A damaged copy in quarantine does not stand in the way of a sound one that is sent again.
-    sound = [other for other in held if other.state in SOUND]
+    for other in held:
+        if other.digest == received.digest:
+            step = _step(received, other.state, study)
+            return Placement(other.state, None, None, step, repairs=True) if other.lost else None
+    # A damaged copy does not stand in the way of a sound one that is sent again.
+    sound = [other for other in held if other.state in SOUND and not other.lost]
     if not sound or received.state is InstanceState.IGNORED:
         return Placement(received.state, received.reason, received.detail, _step(received, received.state, study))
     state = InstanceState.CONFLICT if any(other.same_study for other in sound) else InstanceState.QUARANTINED

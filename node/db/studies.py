@@ -15,7 +15,8 @@ from node.db.engine import Transaction
 from node.db.received import REPORTED, SOUND, HeldInstance, Placement, ReceivedInstance, StudyStep, place
 from node.db.states import InstanceState, JobState, StudyState
 from node.db.tables import AssociationRow, InstanceRow, JobRow, StudyRow
-from node.reasons import Reason
+from node.errors import BytesLost
+from node.reasons import LOST, Reason
 from node.spool.incoming import AssociationInfo, AssociationOutcome
 
 _ENDED: Final = {
@@ -105,9 +106,13 @@ def record_instance(tx: Transaction, received: ReceivedInstance) -> InstanceStat
         "bytes": received.size_bytes,
     }
     if placement is None:
-        tx.note(Action.INSTANCE_REPEATED, study, **facts)
+        tx.note(Action.INSTANCE_REPAIRED if received.repaired else Action.INSTANCE_REPEATED, study, **facts)
         return None
     study = _stepped(tx, study, received, placement.step)
+    if placement.repairs:
+        _repair(tx, received)
+        tx.note(Action.INSTANCE_REPAIRED, study, **facts)
+        return None
     tx.add(_instance_row(received, placement, study))
     tx.note(_RECORDED[placement.state], study, reason=placement.reason, why=placement.detail, **facts)
     return placement.state
@@ -145,7 +150,8 @@ def open_studies(tx: Transaction) -> list[OpenStudy]:
 def instances_of(tx: Transaction, study_id: int, *, revision: int) -> tuple[StoredInstance, ...]:
     """Return the instances that the job of a study's revision speaks of, in order of arrival.
 
-    Those that came for a later revision are left out, and so is a damaged copy of an image that came sound as well.
+    Those that came for a later revision are left out, and so is a damaged copy of an image that came sound as well,
+    damaged before it came or in the node.
     """
     query = (
         select(InstanceRow, AssociationRow.calling_ae_title)
@@ -154,7 +160,7 @@ def instances_of(tx: Transaction, study_id: int, *, revision: int) -> tuple[Stor
         .order_by(InstanceRow.id)
     )
     rows = tx.execute(query).all()
-    sound = {row.sop_instance_uid for row, _ in rows if row.state in SOUND}
+    sound = {row.sop_instance_uid for row, _ in rows if _is_sound(row)}
     return tuple(
         StoredInstance(
             id=row.id,
@@ -167,7 +173,7 @@ def instances_of(tx: Transaction, study_id: int, *, revision: int) -> tuple[Stor
             calling_ae_title=caller,
         )
         for row, caller in rows
-        if row.state in SOUND or row.sop_instance_uid not in sound
+        if _is_sound(row) or row.sop_instance_uid not in sound
     )
 
 
@@ -182,8 +188,16 @@ class RoutingDecision:
     destinations: Sequence[str]
 
 
-def complete(tx: Transaction, study_id: int, *, reason: str, decision: RoutingDecision | None) -> str | None:
+def complete(
+    tx: Transaction, study_id: int, *, reason: str, decision: RoutingDecision | None, no_rule: bool = True
+) -> str | None:
     """Close the study's revision and create its job, in one transaction with the audit events.
+
+    Parameters
+    ----------
+    no_rule
+        Where there is no decision: that no rule matched, and not that a rule asks for no analysis, or that nothing
+        could be read.
 
     Returns
     -------
@@ -200,7 +214,7 @@ def complete(tx: Transaction, study_id: int, *, reason: str, decision: RoutingDe
         reason=reason,
         revision=study.revision,
         rule=decision.rule if decision else None,
-        why=None if decision else Reason.NO_RULE,
+        why=Reason.NO_RULE if decision is None and no_rule else None,
     )
     if decision is None:
         return None
@@ -262,6 +276,41 @@ def quarantine_pixels(tx: Transaction, instance_id: int, *, detail: str) -> None
     )
 
 
+def note_copy(tx: Transaction, instance_id: int, lost: BytesLost | None) -> None:
+    """Note that the node's copy of an image was found lost, or (None) that it was found sound where it had been lost.
+
+    An accepted image then says why it could not be analysed; what was decided of others stays.
+    """
+    row = tx.get_one(InstanceRow, instance_id)
+    if row.state is InstanceState.ACCEPTED:
+        row.reason, row.detail = (Reason(lost.reason), lost.detail) if lost else (None, None)
+    tx.note(
+        Action.INSTANCE_LOST if lost else Action.INSTANCE_REPAIRED,
+        row.study,
+        reason=lost.reason if lost else None,
+        why=lost.detail if lost else "its bytes are there again",
+        sop_instance_uid=row.sop_instance_uid,
+        digest=row.digest,
+    )
+
+
+def _is_sound(row: InstanceRow) -> bool:
+    return row.state in SOUND and not _is_lost(row)
+
+
+def _is_lost(row: InstanceRow) -> bool:
+    return row.state is InstanceState.ACCEPTED and row.reason in LOST
+
+
+def _repair(tx: Transaction, received: ReceivedInstance) -> None:
+    """Take back what was noted of an image whose bytes are there again."""
+    query = select(InstanceRow).where(
+        InstanceRow.sop_instance_uid == received.sop_instance_uid, InstanceRow.digest == received.digest
+    )
+    for row in tx.scalars(query):
+        row.reason = row.detail = None
+
+
 def _study_of(tx: Transaction, received: ReceivedInstance) -> StudyRow | None:
     if received.study_instance_uid is None:
         return None
@@ -274,7 +323,10 @@ def _held(tx: Transaction, received: ReceivedInstance, study: StudyRow | None) -
     if received.sop_instance_uid is None:
         return ()
     rows = tx.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == received.sop_instance_uid))
-    return [HeldInstance(row.digest, row.state, study is not None and row.study_id == study.id) for row in rows]
+    return [
+        HeldInstance(row.digest, row.state, study is not None and row.study_id == study.id, lost=_is_lost(row))
+        for row in rows
+    ]
 
 
 def _stepped(tx: Transaction, study: StudyRow | None, received: ReceivedInstance, step: StudyStep) -> StudyRow | None:

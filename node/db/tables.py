@@ -174,6 +174,8 @@ class JobRow(StateGuard, Base):
     due_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
+    faults: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often the machine failed under it; none of these is an attempt."""
     report_only: Mapped[str | None] = mapped_column(String(64))
     last_error: Mapped[str | None] = mapped_column(Text)
     lease_owner: Mapped[str | None] = mapped_column(String(128))
@@ -215,7 +217,7 @@ class DeliveryRow(StateGuard, Base):
 
     `attempts` counts how often it was sent, and how often a request for commitment came to nothing;
     `requests` the requests for commitment that the destination has taken since it was last sent. `transaction_uid` is
-    the latest one that was made.
+    the latest one that was made. `refusals` counts answers that may be a refusal for good.
     """
 
     __tablename__ = "deliveries"
@@ -238,6 +240,7 @@ class DeliveryRow(StateGuard, Base):
     accepted_at: Mapped[datetime | None]
     transaction_uid: Mapped[str | None] = mapped_column(ForeignKey("commitments.transaction_uid"))
     requests: Mapped[int] = mapped_column(default=0, server_default="0")
+    refusals: Mapped[int] = mapped_column(default=0, server_default="0")
 
     job: Mapped[JobRow] = relationship(back_populates="deliveries")
     result: Mapped[ResultRow] = relationship()

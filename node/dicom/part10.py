@@ -100,15 +100,20 @@ def identity_digest(path: Path) -> tuple[str, int]:
     tuple
         The digest (lower-case hexadecimal) and the size of the whole file in bytes.
     """
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        try:
-            digest.update(read_meta(file).transfer_syntax_uid.encode("latin-1", "replace") + b"\0")
-        except Quarantined:
-            file.seek(0)
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-        return digest.hexdigest(), file.tell()
+        return identity_digest_of(file), file.tell()
+
+
+def identity_digest_of(file: BinaryIO) -> str:
+    """Name the content of an open file, as `identity_digest` does; the file is left at its end."""
+    digest = hashlib.sha256()
+    try:
+        digest.update(read_meta(file).transfer_syntax_uid.encode("latin-1", "replace") + b"\0")
+    except Quarantined:
+        file.seek(0)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _element(number: int, vr: bytes, value: bytes) -> bytes:

@@ -38,8 +38,14 @@ class Disposition(StrEnum):
 
     ACCEPTED = "accepted"
     RETRY = "retry"
+    DOUBTFUL = "doubtful"
+    """A refusal, but archives that are starting or overloaded say so too: a few tries tell."""
     REFUSED = "refused"
     """Sending the same bytes again will not help."""
+
+
+MAXIMUM_DOUBTFUL: Final = 4
+"""So many doubtful answers to one delivery are a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ STORE_STATUSES: Final = (
     StatusRange(0x0111, 0x0111, Disposition.ACCEPTED, "Duplicate SOP Instance: the peer has it"),
     StatusRange(0x0116, 0x0116, Disposition.ACCEPTED, "Warning: attribute value out of range"),
     StatusRange(0x0117, 0x0117, Disposition.REFUSED, "Invalid SOP Instance"),
-    StatusRange(0x0122, 0x0122, Disposition.REFUSED, "SOP class not supported"),
+    StatusRange(0x0122, 0x0122, Disposition.DOUBTFUL, "SOP class not supported"),
     StatusRange(0x0124, 0x0124, Disposition.REFUSED, "Not authorized"),
     StatusRange(0x0210, 0x0210, Disposition.RETRY, "Duplicate invocation"),
     StatusRange(0x0211, 0x0211, Disposition.REFUSED, "Unrecognized operation"),
@@ -68,7 +74,7 @@ STORE_STATUSES: Final = (
     StatusRange(0xA700, 0xA7FF, Disposition.RETRY, "Refused: out of resources"),
     StatusRange(0xA900, 0xA9FF, Disposition.REFUSED, "Error: data set does not match SOP class"),
     StatusRange(0xB000, 0xBFFF, Disposition.ACCEPTED, "Warning: stored, with elements coerced or discarded"),
-    StatusRange(0xC000, 0xCFFF, Disposition.REFUSED, "Error: cannot understand"),
+    StatusRange(0xC000, 0xCFFF, Disposition.DOUBTFUL, "Error: cannot understand"),
 )
 
 # PS3.7 section 10.1.4.1.10 and Annex C: the answer to an N-ACTION request for storage commitment.

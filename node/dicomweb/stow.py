@@ -127,8 +127,8 @@ def _store_one(client: Client, file: OutgoingFile) -> SendOutcome:
     try:
         content = file.path.read_bytes()
     except OSError as error:
-        why = f"the stored file cannot be sent: {error.strerror}"
-        return SendOutcome(file.sop_instance_uid, None, Disposition.REFUSED, why)
+        why = f"the stored file cannot be read: {error.strerror}"  # of this machine, and no word of the service's
+        return SendOutcome(file.sop_instance_uid, None, Disposition.RETRY, why)
     response = post(client, [content])
     outcome = _outcome(file, response.status_code, response.headers.get("Content-Type", ""), response.content)
     # Some services call it a conflict that they have an instance, with whatever reason (Google's with 0x0110).

@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
+from typing import Final
 
 import structlog
 
 from node.db import commitments
 from node.db.commitments import InstanceOutcome
-from node.db.engine import Database
+from node.db.engine import UNAVAILABLE, Database
 from node.dicom.status import FAILURE_REASONS, Disposition, disposition_of
 from node.dispatch.backoff import next_attempt
+from node.setbacks import Setbacks
 from node.settings import DeliverySettings
 from node.spool.commitments import CommitmentReport, CommitmentStore, FailedReference
 
 log = structlog.get_logger()
 
+_REPORT: Final = "report/"
 
-def record_reports(store: CommitmentStore, database: Database, settings: DeliverySettings) -> int:
-    """Record every report that has come; return how many. First committed, then removed, so it may be repeated."""
-    count = 0
-    for path, report in store.reports():
-        if report is None:
-            log.error("commitment.report_unreadable", file=path.name)
-        else:
-            _record(report, database, settings)
-            count += 1
-        store.discard(path)
-    return count
+
+def record_reports(
+    store: CommitmentStore, database: Database, settings: DeliverySettings, *, setbacks: Setbacks | None = None
+) -> int:
+    """Record every report that has come; return how many. First committed, then removed, so it may be repeated.
+
+    Parameters
+    ----------
+    setbacks
+        What failed of them before; None: nothing did.
+    """
+    setbacks, paths = setbacks or Setbacks(), store.reports()
+    setbacks.keep_only(_REPORT, {_REPORT + path.name for path in paths})
+    recorded: list[Path] = []
+
+    def take(path: Path) -> None:
+        if _take(store, path, database, settings):
+            recorded.append(path)
+
+    for path in paths:
+        setbacks.attempt(_REPORT + path.name, partial(take, path), passing=UNAVAILABLE)
+    return len(recorded)
+
+
+def _take(store: CommitmentStore, path: Path, database: Database, settings: DeliverySettings) -> bool:
+    """Record one report and remove it; return False for a file that holds none."""
+    report = store.report(path)
+    if report is None:
+        log.error("commitment.report_unreadable", file=path.name)
+    else:
+        _record(report, database, settings)
+    store.discard(path)
+    return report is not None
 
 
 def _record(report: CommitmentReport, database: Database, settings: DeliverySettings) -> None:

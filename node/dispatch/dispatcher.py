@@ -9,31 +9,37 @@ from __future__ import annotations
 import fcntl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from io import BytesIO
 from pathlib import Path
+from typing import Final
 
 import structlog
 
-from node import pipelines
+from node import pipelines, setbacks
 from node.db import deliveries, jobs, studies, workers
-from node.db.engine import Database
+from node.db.engine import UNAVAILABLE, Database
 from node.db.states import InstanceState
-from node.dicom.header import read_header
+from node.dicom.header import header_of
 from node.dispatch import commitments, maintenance
 from node.dispatch.archive import ArchiveCounts
 from node.dispatch.clock import ClockWatch
 from node.dispatch.queue import Device, Sender, associations_of
-from node.errors import HilumError, Quarantined
+from node.errors import BrokerUnavailable, BytesLost, Quarantined
 from node.intake import ingest, routing
 from node.intake.completion import CompletionReason, decide
+from node.setbacks import Setbacks
 from node.settings import CompletionSettings, Settings
 from node.spool.store import Spool
 
 log = structlog.get_logger()
+
+_OF_ALL: Final = (*UNAVAILABLE, BrokerUnavailable)
+"""What fails for one job or study fails for all of them."""
 
 
 @dataclass
@@ -50,7 +56,8 @@ class Dispatcher:
         self._counts = ArchiveCounts(self.settings)
         self._maintenance = maintenance.steps(self.settings, self.database, self.spool)
         self._clock = ClockWatch(self.settings, self.database, self.monotonic)
-        self._failing: set[str] = set()
+        note = setbacks.note_path(self.settings.home)
+        self.setbacks = Setbacks(note, clock=self.database.clock, monotonic=self.monotonic)
 
     def run(self, stop: threading.Event) -> None:
         """Go round until `stop` is set."""
@@ -59,19 +66,24 @@ class Dispatcher:
             stop.wait(self.settings.dispatch.interval_s)
 
     def round(self) -> None:
-        """Do each step once; a step that fails is logged when it begins to fail and when it recovers."""
+        """Do each step once; a step that fails is logged when it begins to fail and when it recovers.
+
+        Within a step each folder, file, report, study and job is on its own, too (`node.setbacks`).
+        """
         for step in (
             self.watch_clock,
             self.ingest,
             self.record_commitments,
             self.close_studies,
             self.reclaim,
+            self.reclaim_deliveries,
             self.send_analyses,
             self.send_deliveries,
         ):
-            self._attempt(step, step.__name__)
+            self.setbacks.attempt(step.__name__, step, pauses=False)
         for name, occasional in self._maintenance.items():
-            self._attempt(partial(occasional, self.database.clock()), name)
+            self.setbacks.attempt(name, partial(occasional, self.database.clock()), pauses=False)
+        self.setbacks.attempt("set_aside", self.setbacks.write_note, pauses=False)
 
     def watch_clock(self) -> None:
         """Let what rows wait for follow a clock that was set, and believe no moment that cannot be."""
@@ -84,18 +96,26 @@ class Dispatcher:
             self.database,
             rules=self.settings.rules,
             maximum_bytes=self.settings.spool.maximum_object_bytes,
+            setbacks=self.setbacks,
         )
 
     def record_commitments(self) -> None:
         """Record what archives reported about storage commitment."""
-        commitments.record_reports(self.spool.commitments, self.database, self.settings.delivery)
+        commitments.record_reports(
+            self.spool.commitments, self.database, self.settings.delivery, setbacks=self.setbacks
+        )
 
     def close_studies(self) -> None:
         """Close the studies that are complete, and create their jobs."""
         with self.database.read() as tx:
             waiting = studies.open_studies(tx)
-        for study in waiting:
-            self._attempt(partial(self._close, study), f"close study {study.id}")
+        self._each("study", [str(study.id) for study in waiting], [partial(self._close, study) for study in waiting])
+
+    def _each(self, kind: str, names: Sequence[str], steps: Sequence[Callable[[], None]]) -> None:
+        """Do a step for each of several things; database and broker are everyone's, so that their failure ends it."""
+        self.setbacks.keep_only(f"{kind}/", {f"{kind}/{name}" for name in names})
+        for name, step in zip(names, steps, strict=True):
+            self.setbacks.attempt(f"{kind}/{name}", step, passing=_OF_ALL)
 
     def _close(self, study: studies.OpenStudy) -> None:
         now = self.database.clock()
@@ -103,7 +123,7 @@ class Dispatcher:
             return
         with self.database.read() as tx:
             instances = studies.instances_of(tx, study.id, revision=study.revision)
-        decision = self._route(instances)  # reads a file, so before anyone has to wait for the write lock
+        decision, no_rule = self._route(instances)  # reads a file, so before anyone has to wait for the write lock
         settings = self.settings.completion
         if decision is not None:
             settings = pipelines.named(decision.pipeline).completion(settings)
@@ -111,7 +131,10 @@ class Dispatcher:
         if reason is None:
             return
         with self.database.write() as tx:
-            job_id = studies.complete(tx, study.id, reason=reason, decision=decision)
+            job_id = studies.complete(tx, study.id, reason=reason, decision=decision, no_rule=no_rule)
+        if no_rule:
+            titles = sorted({instance.calling_ae_title for instance in instances})
+            log.warning("study.no_rule", calling_ae_titles=titles, why="no routing rule matches: it is not answered")
         self._counts.forget(study.study_instance_uid)
         log.info("study.completed", job_id=job_id, reason=reason, revision=study.revision)
 
@@ -128,12 +151,22 @@ class Dispatcher:
         )
 
     def reclaim(self) -> None:
-        """Give jobs and deliveries whose lease ran out to other workers."""
+        """Give jobs whose lease ran out to other workers."""
+        with self.database.read() as tx:
+            silent = workers.silent(tx)
+        self._each("silent job", silent, [partial(self._reclaim, job_id) for job_id in silent])
+
+    def _reclaim(self, job_id: str) -> None:
+        attempts, lease_s = self.settings.analysis.maximum_attempts, self.settings.analysis.lease_s
         with self.database.write() as tx:
-            job_ids = jobs.reclaim(tx, maximum_attempts=self.settings.analysis.maximum_attempts)
-            count = deliveries.reclaim(tx)
-        for job_id in job_ids:
+            reclaimed = workers.reclaim(tx, job_id, maximum_attempts=attempts, lease_s=lease_s)
+        if reclaimed:
             log.warning("job.taken_back", job_id=job_id)
+
+    def reclaim_deliveries(self) -> None:
+        """Give deliveries whose lease ran out to other workers."""
+        with self.database.write() as tx:
+            count = deliveries.reclaim(tx)
         if count:
             log.warning("deliveries.taken_back", count=count)
 
@@ -143,10 +176,12 @@ class Dispatcher:
         with self.database.read() as tx:
             due = jobs.due(tx, resend_after_s=dispatch.resend_after_s, window=dispatch.window)
             device = self._device(workers.devices(tx, alive_s=3 * self.settings.analysis.lease_s))
-        for job in due:
-            queue = self.sender.analyse(job.id, device=device, priority=job.priority)
-            with self.database.write() as tx:
-                jobs.mark_sent(tx, job.id, queue=queue)
+        self._each("job", [job.id for job in due], [partial(self._send_analysis, job, device) for job in due])
+
+    def _send_analysis(self, job: jobs.DueJob, device: Device) -> None:
+        queue = self.sender.analyse(job.id, device=device, priority=job.priority)
+        with self.database.write() as tx:
+            jobs.mark_sent(tx, job.id, queue=queue)
 
     def send_deliveries(self) -> None:
         """Send a message for each job and destination with something due."""
@@ -156,46 +191,42 @@ class Dispatcher:
                 associations=associations_of(self.settings),
                 resend_after_s=self.settings.dispatch.resend_after_s,
             )
-        for one in due:
-            self.sender.deliver(one.job_id, one.destination, priority=one.priority)
-            with self.database.write() as tx:
-                deliveries.mark_sent(tx, one.job_id, one.destination)
+        names = [f"{one.job_id} to {one.destination}" for one in due]
+        self._each("delivery", names, [partial(self._send_delivery, one) for one in due])
 
-    def _route(self, instances: tuple[studies.StoredInstance, ...]) -> studies.RoutingDecision | None:
-        """Route by the first image that can be read, an accepted one if there is one."""
+    def _send_delivery(self, one: deliveries.DueDelivery) -> None:
+        self.sender.deliver(one.job_id, one.destination, priority=one.priority)
+        with self.database.write() as tx:
+            deliveries.mark_sent(tx, one.job_id, one.destination)
+
+    def _route(self, instances: tuple[studies.StoredInstance, ...]) -> tuple[studies.RoutingDecision | None, bool]:
+        """Route by the first image that can be read, an accepted one if there is one; also say whether no rule matched.
+
+        Where none can be, because all are damaged or gone, the study is answered all the same: "no rule matched" is
+        only said where a header was read.
+
+        Raises
+        ------
+        SpoolUnavailable
+            The spool cannot be read now; the study stays open.
+        """
         ranked = sorted(instances, key=lambda i: (i.state is not InstanceState.ACCEPTED, i.id))
+        settings = self.settings
         for instance in ranked:
-            header = None
             try:
-                header = read_header(self.spool.received_path(instance.digest))
-            except (Quarantined, OSError):
-                if instance is not ranked[-1]:
-                    continue
+                header = header_of(BytesIO(self.spool.read_received(instance.digest)))
+            except (Quarantined, BytesLost):
+                continue
             facts = routing.StudyFacts.of(header, instance.calling_ae_title)
-            return routing.route(facts, self.settings.rules, self.settings.destinations)
-        return None
+            no_rule = routing.matched(facts, settings.rules) is None
+            return routing.route(facts, settings.rules, settings.destinations), no_rule
+        sender = ranked[0].calling_ae_title
+        return routing.route_unread(sender, settings.rules, settings.destinations), False
 
     def _device(self, alive: set[str]) -> Device:
         if self.settings.analysis.device != "auto":
             return self.settings.analysis.device
         return "cuda" if "cuda" in alive else "cpu"
-
-    def _attempt(self, step: Callable[[], None], name: str) -> None:
-        try:
-            step()
-        except HilumError as error:
-            self._complain(name, str(error))
-        except Exception as error:  # a round must go on: what failed is logged, and tried again in the next one
-            self._complain(name, f"{type(error).__name__}: {error}")
-        else:
-            if name in self._failing:
-                self._failing.discard(name)
-                log.info("dispatch.recovered", step=name)
-
-    def _complain(self, name: str, error: str) -> None:
-        if name not in self._failing:
-            self._failing.add(name)
-            log.error("dispatch.step_failed", step=name, error=error)
 
 
 @contextmanager

@@ -16,12 +16,14 @@ def examine_header(file: Path, *, maximum_bytes: int) -> Header:
     ------
     Quarantined
         The object cannot be used, whatever went wrong: a hostile file must not stop the files behind it.
+    OSError
+        The file cannot be read, which says nothing about the object.
     """
     try:
         if file.stat().st_size > maximum_bytes:
             raise Quarantined(Reason.TOO_LARGE, f"the object is larger than the limit of {maximum_bytes} bytes")
         return read_header(file)
-    except Quarantined:
+    except (Quarantined, OSError, MemoryError):
         raise
     except Exception as unexpected:
         # Without its text, which may quote an attribute of the patient.

@@ -35,18 +35,41 @@ def route(
     facts: StudyFacts, rules: Sequence[Rule], destinations: Mapping[str, AnyDestination]
 ) -> RoutingDecision | None:
     """Return what to do with a study, or None when no rule asks for an analysis."""
+    rule = matched(facts, rules)
+    return None if rule is None or rule.pipeline == NO_PIPELINE else _decision(rule, destinations)
+
+
+def matched(facts: StudyFacts, rules: Sequence[Rule]) -> Rule | None:
+    """Return the first rule that a study meets; None: no rule is met."""
+    return next((rule for rule in rules if unmet(rule, facts) is None), None)
+
+
+def route_unread(
+    calling_ae_title: str, rules: Sequence[Rule], destinations: Mapping[str, AnyDestination]
+) -> RoutingDecision | None:
+    """Return where the answer of a study goes of which no header can be read.
+
+    What a header would say may be anything, so the first rule decides that asks for an analysis and that the sender
+    meets, unless one before it wants none whatever the header says.
+    """
     for rule in rules:
-        if unmet(rule, facts) is None:
-            if rule.pipeline == NO_PIPELINE:
-                return None
-            return RoutingDecision(
-                rule=rule.name,
-                pipeline=rule.pipeline,
-                priority=rule.priority,
-                bundles=rule.bundles,
-                destinations=rule.destinations if rule.destinations is not None else sorted(destinations),
-            )
+        if rule.calling_ae_title and calling_ae_title not in rule.calling_ae_title:
+            continue
+        if rule.pipeline != NO_PIPELINE:
+            return _decision(rule, destinations)
+        if not rule.modality and rule.description is None and rule.age_years is None:
+            return None
     return None
+
+
+def _decision(rule: Rule, destinations: Mapping[str, AnyDestination]) -> RoutingDecision:
+    return RoutingDecision(
+        rule=rule.name,
+        pipeline=rule.pipeline,
+        priority=rule.priority,
+        bundles=rule.bundles,
+        destinations=rule.destinations if rule.destinations is not None else sorted(destinations),
+    )
 
 
 def pipeline_for(facts: StudyFacts, rules: Sequence[Rule]) -> EdgePipeline:

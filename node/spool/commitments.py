@@ -17,7 +17,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from ipaddress import ip_network
@@ -114,8 +114,11 @@ class CommitmentStore:
     def remove_transactions_before(self, moment: datetime) -> None:
         """Remove the transactions that were begun before a moment; reports about them are unknown from then on."""
         for path in self._transactions.glob("*.json"):
-            if path.stat().st_mtime < moment.timestamp():
-                path.unlink(missing_ok=True)
+            try:
+                if path.stat().st_mtime < moment.timestamp():
+                    path.unlink(missing_ok=True)
+            except OSError as error:  # the next one is not touched by it
+                log.warning("commitment.transaction_left", error=error.strerror)
 
     def add_report(self, report: CommitmentReport) -> None:
         """Keep a report; when this returns, it survives a power cut.
@@ -127,15 +130,22 @@ class CommitmentStore:
         """
         self._write(self._reports / f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", asdict(report))
 
-    def reports(self) -> Iterator[tuple[Path, CommitmentReport | None]]:
-        """List the reports that wait to be recorded, oldest first; None for one that cannot be read."""
-        for path in sorted(self._reports.glob("*.json")):
-            try:
-                yield path, _read(json.loads(path.read_text(encoding="utf-8")))
-            except FileNotFoundError:
-                continue
-            except (ValueError, TypeError, KeyError):
-                yield path, None
+    def reports(self) -> list[Path]:
+        """List the reports that wait to be recorded, oldest first."""
+        return sorted(self._reports.glob("*.json"))
+
+    def report(self, path: Path) -> CommitmentReport | None:
+        """Read a report; None where what is in the file is none.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        """
+        try:
+            return _read(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError):
+            return None
 
     def discard(self, path: Path) -> None:
         """Remove a report that was recorded; gone already is no error."""

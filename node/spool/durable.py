@@ -8,9 +8,21 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV})
+
+
+class Linked(StrEnum):
+    """What `link_file` has done."""
+
+    NEW = "new"
+    HELD = "held"
+    """The target was there, and sound."""
+    REPLACED = "replaced"
+    """The target was there, and damaged."""
 
 
 def sync_file(path: Path) -> None:
@@ -56,25 +68,28 @@ def write_file(path: Path, content: bytes, *, temporary: Path) -> None:
     sync_directory(path.parent)
 
 
-def link_file(source: Path, target: Path, *, temporary: Path) -> bool:
+def link_file(source: Path, target: Path, *, temporary: Path, is_sound: Callable[[Path], bool]) -> Linked:
     """Give the durable file `source` a second durable name; copy it where the file system has no hard links.
 
-    Returns
-    -------
-    bool
-        Whether `target` is new; False where it existed before, which is left as it is.
+    Parameters
+    ----------
+    temporary
+        Path on the same file system for the unfinished file; it is gone afterwards.
+    is_sound
+        Asked of a target that exists: a sound one is left as it is, a damaged one is replaced in one step.
     """
+    linked = Linked.NEW
+    if os.path.lexists(target):
+        if is_sound(target):
+            return Linked.HELD
+        linked = Linked.REPLACED
     try:
-        target.hardlink_to(source)
-    except FileExistsError:
-        return False
+        temporary.hardlink_to(source)
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        if target.exists():
-            return False
         shutil.copyfile(source, temporary)
         sync_file(temporary)
-        temporary.replace(target)
+    temporary.replace(target)
     sync_directory(target.parent)
-    return True
+    return linked

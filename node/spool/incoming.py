@@ -261,24 +261,44 @@ class Incoming:
         durable.sync_directory(self._root)
 
     def arrivals(self) -> Iterator[IncomingFolder]:
-        """List what has arrived, oldest association first. Made to be polled: few system calls for each open folder."""
-        for path in sorted(self._root.iterdir()):
-            # The marker first: it is written after the last file, so what is listed after seeing it is complete.
-            outcome = next((o for o in AssociationOutcome if (path / o).exists()), None)
-            try:
-                files = tuple(_arrived(path))
-                if outcome is None and not files and _is_remnant(path):
-                    continue
-                info = AssociationInfo.read(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # removed by another process in this moment, or not ours
-            yield IncomingFolder(path, info, files, outcome)
+        """List what has arrived, oldest association first."""
+        for path in self.folders():
+            folder = self.look(path)
+            if folder is not None:
+                yield folder
+
+    def folders(self) -> list[Path]:
+        """List the folders of associations, the oldest first; `look` says what is in one."""
+        return sorted(self._root.iterdir())
+
+    def look(self, path: Path) -> IncomingFolder | None:
+        """Say what has arrived in a folder; None where it is gone, or not ours. Made to be polled: few system calls.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be read.
+        """
+        # The marker first: it is written after the last file, so what is listed after seeing it is complete.
+        outcome = next((o for o in AssociationOutcome if (path / o).exists()), None)
+        try:
+            files = tuple(_arrived(path))
+            if outcome is None and not files and _is_remnant(path):
+                return None
+            info = AssociationInfo.read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # removed by another process in this moment, or not ours
+        return IncomingFolder(path, info, files, outcome)
 
     def abort_those_of(self, owners: Set[str]) -> set[str]:
         """Close the folders that dead processes left open, and give those of `owners` for whom it failed."""
         unmarked: set[str] = set()
         for path in self._root.iterdir():
-            if any((path / outcome).exists() for outcome in AssociationOutcome):
+            try:
+                if any((path / outcome).exists() for outcome in AssociationOutcome):
+                    continue
+            except OSError as error:
+                log.error("association.not_closed", association=path.name, error=error.strerror)
                 continue
             owner = _owner_of(path)
             if owner is not None and owner in owners:

@@ -9,10 +9,15 @@
     results/<ab>/<sha256>.dcm                   our own results, as they are sent
     findings/<ab>/<sha256>-<rest>.findings      what networks found (see `node.spool.findings`)
     commitment/                                 what archives were asked and reported (see `node.spool.commitments`)
+    .present, objects/.present, results/.present    tell an empty folder from an empty mount point
 
 Several receivers, the intake and the workers share one spool. Each step is one rename or one hard link, so a process
 may be killed between any two: `keep`, `quarantine` and `discard` may be repeated, and only `discard` removes a received
 file. No name comes from the network.
+
+Received objects and results are read here and compared with their digest: what fails is either the machine's
+(`SpoolUnavailable`, to be tried again) or the bytes are lost (`BytesLost`). What parses headers has them in memory, so
+that an OSError of a parser is never taken for one of the disk.
 """
 
 from __future__ import annotations
@@ -21,13 +26,16 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from node.dicom.part10 import identity_digest
-from node.errors import SpoolFull
+from node.dicom.part10 import identity_digest, identity_digest_of
+from node.errors import BytesLost, SpoolFull, SpoolUnavailable
+from node.reasons import Reason
 from node.spool import durable
 from node.spool.commitments import CommitmentStore
 from node.spool.findings import FindingsStore
@@ -35,6 +43,10 @@ from node.spool.incoming import AssociationInfo, Incoming
 from node.spool.temporary import TemporaryFolder, leftovers
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_CONTENT: Final = ("objects", "results")
+"""Folders whose files cannot be had again from elsewhere: once made, they are never made anew."""
+_PRESENT: Final = ".present"
+_PROBE_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,8 @@ class KeptObject:
     path: Path
     size: int
     """Size of the file in bytes."""
+    repaired: bool = False
+    """The copy that was held was damaged, and this one has taken its place."""
 
 
 class Spool:
@@ -62,12 +76,17 @@ class Spool:
     def create(cls, root: Path) -> Spool:
         """Make the folders where they do not exist, and open the spool."""
         root.mkdir(parents=True, exist_ok=True)
-        for name in ("tmp", "objects", "quarantine", "results"):
+        for name in ("tmp", "quarantine"):
             durable.make_directory(root / name)
         Incoming.create(root / "incoming")
         CommitmentStore.create(root / "commitment")
         FindingsStore.create(root / "findings")
-        return cls(root)
+        spool = cls(root)
+        if not (root / _PRESENT).exists():
+            for folder in (*(root / name for name in _CONTENT), root):  # the root last: it says that all was made
+                durable.make_directory(folder)
+                durable.write_file(folder / _PRESENT, b"", temporary=spool.temporary_path())
+        return spool
 
     def close(self) -> None:
         """Release what this process holds: its unfinished files and its lock. The spool may be used again after.
@@ -76,6 +95,25 @@ class Spool:
         any process does it.
         """
         self._temporary.close(keep_lock_file=self.incoming.close() > 0)
+
+    def require_usable(self, *, room_bytes: int = 0) -> None:
+        """Find out, before anything is begun, that the spool can be read and written.
+
+        Raises
+        ------
+        SpoolFull
+            There is less room than `room_bytes`, or a file cannot be written.
+        SpoolUnavailable
+            Its folders are not there.
+        """
+        self._require_present()
+        try:
+            free = self.free_bytes()
+            if free < room_bytes:
+                raise SpoolFull(f"the spool has {free} bytes free, {room_bytes} are needed")
+            self._try_writing()
+        except OSError as error:
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}") from error
 
     # The receiver
 
@@ -118,18 +156,23 @@ class Spool:
 
     # The intake
 
-    def keep(self, file: Path) -> KeptObject:
+    def keep(self, file: Path, *, named: tuple[str, int] | None = None) -> KeptObject:
         """Accept an arrived file: give it its name by content. The arrived file stays until `discard`.
 
-        Repeating it changes nothing; the same content under two arrivals is one object.
+        Repeating it changes nothing; the same content under two arrivals is one object. One that is held and damaged is
+        replaced.
+
+        Parameters
+        ----------
+        named
+            What `identity_digest` gave for the file, where it was asked already.
         """
-        sha256, size = identity_digest(file)
+        sha256, size = named or identity_digest(file)
         target = self.object_path(sha256)
         durable.make_directory(target.parent)
-        durable.link_file(file, target, temporary=self.temporary_path())
-        return KeptObject(sha256, target, size)
+        return KeptObject(sha256, target, size, self._link(file, target))
 
-    def quarantine(self, file: Path, reason: str, detail: str) -> KeptObject:
+    def quarantine(self, file: Path, reason: str, detail: str, *, named: tuple[str, int] | None = None) -> KeptObject:
         """Quarantine an arrived file, with the reason next to it. The arrived file stays until `discard`.
 
         Parameters
@@ -138,8 +181,10 @@ class Spool:
             A `node.reasons.Reason`.
         detail
             What was found and what was expected; never a patient attribute.
+        named
+            As for `keep`.
         """
-        sha256, size = identity_digest(file)
+        sha256, size = named or identity_digest(file)
         target = self.root / "quarantine" / f"{sha256}.dcm"
         record = {
             "reason": str(reason),
@@ -148,10 +193,10 @@ class Spool:
             "arrival": f"{file.parent.name}/{file.name}",
             "association": json.loads(AssociationInfo.read(file.parent).to_json()),
         }
-        durable.link_file(file, target, temporary=self.temporary_path())
+        repaired = self._link(file, target)
         content = json.dumps(record, indent=1).encode()
         durable.write_file(target.with_suffix(".json"), content, temporary=self.temporary_path())
-        return KeptObject(sha256, target, size)
+        return KeptObject(sha256, target, size, repaired)
 
     def discard(self, file: Path) -> None:
         """Remove an arrived file that was kept, quarantined or is to be ignored; gone already is no error."""
@@ -169,6 +214,25 @@ class Spool:
         accepted = self.object_path(sha256)
         quarantined = self.root / "quarantine" / accepted.name
         return quarantined if quarantined.exists() and not accepted.exists() else accepted
+
+    def read_received(self, sha256: str) -> bytes:
+        """Return the bytes of a recorded object, once they are known to be those that were recorded.
+
+        Raises
+        ------
+        BytesLost
+            They are gone, or are others.
+        SpoolUnavailable
+            They cannot be read now.
+        """
+        try:
+            path = self.received_path(sha256)
+        except OSError as error:
+            raise SpoolUnavailable(f"cannot read objects: {error.strerror}") from error
+        content = self._read(path)
+        if identity_digest_of(BytesIO(content)) != sha256:
+            raise BytesLost(Reason.DAMAGED, "its stored bytes are not those that were received; send it again")
+        return content
 
     # The workers
 
@@ -188,6 +252,7 @@ class Spool:
         sha256 = hashlib.sha256(content).hexdigest()
         path = self.result_path(sha256)
         try:
+            self._require_present()
             if not path.exists() or path.read_bytes() != content:
                 durable.make_directory(path.parent)
                 durable.write_file(path, content, temporary=self.temporary_path())
@@ -222,7 +287,64 @@ class Spool:
         """Return the path of a result, whether it exists or not."""
         return self._by_content("results", sha256)
 
+    def require_result(self, sha256: str) -> Path:
+        """Return the path of a result, once its bytes are known to be those that were stored.
+
+        Raises
+        ------
+        BytesLost
+            They are gone, or are others.
+        SpoolUnavailable
+            They cannot be read now.
+        """
+        path = self.result_path(sha256)
+        if hashlib.sha256(self._read(path)).hexdigest() != sha256:
+            raise BytesLost(Reason.DAMAGED, "the stored bytes do not match their SHA-256")
+        return path
+
     # Private
+
+    def _read(self, path: Path) -> bytes:
+        """Return the bytes of a file that must be there."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            self._require_present()
+            raise BytesLost(Reason.MISSING, "its file is gone from the spool") from error
+        except OSError as error:
+            raise SpoolUnavailable(f"cannot read {path.parent.parent.name}: {error.strerror}") from error
+
+    def _require_present(self) -> None:
+        """Tell a file that is gone from a folder that is gone, or from a mount point with nothing mounted there."""
+        for folder in (self.root, *(self.root / name for name in _CONTENT)):
+            try:
+                (folder / _PRESENT).stat()
+            except OSError as error:
+                where = f"{folder.name}/{_PRESENT}"
+                raise SpoolUnavailable(f"the spool is not there: {where}: {error.strerror}") from error
+
+    def _try_writing(self) -> None:
+        """Write a block and remove it again."""
+        probe = self.temporary_path()
+        try:
+            probe.write_bytes(bytes(_PROBE_BYTES))
+        finally:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+    def _link(self, file: Path, target: Path) -> bool:
+        """Give an arrived file its place by content; return whether a damaged one was there before."""
+
+        def is_sound(held: Path) -> bool:
+            try:
+                return identity_digest(held)[0] == target.stem
+            except OSError:
+                return False
+
+        return (
+            durable.link_file(file, target, temporary=self.temporary_path(), is_sound=is_sound)
+            is durable.Linked.REPLACED
+        )
 
     def _by_content(self, folder: str, sha256: str) -> Path:
         """Return the path of content-addressed bytes."""

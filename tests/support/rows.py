@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydicom.uid import UID
 
-from node.db import jobs, report, studies
+from node.db import jobs, report, studies, workers
 from node.db.jobs import NewResult, Publication
 from node.db.received import ReceivedInstance
 from node.db.states import InstanceState, JobState
@@ -96,3 +96,15 @@ def lines(runtime, job_id):
     """Return the results of a job, and its state."""
     with runtime.database.read() as tx:
         return report.result_lines(tx, job_id), report.job(tx, job_id).state
+
+
+def reclaim(tx, *, maximum_attempts=3, lease_s=60.0):
+    """Return the jobs of silent workers to the queue; their ids."""
+    silent = workers.silent(tx)
+    return [j for j in silent if workers.reclaim(tx, j, maximum_attempts=maximum_attempts, lease_s=lease_s)]
+
+
+def reopen_failed(tx) -> int:
+    """Open the studies again that the node failed, as `rerun --failed` does; how many."""
+    uids = report.answered_as_failed(tx)
+    return len([studies.reopen(tx, uid) for uid in uids])

@@ -337,5 +337,6 @@ def _line(profile: Profile, file: OutgoingFile, outcome: SendOutcome, accepted: 
         Disposition.ACCEPTED: Acceptance.TAKEN,
         Disposition.RETRY: Acceptance.BUSY,
         Disposition.REFUSED: Acceptance.REFUSED,
+        Disposition.DOUBTFUL: Acceptance.REFUSED,
     }[outcome.disposition]
     return Line(profile.name, result_class, syntax, verdict, outcome.detail)

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import structlog
 
 from node.db import jobs, studies
+from node.db.engine import UNAVAILABLE
 from node.db.jobs import ClaimedJob, NewResult, Publication, WithheldResult
 from node.db.states import InstanceState, JobState
 from node.db.studies import StoredInstance
 from node.delivery.profiles import OHIF, Profile
-from node.errors import BrokerUnavailable, StaleClaim, place_of
-from node.reasons import Reason
+from node.errors import BrokerUnavailable, BytesLost, MachineFault, SpoolUnavailable, StaleClaim, place_of
+from node.reasons import LOST, Reason
 from workers.jobs.heartbeat import beating
 from workers.jobs.runtime import Runtime
 from workers.pipelines import protocol
+from workers.pipelines.faults import is_of_machine
 from workers.pipelines.run import Analysis, Asked, Withheld, run
 from workers.pipelines.study import Study, StudyImage, read_image
 from workers.results.request import Predecessor
 
 log = structlog.get_logger()
 
-RETRY_DELAY_S = 5.0
-"""Pause before the second attempt at a job; it grows with each attempt."""
+RETRY_DELAY_S: Final = 5.0
+"""Pause before the second attempt at a job; it grows with each attempt, and doubles with each fault of the machine."""
+LONGEST_DELAY_S: Final = 300.0
+MAXIMUM_FAULTS: Final = 12
+"""So often in a row may the machine fail under one job, though it seems well: then the job itself is what fails."""
 
 
 def analyse_job(runtime: Runtime, job_id: str) -> bool:
-    """Run one job; return False when there was nothing to claim. May be called any number of times."""
+    """Run one job; return False when there was nothing to claim. May be called any number of times.
+
+    Nothing is claimed while the machine is unwell (`workers.jobs.machine`): the job stays queued, and is sent again.
+    """
     settings = runtime.settings.analysis
+    if not runtime.machine.is_well():
+        return False
     with runtime.database.write() as tx:
         claimed = jobs.claim(tx, job_id, lease_s=settings.lease_s)
     if claimed is None:
@@ -37,7 +49,7 @@ def analyse_job(runtime: Runtime, job_id: str) -> bool:
     log.info("job.started", attempt=claimed.attempts, answer_only=claimed.report_only)
     try:
         with beating(partial(_heartbeat, runtime, claimed), lease_s=settings.lease_s):
-            analysis = _run(runtime, claimed)
+            analysis = analysis_of(runtime, claimed)
         _publish(runtime, claimed, analysis)
     except StaleClaim:
         log.warning("job.lost", why="the lease ran out and the job was given to another worker")
@@ -58,7 +70,14 @@ def _heartbeat(runtime: Runtime, claimed: ClaimedJob) -> None:
         jobs.heartbeat(tx, claimed, lease_s=runtime.settings.analysis.lease_s)
 
 
-def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
+def analysis_of(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
+    """Compute what a job comes to, and note what was found of its images; nothing is published.
+
+    Raises
+    ------
+    Exception
+        Whatever an attempt fails with; `workers.pipelines.faults` tells whose fault it is.
+    """
     with runtime.database.read() as tx:
         instances = studies.instances_of(tx, claimed.study_id, revision=claimed.revision)
         before = jobs.predecessors(tx, study_id=claimed.study_id, revision=claimed.revision)
@@ -80,9 +99,11 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
         report_only=claimed.report_only,
         urgent=claimed.priority == jobs.STAT,
     )
-    study = Study(claimed.study_instance_uid, tuple(_image(runtime, instance) for instance in instances))
+    study = Study(claimed.study_instance_uid, _images(runtime, claimed, instances))
     pipeline = protocol.named(claimed.pipeline)
     analysis = run(pipeline, runtime.networks, study, asked, kept=runtime.spool.findings)
+    for failed in analysis.failed:
+        runtime.spool.read_received(failed.image.digest)  # the disk may have failed, where the image seems to
     if analysis.undecodable:
         ids = {instance.sop_instance_uid: instance.id for instance in instances}
         with runtime.database.write() as tx:
@@ -91,14 +112,63 @@ def _run(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
     return analysis
 
 
-def _image(runtime: Runtime, instance: StoredInstance) -> StudyImage:
-    """Read the header of a recorded instance, once for the whole job."""
-    return read_image(
-        runtime.spool.received_path(instance.digest),
+def _images(runtime: Runtime, claimed: ClaimedJob, instances: Sequence[StoredInstance]) -> tuple[StudyImage, ...]:
+    """Read the headers of recorded instances, once for the whole job; one whose bytes are lost costs no other.
+
+    Raises
+    ------
+    SpoolUnavailable
+        The spool cannot be read now.
+    """
+    images: list[StudyImage] = []
+    noted: dict[int, BytesLost | None] = {}
+    for instance in instances:
+        declined = None if instance.state is InstanceState.ACCEPTED else instance.reason
+        lost = None
+        try:
+            image = read_image(
+                runtime.spool.received_path(instance.digest),
+                digest=instance.digest,
+                content=_content(runtime, claimed, instance),
+                sop_instance_uid=instance.sop_instance_uid,
+                declined=declined,
+                detail=instance.detail if declined else "",
+            )
+        except BytesLost as error:
+            lost = error
+            image = _without_bytes(runtime, instance, declined, lost)
+            log.error("object.lost", digest=instance.digest[:12], reason=lost.reason, why=lost.detail)
+        images.append(image)
+        if lost is not None or instance.reason in LOST:
+            noted[instance.id] = lost
+    if noted:
+        with runtime.database.write() as tx:
+            for instance_id, lost in noted.items():
+                studies.note_copy(tx, instance_id, lost)
+    return tuple(images)
+
+
+def _content(runtime: Runtime, claimed: ClaimedJob, instance: StoredInstance) -> bytes:
+    """Read an object; one that alone cannot be read, again and again, is as good as lost."""
+    try:
+        return runtime.spool.read_received(instance.digest)
+    except SpoolUnavailable as error:
+        if claimed.faults < MAXIMUM_FAULTS:
+            raise
+        raise BytesLost(Reason.DAMAGED, "its stored bytes cannot be read; send it again") from error
+
+
+def _without_bytes(runtime: Runtime, instance: StoredInstance, declined: Reason | None, lost: BytesLost) -> StudyImage:
+    """Return an image of which only the row is left; no attribute of damaged bytes is believed."""
+    return StudyImage(
+        path=runtime.spool.received_path(instance.digest),
         digest=instance.digest,
         sop_instance_uid=instance.sop_instance_uid,
-        declined=None if instance.state is InstanceState.ACCEPTED else instance.reason,
-        detail=instance.detail,
+        header=None,
+        source=None,
+        declined=declined or Reason(lost.reason),
+        detail=instance.detail if declined else lost.detail,
+        unusable=lost.detail,
     )
 
 
@@ -153,20 +223,37 @@ def _quarantine_result(runtime: Runtime, item: Withheld) -> WithheldResult:
 
 
 def _give_back(runtime: Runtime, claimed: ClaimedJob, error: Exception) -> None:
+    """Queue a job again whose attempt failed; the attempt counts where the fault is not the machine's."""
     # The text of an unknown exception may quote an attribute of the patient; only its type and place are kept.
-    place = place_of(error)
-    log.error("job.attempt_failed", error=place, attempt=claimed.attempts)
+    why = str(error) if isinstance(error, MachineFault) else place_of(error)
+    runtime.machine.doubt(error)
     try:
-        with runtime.database.write() as tx:
-            state = jobs.retry_or_answer(
-                tx,
-                claimed,
-                error=place,
-                maximum_attempts=runtime.settings.analysis.maximum_attempts,
-                delay_s=RETRY_DELAY_S * claimed.attempts,
-            )
+        if is_of_machine(error) and claimed.faults < MAXIMUM_FAULTS:
+            _defer(runtime, claimed, why)
+        else:
+            _charge(runtime, claimed, why)
     except StaleClaim:
         log.warning("job.lost", why="the lease ran out and the job was given to another worker")
-        return
+    except UNAVAILABLE as away:
+        log.error("job.not_given_back", error=type(away).__name__, why="it is given to another worker by its lease")
+
+
+def _defer(runtime: Runtime, claimed: ClaimedJob, why: str) -> None:
+    delay_s = min(RETRY_DELAY_S * 2**claimed.faults, LONGEST_DELAY_S)
+    log.warning("job.deferred", why=why, again_in_s=delay_s)
+    with runtime.database.write() as tx:
+        jobs.defer(tx, claimed, error=why, delay_s=delay_s)
+
+
+def _charge(runtime: Runtime, claimed: ClaimedJob, why: str) -> None:
+    log.error("job.attempt_failed", error=why, attempt=claimed.attempts)
+    with runtime.database.write() as tx:
+        state = jobs.retry_or_answer(
+            tx,
+            claimed,
+            error=why,
+            maximum_attempts=runtime.settings.analysis.maximum_attempts,
+            delay_s=RETRY_DELAY_S * claimed.attempts,
+        )
     if state is JobState.FAILED:
-        log.critical("job.failed", error=place, why="the study goes unanswered; `hilum rerun --dead` tries again")
+        log.critical("job.failed", error=why, why="the study goes unanswered; `hilum rerun --failed` tries again")

@@ -7,7 +7,6 @@ Retries live in the rows: the next attempt's time is written there, and the disp
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,12 +20,14 @@ from node.delivery.outcome import OutgoingFile
 from node.dicom.status import Disposition
 from node.dispatch.backoff import next_attempt
 from node.dispatch.queue import associations_of
-from node.errors import Misconfigured, PeerBusy, PeerUnavailable
+from node.errors import BytesLost, MachineFault, Misconfigured, PeerBusy, PeerUnavailable, place_of
 from workers.jobs import commitment
 from workers.jobs.circuit import note
 from workers.jobs.heartbeat import beating
+from workers.jobs.remake import NotRemade, remake
 from workers.jobs.runtime import Runtime
 from workers.jobs.transport import transmit
+from workers.pipelines.faults import is_of_machine
 
 log = structlog.get_logger()
 
@@ -51,7 +52,10 @@ def deliver_job(runtime: Runtime, job_id: str, destination: str | None = None) -
             destinations = [*deliveries.waiting_destinations(tx, job_id)]
     tried = 0
     for name in filter(None, destinations):
-        tried += _deliver_to(runtime, job_id, name)
+        try:
+            tried += _deliver_to(runtime, job_id, name)
+        except Exception as error:  # the next destination has its own rows; those of this one are given back by lease
+            log.error("delivery.not_recorded", destination=name, error=place_of(error))
         _ask(runtime, job_id, name)
     return tried
 
@@ -69,7 +73,8 @@ def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
             settlements = _send(runtime, destination, batch)
         except Exception as error:  # one destination's trouble must not reach the others: it is tried again later
             log.error("delivery.attempt_failed", destination=destination, error=type(error).__name__)
-            note(runtime, destination, reached=False)
+            if not is_of_machine(error):
+                note(runtime, destination, reached=False)
             settlements = [_later(runtime, d, f"the attempt failed: {type(error).__name__}") for d in batch]
     with runtime.database.write() as tx:
         state = deliveries.settle(tx, job_id, settlements)
@@ -100,13 +105,7 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
     destination = runtime.settings.destinations.get(name)
     if destination is None:
         return [_later(runtime, d, "the destination is not configured any more") for d in batch]
-    sound, settlements = [], []
-    for delivery in batch:
-        if _intact(runtime, delivery):
-            sound.append(delivery)
-        else:
-            why = "the stored bytes do not match their SHA-256"
-            settlements.append(Settlement(delivery.id, delivery.token, Disposition.REFUSED, None, why))
+    sound, settlements = _checked(runtime, batch)
     if not sound:
         return settlements
     files = [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, runtime.spool.result_path(d.sha256)) for d in sound]
@@ -128,7 +127,8 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
     ask = isinstance(destination, Destination) and destination.commitment.ask
     for delivery in sound:
         outcome = by_uid[delivery.sop_instance_uid]
-        retry_at = _retry_at(runtime, delivery) if outcome.disposition is Disposition.RETRY else None
+        again = outcome.disposition in (Disposition.RETRY, Disposition.DOUBTFUL)
+        retry_at = _retry_at(runtime, delivery) if again else None
         settlements.append(
             Settlement(delivery.id, delivery.token, outcome.disposition, outcome.status, outcome.detail, retry_at, ask)
         )
@@ -143,8 +143,28 @@ def _retry_at(runtime: Runtime, delivery: ClaimedDelivery) -> datetime:
     return next_attempt(runtime.settings.delivery, delivery.id, delivery.attempts, now=runtime.database.clock())
 
 
-def _intact(runtime: Runtime, delivery: ClaimedDelivery) -> bool:
+def _checked(runtime: Runtime, batch: Sequence[ClaimedDelivery]) -> tuple[list[ClaimedDelivery], list[Settlement]]:
+    """Return the deliveries whose stored bytes are sound, made again where they were not; the others are settled."""
+    sound: list[ClaimedDelivery] = []
+    settlements: list[Settlement] = []
+    for delivery in batch:
+        try:
+            _make_sound(runtime, delivery)
+        except NotRemade as error:
+            log.critical("result.lost", sha256=delivery.sha256, why=str(error))
+            settlements.append(Settlement(delivery.id, delivery.token, Disposition.REFUSED, None, str(error)))
+        except MachineFault as error:  # of this machine: the bytes may be sound, and the destination is well
+            log.error("delivery.spool_unavailable", why=str(error))
+            settlements.append(_later(runtime, delivery, f"fault of this machine: {error}"))
+        else:
+            sound.append(delivery)
+    return sound, settlements
+
+
+def _make_sound(runtime: Runtime, delivery: ClaimedDelivery) -> None:
     try:
-        return hashlib.sha256(runtime.spool.result_path(delivery.sha256).read_bytes()).hexdigest() == delivery.sha256
-    except OSError:
-        return False
+        runtime.spool.require_result(delivery.sha256)
+    except BytesLost as lost:
+        log.error("result.damaged", sha256=delivery.sha256, reason=lost.reason, why=lost.detail)
+        remake(runtime, delivery.job_id, delivery.sha256, lost=lost)
+        log.warning("result.made_again", sha256=delivery.sha256)

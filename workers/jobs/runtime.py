@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.db.engine import Database
 from node.dispatch.queue import Device, Sender, make_app
 from node.identity import actor
 from node.settings import Settings
 from node.spool.store import Spool
+from workers.jobs.machine import Machine
 from workers.pipelines.networks import Networks
 
 
@@ -21,6 +22,10 @@ class Runtime:
     spool: Spool
     sender: Sender
     networks: Networks
+    machine: Machine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.machine = Machine(self.spool, self.networks)
 
     @classmethod
     def open(cls, settings: Settings, *, device: Device, component: str) -> Runtime:

@@ -22,6 +22,7 @@ from node.errors import SpoolFull, place_of
 from node.reasons import Reason
 from node.spool.findings import FindingsKey, FindingsStore
 from workers.pipelines import stored
+from workers.pipelines.faults import is_of_machine
 from workers.pipelines.networks import Networks, configuration_digest
 from workers.pipelines.protocol import NotAnalysable, Pipeline, Unanalysed, Unit
 from workers.pipelines.study import Study, StudyImage
@@ -54,8 +55,8 @@ class Analysis:
     ----------
     results
         One set for each profile asked for.
-    undecodable
-        Images whose pixels could not be decoded.
+    failed
+        Images of which nothing could be computed, though they were to be analysed.
     excluded
         SOP Instance UIDs of images that no result speaks of, because images of the study name different patients.
     computed
@@ -65,11 +66,16 @@ class Analysis:
     request: ResultRequest
     results: tuple[tuple[Profile, EncodedResult], ...]
     withheld: tuple[Withheld, ...]
-    undecodable: tuple[Unanalysed, ...]
+    failed: tuple[Unanalysed, ...]
     timings_s: dict[str, float]
     summary: Summary
     excluded: tuple[str, ...] = ()
     computed: int = 0
+
+    @property
+    def undecodable(self) -> tuple[Unanalysed, ...]:
+        """Images whose pixels could not be decoded."""
+        return tuple(item for item in self.failed if item.reason is Reason.UNDECODABLE)
 
 
 @dataclass
@@ -146,7 +152,7 @@ def run(
     PreflightFailed, ValueError
         Not even the answer that results were withheld can be made, or is fit to be sent.
     OSError, MemoryError
-        A fault of the machine.
+        A fault of the machine, as `workers.pipelines.faults` tells it from one of the study.
     """
     watch = Stopwatch(on_progress)
     study, excluded = study.of_one_patient()
@@ -185,7 +191,7 @@ def run(
         request=described,
         results=tuple(results),
         withheld=tuple(withheld),
-        undecodable=tuple(item for item in failed if item.reason is Reason.UNDECODABLE),
+        failed=tuple(failed),
         timings_s=watch.seconds,
         summary=summary(described),
         excluded=excluded,
@@ -304,9 +310,9 @@ def _encoded(
     except PreflightFailed as failure:
         withheld = [Withheld(profile, result, faults) for result, faults in failure.faults]
         why = "a result object failed the node's own checks and was put aside; its operator has been informed"
-    except (OSError, MemoryError):
-        raise  # of the machine, not of this study: the job is tried again
     except Exception as error:  # an odd image may break one kind of object in any way: the others are still sent
+        if is_of_machine(error):
+            raise  # not of this study: the job is tried again
         withheld = [Withheld(profile, None, (f"a result could not be made: {place_of(error)}",))]
         why = "a result object could not be made; the operator of the node has been informed"
     answered = encode(answer(why), profile=profile, predecessors=predecessors, radiographs=study.radiographs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 
 from node.dicom.header import Header, header_of
@@ -76,26 +77,33 @@ class Study:
 
 
 def read_image(
-    path: Path, *, digest: str, sop_instance_uid: str | None = None, declined: Reason | None = None, detail: str = ""
+    path: Path,
+    *,
+    digest: str,
+    content: bytes | None = None,
+    sop_instance_uid: str | None = None,
+    declined: Reason | None = None,
+    detail: str = "",
 ) -> StudyImage:
-    """Read the header of one file, opened once.
+    """Read the header of one file.
 
     Parameters
     ----------
+    content
+        The file's bytes, where they were read already; None reads the file.
     sop_instance_uid
         As recorded; None takes that of the header.
 
     Raises
     ------
     OSError
-        The file is missing or cannot be read: the spool lost it, which is no property of the object.
+        The file is missing or cannot be read, which is no property of the object.
     """
-    header, unusable = None, ""
-    with path.open("rb") as file:
-        try:
-            header = header_of(file)
-        except Quarantined as error:
-            unusable = error.detail
-        source = read_source(file, path)
+    file, header, unusable = BytesIO(path.read_bytes() if content is None else content), None, ""
+    try:
+        header = header_of(file)
+    except Quarantined as error:
+        unusable = error.detail
+    source = read_source(file, path)
     uid = sop_instance_uid or (header.sop_instance_uid if header else source.uid if source else "")
     return StudyImage(path, digest, uid, header, source, declined, detail, unusable)

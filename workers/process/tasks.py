@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -12,6 +13,7 @@ from celery import Celery, signals
 from node.db import workers
 from node.db.engine import Database
 from node.dispatch.queue import ANALYSE, DELIVER, Device
+from node.errors import place_of
 from node.settings import NO_PIPELINE, Settings
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Runtime
@@ -52,8 +54,7 @@ def register_analysis(app: Celery, settings: Settings, *, device: Device) -> Non
 
     @app.task(name=ANALYSE)  # type: ignore[untyped-decorator]
     def analyse(job_id: str) -> None:
-        with structlog.contextvars.bound_contextvars(job_id=job_id):
-            analyse_job(process.runtime(), job_id)
+        _guarded(job_id, lambda: analyse_job(process.runtime(), job_id))
 
 
 def register_delivery(app: Celery, settings: Settings) -> None:
@@ -62,8 +63,16 @@ def register_delivery(app: Celery, settings: Settings) -> None:
 
     @app.task(name=DELIVER, time_limit=None)  # type: ignore[untyped-decorator]
     def deliver(job_id: str, destination: str | None = None) -> None:
-        with structlog.contextvars.bound_contextvars(job_id=job_id):
-            deliver_job(process.runtime(), job_id, destination)
+        _guarded(job_id, lambda: deliver_job(process.runtime(), job_id, destination))
+
+
+def _guarded(job_id: str, run: Callable[[], object]) -> None:
+    """Run one task; what it could not even record is logged, and the row is due again by its lease or its time."""
+    with structlog.contextvars.bound_contextvars(job_id=job_id):
+        try:
+            run()
+        except Exception as error:  # the database is away, most likely: the worker goes on with the next message
+            log.error("task.failed", error=place_of(error))
 
 
 def _announce_when_started(process: Process, settings: Settings, device: Device) -> None:
@@ -73,7 +82,8 @@ def _announce_when_started(process: Process, settings: Settings, device: Device)
         runtime = process.runtime()
         try:
             _load(runtime)
-        except Exception as error:  # jobs will fail with the same error and be answered; the child must not loop
+        except Exception as error:  # jobs wait until it is mended (`workers.jobs.machine`); the child must not loop
+            runtime.machine.doubt(error)
             log.error("worker.networks_not_loaded", error=f"{type(error).__name__}: {error}")
         else:
             log.info("worker.ready", device=device)

@@ -4,6 +4,16 @@ Imports of `node.db` the tables, what reads commitments, and the transaction.
 """
 
 from node.db.report.status import NodeStatus, status
-from node.db.report.studies import JobReport, ResultLine, StudyLine, job, result_lines, study_lines
+from node.db.report.studies import JobReport, ResultLine, StudyLine, answered_as_failed, job, result_lines, study_lines
 
-__all__ = ["JobReport", "NodeStatus", "ResultLine", "StudyLine", "job", "result_lines", "status", "study_lines"]
+__all__ = [
+    "JobReport",
+    "NodeStatus",
+    "ResultLine",
+    "StudyLine",
+    "answered_as_failed",
+    "job",
+    "result_lines",
+    "status",
+    "study_lines",
+]

@@ -5,16 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from node.db import commitments
 from node.db.audit import Action
 from node.db.commitments import WaitingCommitments
 from node.db.engine import Transaction
-from node.db.states import DeliveryState, JobState
-from node.db.tables import AuditRow, CircuitRow, DeliveryRow, InstanceRow, JobRow, StudyRow, WorkerRow
+from node.db.report.studies import answered_as_failed
+from node.db.states import DeliveryState, InstanceState, JobState, StudyState
+from node.db.tables import (
+    AssociationRow,
+    AuditRow,
+    CircuitRow,
+    DeliveryRow,
+    InstanceRow,
+    JobRow,
+    StudyRow,
+    WorkerRow,
+)
+from node.reasons import LOST, Reason
+
+_DEFERRED: Final = (JobRow.state == JobState.QUEUED, JobRow.faults > 0)
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,15 @@ class NodeStatus:
     workers: tuple[tuple[str, str, datetime], ...]
     withheld: int = 0
     """Results that failed their preflight, of the latest revision of each study."""
+    answered_as_failed: int = 0
+    """Studies whose latest answer says no more than that the node failed."""
+    lost_images: int = 0
+    """Images whose stored bytes were found damaged or gone."""
+    deferred: int = 0
+    """Jobs that wait because the machine failed under them, and (`deferred_why`) the last error of one of them."""
+    deferred_why: str | None = None
+    without_rule: tuple[tuple[str, int], ...] = ()
+    """Studies that no routing rule matched, by their sender's AE Title."""
 
 
 def status(tx: Transaction) -> NodeStatus:
@@ -59,7 +82,38 @@ def status(tx: Transaction) -> NodeStatus:
         circuits_open=tuple((c.destination, c.failures, c.open_until) for c in circuits if c.open_until),
         workers=tuple((w.id, w.device, w.seen_at) for w in found),
         withheld=_withheld(tx),
+        answered_as_failed=len(answered_as_failed(tx)),
+        lost_images=_count(tx, InstanceRow.state == InstanceState.ACCEPTED, InstanceRow.reason.in_(sorted(LOST))),
+        deferred=_count(tx, *_DEFERRED),
+        deferred_why=tx.scalar(select(JobRow.last_error).where(*_DEFERRED).order_by(JobRow.due_at.desc()).limit(1)),
+        without_rule=_without_rule(tx),
     )
+
+
+def _count(tx: Transaction, *conditions: ColumnElement[bool]) -> int:
+    return tx.scalar(select(func.count()).where(*conditions)) or 0
+
+
+def _without_rule(tx: Transaction) -> tuple[tuple[str, int], ...]:
+    job = exists().correlate(StudyRow).where(JobRow.study_id == StudyRow.id, JobRow.revision == StudyRow.revision)
+    unmatched = (
+        exists()
+        .correlate(StudyRow)
+        .where(
+            AuditRow.study_id == StudyRow.id,
+            AuditRow.action == Action.STUDY_COMPLETED.value,
+            AuditRow.detail.contains(Reason.NO_RULE.value),
+        )
+    )
+    query = (
+        select(AssociationRow.calling_ae_title, func.count(StudyRow.id.distinct()))
+        .join(InstanceRow, InstanceRow.association_id == AssociationRow.id)
+        .join(StudyRow, StudyRow.id == InstanceRow.study_id)
+        .where(StudyRow.state == StudyState.COMPLETE, ~job, unmatched)
+        .group_by(AssociationRow.calling_ae_title)
+        .order_by(AssociationRow.calling_ae_title)
+    )
+    return tuple((title, count) for title, count in tx.execute(query))
 
 
 def _withheld(tx: Transaction) -> int:

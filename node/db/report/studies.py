@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 
 from node.db.engine import Transaction
 from node.db.states import DeliveryState, InstanceState, JobState, StudyState
 from node.db.tables import DeliveryRow, InstanceRow, JobRow, ResultRow, StudyRow
+from node.reasons import LOST, Reason
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,15 @@ class JobReport:
 
 
 def study_lines(
-    tx: Transaction, *, limit: int, study_instance_uid: str | None = None, job_state: JobState | None = None
+    tx: Transaction, *, limit: int, study_instance_uid: str | None = None, failed: bool = False
 ) -> list[StudyLine]:
-    """Return the newest studies first."""
+    """Return the newest studies first.
+
+    Parameters
+    ----------
+    failed
+        Only those with undelivered results, without an answer, or whose answer says that the node failed.
+    """
     images = (
         select(func.count())
         .where(
@@ -87,8 +94,8 @@ def study_lines(
     )
     if study_instance_uid is not None:
         query = query.where(StudyRow.study_instance_uid == study_instance_uid)
-    if job_state is not None:
-        query = query.where(JobRow.state == job_state)
+    if failed:
+        query = query.where(or_(JobRow.state.in_([JobState.UNDELIVERED, JobState.FAILED]), _is_answered_as_failed()))
     return [
         StudyLine(
             id=study.id,
@@ -99,13 +106,33 @@ def study_lines(
             opened_at=study.opened_at,
             completion_reason=study.completion_reason,
             job_id=job.id if job else None,
-            job_state=job.state if job else None,
+            job_state=_job_state(study, job),
             priority=job.priority if job else None,
-            finished_at=job.finished_at if job else None,
+            finished_at=_finished_at(study, job),
             last_error=job.last_error if job else None,
         )
         for study, count, job in tx.execute(query)
     ]
+
+
+def _job_state(study: StudyRow, job: JobRow | None) -> JobState | None:
+    """Return the state of the study's latest job; None for a complete study whose present revision has none."""
+    if job is None or (study.state is StudyState.COMPLETE and job.revision != study.revision):
+        return None
+    return job.state
+
+
+def _finished_at(study: StudyRow, job: JobRow | None) -> datetime | None:
+    """Return when the study's present revision was finished: the job of an earlier one says nothing about it."""
+    return job.finished_at if job is not None and job.revision == study.revision else None
+
+
+def answered_as_failed(tx: Transaction) -> list[str]:
+    """Return the studies whose latest answer says no more than that the node failed, by Study Instance UID.
+
+    Those whose analysis failed, and those of which an image was damaged or gone in the node.
+    """
+    return list(tx.scalars(_answered_as_failed().order_by(StudyRow.id)))
 
 
 def result_lines(tx: Transaction, job_id: str) -> Sequence[ResultLine]:
@@ -148,3 +175,31 @@ def job(tx: Transaction, job_id: str) -> JobReport:
         timings=dict(row.timings),
         summary=row.summary,
     )
+
+
+def _answered_as_failed() -> Select[Any]:
+    return select(StudyRow.study_instance_uid).where(StudyRow.state == StudyState.COMPLETE, _is_answered_as_failed())
+
+
+def _is_answered_as_failed() -> ColumnElement[bool]:
+    """Return the condition that the answer to a study's latest revision says no more than that the node failed."""
+    job = (
+        exists()
+        .correlate(StudyRow)
+        .where(
+            JobRow.study_id == StudyRow.id,
+            JobRow.revision == StudyRow.revision,
+            JobRow.report_only == Reason.ANALYSIS_FAILED,
+            JobRow.state.in_([JobState.DELIVERING, JobState.DONE, JobState.UNDELIVERED]),
+        )
+    )
+    lost = (
+        exists()
+        .correlate(StudyRow)
+        .where(
+            InstanceRow.study_id == StudyRow.id,
+            InstanceRow.state == InstanceState.ACCEPTED,
+            InstanceRow.reason.in_(sorted(LOST)),
+        )
+    )
+    return or_(job, lost)

@@ -51,7 +51,10 @@ def send(
         try:
             with file.path.open("rb") as stored:
                 syntaxes[index] = (file.sop_class_uid, read_meta(stored).transfer_syntax_uid)
-        except (OSError, Quarantined) as error:
+        except OSError as error:  # of this machine, and so no word of the peer's
+            detail = f"the stored file cannot be read: {error.strerror}"
+            outcomes[index] = SendOutcome(file.sop_instance_uid, None, Disposition.RETRY, detail)
+        except Quarantined as error:
             detail = f"the stored file cannot be sent: {error}"
             outcomes[index] = SendOutcome(file.sop_instance_uid, None, Disposition.REFUSED, detail)
     pairs = sorted(set(syntaxes.values()))

@@ -76,8 +76,8 @@ def test_several_objects_over_one_association_reach_storescp(tmp_path: Path) -> 
         (0x0111, Disposition.ACCEPTED),
         (0xA700, Disposition.RETRY),
         (0xA900, Disposition.REFUSED),
-        (0xC000, Disposition.REFUSED),
-        (0x0122, Disposition.REFUSED),
+        (0xC000, Disposition.DOUBTFUL),
+        (0x0122, Disposition.DOUBTFUL),
     ],
 )
 def test_statuses_become_decisions(tmp_path: Path, status: int, disposition: Disposition) -> None:

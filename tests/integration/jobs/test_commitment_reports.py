@@ -82,7 +82,7 @@ def test_what_is_no_report_is_refused_in_the_words_of_the_standard(setup: Setup)
             associate(peer)
             assert say(peer, content, **changes) == status, (changes, content[:40])
             assert peer.release()
-    assert [path.name for path, _ in setup.runtime.spool.commitments.reports()] != []
+    assert [path.name for path in setup.runtime.spool.commitments.reports()] != []
     assert setup.record() == 1, "only the good one was kept"
     setup.runtime.spool.commitments.record(CommitmentTransaction("2.25.5", "PACS", ()))
     assert servers.reachable(servers.Destination(ae_title="HILUM", host="127.0.0.1", port=setup.port))

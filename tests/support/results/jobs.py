@@ -52,16 +52,21 @@ def analysed(
     folder: Path,
     networks: type[Networks],
     sources: Sequence[Path] = (),
-    *,
-    lost: bool = False,
     **profiles: str,
 ) -> tuple[Runtime, str]:
     """Analyse images of one study, or a phantom where none are given, for destinations with these profiles.
 
-    Where they are `lost`, their files are gone when the worker comes to them.
-
     Returns the job's id beside what it ran in.
     """
+    runtime, job_id = waiting(database, folder, networks, sources, **profiles)
+    assert analyse_job(runtime, job_id)
+    return runtime, job_id
+
+
+def waiting(
+    database, folder: Path, networks: type[Networks], sources: Sequence[Path] = (), **profiles: str
+) -> tuple[Runtime, str]:
+    """Return the queued job of one study, as `analysed` runs it."""
     profiles = profiles or {"pacs": "ohif"}
     if not sources:
         sources = [folder / "source.dcm"]
@@ -81,10 +86,6 @@ def analysed(
         (study,) = studies.open_studies(tx)
         decision = replace(DECISION, destinations=list(profiles))
         job_id = studies.complete(tx, study.id, reason="released", decision=decision)
-    if lost:
-        for kept in (folder / "spool" / "objects").rglob("*.dcm"):
-            kept.unlink()
-    assert analyse_job(runtime, job_id)
     return runtime, job_id
 
 

@@ -9,7 +9,7 @@ from models.values.codes import Code
 from models.values.findings import NotComputedReason
 from node.dicom.terminology import PRIVATE_CODES, PRIVATE_SCHEME
 from node.identity import CONTRIBUTION_PURPOSE, OWN_MANUFACTURER
-from node.reasons import Reason
+from node.reasons import LOST, Reason
 
 
 def private(value: str) -> Code:
@@ -32,7 +32,7 @@ SUCCEEDED = Code("111222", "DCM", "Succeeded")
 PARTIALLY_SUCCEEDED = Code("111223", "DCM", "Partially Succeeded")
 FAILED = Code("111224", "DCM", "Failed")
 NOT_ATTEMPTED = Code("111225", "DCM", "Not Attempted")
-FAILURES = frozenset({Reason.ANALYSIS_FAILED, Reason.RESULT_WITHHELD, Reason.UNDECODABLE})
+FAILURES = frozenset({Reason.ANALYSIS_FAILED, Reason.RESULT_WITHHELD, Reason.UNDECODABLE, *LOST})
 """Reasons for which an image, or a study of such images, failed; for the others nothing was attempted."""
 
 # PS3.16 CID 240 Present-Absent
@@ -129,6 +129,8 @@ REASON_MEANINGS: dict[Reason, str] = {
     Reason.TOO_LARGE: "Object is too large",
     Reason.UNDECODABLE: "Pixel data cannot be decoded",
     Reason.UID_CONFLICT: "Same UID as another object",
+    Reason.DAMAGED: "Image was damaged in the node; send it again",
+    Reason.MISSING: "Image is missing in the node; send it again",
     Reason.NOT_A_CHEST: "Not a frontal chest radiograph",
     Reason.LUNGS_IMPLAUSIBLE: "Two plausible lungs were not found",
     Reason.AGE_OUTSIDE_INTENDED_USE: "Age outside the intended use",

@@ -11,7 +11,7 @@ from node.db.tables import JobRow
 from node.dicom.status import Disposition
 from node.errors import StaleClaim
 from node.reasons import Reason
-from tests.support.rows import DECISION, RESULT, arrive, claimed_job, publish, queued_job, state_of
+from tests.support.rows import DECISION, RESULT, arrive, claimed_job, publish, queued_job, reclaim, state_of
 from tests.support.stand_ins import NOW, at, later
 
 # Instances and studies
@@ -136,13 +136,13 @@ def test_a_silent_workers_job_goes_back_and_its_late_results_are_refused(any_dat
     lost = claimed_job(any_database, job_id, lease_s=60)
     with any_database.write() as tx:
         tx.now = later(59)
-        assert jobs.reclaim(tx, maximum_attempts=3) == []
+        assert reclaim(tx, maximum_attempts=3) == []
         tx.now = later(59)
         jobs.heartbeat(tx, lost, lease_s=60)
         tx.now = later(61)
-        assert jobs.reclaim(tx, maximum_attempts=3) == []
+        assert reclaim(tx, maximum_attempts=3) == []
         tx.now = later(120)
-        assert jobs.reclaim(tx, maximum_attempts=3) == [job_id]
+        assert reclaim(tx, maximum_attempts=3) == [job_id]
     with pytest.raises(StaleClaim):
         publish(any_database, lost)
     second = claimed_job(any_database, job_id, now=later(121))

@@ -29,7 +29,7 @@ from node.db.jobs import ClaimedJob
 from node.db.states import TRANSITIONS, DeliveryState, JobState
 from node.dicom.status import Disposition
 from node.errors import StaleClaim
-from tests.support.rows import PUBLICATION, RESULT, queued_job
+from tests.support.rows import PUBLICATION, RESULT, queued_job, reclaim
 from tests.support.stand_ins import Clock
 
 DESTINATIONS = ("pacs", "vna")
@@ -110,7 +110,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def reclaim(self) -> None:
         with self.database.write() as tx:
-            jobs.reclaim(tx, maximum_attempts=2)
+            reclaim(tx, maximum_attempts=2)
             deliveries.reclaim(tx)
 
     @rule()

@@ -28,7 +28,7 @@ from node.db.states import DeliveryState, JobState
 from node.db.tables import DeliveryRow, JobRow
 from node.dicom.status import Disposition
 from node.errors import StaleClaim
-from tests.support.rows import PUBLICATION, RESULT, arrive
+from tests.support.rows import PUBLICATION, RESULT, arrive, reclaim
 from tests.support.stand_ins import Clock
 
 DESTINATIONS = ("pacs", "vna")
@@ -108,7 +108,7 @@ class Node(RuleBasedStateMachine):
     @rule()
     def leases_are_reclaimed(self):
         with self.database.write() as tx:
-            jobs.reclaim(tx, maximum_attempts=1)
+            reclaim(tx, maximum_attempts=1)
             deliveries.reclaim(tx)
 
     @rule()

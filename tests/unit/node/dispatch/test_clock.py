@@ -11,7 +11,7 @@ from node.db import deliveries, jobs, report
 from node.db.audit import Action
 from node.dispatch.clock import ClockWatch
 from node.settings import Settings
-from tests.support.rows import NOW, RESULT, claimed_job, publish, queued_job
+from tests.support.rows import NOW, RESULT, claimed_job, publish, queued_job, reclaim
 from tests.support.stand_ins import Clock
 
 HOUR, DAYS = 3600.0, 4 * 86400.0
@@ -115,7 +115,7 @@ def test_a_running_job_keeps_its_lease(watched):
     claimed = claimed_job(watched.database, job_id)
     watched.set(HOUR)
     with watched.database.write() as tx:
-        assert jobs.reclaim(tx, maximum_attempts=3) == []
+        assert reclaim(tx, maximum_attempts=3) == []
         jobs.heartbeat(tx, claimed, lease_s=30)
 
 

@@ -21,7 +21,7 @@ from node.dicom.kinds import ResultKind
 from node.reasons import Reason
 from tests.support.results.encoded import answers
 from tests.support.results.jobs import Outliner, Stub, analysed
-from tests.support.rows import DECISION
+from tests.support.rows import DECISION, reopen_failed
 from tests.support.stand_ins import Clock
 from workers.jobs.analysis import analyse_job
 
@@ -71,24 +71,31 @@ def test_an_object_that_cannot_be_made_costs_its_own_profile_only(database, tmp_
     assert "PLANTED" not in json.dumps(logs, default=str) + json.dumps(event.detail)
 
 
-def test_a_lost_file_is_no_fault_of_the_result_and_the_job_goes_back(database, tmp_path):
-    _, job_id = analysed(database, tmp_path, Stub, lost=True)
-    with database.read() as tx:
-        assert report.job(tx, job_id).state is JobState.QUEUED
-        assert report.status(tx).withheld == 0
+class Poison(Stub):
+    """Cannot be run on anything."""
+
+    def loaded(self, pipeline, chosen):
+        raise ValueError("PLANTED")
+
+    def choose(self, pipeline, names):
+        raise ValueError("PLANTED")
 
 
-def test_a_study_that_goes_unanswered_after_all_attempts_is_a_loud_failure(database, tmp_path):
-    runtime, job_id = analysed(database, tmp_path, Stub, lost=True)
-    with capture_logs() as logs:
-        for hours in range(1, 2 * runtime.settings.analysis.maximum_attempts):
-            database.clock = Clock(NOW + timedelta(hours=hours))
-            assert analyse_job(runtime, job_id)
+def test_a_job_that_always_fails_of_itself_is_answered_and_listed_and_brought_back(database, tmp_path):
+    runtime, job_id = analysed(database, tmp_path, Poison)
+    for hours in range(1, runtime.settings.analysis.maximum_attempts + 1):
+        database.clock = Clock(NOW + timedelta(hours=hours))
+        assert analyse_job(runtime, job_id)
     with database.read() as tx:
-        assert report.job(tx, job_id).state is JobState.FAILED
-    loud = [entry for entry in logs if entry["log_level"] == "critical"]
-    assert [entry["event"] for entry in loud] == ["job.failed"]
-    assert "hilum rerun --dead" in loud[0]["why"]
+        assert report.job(tx, job_id).state is JobState.DELIVERING
+        assert report.status(tx).answered_as_failed == 1
+        (line,) = report.study_lines(tx, limit=5, failed=True)
+    with database.write() as tx:
+        assert reopen_failed(tx) == 1
+        assert reopen_failed(tx) == 0
+    with database.read() as tx:
+        assert report.status(tx).answered_as_failed == 0
+        assert report.study_lines(tx, limit=5)[0].revision == line.revision + 1
 
 
 @pytest.fixture

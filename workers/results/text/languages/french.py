@@ -169,6 +169,8 @@ _TERMS = {
     "Object is too large": "objet trop grand",
     "Pixel data cannot be decoded": "les données d'image ne peuvent être décodées",
     "Same UID as another object": "même UID qu'un autre objet",
+    "Image was damaged in the node; send it again": "l'image a été endommagée dans le nœud ; l'envoyer de nouveau",
+    "Image is missing in the node; send it again": "l'image manque dans le nœud ; l'envoyer de nouveau",
     "Not a frontal chest radiograph": "pas une radiographie du thorax de face",
     "Two plausible lungs were not found": "deux poumons plausibles n'ont pas été trouvés",
     "Age outside the intended use": "âge hors de l'usage prévu",

@@ -174,6 +174,8 @@ _TERMS = {
     "Object is too large": "Objekt ist zu groß",
     "Pixel data cannot be decoded": "Bilddaten können nicht dekodiert werden",
     "Same UID as another object": "gleiche UID wie ein anderes Objekt",
+    "Image was damaged in the node; send it again": "Bild wurde im Knoten beschädigt; bitte erneut senden",
+    "Image is missing in the node; send it again": "Bild fehlt im Knoten; bitte erneut senden",
     "Not a frontal chest radiograph": "keine frontale Thoraxaufnahme",
     "Two plausible lungs were not found": "es wurden nicht zwei plausible Lungen gefunden",
     "Age outside the intended use": "Alter außerhalb der Zweckbestimmung",
