@@ -250,7 +250,7 @@ def atrium(
     from workers.commands import atrium as volume
 
     settings = context.obj.settings.analysis
-    chosen = volume.choose_bundle(settings.bundles or store.shipped(), bundle)
+    chosen = store.named(settings.bundles or store.shipped(), bundle)
     slices = volume.series_files(files, series_uid=series)
     with console.status("analysing"):
         analyser = VolumeAnalyser(chosen, device=_device(settings.device), dtype=settings.dtype)

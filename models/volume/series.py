@@ -141,18 +141,6 @@ class Canonical:
         return a, b, c
 
 
-def grouped(paths: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
-    """Sort MR images of one frame by their Series Instance UID; other files are left out."""
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        try:
-            ds = _opened(path)
-        except SeriesRefused:
-            continue
-        found.setdefault(str(ds.get("SeriesInstanceUID", "")), []).append(path)
-    return {uid: tuple(files) for uid, files in found.items()}
-
-
 def read(paths: Sequence[Path]) -> Series:
     """Read one series.
 

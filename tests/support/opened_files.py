@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+DECODER_OPENS = 2
+"""Of each image, by the pixel decoder: the File Meta Information, then the whole file."""
+
 _records: list[list[Path]] = []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,19 +15,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models.bundle import store
-from models.bundle.store import Bundle
 from models.volume import series as mr
 from models.volume.atrium import VolumeAnalyser
 from models.volume.findings import VolumeFindings
 from models.volume.series import Canonical, Series, SeriesRefused
 from node.commands.files import files_under
 from node.errors import Misconfigured
+from workers.pipelines.atrium import eligibility
 from workers.pipelines.networks import configuration_digest
+from workers.pipelines.study import StudyImage, read_image
 from workers.results.builders.volume_segmentation import VolumeRequest
 from workers.results.encode import encode_volume
 from workers.results.request import EncodedResult
-from workers.results.sources.source import Source, in_order, read_source
+from workers.results.sources.source import Source, in_order
 from workers.results.text.wording import RESEARCH_ONLY
 
 PANELS, PANELS_A_ROW = 12, 4
@@ -43,45 +44,33 @@ class VolumeAnalysis:
     result: EncodedResult | None
 
 
-def series_files(paths: Sequence[Path], *, series_uid: str | None = None) -> tuple[Path, ...]:
-    """Choose the files of one MR series among those given.
+def series_files(paths: Sequence[Path], *, series_uid: str | None = None) -> tuple[StudyImage, ...]:
+    """Choose the images of one MR series among the files given; the header of each file is read once, here.
 
     Raises
     ------
     Misconfigured
         There is no MR image, or there are several series and none was named.
     """
-    found = mr.grouped(files_under(paths))
+    found: dict[str, list[StudyImage]] = defaultdict(list)
+    for path in files_under(paths):
+        image = read_image(path, digest="")
+        if image.header is not None and image.header.sop_class_uid == eligibility.MR_IMAGE.uid:
+            found[image.header.series_instance_uid].append(image)
     if not found:
         raise Misconfigured("no MR image among the files given")
     if series_uid is None and len(found) > 1:
-        listed = ", ".join(f"{uid} ({len(files)} slices)" for uid, files in found.items())
+        listed = ", ".join(f"{uid} ({len(images)} slices)" for uid, images in found.items())
         raise Misconfigured(f"{len(found)} MR series; name one with --series: {listed}")
     chosen = next(iter(found)) if series_uid is None else series_uid
     if chosen not in found:
         raise Misconfigured(f"no MR series {chosen} among the files given")
-    return found[chosen]
-
-
-def choose_bundle(root: Path, name: str) -> Bundle:
-    """Return the verified bundle of this name.
-
-    Raises
-    ------
-    Misconfigured
-        It is not there, is there twice, or is not for volumes.
-    """
-    volumes = [bundle for bundle in store.find(root) if bundle.manifest.task == "volume-segmentation"]
-    named = [bundle for bundle in volumes if bundle.manifest.name == name]
-    if len(named) != 1:
-        known = ", ".join(f"{b.manifest.name} {b.manifest.version}" for b in volumes) or "none"
-        raise Misconfigured(f"{len(named)} bundles for volumes named {name!r} in {root}, one was expected; {known}")
-    return named[0]
+    return tuple(found[chosen])
 
 
 def analyse(
     analyser: VolumeAnalyser,
-    files: Sequence[Path],
+    images: Sequence[StudyImage],
     *,
     created_at: datetime,
     centre_mm: Sequence[float] | None = None,
@@ -94,14 +83,14 @@ def analyse(
         The files are no series that can be read as a volume.
     """
     try:
-        series = mr.read(files)
+        series = mr.read([image.path for image in images])
     except SeriesRefused as error:
         raise Misconfigured(f"the series cannot be analysed: {error}") from error
     findings = analyser.analyse(series, centre_mm=centre_mm)
     if not findings.mask.any():
         return VolumeAnalysis(series, findings, None)
     request = VolumeRequest(
-        sources=_sources(series),
+        sources=_sources(series, images),
         findings=findings,
         slice_distance_mm=series.spacing_mm[0],
         configuration_digest=_configuration_digest(analyser, centre_mm),
@@ -191,12 +180,7 @@ def _thinned(plane: NDArray[np.generic]) -> NDArray[np.generic]:
     return plane[::step, ::step]
 
 
-def _sources(series: Series) -> tuple[Source, ...]:
-    """Read the headers of the slices, in the order of the volume."""
-    known = {source.uid: source for source in in_order(filter(None, (_read(one.path) for one in series.slices)))}
+def _sources(series: Series, images: Sequence[StudyImage]) -> tuple[Source, ...]:
+    """Return the headers of the slices, in the order of the volume."""
+    known = {source.uid: source for source in in_order(image.source for image in images if image.source is not None)}
     return tuple(known[one.sop_instance_uid] for one in series.slices)
-
-
-def _read(path: Path) -> Source | None:
-    with path.open("rb") as file:
-        return read_source(file, path)

@@ -38,7 +38,9 @@ def test_the_atrium_is_found_in_its_place(data_folder: Path, tmp_path: Path, nam
         image, mask = image.transpose(1, 0, 2)[:, ::-1], mask.transpose(1, 0, 2)[:, ::-1]
         directions, spacing = made.CORONAL, (SPACING[1], SPACING[0], SPACING[2])
     files = made.series(tmp_path, image, directions=directions, spacing_mm=spacing, reverse=turned)
-    analysis = atrium.analyse(VolumeAnalyser(shipped[0]), files, created_at=datetime(2026, 3, 1, 12, tzinfo=UTC))
+    analysis = atrium.analyse(
+        VolumeAnalyser(shipped[0]), atrium.series_files(files), created_at=datetime(2026, 3, 1, 12, tzinfo=UTC)
+    )
     assert dice(analysis.findings.mask, mask) > 0.85
     assert analysis.result is not None
     seg = highdicom.seg.segread(BytesIO(analysis.result.content))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from models.volume.atrium import VolumeAnalyser, field_at
 from node.errors import Misconfigured
 from tests.support.data import mr as made
 from tests.support.data import volumes
+from tests.support.opened_files import DECODER_OPENS, opened_under
 from workers import cli
 from workers.commands import atrium
 
@@ -132,9 +133,9 @@ def test_several_series_are_told_and_one_can_be_named(tmp_path: Path) -> None:
 
 
 def test_an_incomplete_series_is_no_volume(tmp_path: Path, bright: Bundle) -> None:
-    files = made.series(tmp_path, np.zeros(SHAPE, np.uint16), leave_out=(5,))
+    made.series(tmp_path, np.zeros(SHAPE, np.uint16), leave_out=(5,))
     with pytest.raises(Misconfigured, match="a slice is missing"):
-        atrium.analyse(VolumeAnalyser(bright), files, created_at=MOMENT)
+        atrium.analyse(VolumeAnalyser(bright), atrium.series_files([tmp_path]), created_at=MOMENT)
 
 
 def test_another_place_or_arithmetic_is_another_configuration(bright: Bundle) -> None:
@@ -146,11 +147,12 @@ def test_another_place_or_arithmetic_is_another_configuration(bright: Bundle) ->
     assert len(digests) == 3
 
 
-def test_a_bundle_is_chosen_by_name_and_only_for_volumes(tmp_path: Path, bright: Bundle) -> None:
-    shutil.copytree(bright.path, tmp_path / bright.path.name)
-    assert atrium.choose_bundle(tmp_path, "atrium-3d").digest == bright.digest
-    with pytest.raises(Misconfigured, match="0 bundles for volumes named 'lungs-heart'"):
-        atrium.choose_bundle(tmp_path, "lungs-heart")
+def test_each_slice_is_opened_for_its_header_and_for_its_pixels(tmp_path: Path, bright: Bundle) -> None:
+    (tmp_path / "mr").mkdir()
+    made.series(tmp_path / "mr", (made.ellipsoid(SHAPE) * 2000 + 500).astype(np.uint16))
+    with opened_under(tmp_path / "mr") as opened:
+        atrium.analyse(VolumeAnalyser(bright), atrium.series_files([tmp_path / "mr"]), created_at=MOMENT)
+    assert set(Counter(opened).values()) == {1 + DECODER_OPENS}
 
 
 def test_a_bundle_for_radiographs_is_refused() -> None:

@@ -104,15 +104,12 @@ def test_the_same_instance_twice_is_refused(tmp_path: Path) -> None:
         mr.read([*files, files[0]])
 
 
-def test_two_series_are_refused_and_told_apart(tmp_path: Path) -> None:
+def test_two_series_are_refused(tmp_path: Path) -> None:
     files = made.series(tmp_path, VOLUME)
     (tmp_path / "other").mkdir()
     other = made.series(tmp_path / "other", VOLUME, SeriesInstanceUID=f"{made.ROOT}.8")
     with pytest.raises(SeriesRefused, match="2 values of SeriesInstanceUID"):
         mr.read([*files, *other])
-    (tmp_path / "notes.txt").write_text("no image")
-    groups = mr.grouped([*files, *other, tmp_path / "notes.txt"])
-    assert groups == {made.SERIES: tuple(files), f"{made.ROOT}.8": tuple(other)}
 
 
 def test_slices_that_are_stacked_slantwise_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from node.delivery.profiles import BUILT_IN, Profile
 from node.dicom.part10 import identity_digest
 from node.settings import AnalysisSettings
 from node.spool.store import Spool
-from tests.support.opened_files import opened_under
+from tests.support.opened_files import DECODER_OPENS, opened_under
 from tests.support.results.jobs import Stub, analysed
 from tests.support.rows import DECISION
 from tests.support.stand_ins import NOW
@@ -22,9 +22,6 @@ from workers.jobs.analysis import analyse_job
 from workers.pipelines.chest.pipeline import PIPELINE as CHEST
 from workers.pipelines.run import Analysis, Asked, run
 from workers.pipelines.study import Study, read_image
-
-DECODER_OPENS = 2
-"""Of each image, by the pixel decoder: the File Meta Information, then the whole file."""
 
 
 class Counting(Stub):
