@@ -65,10 +65,10 @@ def claimed_job(database, job_id, *, now=NOW, lease_s=60.0):
         return jobs.claim(tx, job_id, lease_s=lease_s)
 
 
-def publish(database, claimed, *, now=NOW, **changes):
+def publish(database, claimed, *, now=NOW, retry_for_s=100.0, **changes):
     """Publish what a claimed job has come to: `PUBLICATION`, with changes."""
     with at(database, now).write() as tx:
-        jobs.publish(tx, claimed, replace(PUBLICATION, **changes), retry_for_s=100.0)
+        jobs.publish(tx, claimed, replace(PUBLICATION, **changes), retry_for_s=retry_for_s)
 
 
 def state_of(database, job_id) -> JobState:
@@ -86,9 +86,8 @@ def published(runtime, results=1, profiles=None) -> str:
         write(path, radiograph(SOPClassUID=UID(SR), SOPInstanceUID=UID(f"2.25.{number + 1}"), PixelData=None))
         digest, _ = runtime.spool.store_result(path.read_bytes())
         rows.append(NewResult("SR", "ohif", SR, f"2.25.{number + 1}", "2.25.9", digest, 1))
-    publish(
-        runtime.database, claimed_job(runtime.database, job_id), results=rows, profiles=profiles or {"pacs": "ohif"}
-    )
+    claimed = claimed_job(runtime.database, job_id)
+    publish(runtime.database, claimed, retry_for_s=3600, results=rows, profiles=profiles or {"pacs": "ohif"})
     return job_id
 
 
