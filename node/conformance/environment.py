@@ -76,7 +76,13 @@ def media_characters_and_security() -> str:
         "## 5 Media interchange",
         "None.",
         "## 6 Support of character sets",
-        "Received: every one of PS3.3 section C.12.1.1.2. Sent: ISO_IR 100 where it suffices, else ISO_IR 192.",
+        prose(
+            "Received: every one of PS3.3 section C.12.1.1.2. Sent: that of the image that the object is filed like, "
+            "with the bytes of its patient, study and order attributes, whatever the set; where those are of the "
+            "default repertoire alone, ISO_IR 100 where it suffices, else ISO_IR 192. A Segmentation, and each other "
+            "object of one image, is filed like its image, an object of the whole study like the first, so that the "
+            "objects of a study whose images have different character sets differ in theirs."
+        ),
         "## 7 Security",
         "### 7.1 Security profiles",
         prose(

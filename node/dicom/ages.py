@@ -40,14 +40,19 @@ def age_years(*, stated: str | None, born: str | None, examined: Iterable[str | 
     birth = day(born)
     if birth is None:
         return None
-    ages = ((then - birth).days / 365.25 for then in map(day, examined) if then is not None)
+    ages = ((then - birth).days / 365.25 for then in map(_day_of_moment, examined) if then is not None)
     return next((years for years in ages if 0 <= years < OLDEST_YEARS), None)
 
 
 def day(text: str | None) -> date | None:
-    """Return the day of a date, or of a date with a time; None: it is none of the calendar."""
-    match = _DATE.match((text or "").strip())
+    """Return the day of the calendar that a DA names; None: it names none."""
+    match = _DATE.fullmatch((text or "").strip())
     try:
         return date(int(match[1]), int(match[3]), int(match[4])) if match else None
     except ValueError:
         return None
+
+
+def _day_of_moment(text: str | None) -> date | None:
+    """Return the day of a DA or a DT."""
+    return day(text) or day((text or "").strip()[:8])

@@ -56,7 +56,12 @@ class Study:
     @cached_property
     def sources(self) -> tuple[Source, ...]:
         """Headers for the results, in order and named."""
-        return in_order(image.source for image in self.images if image.source is not None)
+        return in_order(source for source in map(self._own, self.images) if source is not None)
+
+    def _own(self, image: StudyImage) -> Source | None:
+        """Return the header of an image; one that names another study than its row is none that results may repeat."""
+        source = image.source
+        return source if source is not None and source.header.StudyInstanceUID == self.study_instance_uid else None
 
     def of_one_patient(self) -> tuple[Study, tuple[str, ...]]:
         """Return the study that results may speak of, and the SOP Instance UIDs of images of other patients.
@@ -64,7 +69,7 @@ class Study:
         Where there are others, none of the images is analysed: no result may be filed with a patient whose image it
         does not speak of.
         """
-        own = of_first_patient([image.source for image in self.images])
+        own = of_first_patient([self._own(image) for image in self.images])
         if all(own):
             return self, ()
         mine = tuple(

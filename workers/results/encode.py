@@ -15,6 +15,7 @@ from workers.results.kinds import MAKING
 from workers.results.part10 import written
 from workers.results.preflight import check_attributes, preflight
 from workers.results.request import EncodedResult, Predecessor, ResultRequest
+from workers.results.sources.attributes import quiet
 from workers.results.sources.radiographs import Radiographs
 from workers.results.sources.source import empty_header
 
@@ -53,7 +54,8 @@ def encode(
     # pydicom's warnings about odd values of the source would carry them into the logs.
     with config.disable_value_validation():
         results = tuple(_results(Encoding(request, profile, earlier, radiographs or Radiographs())))
-        preflight(results, request, profile, earlier)
+        with quiet():
+            preflight(results, request, profile, earlier)
     return results
 
 

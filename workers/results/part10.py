@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
-from pydicom.valuerep import DA, DT, TM, PersonName
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.valuerep import DA, DT, TM
 
 from node.delivery.profiles import STRICT, Profile
 from node.dicom.kinds import KINDS, REQUEST_ATTRIBUTES, ResultKind
+from node.dicom.part10 import read_meta
 from node.dicom.uids import DEFLATED_LITTLE_ENDIAN, RLE_LOSSLESS
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from workers.results.parts.identity import derived_uid
 from workers.results.parts.references import request_attributes
 from workers.results.request import EncodedResult
 from workers.results.sources.source import Source
+from workers.results.stamp import prepare, stamped
 
 _DATE, _TIME, _DATE_TIME = "%Y%m%d", "%H%M%S", "%Y%m%d%H%M%S%z"
 _EVENTS = ("Content", "PresentationCreation")
 """When content was made: which of these dates and times an object has depends on its IOD."""
-_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-"""Value representations that Specific Character Set governs (PS3.5 section 6.1.2.3)."""
+_PREFIX = 132
+"""Bytes of preamble and prefix (PS3.10 section 7.1)."""
 
 
 def local_time(created_at: datetime, source: Source) -> datetime:
@@ -56,8 +60,6 @@ def written(
     _compress(ds, profile.transfer_syntax(kind))
     _complete(ds)
     moment = local_time(created_at, source)
-    # highdicom shares the elements of the source header: a new one, so that the header stays as it is.
-    ds.add_new("PatientName", "PN", PersonName(source.patient_name))
     asked = request_attributes(source)
     if asked and KINDS[kind].order == REQUEST_ATTRIBUTES:
         ds.RequestAttributesSequence = asked
@@ -70,17 +72,15 @@ def written(
             setattr(ds, f"{event}Time", TM(moment.strftime(_TIME)))
     for item in ds.ContributingEquipmentSequence:
         item.ContributionDateTime = DT(moment.strftime(_DATE_TIME))
-    ds.SpecificCharacterSet = character_set(ds)
+    character_set = prepare(ds, source.identity)
     ds.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    buffer = BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
     return EncodedResult(
         kind=kind,
         sop_class_uid=str(ds.SOPClassUID),
         sop_instance_uid=str(ds.SOPInstanceUID),
         series_instance_uid=str(ds.SeriesInstanceUID),
-        content=buffer.getvalue(),
+        content=_encoded(ds, source, character_set),
     )
 
 
@@ -92,6 +92,27 @@ def _compress(ds: Dataset, syntax: str) -> None:
         ds.compress(RLE_LOSSLESS, encoding_plugin="pylibjpeg", generate_instance_uid=False)
 
 
+def _encoded(ds: Dataset, source: Source, character_set: bytes | None) -> bytes:
+    """Write the object in explicit VR, stamp the identity into it, and deflate it where that was asked for."""
+    deflated = ds.file_meta.TransferSyntaxUID == DEFLATED_LITTLE_ENDIAN
+    if deflated:
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    buffer = BytesIO()
+    ds.save_as(buffer, enforce_file_format=True)
+    buffer.seek(0)
+    start = read_meta(buffer).dataset_offset
+    content = stamped(buffer.getvalue()[start:], source, character_set=character_set)
+    if not deflated:
+        return buffer.getvalue()[:start] + content
+    ds.file_meta.TransferSyntaxUID = UID(DEFLATED_LITTLE_ENDIAN)
+    head = DicomBytesIO()
+    head.write(buffer.getvalue()[:_PREFIX])
+    write_file_meta_info(head, ds.file_meta)
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = compressor.compress(content) + compressor.flush()
+    return head.getvalue() + packed + b"\0" * (len(packed) % 2)
+
+
 def _complete(ds: Dataset) -> None:
     """Add what the multi-frame IODs ask for and highdicom leaves out, and replace the UID that it draws by chance."""
     if "DimensionOrganizationSequence" not in ds:
@@ -101,25 +122,3 @@ def _complete(ds: Dataset) -> None:
     organization = UID(derived_uid("dimensions", str(ds.SOPInstanceUID)))
     for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
-
-
-def character_set(ds: Dataset) -> str:
-    """Return the Specific Character Set (0008,0005) for the texts of a data set: Latin 1 where it suffices, else UTF-8.
-
-    PS3.3 section C.12.1.1.2. DCMTK 3.6.7 warns that its checker does not support ISO_IR 192, and older readers do not
-    support it at all.
-    """
-    return "ISO_IR 100" if all(map(_is_latin, _texts(ds))) else "ISO_IR 192"
-
-
-def _is_latin(text: str) -> bool:
-    return all(character < "\x80" or "\xa0" <= character <= "\xff" for character in text)
-
-
-def _texts(ds: Dataset) -> Iterator[str]:
-    for element in ds:
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from _texts(item)
-        elif element.VR in _TEXT_VRS:
-            yield str(element.value)

@@ -183,11 +183,12 @@ def test_dsrdump_reads_the_report_without_a_warning(tmp_path: Path, name: str, p
     record(source=name, object="SR", profile=profile.name, reader="DCMTK dsrdump")
 
 
-def test_dsrdump_warns_of_nothing_but_utf_8(tmp_path: Path) -> None:
+def test_dsrdump_warns_of_nothing_but_the_character_set_of_the_source(tmp_path: Path) -> None:
     dsrdump = program("dsrdump")
     _, path = written(JAPANESE(tmp_path), OHIF, tmp_path)[-1]
-    said = [line for line in run(dsrdump, path).stderr.splitlines() if line]
-    assert said == [UTF_8_WARNING]
+    dumped = run(dsrdump, path)
+    assert dumped.returncode == 0
+    assert {line for line in dumped.stderr.splitlines() if line and "ISO 2022 IR 87" not in line} == set()
 
 
 @pytest.mark.parametrize("tag", ["de", "fr"])

@@ -82,14 +82,18 @@ class ChestPipeline:
 
         Raises
         ------
+        NotAnalysable
+            Its header cannot be used.
         Undecodable
-            It cannot be decoded, or its header cannot be used.
+            It cannot be decoded.
         """
-        from models.errors import Undecodable
+        from workers.pipelines.protocol import NotAnalysable
 
         (image,) = unit.images
         if image.header is None or image.source is None:
-            raise Undecodable(image.unusable or "the object has no header that results could refer to")
+            raise NotAnalysable(
+                Reason.MALFORMED, image.unusable or "the object has no header that results could refer to"
+            )
         with stage("decode"):
             radiograph = study.radiographs.of(image.source)
         with stage("infer"):

@@ -6,20 +6,33 @@ Values of the patient are compared, never quoted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 
-from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from node.dicom.elements import Tag
 from node.dicom.kinds import KINDS, Scope
 from workers.results.checks.examined import Examined
 from workers.results.checks.modules import attributes, keywords
-from workers.results.parts.references import orders, request_attributes
-from workers.results.request import ResultRequest
+from workers.results.sources.attributes import read_attributes
+from workers.results.sources.identity import (
+    ACCESSION_NUMBER,
+    ATTRIBUTES,
+    ISSUER_OF_ACCESSION_NUMBER,
+    REFERENCED_REQUEST,
+    REQUEST_ATTRIBUTES,
+)
 from workers.results.sources.source import Source, empty_header
+from workers.results.stamp import orders_of
 
 _MODULES = ("patient", "general-study", "patient-study")
 _ALSO_SHARED = ("TimezoneOffsetFromUTC",)
-_ORDER = ("AccessionNumber", "RequestedProcedureID", "ScheduledProcedureStepID")
+_ORDERS = {REQUEST_ATTRIBUTES: "RequestAttributesSequence", REFERENCED_REQUEST: "ReferencedRequestSequence"}
+_ORDER = (ACCESSION_NUMBER, 0x00401001)
+"""Accession Number and Requested Procedure ID, by which an order is known."""
+_AS_BYTES = frozenset(ATTRIBUTES.values())
+_ISSUER = "IssuerOfAccessionNumberSequence"
+_READ = frozenset(("SpecificCharacterSet", _ISSUER, *_AS_BYTES, *_ORDERS.values()))
 _MULTI_VALUED_IDENTIFIER = "\\"
 
 
@@ -62,22 +75,38 @@ def patient_and_study(examined: Examined) -> Iterator[str]:
             return
         (own,) = shown
     for keyword in (*keywords(*_MODULES), *_ALSO_SHARED):
-        meant = own.patient_name if keyword == "PatientName" else own.header.get(keyword)
-        if keyword != "StudyInstanceUID" and _text(ds.get(keyword)) != _text(meant):
+        if keyword in _AS_BYTES or keyword in ("StudyInstanceUID", _ISSUER):
+            continue
+        if _text(ds.get(keyword)) != _text(own.header.get(keyword)):
             yield f"{keyword} differs from the source"
-    yield from _orders(ds, request, own)
+    yield from _bytes(examined, own)
 
 
-def _orders(ds: Dataset, request: ResultRequest, own: Source) -> Iterator[str]:
-    """Check that a result names the orders of its source, where its kind of object has a place for them."""
-    for keyword, meant in (
-        ("RequestAttributesSequence", request_attributes(own)),
-        ("ReferencedRequestSequence", orders(request, own)),
-    ):
-        has_place = keyword in attributes(str(ds.SOPClassUID)).types[()]
-        named = [[_text(item.get(name)) for name in _ORDER] for item in ds.get(keyword, ())]
-        if has_place and named != [[_text(item.get(name)) for name in _ORDER] for item in meant]:
-            yield f"{keyword} differs from the orders of the source"
+def _bytes(examined: Examined, own: Source) -> Iterator[str]:
+    """Check that the result has the bytes of its source's identity, and its orders where it has a place for them."""
+    found = read_attributes(BytesIO(examined.result.content), _READ)
+    if found is None:
+        yield "the identity cannot be read"
+        return
+    for tag, keyword in ATTRIBUTES.items():
+        if _bare(found.raw.get(tag)) != _bare(own.identity.values.get(tag)):
+            yield f"{keyword} differs from the source"
+    if [*found.items.get(ISSUER_OF_ACCESSION_NUMBER, ())] != ([own.identity.issuer] if own.identity.issuer else []):
+        yield f"{_ISSUER} differs from the source"
+    character_set = _bare(found.raw.get(Tag.SPECIFIC_CHARACTER_SET))
+    if not own.identity.is_plain and character_set != _bare(own.identity.character_set):
+        yield "SpecificCharacterSet differs from the source, whose bytes the result has"
+    places = attributes(examined.result.sop_class_uid).types[()]
+    for tag, orders in orders_of(own).items():
+        named = [[_bare(item.get(number)) for number in _ORDER] for item in found.items.get(tag, ())]
+        meant = [[_bare(item.get(number)) for number in _ORDER] for item in orders]
+        if _ORDERS[tag] in places and named != meant:
+            yield f"{_ORDERS[tag]} differs from the orders of the source"
+
+
+def _bare(value: bytes | None) -> bytes:
+    """Return a value without padding; an absent one is as an empty one."""
+    return (value or b"").strip(b" \0")
 
 
 def _text(value: object) -> str:

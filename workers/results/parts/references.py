@@ -95,16 +95,21 @@ def request_attributes(subject: Source) -> list[Dataset]:
         item.update(asked)
         if "AccessionNumber" not in item and subject.header.AccessionNumber:
             item.AccessionNumber = subject.header.AccessionNumber
-        if item.keys() & _ORDER_IDENTIFIERS:
+        if names_an_order(item):
             items.append(item)
     return items
+
+
+def names_an_order(asked: Dataset) -> bool:
+    """Return whether an item of the Request Attributes Sequence identifies what was ordered."""
+    return bool(asked.keys() & _ORDER_IDENTIFIERS)
 
 
 def orders(request: ResultRequest, subject: Source) -> list[Dataset]:
     """Return items for the Referenced Request Sequence (0040,A370): the orders that the images fulfil, if they say."""
     items = []
     for asked in subject.request_attributes:
-        if "RequestedProcedureID" not in asked:
+        if not has_procedure(asked):
             continue
         item = Dataset()
         item.StudyInstanceUID = UID(request.study_instance_uid)
@@ -117,3 +122,8 @@ def orders(request: ResultRequest, subject: Source) -> list[Dataset]:
         item.RequestedProcedureCodeSequence = []
         items.append(item)
     return items
+
+
+def has_procedure(asked: Dataset) -> bool:
+    """Return whether an item of the Request Attributes Sequence has what a Referenced Request Sequence must have."""
+    return "RequestedProcedureID" in asked

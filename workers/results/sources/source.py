@@ -10,28 +10,20 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from io import BytesIO
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom import config, dcmread
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from models.image.pixels import SPACING_LIMITS_MM
-from node.dicom.contexts import DEFLATED
-from node.dicom.deflated import MAXIMUM_HEAD_BYTES, inflated_head
-from node.dicom.part10 import read_meta
+from node.dicom.ages import age_years
 from node.dicom.uids import COMPUTED_RADIOGRAPHY
-from node.errors import Quarantined
 from workers.results.sources import values
-
-_SERIES_INSTANCE_UID_TAG = Tag("SeriesInstanceUID")
+from workers.results.sources.attributes import SourceAttributes, attempt, read_attributes
+from workers.results.sources.identity import PATIENT_ID, REQUEST_ATTRIBUTES, Identity, identity_of
 
 # Type 2 of the Patient and General Study modules (PS3.3 sections C.7.1.1 and C.7.2.1)
 TYPE_2 = (
@@ -72,15 +64,32 @@ Reference (Type 1C), and highdicom and dcmqi cannot read them at all."""
 _OFFSET_FORM = re.compile(r"[+-][0-9]{2}[0-5][0-9]")
 _OFFSET_LIMITS = (-1200, 1400)
 """Of Timezone Offset From UTC (0008,0201), hours and minutes, west to east (PS3.3 section C.12.1)."""
-_YEARS_IN = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-"""Units of an Age String (PS3.5 section 6.2)."""
 _DIRECTION_TOLERANCE = 1e-3
 _DIRECTIONS = re.compile("[LRAPHF]{1,3}")
 _AXES = {"L": "x", "R": "x", "A": "y", "P": "y", "H": "z", "F": "z"}
 _ADULT_YEARS = 18
 _SHORTEST_ENDING = 8
-_META_BYTES = 4096
-"""Of a file whose File Meta Information cannot be read: more than it ever takes."""
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
+_DATES_OF_EXAMINATION = (
+    "StudyDate",
+    "SeriesDate",
+    "AcquisitionDate",
+    "AcquisitionDateTime",
+    "ContentDate",
+    "InstanceCreationDate",
+)
+_GRID = (
+    "Rows",
+    "Columns",
+    "PatientOrientation",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "SliceThickness",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+)
+_SEQUENCES = ("IssuerOfAccessionNumberSequence", "RequestAttributesSequence")
+_READ = frozenset(("SpecificCharacterSet", *TYPE_2, *_OPTIONAL, *_UIDS, *_DATES_OF_EXAMINATION, *_GRID, *_SEQUENCES))
 
 
 @dataclass(frozen=True)
@@ -89,8 +98,10 @@ class Source:
 
     Attributes
     ----------
-    patient_name
-        Kept apart because highdicom logs a name whose form it doubts.
+    header
+        Without the patient's name: highdicom logs one whose form it doubts.
+    identity
+        What results are filed by, as bytes.
     name
         How people find the image in a viewer, its series and instance number; no other image of the study has it.
     position
@@ -102,13 +113,15 @@ class Source:
     """
 
     header: Dataset
-    patient_name: str
-    request_attributes: tuple[Dataset, ...]
+    request_attributes: tuple[Dataset, ...] = ()
+    identity: Identity = field(default_factory=Identity)
     name: str = ""
     position: int = 0
     path: Path | None = None
     """The Part 10 file; None for a stand-in."""
     orientation: tuple[str, ...] = ()
+    age_years: float | None = None
+    """Patient's age, as the node's own header has it."""
 
     @property
     def uid(self) -> str:
@@ -152,20 +165,7 @@ class Source:
     @property
     def is_child(self) -> bool:
         """Whether the patient was under 18 years of age; False where the header does not say."""
-        age = self._age_years()
-        return age is not None and age < _ADULT_YEARS
-
-    def _age_years(self) -> float | None:
-        age = str(self.header.get("PatientAge") or "")
-        if age:
-            return int(age[:3]) * _YEARS_IN[age[3]]
-        try:
-            born = datetime.strptime(str(self.header.PatientBirthDate or ""), "%Y%m%d")  # noqa: DTZ007  a date
-            studied = datetime.strptime(str(self.header.StudyDate or ""), "%Y%m%d")  # noqa: DTZ007
-        except ValueError:
-            return None
-        years = (studied - born).days / 365.25
-        return years if years >= 0 else None
+        return self.age_years is not None and self.age_years < _ADULT_YEARS
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -186,23 +186,19 @@ def read_source(file: BinaryIO, path: Path) -> Source | None:
     Returns
     -------
     Source or None
-        None where it has no header that names the object, its series and its study.
+        None where it has no header that names the object, its series and its study, or names a patient by what is no
+        Patient ID: no result can be filed like it.
 
     Raises
     ------
     OSError
         The file cannot be read: the disk fails, which is no property of the object.
     """
-    with config.disable_value_validation():
-        for parse in (_whole_header, _leading_header):
-            try:
-                ds = _inflated_header(file) if _is_deflated(file) else parse(file)
-            except values.PARSE_ERRORS:
-                continue
-            source = _source(ds)
-            if source is not None:
-                return replace(source, path=path)
-    return None
+    attributes = read_attributes(file, _READ)
+    if attributes is None or PATIENT_ID in attributes.unreadable:
+        return None
+    source = attempt(lambda: _source(attributes))
+    return None if source is None else replace(source, path=path)
 
 
 def in_order(sources: Iterable[Source]) -> tuple[Source, ...]:
@@ -219,7 +215,7 @@ def empty_header(study_instance_uid: str) -> Source:
     header = _clean(Dataset(), Dataset())
     header.StudyInstanceUID = study_instance_uid
     header.SOPClassUID = UID(COMPUTED_RADIOGRAPHY)
-    return Source(header, "", ())
+    return Source(header)
 
 
 def _names(sources: Sequence[Source]) -> list[str]:
@@ -252,55 +248,34 @@ def _order(source: Source) -> tuple[int, int, str]:
     return int(source.header.get("SeriesNumber") or 0), int(source.header.get("InstanceNumber") or 0), source.uid
 
 
-def _is_deflated(file: BinaryIO) -> bool:
-    """Whether pydicom would inflate the file, which it does without a limit; the file is left at its beginning."""
-    file.seek(0)
-    try:
-        return read_meta(file).transfer_syntax_uid == DEFLATED.uid
-    except Quarantined:
-        file.seek(0)
-        return DEFLATED.uid.encode() in file.read(_META_BYTES)
-    finally:
-        file.seek(0)
-
-
-def _inflated_header(file: BinaryIO) -> Dataset:
-    """Parse a deflated object up to the series."""
-    file.seek(read_meta(file).dataset_offset)
-    head = BytesIO(inflated_head(file.read(MAXIMUM_HEAD_BYTES)))
-    return read_dataset(head, is_implicit_VR=False, is_little_endian=True, stop_when=_past_series)
-
-
-def _whole_header(file: BinaryIO) -> Dataset:
-    return dcmread(file, stop_before_pixels=True)
-
-
-def _leading_header(file: BinaryIO) -> Dataset:
-    """Parse up to the series, for an object that is broken further on."""
-    return read_partial(file, stop_when=_past_series)
-
-
-def _past_series(tag: BaseTag, vr: str | None, length: int) -> bool:
-    return bool(tag > _SERIES_INSTANCE_UID_TAG)
-
-
-def _source(ds: Dataset) -> Source | None:
-    meta = getattr(ds, "file_meta", Dataset())
-    identity = {
+def _source(attributes: SourceAttributes) -> Source | None:
+    ds, meta = attributes.ds, attributes.meta
+    uids = {
         "StudyInstanceUID": values.uid(ds, "StudyInstanceUID"),
         "SeriesInstanceUID": values.uid(ds, "SeriesInstanceUID"),
-        "SOPInstanceUID": values.uid(ds, "SOPInstanceUID") or values.uid(meta, "MediaStorageSOPInstanceUID"),
-        "SOPClassUID": values.uid(ds, "SOPClassUID") or values.uid(meta, "MediaStorageSOPClassUID"),
+        "SOPInstanceUID": values.uid(ds, "SOPInstanceUID") or values.uid_of(meta.sop_instance_uid),
+        "SOPClassUID": values.uid(ds, "SOPClassUID") or values.uid_of(meta.sop_class_uid),
     }
-    if not all(identity.values()):
+    if not all(uids.values()):
         return None
     header = _clean(ds, Dataset())
-    for keyword, value in identity.items():
+    for keyword, value in uids.items():
         setattr(header, keyword, UID(value or ""))
     _copy_geometry(ds, header)
-    name = values.text(ds, "PatientName")
-    requests = tuple(_request(item) for item in values.items(ds, "RequestAttributesSequence"))
-    return Source(header, name, requests, orientation=_orientation(ds))
+    # A sequence may hold what one parser takes for an item and another does not.
+    count = len(attributes.items.get(REQUEST_ATTRIBUTES, ()))
+    requests = tuple(map(_request, values.items(ds, "RequestAttributesSequence")[:count]))
+    return Source(
+        header,
+        requests,
+        identity_of(attributes, header, requests),
+        orientation=_orientation(ds),
+        age_years=age_years(
+            stated=values.text(ds, "PatientAge"),
+            born=values.text(ds, "PatientBirthDate"),
+            examined=(values.text(ds, keyword) for keyword in _DATES_OF_EXAMINATION),
+        ),
+    )
 
 
 def _clean(ds: Dataset, header: Dataset) -> Dataset:

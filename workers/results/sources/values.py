@@ -1,47 +1,28 @@
 """One value of a received header: usable or none, whatever its bytes are.
 
-What cannot be decoded, or is no value of its VR (PS3.5 section 6.2), counts as absent.
+What cannot be decoded, or is no value of its VR (PS3.5 section 6.2), counts as absent. Text is for people and for
+comparisons: results repeat the identity of an image as bytes (`workers.results.sources.identity`).
 """
 
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from pydicom import config
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName, validate_value
 
+from node.dicom.ages import day
 from node.dicom.uids import has_uid_characters
-from node.errors import Quarantined
+from workers.results.sources.attributes import attempt
 
-PARSE_ERRORS = (
-    InvalidDicomError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-    zlib.error,
-    Quarantined,
-)
-"""What pydicom raises for bytes that are no DICOM, or not what they should be."""
 _IDENTIFYING = frozenset({"PatientID", "PatientName", "AccessionNumber"})
 """Kept even where their length or form is wrong: an archive files a result by them, so they must equal the source's."""
-_DATE_FORM = re.compile(r"[0-9]{8}")
 _FIRST_YEAR = 1800
 """Nobody who was born before was radiographed; such dates stand for unknown."""
 _TIME_FORM = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?")
@@ -103,8 +84,12 @@ def numbers(ds: Dataset, keyword: str, count: int) -> list[float]:
 
 def uid(ds: Dataset, keyword: str) -> str | None:
     """Return what may pass for a UID; it may still not be valid."""
-    found = text(ds, keyword)
-    return found if has_uid_characters(found) else None
+    return uid_of(text(ds, keyword))
+
+
+def uid_of(found: str | None) -> str | None:
+    """Return a text where it may pass for a UID."""
+    return found if found and has_uid_characters(found) else None
 
 
 def put(ds: Dataset, keyword: str, value: object) -> None:
@@ -117,31 +102,28 @@ def put(ds: Dataset, keyword: str, value: object) -> None:
 
 def _decoded(ds: Dataset, keyword: str) -> Any:
     """Return the decoded value, None where it is absent, empty or cannot be decoded."""
-    try:
+
+    def read() -> Any:
         value = ds.get(keyword)
         str(value)  # text is decoded late
-    except PARSE_ERRORS:
-        return None
-    return None if value is None or value == "" else value
+        return None if value == "" else value
+
+    return attempt(read)
 
 
 def _accepted(vr: str, line: str) -> str | None:
     """Return a line of text if it is a value of this VR (PS3.5 section 6.2)."""
-    if not line or (vr == "DA" and not _is_date(line)) or (vr == "TM" and not _TIME_FORM.fullmatch(line)):
+    if vr == "DA":
+        found = None if "-" in line else day(line)
+        return f"{found:%Y%m%d}" if found is not None and found.year >= _FIRST_YEAR else None
+    if not line or (vr == "TM" and not _TIME_FORM.fullmatch(line)):
         return None
-    try:
+
+    def valid() -> str:
         validate_value(vr, PersonName(line) if vr == "PN" else line, config.RAISE)
-    except PARSE_ERRORS:
-        return None
-    return line
+        return line
 
-
-def _is_date(line: str) -> bool:
-    """Return whether a text is one day of the calendar; pydicom accepts ranges of queries, and the 30th of February."""
-    try:
-        return bool(_DATE_FORM.fullmatch(line)) and datetime.strptime(line, "%Y%m%d").year >= _FIRST_YEAR  # noqa: DTZ007
-    except ValueError:
-        return False
+    return attempt(valid)
 
 
 def _plain(value: object) -> str:
