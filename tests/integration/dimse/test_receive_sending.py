@@ -100,11 +100,11 @@ def test_a_peer_that_accepts_nothing_is_unavailable(tmp_path: Path) -> None:
         verification.echo(to, calling_ae_title="HILUM", timeout_s=5)
 
 
-def test_a_file_that_is_gone_or_damaged_is_refused_without_asking(tmp_path: Path) -> None:
+def test_a_file_that_is_damaged_is_refused_without_asking_and_one_that_cannot_be_read_waits(tmp_path: Path) -> None:
     (tmp_path / "junk.dcm").write_bytes(b"junk")
     files = [OutgoingFile(DX, "1.2", tmp_path / name) for name in ("gone.dcm", "junk.dcm")]
     outcomes = send(Destination(ae_title="PEER", host="127.0.0.1", port=1), *files)
-    assert [o.disposition for o in outcomes] == [Disposition.REFUSED] * 2
+    assert [o.disposition for o in outcomes] == [Disposition.RETRY, Disposition.REFUSED]
 
 
 def test_an_abort_in_the_middle_leaves_the_rest_for_later(tmp_path: Path) -> None:

@@ -10,10 +10,14 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.paths import ROOT
 
@@ -50,6 +54,21 @@ PLANTS = (
         "workers.results.text.wording",
         "import workers.results.parts.equipment",
     ),
+    Plant(
+        "workers.pipelines: pipelines do not see each other, nor what runs them",
+        "workers.pipelines.protocol",
+        "import workers.pipelines.run",
+    ),
+    Plant(
+        "workers.results.builders: none is made of another",
+        "workers.results.builders.key_objects",
+        "import workers.results.builders.report",
+    ),
+    Plant(
+        "training.tasks: detection stands on boxes, no other task on another",
+        "training.tasks.chest.recipe",
+        "import training.tasks.boxes.recipe",
+    ),
     Plant("models: from a file to findings", "models.image.geometry", "import models.bundle.manifest"),
     Plant("training: from data sets to bundles", "training.measures.scores", "import training.tasks.registry"),
     Plant("pynetdicom only in node.dimse", "node.intake.routing", "import pynetdicom"),
@@ -65,6 +84,9 @@ PLANTS = (
 PLACED = tuple(contract["containers"][0] for contract in CONTRACTS.values() if contract.get("exhaustive"))
 """Packages whose parts are layers."""
 
+WORKERS_ALONE = ("worker", "training")
+"""Extras whose libraries the always-on edge never loads."""
+
 BANNED = (
     "os.environ",
     "os.environb",
@@ -74,6 +96,9 @@ BANNED = (
     "os.unsetenv",
     "http.server",
     "socketserver",
+    "amqp",
+    "billiard",
+    "psycopg",
     "sqlite3",
     "wsgiref",
     "xmlrpc.server",
@@ -210,3 +235,34 @@ def test_the_docstring_of_a_package_says_what_it_may_import(package, sentence):
     if file.exists():
         said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
         assert sentence in said.replace("\n", " ")
+
+
+def test_the_edge_is_kept_from_every_library_of_the_workers():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {
+        canonicalize_name(Requirement(line).name)
+        for extra in WORKERS_ALONE
+        for line in project["optional-dependencies"][extra]
+    }
+    modules = {
+        module
+        for module, distributions in packages_distributions().items()
+        if module.isidentifier() and not module.startswith("_")
+        if wanted & {canonicalize_name(name) for name in distributions}
+    }
+    forbidden = set(CONTRACTS["the always-on edge stays small"]["forbidden_modules"])
+    assert {"torch", "highdicom", "cv2"} <= modules
+    assert modules - forbidden == set(), "a library of the workers that the edge may load"
+
+
+def test_a_commit_is_checked_by_what_lint_runs():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    entries = {hook["entry"].removeprefix(".venv/bin/").removesuffix(" --force-exclude") for hook in hooks}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert recipe is not None
+    run = {
+        re.sub(r" --check| check \.$| \.$", "", line.strip().removeprefix("$(VENV)/bin/"))
+        for line in recipe[1].splitlines()
+    }
+    assert {entry.replace(" check", "") for entry in entries} == run

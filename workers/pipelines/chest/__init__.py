@@ -1,4 +1,5 @@
 """The pipeline for chest radiographs: gate, findings, anatomy and lesions of each image on its own.
 
-May import what `workers.pipelines` may, within functions only: the edge imports its modules. No other pipeline.
+May import, of `workers.pipelines`: `protocol` and what stands below. Within functions
+only: the edge imports its modules.
 """
