@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -217,16 +218,18 @@ def analyse(
         raise Misconfigured(f"no profile named {profile!r}; there are: {', '.join(settings.object_profiles)}")
     networks = Networks(settings.analysis, _device(settings.analysis.device))
     heat_maps = heat_maps or settings.analysis.heat_maps
-    for study in studies:
-        offline.analyse(
-            study,
-            networks=networks,
-            out=out,
-            profile=settings.object_profiles[profile],
-            console=console,
-            bundles=bundle,
-            heat_maps=heat_maps,
-        )
+    one = partial(
+        offline.analyse,
+        networks=networks,
+        out=out,
+        profile=settings.object_profiles[profile],
+        console=console,
+        bundles=bundle,
+        heat_maps=heat_maps,
+    )
+    if failed := offline.analyse_all(studies, one, console):
+        console.print(f"{failed} of {len(studies)} studies failed")
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel="Try")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
+from models.errors import BundleRefused
 from node.clock import utc_now
 from node.commands.files import files_under
 from node.delivery.profiles import Profile
 from node.dicom.kinds import KINDS, ResultKind, Scope
 from node.dicom.part10 import identity_digest
+from node.errors import Misconfigured, place_of
 from node.intake.eligibility import Eligibility, judge
 from workers.commands import terminal
 from workers.pipelines.chest.pipeline import PIPELINE as CHEST
@@ -110,6 +113,29 @@ def analyse(
     for path in written:
         console.print(f"  {path}", soft_wrap=True, highlight=False)
     return folder
+
+
+def analyse_all(studies: Sequence[Study], analyse_one: Callable[[Study], Path], console: Console) -> int:
+    """Analyse studies one by one, whatever becomes of each; return how many failed.
+
+    Raises
+    ------
+    Misconfigured, BundleRefused
+        None of them can be analysed.
+    """
+    failed = 0
+    for study in studies:
+        try:
+            analyse_one(study)
+        except (Misconfigured, BundleRefused):
+            raise
+        except Exception as error:  # the next study has nothing to do with it
+            failed += 1
+            files = ", ".join(str(image.path) for image in study.images)
+            console.print(
+                f"[red]failed[/] {escape(files)}: {place_of(error)}; the other studies are analysed", soft_wrap=True
+            )
+    return failed
 
 
 def _file_name(label: str) -> str:

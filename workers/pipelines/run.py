@@ -138,7 +138,8 @@ def run(
     """Analyse a study and encode its results.
 
     Where two images name different patients nothing is computed: only the images of the first one's patient are
-    answered, so that no result is filed with a patient whose image it does not speak of.
+    answered, so that no result is filed with a patient whose image it does not speak of. Where not even the answer that
+    the analysis failed can be made of the headers, it is made without them.
 
     Parameters
     ----------
@@ -154,6 +155,25 @@ def run(
     OSError, MemoryError
         A fault of the machine, as `workers.pipelines.faults` tells it from one of the study.
     """
+    try:
+        return _run(pipeline, networks, study, asked, kept=kept, on_progress=on_progress)
+    except Exception as error:
+        if asked.report_only is None or is_of_machine(error):
+            raise
+        # The last answer needs nothing that has failed: it names the images by the UIDs of their rows.
+        log.error("answer.without_headers", error=place_of(error))
+        return _run(pipeline, networks, study.without_headers(), asked, kept=kept, on_progress=on_progress)
+
+
+def _run(
+    pipeline: Pipeline[Any],
+    networks: Networks,
+    study: Study,
+    asked: Asked,
+    *,
+    kept: FindingsStore | None,
+    on_progress: Callable[[str], None],
+) -> Analysis:
     watch = Stopwatch(on_progress)
     study, excluded = study.of_one_patient()
     study = replace(study, radiographs=Radiographs(keep=_needs_pixels(asked.profiles)))

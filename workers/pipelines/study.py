@@ -58,6 +58,10 @@ class Study:
         """Headers for the results, in order and named."""
         return in_order(source for source in map(self._own, self.images) if source is not None)
 
+    def without_headers(self) -> Study:
+        """Return the study as its rows have it: UIDs, and what was decided of each image."""
+        return replace(self, images=tuple(replace(image, header=None, source=None) for image in self.images))
+
     def _own(self, image: StudyImage) -> Source | None:
         """Return the header of an image; one that names another study than its row is none that results may repeat."""
         source = image.source
