@@ -25,18 +25,19 @@ class BodyPart:
         return self.term or self.meaning
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text: a set of defined terms or of code values."""
     return frozenset(text.split())
 
 
-MODALITIES: Final = _words(
+MODALITIES: Final = words(
     "AR AU BDUS BI BMD CR CT DG DOC DX ECG EPS ES FID GM HC HD IO IOL IVOCT IVUS KER KO LEN LS MG MR NM OAM OCT OP OPM "
     "OPT OPV OSS OT PLAN PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTPLAN RTRECORD RTSTRUCT RWV SC SEG SM SMR SR SRF TG "
     "US VA XA XC"
 )
 """Modality (0008,0060), PS3.3 section C.7.3.1.1.1; SC is none, and comes often."""
 
-VIEW_POSITIONS: Final = _words("AP PA LL RL LLD RLD LLO RLO")
+VIEW_POSITIONS: Final = words("AP PA LL RL LLD RLD LLO RLO")
 """View Position (0018,5101), PS3.3 sections C.8.1.3 and C.8.11.5."""
 
 PHOTOMETRIC_INTERPRETATIONS: Final = frozenset(
@@ -59,10 +60,10 @@ PHOTOMETRIC_INTERPRETATIONS: Final = frozenset(
 )
 """Photometric Interpretation (0028,0004), PS3.3 section C.7.6.3.1.2, retired ones too."""
 
-HUMAN_CODES: Final = _words("337915000 L-85003")
+HUMAN_CODES: Final = words("337915000 L-85003")
 """Patient Species Code Sequence (0010,2202), SCT and SRT."""
 
-HUMAN_WORDS: Final = _words(
+HUMAN_WORDS: Final = words(
     "human homosapiens mensch humain humano umano menneske ihminen człowiek člověk insan человек 人 人类 人間 ヒト 사람"
 )
 """What Patient Species Description (0010,2201) says of people, in small letters without spaces; it is free text."""

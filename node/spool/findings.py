@@ -15,7 +15,8 @@ from typing import Final
 from node.errors import SpoolFull
 from node.spool import durable
 
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
+"""A SHA-256 in lower-case hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class FindingsKey:
     configuration_digest: str
 
     def __post_init__(self) -> None:
-        if not (_DIGEST.fullmatch(self.unit_digest) and _DIGEST.fullmatch(self.configuration_digest)):
+        if not (SHA256.fullmatch(self.unit_digest) and SHA256.fullmatch(self.configuration_digest)):
             raise ValueError("digests must be 64 lower-case hexadecimal digits")
 
 

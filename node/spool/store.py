@@ -25,7 +25,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,11 +37,10 @@ from node.errors import BytesLost, SpoolFull, SpoolUnavailable
 from node.reasons import Reason
 from node.spool import durable
 from node.spool.commitments import CommitmentStore
-from node.spool.findings import FindingsStore
+from node.spool.findings import SHA256, FindingsStore
 from node.spool.incoming import AssociationInfo, Incoming
 from node.spool.temporary import TemporaryFolder, leftovers
 
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _CONTENT: Final = ("objects", "results")
 """Folders whose files cannot be had again from elsewhere: once made, they are never made anew."""
 _PRESENT: Final = ".present"
@@ -348,6 +346,6 @@ class Spool:
 
     def _by_content(self, folder: str, sha256: str) -> Path:
         """Return the path of content-addressed bytes."""
-        if not _SHA256.fullmatch(sha256):
+        if not SHA256.fullmatch(sha256):
             raise ValueError("sha256 must be 64 lower-case hexadecimal digits")
         return self.root / folder / sha256[:2] / f"{sha256}.dcm"

@@ -24,6 +24,7 @@ from training.data.collection import SHIPPED, Collection
 from training.data.sources import Record
 from training.data.splits import Split
 from training.evaluation.report.outcome import Table
+from training.measures.ages import age_band
 from training.measures.places import filled
 
 Mask = NDArray[np.bool_]
@@ -215,7 +216,7 @@ def case_of(record: Record, labels: Sequence[str], placed: str) -> Case:
         "site": record.site,
         "view": record.view,
         "sex": record.sex,
-        "age band": None if record.age_years is None else age_band(record.age_years),
+        "age band": None if record.age_years is None else age_band(record.age_years, AGE_BANDS),
     }
     return Case(
         id=record.id,
@@ -287,13 +288,3 @@ def population(truth: Truth) -> Table:
             rows.append((column, value, str(len(inside)), str(len({case.patient for case in inside}))))
     sentence = "Images and patients that were evaluated, by subgroup."
     return Table("Population", sentence, ("column", "value", "images", "patients"), tuple(rows))
-
-
-def age_band(age_years: float) -> str:
-    """Name the band of an age."""
-    low = 0
-    for high in AGE_BANDS:
-        if age_years < high:
-            return f"{low:02d} to {high - 1}"
-        low = high
-    return f"{low} and older"

@@ -11,9 +11,10 @@ from typing import Any
 from training.data.sources import DataSet, Problem, Record
 from training.explore.leaks import Leaks, Twins
 from training.explore.survey import Sight
+from training.measures.ages import age_band
 
 MANY = 8
-AGE_BANDS = (0, 1, 6, 18, 40, 60, 80, 121)
+AGE_BANDS = (1, 6, 18, 40, 60, 80)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ def summary(found: DataSetFindings) -> dict[str, Any]:
         "sizes": _counted(f"{sight.shape[0]} x {sight.shape[1]}" for sight in found.sights),
         "views": _counted(record.view or "unknown" for record in records),
         "sexes": _counted(record.sex or "unknown" for record in records),
-        "ages": _counted(age_band(record.age_years) for record in records),
+        "ages": _counted(
+            "unknown" if record.age_years is None else age_band(record.age_years, AGE_BANDS) for record in records
+        ),
         "sites": _counted(record.site or "unknown" for record in records),
         "with_mask": sum(record.mask is not None for record in records),
         "with_boxes": sum(bool(record.boxes) for record in records),
@@ -83,15 +86,6 @@ def balance(records: Sequence[Record], split_of: Mapping[str, str]) -> dict[str,
         for part in parts:
             counts[name][part] = _values([one for one in records if split_of.get(one.id) == part], name)
     return counts
-
-
-def age_band(years: float | None) -> str:
-    """Name the band of an age."""
-    if years is None:
-        return "unknown"
-    low = max(edge for edge in AGE_BANDS if edge <= years)
-    high = next((edge for edge in AGE_BANDS if edge > years), AGE_BANDS[-1])
-    return f"{low} to {high - 1}" if low < AGE_BANDS[-2] else f"{low} and over"
 
 
 def _values(records: Iterable[Record], name: str) -> dict[str, int]:

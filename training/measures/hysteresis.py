@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle.manifest import HysteresisThreshold
-from models.chest.lesions import least_pixels, lesion
+from models.chest.lesions import least_pixels
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -85,21 +85,6 @@ def choose(
     )
     triplet = HysteresisThreshold(top_threshold=best[0], minimum_area=best[1], bottom_threshold=best[2], rule=rule)
     return Choice(triplet, score, count, len(positive) - count)
-
-
-def challenge_metric(
-    probability: NDArray[np.floating],
-    truth: Mask,
-    triplet: HysteresisThreshold,
-    *,
-    prevalence: float = PREVALENCE,
-    allowed: Mask | None = None,
-) -> float:
-    """Return the metric of one triplet: mean Dice of positives and negatives, weighted by a prevalence."""
-    found = lesion(probability, triplet)
-    if allowed is not None:
-        found = found & allowed[:, None, None]
-    return float(np.dot(image_dice(found, truth), image_weights(positives(truth), prevalence)))
 
 
 def positives(truth: Mask) -> Mask:

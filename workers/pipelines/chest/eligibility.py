@@ -16,6 +16,7 @@ from node.dicom.defined_terms import (
     BodyPart,
     body_part_coded,
     body_part_named,
+    words,
 )
 from node.dicom.header import Header
 from node.dicom.uids import DIGITAL_XRAY_FOR_PROCESSING
@@ -36,28 +37,24 @@ MAYBE_GREY: Final = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YB
 """Colour spaces in which grey pictures come too; whether this one is grey, the decoded pixels say."""
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 # PS3.16 Table L-1: the chest, what contains it, and what a radiograph of it is called after. The other terms of the
 # table are other body parts.
-_CHEST_PARTS: Final = _words(
+_CHEST_PARTS: Final = words(
     "BRONCHUS CHEST CHESTABDOMEN CHESTABDPELVIS HEART LUNG MEDIASTINUM NECKCHEST NECKCHESTABDOMEN NECKCHESTABDPELV "
     "NECKCHESTABDPELVIS PLEURA THORAX UPPERTRUNK WHOLEBODY"
 )
 # Their codes that the table does not have with these terms: apex of the lung, intra-thoracic, and "Chest" as it was.
-_CHEST_REGIONS: Final = _words("86598002 T-280A0 43799004 T-D3200 51185008 T-D3000")
+_CHEST_REGIONS: Final = words("86598002 T-280A0 43799004 T-D3200 51185008 T-D3000")
 
 # PS3.16 CID 4010: the projections that are not frontal, SCT codes and the SRT codes that they replaced.
-_OTHER_VIEWS: Final = _words(
+_OTHER_VIEWS: Final = words(
     "399067008 R-102CD 399173006 R-10236 399198007 R-10232 399352003 R-10228 399260004 R-10224 260427002 R-40783 "
     "399099002 R-10230 399135007 R-10220 399184004 R-10238 399006002 R-10212 260426006 R-40782 399368009 R-10226 "
     "399182000 R-102C1 399356000 R-40985 399236003 R-10234 399038007 R-10210 399312000 R-10208 399059000 R-10216 "
     "399160007 R-10204"
 )
 # View Position (0018,5101): PS3.3 section C.8.1.3 and C.8.11.5; LLD and RLD are decubitus, the rest lateral or oblique.
-OTHER_POSITIONS: Final = _words("LL RL LLD RLD LLO RLO LAO RAO LPO RPO LAT LATERAL LLAT RLAT ML LM OBL OBLIQUE")
+OTHER_POSITIONS: Final = words("LL RL LLD RLD LLO RLO LAO RAO LPO RPO LAT LATERAL LLAT RLAT ML LM OBL OBLIQUE")
 
 _DIRECTIONS: Final = re.compile("[APRLHF]{1,3}")
 """Patient Orientation (0020,0020), PS3.3 section C.7.6.1.1.1."""

@@ -486,16 +486,6 @@ def test_volumes_are_compared_in_millimetres() -> None:
     assert all(one.image is None for one in result.outlines)
 
 
-def test_age_bands() -> None:
-    assert [truth_tables.age_band(age) for age in (0, 15, 16, 59, 80)] == [
-        "00 to 5",
-        "06 to 15",
-        "16 to 39",
-        "40 to 59",
-        "80 and older",
-    ]
-
-
 def test_groups_of_values_leave_undefined_ones_out() -> None:
     values = [1.0] * 10 + [math.nan] * 5 + [0.5]
     groups = [{"site": "a"}] * 15 + [{"site": "b"}]

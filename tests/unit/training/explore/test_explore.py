@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from models.image.pixels import from_array
 from training.data import duplicates, sources
 from training.explore import command, leaks, report
-from training.explore.summary import DataSetFindings, age_band, summary
+from training.explore.summary import DataSetFindings, summary
 from training.explore.survey import look
 
 PATIENTS = 14
@@ -227,14 +227,6 @@ def test_a_volume_is_looked_at_by_its_middle_slice(tmp_path: Path) -> None:
     sights, problems = look(sources.read("atrium", tmp_path))
     assert [sight.shape for sight in sights] == [(64, 64)] * 2
     assert problems == []
-
-
-@pytest.mark.parametrize(
-    ("years", "band"),
-    [(None, "unknown"), (0.5, "0 to 0"), (5.9, "1 to 5"), (6, "6 to 17"), (79.5, "60 to 79"), (80, "80 and over")],
-)
-def test_ages_fall_into_bands(years: float | None, band: str) -> None:
-    assert age_band(years) == band
 
 
 app = typer.Typer()
