@@ -1,4 +1,4 @@
-"""The short form of the campaigns: every fault once, a few seconds each. By default clocks and kills; all with --whole."""
+"""The short form of the campaigns, every fault once: clocks and kills by default, all with --whole."""
 
 from __future__ import annotations
 
