@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 from node.delivery.destinations import AETitle, AnyDestination, Destination, Network, SettingsSection, TLSFiles
 from node.delivery.profiles import BUILT_IN, Profile
+from node.dicom.ages import OLDEST_YEARS
 from node.errors import Misconfigured
 
 UNIX_SOCKET_PATH_BYTES = 100
@@ -183,6 +184,9 @@ class Rule(SettingsSection):
     """Regular expression, searched without case in Study Description and Series Description."""
     age_years: tuple[float, float] | None = None
     """Patient's age, from (inclusive) and to (exclusive); an unknown age does not match."""
+    assume_age_years: Annotated[float, Field(gt=0, lt=OLDEST_YEARS)] | None = None
+    """Age of patients whose images give none that can be true, for a sender that strips ages; every report says that it
+    was assumed. None: of such images nothing is computed that is intended for ages."""
     pipeline: Annotated[str, Field(max_length=32)] = DEFAULT_PIPELINE
     """`chest` analyses radiographs, `atrium` MR series, `none` keeps nothing but the audit trail."""
     bundles: list[str] | None = None

@@ -44,6 +44,8 @@ class ClaimedJob:
 
     id: str
     token: str
+    rule: str
+    """Name of the routing rule that asked for it."""
     pipeline: str
     priority: str
     study_id: int
@@ -169,6 +171,7 @@ def _as_claimed(tx: Transaction, job: JobRow) -> ClaimedJob:
     return ClaimedJob(
         id=job.id,
         token=job.lease_token or "",
+        rule=job.rule,
         pipeline=job.pipeline,
         priority=job.priority,
         study_id=job.study_id,

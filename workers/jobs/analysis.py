@@ -98,6 +98,7 @@ def analysis_of(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
         },
         report_only=claimed.report_only,
         urgent=claimed.priority == jobs.STAT,
+        assumed_age_years=_assumed_age_years(runtime, claimed),
     )
     study = Study(claimed.study_instance_uid, _images(runtime, claimed, instances))
     pipeline = protocol.named(claimed.pipeline)
@@ -110,6 +111,12 @@ def analysis_of(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
             for item in analysis.undecodable:
                 studies.quarantine_pixels(tx, ids[item.image.sop_instance_uid], detail=item.detail)
     return analysis
+
+
+def _assumed_age_years(runtime: Runtime, claimed: ClaimedJob) -> float | None:
+    """Return what the rule of a job assumes where an image gives no age; nothing once it is no longer configured."""
+    rules = {rule.name: rule for rule in runtime.settings.rules}
+    return rules[claimed.rule].assume_age_years if claimed.rule in rules else None
 
 
 def _images(runtime: Runtime, claimed: ClaimedJob, instances: Sequence[StoredInstance]) -> tuple[StudyImage, ...]:

@@ -5,6 +5,7 @@ Knows no queue and no database; `analyse` on the command line runs the same code
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -114,6 +115,8 @@ class Asked:
         Also a heat map of every finding that is present; they are made where a profile has Parametric Maps, too.
     urgent
         The study was routed as STAT.
+    assumed_age_years
+        Age of patients whose images give none; None: it stays unknown.
     """
 
     created_at: datetime
@@ -124,6 +127,7 @@ class Asked:
     report_only: Reason | None = None
     heat_maps: bool = False
     urgent: bool = False
+    assumed_age_years: float | None = None
 
 
 def run(
@@ -175,7 +179,7 @@ def _run(
     on_progress: Callable[[str], None],
 ) -> Analysis:
     watch = Stopwatch(on_progress)
-    study, excluded = study.of_one_patient()
+    study, excluded = study.assuming(asked.assumed_age_years).of_one_patient()
     study = replace(study, radiographs=Radiographs(keep=_needs_pixels(asked.profiles)))
     candidates, unanalysed = _judged(pipeline, study, asked.report_only)
     chosen = networks.choose(pipeline, asked.bundles) if candidates else ()
@@ -193,6 +197,7 @@ def _run(
         created_at=asked.created_at,
         intended_use=tuple(_intended_use(bundle) for bundle in chosen),
         urgent=asked.urgent,
+        assumed_age_years=_assumed(study),
     )
     described = pipeline.describe(request, [findings for _, findings in found], unanalysed)
     results: list[tuple[Profile, EncodedResult]] = []
@@ -308,7 +313,17 @@ class _Finder:
         return findings
 
     def _key(self, unit: Unit) -> FindingsKey:
-        return FindingsKey(self._pipeline.name, unit.digest, self.configuration_digest)
+        """Name the findings of a unit; those of an assumed age are those of another configuration."""
+        configuration = self.configuration_digest
+        age = next((image.assumed_age_years for image in unit.images if image.assumed_age_years), None)
+        if age is not None:
+            configuration = hashlib.sha256(f"{configuration} age {age:g}".encode()).hexdigest()
+        return FindingsKey(self._pipeline.name, unit.digest, configuration)
+
+
+def _assumed(study: Study) -> float | None:
+    """Return the age that was assumed of an image that was to be analysed; None: of none."""
+    return next((i.assumed_age_years for i in study.images if i.assumed_age_years and i.declined is None), None)
 
 
 def _encoded(

@@ -33,6 +33,8 @@ class StudyImage:
         The reason for which it is not analysed; None: it is.
     detail
         One sentence to that reason.
+    assumed_age_years
+        The age in `header`, where the image gives none and the site's rule assumes it.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class StudyImage:
     declined: Reason | None = None
     detail: str = ""
     unusable: str = ""
+    assumed_age_years: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,18 @@ class Study:
     def sources(self) -> tuple[Source, ...]:
         """Headers for the results, in order and named."""
         return in_order(source for source in map(self._own, self.images) if source is not None)
+
+    def assuming(self, age_years: float | None) -> Study:
+        """Return the study with an age for each image that gives none that can be true; None: it stays unknown."""
+        if age_years is None:
+            return self
+        images = tuple(
+            replace(image, header=replace(image.header, age_years=age_years), assumed_age_years=age_years)
+            if image.header is not None and image.header.age_years is None
+            else image
+            for image in self.images
+        )
+        return replace(self, images=images)
 
     def without_headers(self) -> Study:
         """Return the study as its rows have it: UIDs, and what was decided of each image."""

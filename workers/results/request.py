@@ -104,6 +104,8 @@ class ResultRequest:
         Statements of the bundles' manifests for the report.
     urgent
         The study was routed as STAT.
+    assumed_age_years
+        Age that the site's rule assumes of an image that gives none; None: none was assumed.
     """
 
     study_instance_uid: str
@@ -116,6 +118,7 @@ class ResultRequest:
     created_at: datetime
     intended_use: tuple[UseStatement, ...] = ()
     urgent: bool = False
+    assumed_age_years: float | None = None
     series: tuple[SeriesFindings, ...] = ()
     declined_series: tuple[DeclinedSeries, ...] = ()
 

@@ -257,11 +257,14 @@ def study_lines(request: ResultRequest, sources: Sequence[Source], words: Langua
         (series_name(declined.series_instance_uid, sources, words), _declined_lines(declined.reason, None, words))
         for declined in request.declined_series
     ]
-    return [
+    lines_of_images = [
         words.say(Sentence.OF_IMAGE, image=capital(name), text=line) if len(said) > 1 else capital(line)
         for name, lines in said
         for line in lines
     ]
+    if request.assumed_age_years is None:
+        return lines_of_images
+    return [sentence(words.say(Sentence.AGE_ASSUMED, age=f"{request.assumed_age_years:g}")), *lines_of_images]
 
 
 def _name(image: ImageFindings | DeclinedImage, by_uid: Mapping[str, Source], words: Language) -> str:

@@ -121,6 +121,10 @@ _SENTENCES: dict[str, str] = {
     Sentence.NOT_INTENDED: "image non analysée : aucun algorithme n'est destiné à cette image.",
     Sentence.NOT_COMPUTED: "{name} : non calculé, {reason}.",
     Sentence.OF_IMAGE: "{image} : {text}",
+    Sentence.AGE_ASSUMED: (
+        "L'image ne donne pas l'âge du patient ; une règle de ce site suppose {age} ans. Les résultats qui dépendent "
+        "de l'âge peuvent ne pas être valables"
+    ),
     Sentence.INTENDED_AGES_FROM: "destiné aux âges à partir de {first} ans",
     Sentence.INTENDED_AGES_BETWEEN: "destiné aux âges de {first} à moins de {end} ans",
     Sentence.INTENDED_VIEWS: "incidences {views}",

@@ -126,6 +126,10 @@ _SENTENCES: dict[str, str] = {
     Sentence.NOT_INTENDED: "nicht ausgewertet: Für diese Aufnahme ist kein Algorithmus bestimmt.",
     Sentence.NOT_COMPUTED: "{name} nicht berechnet: {reason}.",
     Sentence.OF_IMAGE: "{image}: {text}",
+    Sentence.AGE_ASSUMED: (
+        "Das Bild nennt kein Alter des Patienten; eine Regel dieses Standorts nimmt {age} Jahre an. Befunde, die vom "
+        "Alter abhängen, gelten womöglich nicht"
+    ),
     Sentence.INTENDED_AGES_FROM: "bestimmt für ein Alter ab {first} Jahren",
     Sentence.INTENDED_AGES_BETWEEN: "bestimmt für ein Alter von {first} bis unter {end} Jahren",
     Sentence.INTENDED_VIEWS: "Projektionen {views}",

@@ -107,6 +107,10 @@ class Sentence(StrEnum):
     NOT_COMPUTED = "{name} not computed: {reason}."
     OF_IMAGE = "{image}: {text}"
 
+    AGE_ASSUMED = (
+        "The image gives no age of the patient; {age} years were assumed by a rule of this site. Findings that depend "
+        "on the age may not hold"
+    )
     INTENDED_AGES_FROM = "intended for ages from {first} years"
     INTENDED_AGES_BETWEEN = "intended for ages from {first} to under {end} years"
     INTENDED_VIEWS = "views {views}"
