@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     Enum,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     Text,
@@ -26,6 +28,8 @@ from node.db.states import DeliveryState, InstanceState, JobState, StudyState, c
 
 UID = String(64)
 DIGEST = String(64)
+BYTES = BigInteger().with_variant(Integer, "sqlite")
+"""A size; SQLite's integers have 64 bits as they are."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -142,7 +146,7 @@ class InstanceRow(StateGuard, Base):
     sop_class_uid: Mapped[str | None] = mapped_column(UID)
     transfer_syntax_uid: Mapped[str | None] = mapped_column(UID)
     digest: Mapped[str] = mapped_column(DIGEST)
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BYTES)
     state: Mapped[InstanceState]
     reason: Mapped[str | None] = mapped_column(String(64))
     detail: Mapped[str | None] = mapped_column(Text)
@@ -206,7 +210,7 @@ class ResultRow(Base):
     sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     series_instance_uid: Mapped[str] = mapped_column(UID)
     sha256: Mapped[str] = mapped_column(DIGEST)
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BYTES)
     created_at: Mapped[datetime]
 
     job: Mapped[JobRow] = relationship(back_populates="results")

@@ -179,6 +179,20 @@ def test_the_migrated_schema_is_that_of_the_tables(former: Database):
         assert compare_metadata(context, Base.metadata) == []
 
 
+def test_an_object_of_3_gib_is_recorded_and_rows_of_before_keep_their_size(former: Database):
+    """In PostgreSQL the size of one such object was out of range, and the intake could record nothing after it."""
+    with former.read() as tx:
+        before = tx.execute(text("SELECT size_bytes FROM instances ORDER BY id")).scalars().all()
+    former.migrate()
+    with former.write() as tx:
+        tx.execute(text("UPDATE instances SET size_bytes = :size WHERE id = 1"), {"size": 3 << 30})
+    with former.read() as tx:
+        assert tx.execute(text("SELECT size_bytes FROM instances ORDER BY id")).scalars().all() == [
+            3 << 30,
+            *before[1:],
+        ]
+
+
 def test_the_dump_holds_what_it_is_read_for(former: Database):
     """Its results are named by their bytes, as the spool names them, under the home of another machine."""
     digest = hashlib.sha256(b"result SR of study 1").hexdigest()
