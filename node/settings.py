@@ -29,6 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from node.delivery.certificates import PeerCertificates
 from node.delivery.destinations import AETitle, AnyDestination, Destination, Network, SettingsSection, TLSFiles
 from node.delivery.profiles import BUILT_IN, Profile
 from node.dicom.ages import OLDEST_YEARS
@@ -76,6 +77,11 @@ class ReceiverSettings(SettingsSection):
     """Calling AE Titles let in (A-ASSOCIATE-RJ 1/1/3 otherwise). Empty: every title from the allowed networks."""
     maximum_associations: Annotated[int, Field(ge=1, le=500)] = 25
     """Associations open at once in each process; one more is refused as transient (A-ASSOCIATE-RJ 2/3/2)."""
+    share_of_one_address: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Largest part of `maximum_associations`, and of `maximum_pending_connections`, that one address may have; one more
+    is refused in the same way. 1 where all senders come from one address."""
+    maximum_object_bytes: Annotated[int, Field(ge=1 << 16)] = 1 << 30
+    """Longest data set that is taken; a longer one is answered 0xA700 with a comment, and nothing of it is kept."""
     maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
     """Largest PDU that peers may send."""
     network_timeout_s: Annotated[float, Field(gt=0)] = 60.0
@@ -84,12 +90,26 @@ class ReceiverSettings(SettingsSection):
     """Longest time for one DIMSE message; a large one may take longer while it comes at 16 KiB/s or more."""
     association_timeout_s: Annotated[float, Field(gt=0)] = 10.0
     """Longest time from a TCP connection to its A-ASSOCIATE-RQ, TLS handshake included (ARTIM, PS3.8 section 9.1.5)."""
+    without_object_s: Annotated[float, Field(gt=0)] = 300.0
+    """Longest time that an association may go on without an object that was stored; then it is aborted, however many
+    C-ECHO or refused requests came."""
     maximum_pending_connections: Annotated[int, Field(ge=1, le=1000)] = 64
     """TCP connections without association in each process; one more is closed at once."""
     decoders: list[str] | None = None
     """Decoder modules that the workers have (`gdcm`, `openjpeg`, `jpeg_ls`, `PIL`, `libjpeg`); a transfer syntax that
     none of them decodes is not accepted. None: those that the `worker` extra installs."""
     tls: TLSFiles = TLSFiles()
+    peer_certificates: PeerCertificates = Field(default_factory=dict)
+    """Which certificate may use which calling AE Title: `{ROUTER: ["CN=router,O=Hospital"], PACS: ["DNS:pacs.local"]}`.
+    Each is named by its subject (RFC 4514, as `openssl x509 -noout -subject -nameopt RFC2253` writes it), by a subject
+    alternative name (`DNS:`, `IP:`, `email:`, `URI:`), or by its `sha256:`. Every other title and certificate is
+    refused (A-ASSOCIATE-RJ 1/1/3). Empty: every certificate of `tls.ca` may use every title."""
+
+    @model_validator(mode="after")
+    def _certificates_are_shown(self) -> ReceiverSettings:
+        if self.peer_certificates and not self.tls.enabled:
+            raise ValueError("peer_certificates: without tls.certificate, tls.key and tls.ca nobody shows one")
+        return self
 
 
 class SpoolSettings(SettingsSection):
@@ -274,15 +294,16 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _reports_of_commitment_are_let_in(self) -> Settings:
-        allowed = self.receiver.allowed_calling_ae_titles
+        allowed, peers = self.receiver.allowed_calling_ae_titles, self.receiver.peer_certificates
         for name, destination in self.destinations.items():
             if not isinstance(destination, Destination):
                 continue
-            if destination.commitment.ask and allowed and destination.reporting_ae_title not in allowed:
-                raise ValueError(
-                    f"destination {name!r} is asked for commitment, but {destination.reporting_ae_title!r} is not in "
-                    "receiver.allowed_calling_ae_titles: its reports would be refused"
-                )
+            for setting, titles in (("allowed_calling_ae_titles", allowed), ("peer_certificates", peers)):
+                if destination.commitment.ask and titles and destination.reporting_ae_title not in titles:
+                    raise ValueError(
+                        f"destination {name!r} is asked for commitment, but {destination.reporting_ae_title!r} is not "
+                        f"in receiver.{setting}: its reports would be refused"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -6,10 +6,16 @@ to B.3 and B.9 to B.11 are retired.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, cast
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from node.delivery.certificates import certificate_name
 from node.delivery.destinations import TLSFiles
 from node.errors import Misconfigured
 
@@ -24,6 +30,9 @@ CIPHERS: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
+
+_ALTERNATIVE_NAMES: Final = {"DNS": "dns", "IP Address": "ip", "email": "email", "URI": "uri"}
+"""What Python calls the kinds of a subject alternative name, and what a setting calls them."""
 
 
 def server_context(files: TLSFiles) -> ssl.SSLContext | None:
@@ -48,13 +57,42 @@ def client_context(files: TLSFiles) -> ssl.SSLContext | None:
     return _context(ssl.PROTOCOL_TLS_CLIENT, files)
 
 
-def peer_subject(connection: ssl.SSLSocket) -> str | None:
-    """Name the peer by its certificate's subject, most specific part last; None where it showed none."""
-    certificate = connection.getpeercert()
-    if not certificate:
-        return None
-    groups = cast(Iterable[Iterable[tuple[str, str]]], certificate.get("subject", ()))
-    return ",".join(f"{name}={value}" for group in groups for name, value in group)
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """What a peer's certificate says of it, once its chain was found good."""
+
+    subject: str
+    """Distinguished name (RFC 4514), most specific part first: `CN=router,O=Hospital`."""
+    names: frozenset[str]
+    """All that a setting may name it by (`node.delivery.certificates`): subject, subject alternative names, SHA-256."""
+
+
+def peer_certificate(connection: ssl.SSLSocket) -> PeerCertificate:
+    """Read the certificate that the peer has shown.
+
+    Raises
+    ------
+    ssl.SSLError
+        It has shown none, or one that cannot be read.
+    """
+    encoded = connection.getpeercert(binary_form=True)
+    try:
+        certificate = x509.load_der_x509_certificate(encoded or b"")
+        subject = _printable(certificate.subject.rfc4514_string())
+        fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+    except ValueError as error:
+        raise ssl.SSLError("the peer's certificate cannot be read") from error
+    alternative = cast(Iterable[tuple[str, str]], (connection.getpeercert() or {}).get("subjectAltName", ()))
+    others = [f"{_ALTERNATIVE_NAMES[kind]}:{value}" for kind, value in alternative if kind in _ALTERNATIVE_NAMES]
+    names = set()
+    for name in (subject, f"sha256:{fingerprint}", *others):
+        with contextlib.suppress(ValueError):  # no subject at all, or an address that is none
+            names.add(certificate_name(name))
+    return PeerCertificate(subject, frozenset(names))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _context(protocol: int, files: TLSFiles) -> ssl.SSLContext | None:

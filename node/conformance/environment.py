@@ -103,7 +103,9 @@ def media_characters_and_security() -> str:
         "### 7.2 Association level security",
         prose(
             "Without TLS the receiver listens on the loopback address only, unless its settings say otherwise. Peers "
-            "may be limited by address (CIDR) and by calling AE Title; the called AE Title must be the node's."
+            "may be limited by address (CIDR) and by calling AE Title; the called AE Title must be the node's. With "
+            "TLS a calling AE Title may be bound to certificates (`receiver.peer_certificates`), by subject, subject "
+            "alternative name or SHA-256. The subject is recorded with each association, in log and audit log too."
         ),
         "### 7.3 Application level security",
         prose(

@@ -18,9 +18,11 @@ from node.dicom.deflated import MAXIMUM_HEAD_BYTES
 from node.dicom.header import MAXIMUM_PIXELS, MAXIMUM_SIDE
 from node.dicom.status import Status
 from node.dicom.uids import STORAGE_COMMITMENT, VERIFICATION_SOP_CLASS
+from node.dimse.items import MAXIMUM_CONTEXTS
 from node.dimse.reports import EVENT_TYPES, INSTANCE, MAXIMUM_REPORT_BYTES
-from node.dimse.scp.admission import APPLICATION_CONTEXT, Rejection
-from node.dimse.scp.connection import LINGER_S, MAXIMUM_ASSOCIATE_BYTES
+from node.dimse.scp.admission import APPLICATION_CONTEXT, MAXIMUM_ASSOCIATE_BYTES, Rejection
+from node.dimse.scp.association import MAXIMUM_EMPTY_FRAGMENTS
+from node.dimse.scp.connection import LINGER_S
 from node.dimse.scp.pdu import AbortReason
 from node.dimse.scp.stream import MINIMUM_BYTES_PER_SECOND
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -53,7 +55,11 @@ STATUS_MEANINGS: Final = {
         f"Longer than {MAXIMUM_REPORT_BYTES} bytes, or it could not be written. Try again later.",
     ),
     Status.CANNOT_UNDERSTAND: (STORE, "A request without data set."),
-    Status.OUT_OF_RESOURCES: (STORE, "Too little free space, or the object could not be written. Try again later."),
+    Status.OUT_OF_RESOURCES: (
+        STORE,
+        "Too little free space, or the object could not be written: try again later. Or, as the "
+        "Error Comment says, it is longer than the receiver takes.",
+    ),
 }
 """By status: of which operations, and when."""
 
@@ -94,21 +100,27 @@ def _policies() -> str:
         ("From connection to request, s (ARTIM)", "receiver.association_timeout_s", settings.association_timeout_s),
         ("Silence on an association, s", "receiver.network_timeout_s", settings.network_timeout_s),
         ("One message unless it flows, s", "receiver.dimse_timeout_s", settings.dimse_timeout_s),
+        ("An association without a stored object, s", "receiver.without_object_s", settings.without_object_s),
+        ("Length of a data set, bytes", "receiver.maximum_object_bytes", settings.maximum_object_bytes),
     ]
     numbers = [
         ("Associations in each process", "receiver.maximum_associations", settings.maximum_associations),
         ("Processes", "receiver.processes", settings.processes),
         ("Connections without association", "receiver.maximum_pending_connections", pending),
+        ("Part of both for one address", "receiver.share_of_one_address", settings.share_of_one_address),
     ]
     return section(
         "##### 4.2.1.2 Association policies",
         "###### 4.2.1.2.1 General",
         table(("Limit", "Setting", "Default"), limits),
         prose(
-            f"An A-ASSOCIATE-RQ may have {MAXIMUM_ASSOCIATE_BYTES} bytes. A message may take longer than its limit "
+            f"An A-ASSOCIATE-RQ may have {MAXIMUM_ASSOCIATE_BYTES} bytes and {MAXIMUM_CONTEXTS} presentation contexts; "
+            "its titles are judged before the rest is read. A message may take longer than its limit "
             f"while it comes at {MINIMUM_BYTES_PER_SECOND} bytes a second or more. After the last PDU of the node the "
             f"peer has {LINGER_S:g} s to close the connection. SOP Class Extended Negotiation and SOP Class Common "
-            "Extended Negotiation are not supported, User Identity Negotiation is ignored."
+            "Extended Negotiation are not supported, User Identity Negotiation is ignored, and so is every item that "
+            "is not known. A presentation context without abstract or transfer syntax is refused, not the association. "
+            f"A data set may have {MAXIMUM_EMPTY_FRAGMENTS} empty fragments."
         ),
         "###### 4.2.1.2.2 Number of associations",
         table(("Number", "Setting", "Default"), numbers),
@@ -230,7 +242,8 @@ def _admission() -> str:
         table(("Result", "Source", "Reason", "When (A-ASSOCIATE-RJ)"), rejections),
         prose(
             "Permanent reasons are given before transient ones. Whoever connects from outside the allowed networks "
-            "is rejected without its request being read; over TLS it is disconnected before the handshake."
+            "is rejected without its request being read; over TLS it is disconnected before the handshake. Rejections "
+            "are counted by address, calling AE Title and reason; the log repeats one not more than once a minute."
         ),
         table(("Reason", "Meaning (A-ABORT, source 2)"), aborts),
         prose(

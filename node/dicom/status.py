@@ -30,7 +30,8 @@ class Status(IntEnum):
     CANNOT_UNDERSTAND = 0xC000
     """The request came without a data set."""
     OUT_OF_RESOURCES = 0xA700
-    """The spool is under its watermark or could not be written; the sender should try again later."""
+    """The spool is under its watermark or could not be written, and the sender should try again later; or the object is
+    longer than the receiver takes."""
 
 
 class Disposition(StrEnum):

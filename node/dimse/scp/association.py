@@ -7,7 +7,8 @@ the A-ABORT of action AA-8, which `node.dimse.scp.connection` sends: ::
     P-DATA-TF        DT-2                          DT-2
       command        begins a message              violation once it is whole   unexpected PDU parameter
       data set       violation                     is written to its sink       unexpected PDU parameter
-      empty, cut     violation                     violation                    invalid PDU parameter value
+      cut            violation                     violation                    invalid PDU parameter value
+      empty          violation in a data set       is passed by, up to a limit  invalid PDU parameter value
     A-RELEASE-RQ     AR-2, AR-4: Sta8, Sta13       violation                    unexpected PDU
     A-ABORT          AA-3: `PeerAborted`           AA-3: `PeerAborted`
     another PDU      violation                     violation                    unexpected PDU
@@ -23,6 +24,7 @@ only its PDU classes are used here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -40,13 +42,17 @@ from node.dimse.scp.commands import (
 )
 from node.dimse.scp.negotiation import Context
 from node.dimse.scp.pdu import AbortReason, PDUType, ProtocolError
-from node.dimse.scp.stream import Stream
+from node.dimse.scp.stream import Stream, TooSlow
 from node.errors import HilumError
 
 _STORES_NOTHING: Final = frozenset({VERIFICATION_SOP_CLASS, STORAGE_COMMITMENT})
 
 _CONTROL_PDU_BYTES: Final = 4
 """Length of A-RELEASE-RQ and A-ABORT after the header."""
+
+
+MAXIMUM_EMPTY_FRAGMENTS: Final = 256
+"""Most fragments of one data set that hold nothing; some senders make one now and then."""
 
 
 class PeerAborted(HilumError):
@@ -81,6 +87,10 @@ class Association:
         Longest silence between messages.
     message_s
         Longest time for one message (see `Stream.begin`).
+    without_object_s
+        Longest time without an object or report that was stored.
+    maximum_data_set_bytes
+        Longest data set that is read to its end, whatever becomes of it.
     """
 
     def __init__(
@@ -92,11 +102,15 @@ class Association:
         *,
         idle_s: float,
         message_s: float,
+        without_object_s: float,
+        maximum_data_set_bytes: int,
     ) -> None:
         self._stream, self._contexts, self._store, self._report = stream, contexts, store, report
-        self._idle_s, self._message_s = idle_s, message_s
+        self._idle_s, self._message_s, self._without_object_s = idle_s, message_s, without_object_s
+        self._maximum_data_set_bytes = maximum_data_set_bytes
+        self._stored_at = time.monotonic()
         self._fragments: list[bytes] = []
-        self._command_bytes = 0
+        self._command_bytes = self._data_set_bytes = self._empty_fragments = 0
         self._request: tuple[int, Command] | None = None
         self._sink: Sink | None = None
 
@@ -118,7 +132,7 @@ class Association:
     def _serve_pdu(self) -> bool:
         """Read and act on one PDU; False after a release."""
         if not self._in_message:
-            self._stream.wait(self._idle_s)
+            self._await_message()
             self._stream.begin(self._message_s)
         pdu_type, length = pdu.HEADER.unpack(self._stream.read(pdu.HEADER.size))
         if pdu_type == PDUType.P_DATA_TF:
@@ -136,6 +150,13 @@ class Association:
         self._stream.send(pdu.RELEASE_RP)
         return False
 
+    def _await_message(self) -> None:
+        """Wait for the next message, but not on for ever with a peer that only keeps the association open."""
+        left_s = self._stored_at + self._without_object_s - time.monotonic()
+        if left_s <= 0:
+            raise TooSlow(f"no object stored for {self._without_object_s:g} s")
+        self._stream.wait(min(self._idle_s, left_s))
+
     @property
     def _in_message(self) -> bool:
         return self._request is not None or bool(self._fragments)
@@ -143,7 +164,7 @@ class Association:
     def _read_values(self, left: int) -> None:
         """Read the presentation data values of one P-DATA-TF (PS3.8 section 9.3.5).
 
-        What carries nothing is a violation, not progress: a peer could go on with it for ever.
+        What carries nothing is no progress: a peer could go on with it for ever.
         """
         if not left:
             raise ProtocolError(AbortReason.INVALID_PARAMETER, "P-DATA-TF without a presentation data value")
@@ -156,8 +177,6 @@ class Association:
                 raise ProtocolError(AbortReason.INVALID_PARAMETER, f"presentation data value of length {length}")
             if context_id not in self._contexts:
                 raise ProtocolError(AbortReason.INVALID_PARAMETER, f"context {context_id} was not accepted")
-            if length == 2 and not control & pdu.LAST_FRAGMENT:
-                raise ProtocolError(AbortReason.INVALID_PARAMETER, "empty fragment that is not the last")
             if control & pdu.COMMAND_FRAGMENT:
                 self._read_command(context_id, length - 2)
             else:
@@ -202,6 +221,14 @@ class Association:
     def _read_data(self, context_id: int, length: int) -> None:
         if self._request is None or self._sink is None or self._request[0] != context_id:
             raise ProtocolError(AbortReason.UNEXPECTED_PARAMETER, "data set without a command in its context")
+        self._data_set_bytes += length
+        self._empty_fragments += not length
+        if self._empty_fragments > MAXIMUM_EMPTY_FRAGMENTS:
+            raise ProtocolError(AbortReason.INVALID_PARAMETER, "data set in too many empty fragments")
+        if self._data_set_bytes > self._maximum_data_set_bytes:
+            raise ProtocolError(
+                AbortReason.NOT_SPECIFIED, f"data set of more than {self._maximum_data_set_bytes} bytes has no end"
+            )
         while length:
             content = self._stream.chunk(length)
             self._sink.write(content)
@@ -213,7 +240,10 @@ class Association:
             raise ProtocolError(AbortReason.UNEXPECTED_PARAMETER, "data set without a command")
         (context_id, command), sink = self._request, self._sink
         self._request = self._sink = None
+        self._data_set_bytes = self._empty_fragments = 0
         status, comment = sink.end()
+        if status is Status.SUCCESS and command.operation != Operation.C_ECHO_RQ:
+            self._stored_at = time.monotonic()
         self._stream.send(pdu.command_message(context_id, encode_response(command, status, comment)))
 
 

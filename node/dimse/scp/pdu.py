@@ -1,6 +1,6 @@
 """The PDUs that every association uses (PS3.8 section 9.3), as bytes.
 
-A-ASSOCIATE-RQ and -AC are read and written by pynetdicom (`node.dimse.scp.negotiation`).
+A-ASSOCIATE-RQ is read by `node.dimse.scp.request`, A-ASSOCIATE-AC written by `node.dimse.scp.negotiation`.
 """
 
 from __future__ import annotations

@@ -19,10 +19,11 @@ import structlog
 
 from node import pipelines, tls
 from node.dicom.contexts import WORKER_DECODERS, accepted_contexts
-from node.dimse.scp.admission import Policy
+from node.dimse.scp.admission import Places, Policy
 from node.dimse.scp.connection import Connection, Shared, is_disallowed
 from node.errors import Misconfigured
 from node.settings import Settings
+from node.spool.refusals import Refusals
 from node.spool.store import Spool
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ def serve(settings: Settings, spool: Spool, *, stop: threading.Event, ready: Cal
                 if waiting.poll(100):
                     with contextlib.suppress(OSError):  # the peer was gone before it was accepted
                         threads.start(*listener.accept())
+                shared.refusals.write()
         os.write(wake_writer, b"x")
         threads.join(DRAIN_S)
     finally:
@@ -100,22 +102,18 @@ class _Threads:
     def start(self, connection: socket.socket, address: tuple[str, int]) -> None:
         """Start the thread of a connection, or close it where there are too many of its kind."""
         self._running = {thread: c for thread, c in self._running.items() if thread.is_alive()}
-        peer_address, counts = address[0], self._shared.counts
+        peer_address = address[0]
         disallowed = is_disallowed(self._shared, peer_address)
-        with counts.lock:
-            if disallowed:
-                admitted = counts.disallowed < MAXIMUM_DISALLOWED
-                counts.disallowed += admitted
-            else:
-                admitted = counts.pending < self._shared.settings.maximum_pending_connections
-                counts.pending += admitted
-        if not admitted:
-            log.warning("connection.refused", peer=peer_address)
+        waiting = self._shared.disallowed if disallowed else self._shared.pending
+        if waiting.take(peer_address) is not None:
+            why = "too many connections without association"
+            if times := self._shared.refusals.note(peer_address, "", why):
+                log.warning("connection.refused", peer=peer_address, why=why, times=times)
             connection.close()
             return
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        served = Connection(self._shared, connection, peer_address, disallowed=disallowed)
+        served = Connection(self._shared, connection, peer_address, waiting=waiting, disallowed=disallowed)
         thread = threading.Thread(target=served.run, name=f"association-{peer_address}", daemon=True)
         self._running[thread] = served
         thread.start()
@@ -138,9 +136,10 @@ def _share(settings: Settings, spool: Spool, wake: int) -> Shared:
         ae_title=receiver.ae_title,
         allowed_calling_ae_titles=frozenset(receiver.allowed_calling_ae_titles),
         allowed_networks=tuple(receiver.allowed_networks),
-        maximum_associations=receiver.maximum_associations,
+        certificates={title: frozenset(names) for title, names in receiver.peer_certificates.items()},
         minimum_free_bytes=settings.spool.minimum_free_bytes,
     )
+    share = receiver.share_of_one_address
     decoders = WORKER_DECODERS if receiver.decoders is None else frozenset(receiver.decoders)
     return Shared(
         settings=receiver,
@@ -149,4 +148,8 @@ def _share(settings: Settings, spool: Spool, wake: int) -> Shared:
         contexts=accepted_contexts(decoders, pipelines.storage_classes(settings.rules)),
         tls_context=tls.server_context(receiver.tls),
         wake=wake,
+        refusals=Refusals(spool.root),
+        pending=Places(receiver.maximum_pending_connections, share=share),
+        disallowed=Places(MAXIMUM_DISALLOWED, share=1.0),
+        associations=Places(receiver.maximum_associations, share=share),
     )

@@ -34,11 +34,30 @@ class StorageService:
     ----------
     minimum_free_bytes
         Watermark of the spool's file system.
+    maximum_bytes
+        Longest data set that is taken.
     """
 
-    def __init__(self, spool: Spool, association: IncomingAssociation, *, minimum_free_bytes: int) -> None:
-        self.spool, self.association, self.minimum_free_bytes = spool, association, minimum_free_bytes
+    def __init__(
+        self, spool: Spool, association: IncomingAssociation, *, minimum_free_bytes: int, maximum_bytes: int
+    ) -> None:
+        self.spool, self.association = spool, association
+        self.minimum_free_bytes, self.maximum_bytes = minimum_free_bytes, maximum_bytes
+        self._said: set[str] = set()
         self.stored = self.stored_bytes = self.refused = 0
+
+    def refuse(self, status: Status, comment: str) -> None:
+        """Count a refused object; the log has one line for each reason of an association, and the number at its end."""
+        self.refused += 1
+        if comment not in self._said:
+            self._said.add(comment)
+            log.warning(
+                "object.refused",
+                association=self.association.info.association_id,
+                calling_ae_title=self.association.info.calling_ae_title,
+                status=f"{status:#06x}",
+                why=comment,
+            )
 
     def open(self, command: Command, context: Context) -> Reception:
         """Begin to receive one object."""
@@ -67,6 +86,10 @@ class Reception:
         """Take the next bytes of the data set; after a failure they are dropped."""
         self._size += len(content)
         if self._descriptor is None:
+            return
+        if self._size > self._service.maximum_bytes:
+            self._failure = (Status.OUT_OF_RESOURCES, f"object is longer than {self._service.maximum_bytes} bytes")
+            self.discard()
             return
         try:
             _write_all(self._descriptor, content)
@@ -100,14 +123,7 @@ class Reception:
             self._service.stored += 1
             self._service.stored_bytes += self._size
             return Status.SUCCESS, ""
-        self._service.refused += 1
-        status, comment = self._failure
-        log.warning(
-            "object.refused",
-            association=self._service.association.info.association_id,
-            status=f"{status:#06x}",
-            why=comment,
-        )
+        self._service.refuse(*self._failure)
         return self._failure
 
     def discard(self) -> None:

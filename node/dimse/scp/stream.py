@@ -76,11 +76,17 @@ class Stream:
         self._wake = wake
         self._budget_s = silence_s
         self._begun, self._received = time.monotonic(), 0
+        self._deadline: float | None = None
         _set_timeout(connection, silence_s)
 
     def set_silence(self, silence_s: float) -> None:
-        """Change the longest wait for any byte."""
+        """Change the longest wait for any byte; there is no deadline any more."""
+        self._deadline = None
         _set_timeout(self._connection, silence_s)
+
+    def set_deadline(self, deadline: float) -> None:
+        """Let all that is read until `set_silence` come before `deadline` on the monotonic clock, however it flows."""
+        self._deadline = deadline
 
     def wait(self, timeout_s: float) -> None:
         """Wait for the next message's first byte.
@@ -149,7 +155,9 @@ class Stream:
 
     def _fill(self) -> None:
         """Read ahead into the empty buffer."""
-        if time.monotonic() - self._begun > self._budget_s + self._received / MINIMUM_BYTES_PER_SECOND:
+        if self._deadline is not None:
+            _set_timeout(self._connection, left_until(self._deadline))
+        elif time.monotonic() - self._begun > self._budget_s + self._received / MINIMUM_BYTES_PER_SECOND:
             raise TooSlow(f"a message of {self._received} bytes so far took too long")
         try:
             count = self._connection.recv_into(self._buffer)
@@ -161,6 +169,20 @@ class Stream:
             raise ConnectionLost("the peer closed the connection")
         self._start, self._end = 0, count
         self._received += count
+
+
+def left_until(deadline: float) -> float:
+    """Return the seconds that are left; never zero, which would be no limit for a socket.
+
+    Raises
+    ------
+    TooSlow
+        None are left.
+    """
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise TooSlow("no association request within the time for it")
+    return max(left_s, 0.001)
 
 
 def _set_timeout(connection: socket.socket, timeout_s: float) -> None:

@@ -13,13 +13,12 @@ from pynetdicom import AE, _config, evt
 
 from node import tls
 from node.delivery.destinations import Destination
+from node.dimse.items import MAXIMUM_CONTEXTS
+from node.dimse.scu.answer import tolerant
 from node.errors import PeerBusy, PeerUnavailable
 from node.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MAXIMUM_PDU_BYTES: Final = 131072
-MAXIMUM_CONTEXTS: Final = 128
-"""Presentation context IDs are the odd numbers to 255 (PS3.8 section 9.3.2.2)."""
-
 ABORT_LINGER_S: Final = 1.0
 """Longest wait for the peer to close the connection after our A-ABORT (ARTIM, PS3.8 section 9.1.5)."""
 
@@ -125,7 +124,7 @@ def _set_socket(event: Any, stalled_s: float) -> None:
     transport = event.assoc.dul.socket
     transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(stalled_s * 1000)))
-    transport.recv = _bounded(transport.recv)  # pynetdicom takes PDUs and messages of any length
+    transport.recv = tolerant(_bounded(transport.recv))  # pynetdicom takes PDUs and messages of any length
 
 
 def _bounded(receive: Callable[[int], bytearray]) -> Callable[[int], bytearray]:

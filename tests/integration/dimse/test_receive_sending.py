@@ -24,7 +24,9 @@ from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.dicom import contexts
 from node.dicom.status import Disposition
 from node.dimse.archive import reserved_port
-from node.dimse.scp.negotiation import negotiate, read_proposal
+from node.dimse.scp import pdu
+from node.dimse.scp.negotiation import negotiate
+from node.dimse.scp.request import FIXED, read_caller, read_proposal
 from node.dimse.scu import query, storage, verification
 from node.dimse.scu.association import ABORT_LINGER_S, MAXIMUM_RECEIVED_BYTES
 from node.errors import PeerUnavailable
@@ -147,7 +149,9 @@ def accepting(
     mine, theirs = (TLSFiles(), TLSFiles()) if authority is None else map(authority.issue, ("node", "peer"))
     context = tls.server_context(theirs)
     accepted, request = contexts.accepted_contexts(), wire.request_pdu((DX, [wire.EXPLICIT]))
-    _, answer = negotiate(read_proposal(request, "127.0.0.1"), accepted, maximum_pdu_bytes=131072)
+    items = pdu.HEADER.size + FIXED.size
+    caller, proposal = read_caller(request[pdu.HEADER.size : items]), read_proposal(request[items:])
+    _, answer = negotiate(caller, proposal, accepted, maximum_pdu_bytes=131072)
     listener = socket.create_server(("127.0.0.1", 0))
     for name, value in options.items():
         listener.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)

@@ -13,10 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from node import conformance, tls
+from node.db import audit, studies
+from node.db.engine import Database
+from node.db.tables import AssociationRow
+from node.delivery.certificates import certificate_name
 from node.delivery.destinations import Destination, TLSFiles
 from node.delivery.outcome import OutgoingFile
 from node.dimse.archive import reserved_port
@@ -77,7 +83,7 @@ def test_both_sides_show_certificates(settings: Settings, authority: certificate
         assert send(destination(port, authority.issue("router")), tmp_path / "x.dcm") == 0x0000
     spool = Spool(settings.home / "spool")
     (folder,) = wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
-    assert folder.info.tls_subject == "commonName=router"
+    assert folder.info.tls_subject == "CN=router"
     assert len(folder.files) == 1
 
 
@@ -248,3 +254,116 @@ def test_a_probe_of_the_tls_port_is_no_news(settings: Settings) -> None:
         socket.create_connection(("127.0.0.1", port)).close()
         wait_for(lambda: logs, what="a line in the log")
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [("connection.probe", "debug")]
+
+
+def bound(settings: Settings, **certificates_of: list[str]) -> Settings:
+    """Give settings that bind calling AE titles to certificates."""
+    receiver = settings.receiver.model_dump() | {"peer_certificates": certificates_of}
+    return Settings(home=settings.home, receiver=receiver, spool=settings.spool.model_dump())
+
+
+def answer(port: int, authority: certificates.Authority, files: TLSFiles) -> bytes:
+    """Ask for an association as ROUTER with a certificate, and give back the answer.
+
+    Not by pynetdicom, which on a busy machine sometimes takes a rejection over TLS for no answer.
+    """
+    context = client(authority)
+    context.load_cert_chain(str(files.certificate), str(files.key))
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(wire.request_pdu((wire.CR, [wire.EXPLICIT])))
+        return wire.Wire(connection).pdu()
+
+
+def fingerprint(files: TLSFiles) -> str:
+    assert files.certificate is not None
+    return x509.load_pem_x509_certificate(files.certificate.read_bytes()).fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+@pytest.mark.parametrize("by", ["subject", "dns", "ip", "sha256"])
+def test_a_title_is_used_by_its_own_certificate_only(
+    settings: Settings, authority: certificates.Authority, tmp_path: Path, by: str
+) -> None:
+    """Every certificate of the authority could use every title."""
+    router, other = authority.issue("router"), authority.issue("other", names=["other.example.org"])
+    named = {
+        "subject": "CN=router",
+        "dns": "DNS:LocalHost",
+        "ip": "IP:127.0.0.1",
+        "sha256": f"SHA256:{fingerprint(router)}",
+    }
+    with capture_logs() as logs, servers.hilum(bound(settings, ROUTER=["CN=spare", named[by]])) as port:
+        assert tuple(answer(port, authority, other)) == (3, 0, 0, 0, 0, 4, 0, 1, 1, 3)
+        assert send(destination(port, router), tmp_path / "x.dcm") == 0x0000
+        wait_for(lambda: [e for e in logs if e["event"] == "association.ended"], what="the end")
+    rejected = next(entry for entry in logs if entry["event"] == "association.rejected")
+    assert (rejected["tls_subject"], rejected["calling_ae_title"]) == ("CN=other", "ROUTER")
+    assert "certificate" in rejected["why"]
+    assert next(e for e in logs if e["event"] == "association.ended")["tls_subject"] == "CN=router"
+
+
+def test_a_title_that_has_no_certificate_is_refused(settings: Settings, authority: certificates.Authority) -> None:
+    with servers.hilum(bound(settings, PACS=["CN=router"])) as port:
+        assert tuple(answer(port, authority, authority.issue("router")))[-3:] == (1, 1, 3)
+
+
+def test_the_subject_of_the_certificate_reaches_rows_and_audit(
+    settings: Settings, authority: certificates.Authority, tmp_path: Path
+) -> None:
+    with servers.hilum(settings) as port:
+        assert send(destination(port, authority.issue("router")), tmp_path / "x.dcm") == 0x0000
+    spool = Spool(settings.home / "spool")
+    (folder,) = wait_for(lambda: [f for f in spool.incoming.arrivals() if f.outcome], what="arrival")
+    database = Database(f"sqlite:///{tmp_path / 'hilum.db'}", actor="test")
+    database.migrate()
+    with database.write() as tx:
+        studies.record_association(tx, folder.info, folder.outcome)
+    with database.read() as session:
+        assert session.scalars(select(AssociationRow.tls_subject)).all() == ["CN=router"]
+        (event,) = audit.events(session)
+    assert event.detail["tls_subject"] == "CN=router"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("CN=router, O=Hospital", "CN=router,O=Hospital"),
+        ("CN=a\\, b,O=c", "CN=a\\, b,O=c"),
+        ("dns:Router.Example.org", "dns:router.example.org"),
+        ("IP:FD00:0::1", "ip:fd00::1"),
+        ("URI:https://a.example/X", "uri:https://a.example/X"),
+        ("sha256:" + "AB:" * 31 + "AB", "sha256:" + "ab" * 32),
+        ("router", None),
+        ("sha256:12", None),
+        ("IP:router", None),
+        ("", None),
+    ],
+)
+def test_names_of_certificates_are_compared_in_one_form(name: str, expected: str | None) -> None:
+    if expected is None:
+        with pytest.raises(ValueError, match=r"expected|address"):
+            certificate_name(name)
+    else:
+        assert certificate_name(name) == certificate_name(expected) == expected
+
+
+def test_certificates_without_tls_are_no_settings() -> None:
+    with pytest.raises(ValueError, match="nobody shows one"):
+        Settings(receiver={"peer_certificates": {"ROUTER": ["CN=router"]}})
+
+
+def test_an_archive_that_reports_must_have_its_certificate(settings: Settings) -> None:
+    to = {"ae_title": "PACS", "host": "localhost", "port": 104, "commitment": {"ask": True}}
+    receiver = settings.receiver.model_dump() | {"peer_certificates": {"ROUTER": ["CN=router"]}}
+    with pytest.raises(ValueError, match=r"not in receiver\.peer_certificates"):
+        Settings(receiver=receiver, destinations={"pacs": to})
+
+
+def test_a_handshake_that_fails_says_why(settings: Settings, authority: certificates.Authority) -> None:
+    with capture_logs() as logs, servers.hilum(settings) as port:
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            exchange(port, client(authority))
+        line = wait_for(lambda: [e for e in logs if e["event"] == "connection.tls_failed"], what="the line")[0]
+    assert "did not return a certificate" in line["why"]

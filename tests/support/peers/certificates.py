@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -28,10 +29,10 @@ class Authority:
     def path(self) -> Path:
         return self.folder / "ca.pem"
 
-    def issue(self, name: str) -> TLSFiles:
-        """Issue a certificate for `name` on loopback."""
+    def issue(self, name: str, *, names: Sequence[str] | None = None) -> TLSFiles:
+        """Issue a certificate for `name` on loopback, or with other DNS names."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(name, key.public_key(), self.certificate.subject, self.key)
+        certificate = _certificate(name, key.public_key(), self.certificate.subject, self.key, names=names)
         (self.folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         (self.folder / f"{name}.key").write_bytes(_pem(key))
         return TLSFiles(certificate=self.folder / f"{name}.pem", key=self.folder / f"{name}.key", ca=self.path)
@@ -53,7 +54,15 @@ def _pem(key: Any) -> bytes:
     )
 
 
-def _certificate(name: str, public_key: Any, issuer: x509.Name, issuer_key: Any, *, ca: bool = False) -> Any:
+def _certificate(
+    name: str,
+    public_key: Any,
+    issuer: x509.Name,
+    issuer_key: Any,
+    *,
+    ca: bool = False,
+    names: Sequence[str] | None = None,
+) -> Any:
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
@@ -66,6 +75,7 @@ def _certificate(name: str, public_key: Any, issuer: x509.Name, issuer_key: Any,
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
     if not ca:
-        names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        loopback = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+        alternative = loopback if names is None else list(map(x509.DNSName, names))
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternative), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())

@@ -19,7 +19,8 @@ from node.dicom import contexts
 from node.dicom.status import STORE_STATUSES, Disposition, Status, disposition_of
 from node.dicom.uids import VERIFICATION_SOP_CLASS
 from node.dimse.scp import commands, pdu
-from node.dimse.scp.negotiation import Context, negotiate, printable, read_proposal
+from node.dimse.scp.negotiation import Context, negotiate
+from node.dimse.scp.request import FIXED, printable, read_caller, read_proposal
 from tests.support.peers import wire
 from tests.support.peers.wire import CR, EXPLICIT, IMPLICIT, J2K, request_pdu
 
@@ -105,10 +106,14 @@ def test_abort_and_release_are_the_pdus_of_the_standard() -> None:
     assert release.encode() == pdu.RELEASE_RP
 
 
+def negotiated(content: bytes) -> tuple[dict[int, Context], bytes]:
+    items = pdu.HEADER.size + FIXED.size
+    caller, proposal = read_caller(content[pdu.HEADER.size : items]), read_proposal(content[items:])
+    return negotiate(caller, proposal, contexts.accepted_contexts(), maximum_pdu_bytes=131072)
+
+
 def answer(content: bytes) -> tuple[dict[int, Context], A_ASSOCIATE]:
-    accepted, encoded = negotiate(
-        read_proposal(content, "127.0.0.1"), contexts.accepted_contexts(), maximum_pdu_bytes=131072
-    )
+    accepted, encoded = negotiated(content)
     response = A_ASSOCIATE_AC()
     response.decode(encoded)
     return accepted, response.to_primitive()
@@ -144,10 +149,9 @@ def test_mutated_requests_raise_nothing_but_a_protocol_error(data: st.DataObject
     content = bytearray(request_pdu((CR, [EXPLICIT, J2K]), (VERIFICATION_SOP_CLASS, [IMPLICIT])))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    content = content[: data.draw(st.integers(6, len(content)))]
+    content = content[: data.draw(st.integers(pdu.HEADER.size + FIXED.size, len(content)))]
     try:
-        answer_to = read_proposal(bytes(content), "127.0.0.1")
-        negotiate(answer_to, contexts.accepted_contexts(), maximum_pdu_bytes=131072)
+        negotiated(bytes(content))
     except pdu.ProtocolError as error:
         assert error.reason in pdu.AbortReason
 
@@ -165,8 +169,8 @@ def test_mutated_requests_raise_nothing_but_a_protocol_error(data: st.DataObject
 )
 def test_title_fields_are_read_whatever_they_hold(field: bytes, expected: str) -> None:
     content = request_pdu((CR, [EXPLICIT]), calling_field=field, called_field=field)
-    request = read_proposal(content, "127.0.0.1").request
-    assert (request.calling_ae_title, request.called_ae_title) == (expected, expected)
+    caller = read_caller(content[pdu.HEADER.size :][: FIXED.size])
+    assert (caller.calling_ae_title, caller.called_ae_title) == (expected, expected)
 
 
 @pytest.mark.parametrize(("title", "expected"), [(" A ", "A"), ("A\nB\\C\x1b", "A?B?C?"), ("../x", "../x"), ("é", "?")])
