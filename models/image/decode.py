@@ -1,32 +1,35 @@
-"""From a DICOM file to stored pixel values: header limits, choice of the decoder, colour.
+"""From a DICOM file to stored pixel values: limits of file and header, the codestream's own words, choice of the codec.
 
-Nothing here interprets values; see models/image/display.py. Decoders are named, not taken as they come: pydicom uses
-the first that is available. The order within an entry follows the times in docs (RLE: 15 ms with pylibjpeg-rle against
-180; JPEG-LS: 88 ms with pyjpegls against 170; JPEG 2000: 391 ms with gdcm against 532), the next one being tried when
-one fails: "available" is no proof that a decoder copes with a file.
+Nothing here interprets values; see models/image/display.py. Compressed frames are decoded by a process of their own
+(models/image/decoder), after their headers were read (models/image/codestreams). Codecs are named, not taken as they
+come: pydicom uses the first that is available. The order within an entry follows the times in docs (RLE: 15 ms with
+pylibjpeg-rle against 180; JPEG-LS: 88 ms with pyjpegls against 170; JPEG 2000: 391 ms with gdcm against 532), the next
+one being tried when one fails: "available" is no proof that a codec copes with a file.
 """
 
 from __future__ import annotations
 
-import struct
+import io
 import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import FileDataset
-from pydicom.encaps import get_frame
+from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.decoders.base import get_decoder
 
 from models.errors import Undecodable
+from models.image import stored
+from models.image.codestreams import fragments, jpeg, jpeg2000, rle
+from models.image.codestreams.form import Frame
+from models.image.decoder.client import FrameDecoder
+from models.image.decoder.request import FrameRequest, Outcome
+from models.image.stored import Layout, Stored
 
-MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 30
-# Part of the pixels that may be coloured (a burnt-in mark) in a picture that is taken for grey.
-MAX_COLOURED = 0.01
 
 NATIVE = frozenset({uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian})
 # The plugin "pylibjpeg" decodes JPEG only where pylibjpeg-libjpeg (GPL-3) is installed: an optional extra.
@@ -45,146 +48,143 @@ DECODERS: dict[str, tuple[str, ...]] = {
     uid.RLELossless: ("pylibjpeg", "pydicom"),
 }
 
-GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
-COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
+# What one frame may take of the codec's process: many times what the slowest and hungriest codec was seen to take.
+_MEMORY_BYTES, _MEMORY_BYTES_PER_SAMPLE = 256 << 20, 24
+_CPU_S, _SAMPLES_PER_CPU_S = 10, 500_000
+
+_AS_THEY_ARE: dict[str, Any] = {"correct_unused_bits": False}
+"""Pixels with all their bits: pydicom would shift without a look at High Bit."""
+
+DECODER = FrameDecoder()
+"""The warm process of this process's compressed frames; nothing runs before the first of them, or `DECODER.start()`."""
 
 
 def open_dataset(path: Path) -> FileDataset:
-    """Read a file's attributes and check that they describe one picture of bearable size.
+    """Read a file, with one open, and check that its attributes describe one picture of bearable size.
 
     Raises
     ------
     Undecodable
         The file is no DICOM file, is cut short, or describes something else.
+    OSError
+        The file cannot be read, of which nothing follows for the image.
     """
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise Undecodable(f"the file has more than {MAX_FILE_BYTES} bytes")
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise Undecodable(f"the file has {path.stat().st_size} bytes, at most {MAX_FILE_BYTES} are read")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            meta = pydicom.filereader.read_file_meta_info(path)
-            syntax = str(meta.get("TransferSyntaxUID", ""))
+            syntax = _transfer_syntax(content)
             # A deflated data set could grow without limit in the reader, so it is refused by its header.
             if syntax not in NATIVE and syntax not in DECODERS:
                 raise Undecodable(f"transfer syntax {uid.UID(syntax).name or 'absent'} is not supported")
-            ds = pydicom.dcmread(path)
-            _check(ds)
-    except Undecodable:
+            ds = pydicom.dcmread(io.BytesIO(content))
+            Layout.of(ds)
+    except (Undecodable, MemoryError):
         raise
-    # pydicom raises whatever a hostile header leads it to; each of them means the same to the caller.
+    # pydicom raises whatever a hostile header leads it to, OSError too; each of them means the same to the caller.
     except Exception as error:
         raise Undecodable(f"not a readable DICOM file: {_brief(error)}") from error
     return ds
 
 
-def stored_values(ds: FileDataset) -> NDArray[Any]:
-    """Decode the one frame to integers (rows, columns), padding bits removed, signed where the header says so.
+def stored_values(ds: FileDataset) -> Stored:
+    """Decode the one frame to integers (rows, columns), padding bits removed.
 
     Raises
     ------
     Undecodable
-        No decoder copes with the pixel data, or they show a coloured picture.
+        No codec copes with the pixel data, they contradict the header, or they show a coloured picture.
+    OSError
+        The machine gives no process, memory or descriptor to decode with.
     """
+    layout = Layout.of(ds)
     syntax = ds.file_meta.TransferSyntaxUID
     if syntax in NATIVE:
-        return _grey(_decode(ds, ""), ds)
-    _check_frame(ds)
-    decoder = get_decoder(syntax)
-    failures: list[str] = []
-    for plugin in DECODERS[syntax]:
-        if plugin not in decoder.available_plugins:
-            failures.append(f"{plugin} is not installed")
-            continue
-        try:
-            return _grey(_decode(ds, plugin), ds)
-        except Undecodable as error:
-            failures.append(f"{plugin}: {error}")
-    raise Undecodable(f"{syntax.name}: {'; '.join(failures)}")
+        return stored.of_header(_native(ds), layout)
+    frame = _frame(ds, layout)
+    size, expected = (frame.form.rows, frame.form.columns), (layout.rows, layout.columns)
+    if size != expected:
+        raise Undecodable(f"the compressed frame is {size}, the header says {expected}")
+    array = _decoded(frame, layout, syntax)
+    if syntax == uid.RLELossless:
+        return stored.of_header(array, layout)
+    return stored.of_codestream(array, layout, frame.form)
 
 
-def _check(ds: FileDataset) -> None:
-    """Refuse what is no single picture of bearable size."""
-    if "PixelData" not in ds:
-        raise Undecodable("the object has no Pixel Data")
-    rows, columns, samples = int(ds.Rows), int(ds.Columns), int(ds.get("SamplesPerPixel", 1))
-    if rows < 1 or columns < 1 or rows * columns * samples > MAX_PIXELS:
-        raise Undecodable(f"{rows} x {columns} x {samples} values, between 1 and {MAX_PIXELS} are read")
-    if int(ds.get("NumberOfFrames") or 1) != 1:
-        raise Undecodable(f"{ds.NumberOfFrames} frames, one was expected")
-    photometric = str(ds.get("PhotometricInterpretation", ""))
-    if photometric not in GREY | COLOUR:
-        raise Undecodable(f"photometric interpretation {photometric or 'absent'}, grey was expected")
-    if int(ds.BitsAllocated) not in (8, 16, 32) or not 1 <= int(ds.BitsStored) <= int(ds.BitsAllocated):
-        raise Undecodable(f"{ds.BitsStored} bits stored in {ds.BitsAllocated}")
+def _transfer_syntax(content: bytes) -> str:
+    """Read the File Meta Information alone."""
+    file = io.BytesIO(content)
+    read_preamble(file, force=False)
+    meta = read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2
+    )
+    return str(meta.get("TransferSyntaxUID", ""))
 
 
-def _decode(ds: FileDataset, plugin: str) -> NDArray[Any]:
-    """Decode with one plugin; "" for native pixel data."""
+def _native(ds: FileDataset) -> NDArray[Any]:
+    """Read native pixel data (rows, columns) or (rows, columns, samples)."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            array, _ = get_decoder(ds.file_meta.TransferSyntaxUID).as_array(ds, index=0, decoding_plugin=plugin)
-    # Decoders raise whatever their C libraries hand them for altered data, MemoryError included.
+            decoder = get_decoder(ds.file_meta.TransferSyntaxUID)
+            array, _ = decoder.as_array(ds, index=0, decoding_plugin="", **_AS_THEY_ARE)
+    except MemoryError:
+        raise
+    # pydicom raises what it likes for pixel data that do not fit their header.
     except Exception as error:
         raise Undecodable(_brief(error)) from error
-    expected = (int(ds.Rows), int(ds.Columns))
-    if array.shape[:2] != expected:
-        raise Undecodable(f"decoded to {array.shape[:2]}, the header says {expected}")
     return array
 
 
-def _grey(array: NDArray[Any], ds: FileDataset) -> NDArray[Any]:
-    """Take the one channel, or the mean of three that are equal but for burnt-in marks."""
-    if array.ndim == 2:
-        return _clean_bits(array, ds)
-    difference = array.max(axis=2).astype(np.int64) - array.min(axis=2)
-    coloured = float((difference > 0.04 * np.iinfo(array.dtype).max).mean())
-    if coloured > MAX_COLOURED:
-        raise Undecodable(f"a coloured picture ({coloured:.0%} of the pixels), grey was expected")
-    return np.asarray(np.rint(array.mean(axis=2, dtype=np.float32)), array.dtype)
+def _frame(ds: FileDataset, layout: Layout) -> Frame:
+    """Return the codestream and what it says of itself."""
+    content, syntax = fragments.frame_of(ds.PixelData), ds.file_meta.TransferSyntaxUID
+    if syntax in jpeg.KINDS:
+        return jpeg.read(content, syntax)
+    if syntax == uid.RLELossless:
+        return rle.read(
+            content,
+            rows=layout.rows,
+            columns=layout.columns,
+            samples=layout.samples,
+            bits_allocated=layout.bits_allocated,
+        )
+    return jpeg2000.read(content)
 
 
-def _clean_bits(array: NDArray[Any], ds: FileDataset) -> NDArray[Any]:
-    """Drop bits above Bits Stored: retired overlays live there."""
-    unused = array.dtype.itemsize * 8 - int(ds.BitsStored)
-    if unused <= 0:
-        return array
-    return np.asarray(np.right_shift(np.left_shift(array, unused), unused), array.dtype)
-
-
-def _check_frame(ds: FileDataset) -> None:
-    """Compare the size within the compressed frame with the header, before a decoder allocates by it."""
-    try:
-        frame = get_frame(ds.PixelData, 0, number_of_frames=1)
-    except Exception as error:
-        raise Undecodable(f"encapsulated pixel data: {_brief(error)}") from error
-    if ds.file_meta.TransferSyntaxUID == uid.RLELossless:
-        return
-    size = codestream_size(frame)
-    if size is None:
-        raise Undecodable("the compressed frame has no header that says its size")
-    if size != (int(ds.Rows), int(ds.Columns)):
-        raise Undecodable(f"the compressed frame is {size}, the header says {(int(ds.Rows), int(ds.Columns))}")
-
-
-def codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Read rows and columns from a JPEG, JPEG-LS or JPEG 2000 frame; None where there is no such header."""
-    # Some senders wrap the codestream in JP2 boxes, which PS3.5 A.4.4 does not allow.
-    start = frame[:512].find(b"\xff\x4f\xff\x51")
-    if start >= 0 and len(frame) >= start + 24:
-        columns, rows, left, top = struct.unpack(">IIII", frame[start + 8 : start + 24])
-        return rows - top, columns - left
-    at = 2
-    while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
-        if frame[at + 1] == 0xFF:
-            at += 1
-            continue
-        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            rows, columns = struct.unpack(">HH", frame[at + 5 : at + 9])
-            return rows, columns
-        at += 2 + length
-    return None
+def _decoded(frame: Frame, layout: Layout, syntax: uid.UID) -> NDArray[Any]:
+    """Have the frame decoded as it is, by the first codec that copes."""
+    form, failures = frame.form, list[str]()
+    grey = form.components == 1
+    photometric = (
+        "MONOCHROME2" if grey else form.photometric if layout.photometric in stored.GREY else layout.photometric
+    )
+    samples = form.rows * form.columns * form.components
+    for plugin in DECODERS[syntax]:
+        request = FrameRequest(
+            syntax=str(syntax),
+            plugin=plugin,
+            rows=form.rows,
+            columns=form.columns,
+            samples=form.components,
+            bits_allocated=8 if form.precision <= 8 else 16 if form.precision <= 16 else 32,
+            bits_stored=form.precision,
+            signed=form.signed or False,
+            photometric=photometric,
+            memory_bytes=_MEMORY_BYTES + _MEMORY_BYTES_PER_SAMPLE * samples,
+            cpu_s=_CPU_S + samples // _SAMPLES_PER_CPU_S,
+            wall_s=2 * (_CPU_S + samples // _SAMPLES_PER_CPU_S),
+        )
+        answer, picture = DECODER.decode(request, frame.content)
+        if picture is not None:
+            return picture
+        failures.append(f"{plugin}: {answer.why}")
+        if answer.outcome is Outcome.LOST:
+            break  # it has had its time, twice
+    raise Undecodable(f"{syntax.name}: {'; '.join(failures)}")
 
 
 def _brief(error: BaseException) -> str:

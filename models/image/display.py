@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from models.image.lut import Lut
+from models.image.stored import GREY, Stored
+
 Float = NDArray[np.float32]
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 """VOI LUT Function (0028,1056)."""
@@ -22,6 +25,7 @@ Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 # Without a window of the sender's: the values between which nearly all of the picture lies.
 ROBUST_PERCENTILES = (0.5, 99.5)
 SAMPLE = 1_000_000
+_OF_GREY_ALONE = ("ModalityLUTSequence", "RescaleSlope", "VOILUTSequence", "WindowCenter")
 _LARGEST = 1e30
 """Of a number in a header: more times a stored value is no float32."""
 
@@ -69,16 +73,22 @@ class Shown:
     greys: Greys
 
 
-def show(stored: NDArray[Any], ds: Dataset, valid: NDArray[np.bool_] | None) -> Shown:
-    """Turn stored values into what is displayed; only `valid` pixels decide a window that had to be chosen."""
+def show(stored: Stored, ds: Dataset, valid: NDArray[np.bool_] | None) -> Shown:
+    """Turn stored values into what is displayed; only `valid` pixels decide a window that had to be chosen.
+
+    Modality LUT, VOI LUT, window and Presentation LUT are of the grey Photometric Interpretations alone (PS3.3 sections
+    C.11.1, C.11.2.1.2, C.11.6). A colour picture is shown as it is: what a capture kept of them is another image's.
+    """
+    if ds.PhotometricInterpretation not in GREY:
+        return _colour(stored, ds, valid)
     values, of_modality, notes = _modality(stored, ds)
-    shown, voi, voi_notes = _voi(values, ds, valid)
+    shown, voi, voi_notes = _voi(values, _signed_input(stored, of_modality), stored, ds, valid)
     notes += voi_notes
     inverted = is_inverted(ds)
     if inverted:
         shown = 1 - shown
         notes += (f"inverted {ds.PhotometricInterpretation}",)
-    return Shown(shown, notes, Greys(of_modality, voi, inverted))
+    return Shown(shown, (*stored.notes, *notes), Greys(of_modality, voi, inverted))
 
 
 def is_inverted(ds: Dataset) -> bool:
@@ -86,18 +96,31 @@ def is_inverted(ds: Dataset) -> bool:
 
     DX objects give MONOCHROME1 and INVERSE together and mean one inversion (PS3.3 C.8.11.3.1.2).
     """
-    return bool(ds.PhotometricInterpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE")
+    photometric = ds.PhotometricInterpretation
+    return bool(
+        photometric == "MONOCHROME1" or (photometric == "MONOCHROME2" and ds.get("PresentationLUTShape") == "INVERSE")
+    )
 
 
-def _modality(stored: NDArray[Any], ds: Dataset) -> tuple[Float, Lut | Rescale | None, tuple[str, ...]]:
+def _colour(stored: Stored, ds: Dataset, valid: NDArray[np.bool_] | None) -> Shown:
+    """Show the grey of a colour picture."""
+    values = stored.values.astype(np.float32)
+    shown, chosen, notes = _own_window(values, stored, valid, (), unscaled=True)
+    left = any(keyword in ds for keyword in _OF_GREY_ALONE) or ds.get("PresentationLUTShape") == "INVERSE"
+    if left:
+        notes += (f"grey scale attributes are not of a {ds.PhotometricInterpretation} picture, and were not applied",)
+    return Shown(shown, (*stored.notes, *notes), Greys(None, chosen, inverted=False))
+
+
+def _modality(stored: Stored, ds: Dataset) -> tuple[Float, Lut | Rescale | None, tuple[str, ...]]:
     """Apply the Modality LUT Sequence or the rescale; neither leaves the stored values."""
     item = _first(ds.get("ModalityLUTSequence"))
     if item is not None:
-        table = Lut.of(item, signed=int(ds.get("PixelRepresentation", 0)) == 1)
+        table = Lut.of(item, signed=stored.signed)
         if table is not None:
-            return table.look_up(stored), table, ("Modality LUT Sequence",)
+            return table.look_up(stored.values), table, ("Modality LUT Sequence",)
     slope, intercept = _number(ds.get("RescaleSlope")), _number(ds.get("RescaleIntercept"))
-    values = stored.astype(np.float32)
+    values = stored.values.astype(np.float32)
     if slope is None or intercept is None or slope == 0:
         return values, None, ()
     if (slope, intercept) == (1, 0):
@@ -105,25 +128,42 @@ def _modality(stored: NDArray[Any], ds: Dataset) -> tuple[Float, Lut | Rescale |
     return values * np.float32(slope) + np.float32(intercept), Rescale(slope, intercept), ("rescaled",)
 
 
-def _voi(values: Float, ds: Dataset, valid: NDArray[np.bool_] | None) -> tuple[Float, Lut | Window, tuple[str, ...]]:
-    """Apply the sender's VOI LUT, else its first window, else one of ours."""
+def _signed_input(stored: Stored, of_modality: Lut | Rescale | None) -> bool:
+    """Return whether the input of a VOI LUT may be negative: so is then its first value mapped (C.11.2.1.1)."""
+    match of_modality:
+        case None:
+            return stored.signed
+        case Rescale(slope, intercept):
+            lowest = -(2 ** (stored.bits - 1)) if stored.signed else 0
+            highest = lowest + 2**stored.bits - 1
+            return bool(min(lowest * slope, highest * slope) + intercept < 0)
+        case Lut():
+            return False
+
+
+def _voi(
+    values: Float, signed: bool, stored: Stored, ds: Dataset, valid: NDArray[np.bool_] | None
+) -> tuple[Float, Lut | Window, tuple[str, ...]]:
+    """Apply the sender's VOI LUT, else its first window, else one of ours; what shows nothing is passed over."""
     item = _first(ds.get("VOILUTSequence"))
-    table = None if item is None else Lut.of(item, signed=float(values.min()) < 0)
+    table = None if item is None else Lut.of(item, signed=signed)
+    passed: tuple[str, ...] = ()
     if table is not None:
-        looked_up = table.look_up(values)
-        spread = table.full_scale
-        return _clip(looked_up / np.float32(spread)), table, ("VOI LUT Sequence",)
+        shown = _clip(table.look_up(values) / np.float32(table.full_scale))
+        if _is_visible(shown, valid):
+            return shown, table, ("VOI LUT Sequence",)
+        passed = ("VOI LUT Sequence shows nothing",)
     centre, width = _number(ds.get("WindowCenter")), _number(ds.get("WindowWidth"))
     if centre is not None and width is not None:
         function = str(ds.get("VOILUTFunction") or "LINEAR").upper()
-        shown = window(values, centre, width, function)
-        if shown is None:
-            return _own_window(values, ds, valid, f"window {centre:g}/{width:g} {function} is not valid")
-        if _is_visible(shown, valid):
+        windowed = window(values, centre, width, function)
+        if windowed is not None and _is_visible(windowed, valid):
             notes = () if function == "LINEAR" else (f"VOI LUT Function {function}",)
-            return shown, Window(centre, width, cast(Function, function)), notes
-        return _own_window(values, ds, valid, f"window {centre:g}/{width:g} shows nothing")
-    return _own_window(values, ds, valid, None)
+            return windowed, Window(centre, width, cast(Function, function)), (*passed, *notes)
+        fault = "is not valid" if windowed is None else "shows nothing"
+        passed += (f"window {centre:g}/{width:g} {function} {fault}",)
+    unscaled = "ModalityLUTSequence" not in ds and "RescaleSlope" not in ds
+    return _own_window(values, stored, valid, passed, unscaled=unscaled)
 
 
 def window(values: Float, centre: float, width: float, function: str) -> Float | None:
@@ -153,14 +193,12 @@ def _between_percentiles(values: Float, valid: NDArray[np.bool_] | None) -> tupl
 
 
 def _own_window(
-    values: Float, ds: Dataset, valid: NDArray[np.bool_] | None, why: str | None
+    values: Float, stored: Stored, valid: NDArray[np.bool_] | None, passed: tuple[str, ...], *, unscaled: bool
 ) -> tuple[Float, Window, tuple[str, ...]]:
-    """Show 8-bit values as they are, and others between robust percentiles."""
-    notes = () if why is None else (why,)
-    unscaled = "ModalityLUTSequence" not in ds and "RescaleSlope" not in ds
-    if why is None and int(ds.BitsStored) == 8 and unscaled and int(ds.get("PixelRepresentation", 0)) == 0:
-        return values / np.float32(255), _window_of(0, 255), notes
-    return *_between_percentiles(values, valid), (*notes, "no window given: robust percentiles")
+    """Show 8-bit values as they are, and others between robust percentiles; `passed` says what showed nothing."""
+    if not passed and stored.bits == 8 and unscaled and not stored.signed:
+        return values / np.float32(255), _window_of(0, 255), ()
+    return *_between_percentiles(values, valid), (*passed, "no window given: robust percentiles")
 
 
 def _window_of(low: float, high: float) -> Window:
@@ -183,55 +221,6 @@ def _sample(values: Float, valid: NDArray[np.bool_] | None) -> Float:
     """Return about a million of the valid values."""
     flat = values[valid] if valid is not None else values.reshape(-1)
     return flat[:: max(1, flat.size // SAMPLE)]
-
-
-@dataclass(frozen=True, eq=False)
-class Lut:
-    """A lookup table: `entries` for the inputs from `first` on; inputs beyond either end take the end entry.
-
-    Entries are whole numbers of 0 to 65535, float32; `bits` is what the descriptor says of them.
-    """
-
-    first: int
-    entries: Float
-    bits: int
-
-    @classmethod
-    def of(cls, item: Dataset, *, signed: bool) -> Lut | None:
-        """Read LUT Descriptor and LUT Data; None where they do not fit together."""
-        descriptor = [int(v) for v in item.get("LUTDescriptor") or ()]
-        data = item.get("LUTData")
-        if len(descriptor) != 3 or data is None:
-            return None
-        count = descriptor[0] % 65536 or 65536
-        first = descriptor[1] % 65536
-        first -= 65536 if signed and first >= 32768 else 0
-        entries = _lut_entries(data, count)
-        if entries is None or not 1 <= descriptor[2] <= 16:
-            return None
-        return cls(first, entries, descriptor[2])
-
-    @property
-    def full_scale(self) -> float:
-        """The largest output: by the descriptor's bits, unless the entries go beyond or are far below (seen in CR)."""
-        nominal = float(2**self.bits - 1)
-        highest = float(self.entries.max())
-        return nominal if nominal / 4 <= highest <= nominal else max(highest, 1.0)
-
-    def look_up(self, values: NDArray[Any]) -> Float:
-        """Map values, rounded to integers."""
-        index = np.rint(values).astype(np.int64) - self.first
-        return np.asarray(self.entries[np.clip(index, 0, len(self.entries) - 1)], np.float32)
-
-
-def _lut_entries(data: Any, count: int) -> Float | None:
-    """Read LUT Data as US values or as OW bytes, 8 or 16 bits each."""
-    if isinstance(data, bytes):
-        kind = "<u2" if len(data) >= 2 * count else "u1"
-        entries = np.frombuffer(data, kind)
-    else:
-        entries = np.asarray(data).reshape(-1) % 65536
-    return entries[:count].astype(np.float32) if len(entries) >= count else None
 
 
 def _first(sequence: Any) -> Dataset | None:

@@ -18,6 +18,8 @@ from pydicom.dataset import Dataset
 from models.errors import Undecodable
 from models.image import decode, display
 from models.image.geometry import Orientation
+from models.image.shutter import shutter
+from models.image.stored import Stored
 
 # What a detector may plausibly have; the test collections hold objects with a spacing of 0.
 SPACING_LIMITS_MM = (0.02, 5.0)
@@ -83,12 +85,15 @@ def read(path: Path) -> Radiograph:
     Undecodable
         The file is no DICOM image that can be shown as one grey picture; the message says why, without any attribute
         of the patient.
+    OSError
+        The file cannot be read, or the machine gives no process or memory to decode it with: nothing is known of the
+        image.
     """
     ds = decode.open_dataset(path)
     stored = decode.stored_values(ds)
     try:
         return _radiograph(stored, ds)
-    except Undecodable:
+    except (Undecodable, MemoryError):
         raise
     # Attributes of a hostile file can hold anything; whatever they break, the image cannot be shown.
     except Exception as error:
@@ -112,9 +117,9 @@ def from_array(grey: NDArray[np.uint8] | NDArray[np.uint16], *, aspect: float = 
     return Radiograph(display.robust_window(grey.astype(np.float32), None), aspect=aspect)
 
 
-def _radiograph(stored: NDArray[Any], ds: Dataset) -> Radiograph:
+def _radiograph(stored: Stored, ds: Dataset) -> Radiograph:
     """Show the stored values and lay them onto the canonical grid."""
-    valid = _valid(stored, ds)
+    valid, valid_notes = _valid(stored, ds)
     shown = display.show(stored, ds, valid)
     orientation, orientation_notes = orientation_of(ds)
     spacing, calibrated, aspect, spacing_notes = spacing_of(ds)
@@ -129,7 +134,7 @@ def _radiograph(stored: NDArray[Any], ds: Dataset) -> Radiograph:
         spacing_is_calibrated=calibrated,
         aspect=aspect,
         orientation=orientation,
-        notes=(*shown.notes, *orientation_notes, *spacing_notes),
+        notes=(*shown.notes, *valid_notes, *orientation_notes, *spacing_notes),
         greys=shown.greys,
     )
 
@@ -154,23 +159,33 @@ def orientation_of(ds: Dataset) -> tuple[Orientation, tuple[str, ...]]:
     return found, () if found == Orientation() else (f"turned from Patient Orientation {'/'.join(letters)}",)
 
 
-def _valid(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_] | None:
+def _valid(stored: Stored, ds: Dataset) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
+    """Mark what is neither padding nor behind a shutter; None: all of the picture is shown."""
+    seen = _not_padding(stored, ds)
+    opened, notes = shutter(ds, stored.values.shape)
+    if opened is not None:
+        seen = opened if seen is None else seen & opened
+    if seen is None or seen.all():
+        return None, notes
+    if not seen.any():
+        raise Undecodable("every pixel is padding")
+    return seen, notes
+
+
+def _not_padding(stored: Stored, ds: Dataset) -> NDArray[np.bool_] | None:
     """Mark what is not Pixel Padding Value (0028,0120) or within its range; None without padding."""
     first = ds.get("PixelPaddingValue")
     if first is None:
         return None
     limit = ds.get("PixelPaddingRangeLimit")
-    low, high = sorted(_as_stored(value, ds) for value in (first, first if limit is None else limit))
-    valid = (stored < low) | (stored > high)
-    if not valid.any():
-        raise Undecodable("every pixel is padding")
-    return None if valid.all() else valid
+    low, high = sorted(_as_stored(value, stored) for value in (first, first if limit is None else limit))
+    return (stored.values < low) | (stored.values > high)
 
 
-def _as_stored(value: Any, ds: Dataset) -> int:
+def _as_stored(value: Any, stored: Stored) -> int:
     """Read a padding value in the sign of the pixels: senders write it as US in signed images and the reverse."""
     number = int(value) % 65536
-    return number - 65536 if int(ds.get("PixelRepresentation", 0)) == 1 and number >= 32768 else number
+    return number - 65536 if stored.signed and number >= 32768 else number
 
 
 def spacing_of(ds: Dataset) -> tuple[tuple[float, float] | None, bool, float, tuple[str, ...]]:

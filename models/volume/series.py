@@ -247,7 +247,7 @@ def _check_upright(positions: Vector, normal: Vector, gap: float) -> None:
 def _values(ds: FileDataset) -> Float:
     """Decode and rescale one slice."""
     try:
-        stored = decode.stored_values(ds)
+        stored = decode.stored_values(ds).values
     except Undecodable as error:
         raise SeriesRefused(f"slice {ds.get('InstanceNumber', '?')}: {error}") from error
     slope, intercept = (float(ds.get(k) or d) for k, d in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)))

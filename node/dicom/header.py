@@ -29,7 +29,7 @@ from node.reasons import Reason
 MAXIMUM_SIDE: Final = 65500
 """Most rows or columns of an image: the limit of JPEG, under that of US (65535)."""
 
-MAXIMUM_PIXELS: Final = 100_000_000
+MAXIMUM_PIXELS: Final = 50_000_000
 """Most pixels of one frame; the largest flat panels have 25 million."""
 
 _DEFLATED_ATTRIBUTES: Final = 0x0020000E
@@ -38,6 +38,8 @@ _DEFLATED_ATTRIBUTES: Final = 0x0020000E
 MAXIMUM_TEXT: Final = 1024
 """Bytes of a text value that are read; LO has 64 characters."""
 
+_WHOLE: Final = re.compile(r"\+?([0-9]+)(?:\.0*)?")
+"""An IS; "1.0" is against the Standard, and read by everybody."""
 _ESCAPE: Final = re.compile(rb"\x1b[\x20-\x2f]*[\x30-\x7e]")
 _WANTED: Final = frozenset(value for value in vars(Tag).values() if isinstance(value, int)) | {PIXEL_DATA}
 
@@ -320,9 +322,10 @@ class _Reading:
         text = self._text(Tag.NUMBER_OF_FRAMES)
         if text is None:
             return 1
-        if not text.isascii() or not text.lstrip("+").isdigit() or len(text) > 12:
+        match = _WHOLE.fullmatch(text)
+        if match is None or len(text) > 12:
             raise Quarantined(Reason.MALFORMED, "Number of Frames (0028,0008) is not a number")
-        return max(1, int(text))
+        return max(1, int(match[1]))
 
     def _item_elements(self, tag: int) -> Iterator[dict[int, Element]]:
         """Walk the items of a sequence that was found."""

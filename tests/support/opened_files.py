@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-DECODER_OPENS = 2
-"""Of each image, by the pixel decoder: the File Meta Information, then the whole file."""
+DECODER_OPENS = 1
+"""Of each image, by the pixel decoder."""
 
 _records: list[list[Path]] = []
 

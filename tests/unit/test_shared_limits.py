@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.bundle import intended_use
-from models.image import decode
+from models.image import stored
 from node.dicom import header
 from workers.pipelines.chest import eligibility
 
@@ -14,4 +14,4 @@ def test_the_views_that_are_not_frontal_are_the_same_at_intake_and_before_the_ne
 
 
 def test_no_more_pixels_are_taken_in_than_can_be_decoded() -> None:
-    assert header.MAXIMUM_PIXELS == decode.MAX_PIXELS
+    assert header.MAXIMUM_PIXELS == stored.MAX_PIXELS

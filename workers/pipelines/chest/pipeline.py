@@ -62,9 +62,11 @@ class ChestPipeline:
         return tuple(b for b in bundles if b.manifest.name in names or b.manifest.gate is not None)
 
     def load(self, bundles: Sequence[Bundle], *, device: str, dtype: Dtype, threads: int) -> ChestAnalyser:
-        """Return the analyser of these bundles, warmed up."""
+        """Return the analyser of these bundles, warmed up, with the decoder of compressed pixels on its way."""
         from models.chest.analyser import ChestAnalyser
+        from models.image.decode import DECODER
 
+        DECODER.start()
         analyser = ChestAnalyser.load(bundles, device=device, dtype=dtype, threads=threads)
         analyser.warm_up()
         return analyser

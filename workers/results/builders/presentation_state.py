@@ -28,7 +28,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DA, DS, TM
 
-from models.image.display import Greys, Lut, Rescale, Window
+from models.image.display import Greys, Rescale, Window
+from models.image.lut import Lut
 from models.image.pixels import Radiograph
 from models.values.codes import ANATOMICAL_STRUCTURE
 from models.values.findings import ImageFindings, Segment

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
 from models.errors import Undecodable
-from models.image import decode, pixels
+from models.image import pixels
 
 ROWS, COLUMNS = 6, 5
 RAMP = np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)
@@ -325,20 +325,23 @@ def test_truncated_and_altered_files_are_undecodable_or_decode(tmp_path: Path, c
             assert np.isfinite(seen.pixels).all()
 
 
-def test_an_absent_file_is_undecodable(tmp_path: Path) -> None:
-    with pytest.raises(Undecodable):
+def test_a_fault_of_the_disk_says_nothing_of_the_image(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
         pixels.read(tmp_path / "absent.dcm")
+    with pytest.raises(IsADirectoryError):
+        pixels.read(tmp_path)
+
+
+def test_a_read_error_of_the_disk_passes_as_it_is() -> None:
+    # A process may not read the first page of its memory: the kernel answers EIO, as a failing disk does.
+    with pytest.raises(OSError, match="Input/output error"):
+        pixels.read(Path("/proc/self/mem"))
 
 
 @pytest.mark.parametrize("array", [np.zeros((0, 4), np.uint8), np.zeros((2, 2, 3), np.uint8)])
 def test_from_array_wants_rows_and_columns(array: np.ndarray) -> None:
     with pytest.raises(Undecodable):
         pixels.from_array(array)
-
-
-def test_codestream_size_of_what_is_no_codestream_is_unknown() -> None:
-    assert decode.codestream_size(b"") is None
-    assert decode.codestream_size(b"\xff\xd8\xff") is None
 
 
 @pytest.mark.parametrize(
