@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import URL
+from sqlalchemy import URL, BigInteger, Integer
+from sqlalchemy.types import TypeEngine
 
 from node.errors import Misconfigured
 
@@ -42,6 +43,8 @@ class DatabaseDialect:
     """None: the driver begins transactions."""
     keeps_time_zone: bool = True
     """Whether a timestamp is stored with its time zone; without, UTC is stored."""
+    wide_integers: bool = False
+    """Whether every integer column holds 64 bits."""
     checks_lengths: bool = True
     """Whether a text that is longer than its column is refused."""
     guard: tuple[str, ...]
@@ -55,6 +58,7 @@ class DatabaseDialect:
 # The write lock is taken when a writing transaction begins, so that it never fails half-way.
 _SQLITE = DatabaseDialect(
     is_file=True,
+    wide_integers=True,
     connect_arguments={"timeout": BUSY_TIMEOUT_S, "isolation_level": None},  # transactions are begun by us
     set_up=(
         "PRAGMA journal_mode=WAL",
@@ -131,3 +135,12 @@ def of_url(url: URL) -> DatabaseDialect:
         It is none of the table.
     """
     return dialect_of(url.get_backend_name())
+
+
+def byte_count() -> TypeEngine[int]:
+    """Return the type of a column that holds sizes of 2 GiB and more."""
+    kind: TypeEngine[int] = BigInteger()
+    for name, dialect in DIALECTS.items():
+        if dialect.wide_integers:
+            kind = kind.with_variant(Integer(), name)
+    return kind

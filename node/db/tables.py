@@ -8,13 +8,11 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     DateTime,
     Dialect,
     Enum,
     ForeignKey,
     Index,
-    Integer,
     MetaData,
     String,
     Text,
@@ -23,13 +21,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, validates
 
-from node.db.dialects import dialect_of
+from node.db.dialects import byte_count, dialect_of
 from node.db.states import DeliveryState, InstanceState, JobState, StudyState, check
 
 UID = String(64)
 DIGEST = String(64)
-BYTES = BigInteger().with_variant(Integer, "sqlite")
-"""A size; SQLite's integers have 64 bits as they are."""
+BYTES = byte_count()
 
 
 class UTCDateTime(TypeDecorator[datetime]):

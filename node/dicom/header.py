@@ -38,8 +38,7 @@ _DEFLATED_ATTRIBUTES: Final = 0x0020000E
 MAXIMUM_TEXT: Final = 1024
 """Bytes of a text value that are read; LO has 64 characters."""
 
-_WHOLE: Final = re.compile(r"\+?([0-9]+)(?:\.0*)?")
-"""An IS; "1.0" is against the Standard, and read by everybody."""
+_WHOLE: Final = re.compile(r"\+?([0-9]+)(?:\.0*)?")  # "1.0" is against the Standard, and read by everybody
 _ESCAPE: Final = re.compile(rb"\x1b[\x20-\x2f]*[\x30-\x7e]")
 _WANTED: Final = frozenset(value for value in vars(Tag).values() if isinstance(value, int)) | {PIXEL_DATA}
 

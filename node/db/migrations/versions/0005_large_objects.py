@@ -1,12 +1,14 @@
 """Sizes of objects and results of 2 GiB and more.
 
-SQLite's integers have 64 bits as they are.
+Where every integer has 64 bits there is nothing to do.
 
 Revision: 0005, after 0004.
 """
 
 import sqlalchemy as sa
 from alembic import op
+
+from node.db.dialects import dialect_of
 
 revision = "0005"
 down_revision = "0004"
@@ -22,12 +24,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Undo; PostgreSQL refuses where a size of 2 GiB or more was recorded."""
+    """Undo; refused where a size of 2 GiB or more was recorded."""
     _alter(sa.BigInteger(), sa.Integer())
 
 
 def _alter(old: sa.types.TypeEngine[int], new: sa.types.TypeEngine[int]) -> None:
-    if op.get_bind().dialect.name == "sqlite":
+    if dialect_of(op.get_bind().dialect.name).wide_integers:
         return
     for table in _TABLES:
         op.alter_column(table, "size_bytes", existing_type=old, type_=new, existing_nullable=False)
