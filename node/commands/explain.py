@@ -133,7 +133,7 @@ def explain(path: Path, settings: Settings, *, calling_ae_title: str) -> Explana
         verdict.reason,
         verdict.detail,
         pipeline.name if routed else None,
-        _refusal(header, settings, calling_ae_title),
+        _refusal(path, header, settings, calling_ae_title),
         _checks(header, settings, calling_ae_title) if routed else (),
         _decision(header, settings, calling_ae_title) if routed else None,
     )
@@ -152,7 +152,7 @@ def _quarantined(path: Path, error: Quarantined, settings: Settings, calling_ae_
         error.reason,
         error.detail,
         None,
-        _refusal(remains, settings, calling_ae_title) if remains else None,
+        _refusal(path, remains, settings, calling_ae_title) if remains else None,
         _checks(None, settings, calling_ae_title) if answered else (),
         _decision(None, settings, calling_ae_title) if answered else None,
     )
@@ -172,8 +172,8 @@ def _decision(header: Header | None, settings: Settings, calling_ae_title: str) 
     return routing.route(facts, settings.rules, settings.destinations)
 
 
-def _refusal(header: Header | Remains, settings: Settings, calling_ae_title: str) -> str | None:
-    """Say why the association or the presentation context would be refused."""
+def _refusal(path: Path, header: Header | Remains, settings: Settings, calling_ae_title: str) -> str | None:
+    """Say why the association, the presentation context or the object would be refused."""
     receiver = settings.receiver
     allowed = receiver.allowed_calling_ae_titles
     if calling_ae_title and allowed and calling_ae_title not in allowed:
@@ -186,6 +186,8 @@ def _refusal(header: Header | Remains, settings: Settings, calling_ae_title: str
         return "its SOP class is not among those that the node takes (docs/conformance.md)"
     if header.transfer_syntax_uid not in syntaxes:
         return "its transfer syntax is not taken for this SOP class; senders that can will send another"
+    if path.stat().st_size > receiver.maximum_object_bytes:
+        return f"it is longer than receiver.maximum_object_bytes, {receiver.maximum_object_bytes}"
     return None
 
 

@@ -1,9 +1,9 @@
 """Mutated associations: a grammar of the upper layer against a real receiver process.
 
 `python -m tests.campaigns.associations --count 100000 --seed 1`. Each connection follows from the seed and its number;
-`--only NUMBER` prints one. Whatever is sent, the answer is made of whole PDUs and the connection ends; the receiver keeps
-no memory, descriptor, thread or temporary file of it, loses nothing that it answered with Success, and takes the next
-sound association.
+`--only NUMBER` prints one. Whatever is sent, the answer is made of whole PDUs and the connection ends; the receiver
+keeps no memory, descriptor, thread or temporary file of it, loses nothing that it answered with Success, and takes the
+next sound association.
 """
 
 from __future__ import annotations

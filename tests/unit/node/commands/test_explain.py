@@ -161,6 +161,11 @@ def test_a_receiver_that_would_refuse_says_so(tmp_path: Path) -> None:
     assert "SOP class" in str(explained(tmp_path, path)["refusal"])
 
 
+def test_an_object_that_the_receiver_would_cut_off_says_so(tmp_path: Path) -> None:
+    outcome = explain(tmp_path, "--json", image(tmp_path), settings="receiver: {maximum_object_bytes: 65536}")
+    assert json.loads(outcome.stdout)[0]["refusal"] == "it is longer than receiver.maximum_object_bytes, 65536"
+
+
 def test_what_is_no_dicom_object_is_a_row_with_its_reason_and_ends_with_1(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
