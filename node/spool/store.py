@@ -9,6 +9,7 @@
     results/<ab>/<sha256>.dcm                   our own results, as they are sent
     findings/<ab>/<sha256>-<rest>.findings      what networks found (see `node.spool.findings`)
     commitment/                                 what archives were asked and reported (see `node.spool.commitments`)
+    refused/                                    whom the receivers have refused (see `node.spool.refusals`)
     .present, objects/.present, results/.present    tell an empty folder from an empty mount point
 
 Several receivers, the intake and the workers share one spool. Each step is one rename or one hard link, so a process
