@@ -16,6 +16,7 @@ class Reason(StrEnum):
     MULTI_FRAME = "multi-frame"
     NOT_HUMAN = "not-a-human-patient"
     COLOUR_IMAGE = "colour-image"
+    ENERGY_SUBTRACTION = "energy-subtraction-image"
     TOO_SMALL = "image-too-small"
     NOT_FOR_THIS_ANALYSIS = "not-of-the-kind-analysed"
     NO_RULE = "no-routing-rule"

@@ -108,10 +108,50 @@ def stored_values(ds: FileDataset) -> Stored:
     size, expected = (frame.form.rows, frame.form.columns), (layout.rows, layout.columns)
     if size != expected:
         raise Undecodable(f"the compressed frame is {size}, the header says {expected}")
-    array = _decoded(frame, layout, syntax)
+    array = decoded(frame, layout, syntax)
     if syntax == uid.RLELossless:
         return stored.of_header(array, layout)
     return stored.of_codestream(array, layout, frame.form)
+
+
+def decoded(frame: Frame, layout: Layout, syntax: uid.UID) -> NDArray[Any]:
+    """Have the frame decoded as it is, by the first codec that copes: (rows, columns), or with three samples.
+
+    Raises
+    ------
+    Undecodable
+        None does; the message holds the words of each.
+    OSError
+        As `stored_values`.
+    """
+    form, failures = frame.form, list[str]()
+    grey = form.components == 1
+    photometric = (
+        "MONOCHROME2" if grey else form.photometric if layout.photometric in stored.GREY else layout.photometric
+    )
+    samples = form.rows * form.columns * form.components
+    for plugin in DECODERS[syntax]:
+        request = FrameRequest(
+            syntax=str(syntax),
+            plugin=plugin,
+            rows=form.rows,
+            columns=form.columns,
+            samples=form.components,
+            bits_allocated=8 if form.precision <= 8 else 16 if form.precision <= 16 else 32,
+            bits_stored=form.precision,
+            signed=form.signed or False,
+            photometric=photometric,
+            memory_bytes=_MEMORY_BYTES + _MEMORY_BYTES_PER_SAMPLE * samples,
+            cpu_s=_CPU_S + samples // _SAMPLES_PER_CPU_S,
+            wall_s=2 * (_CPU_S + samples // _SAMPLES_PER_CPU_S),
+        )
+        answer, picture = DECODER.decode(request, frame.content)
+        if picture is not None:
+            return picture
+        failures.append(f"{plugin}: {answer.why}")
+        if answer.outcome is Outcome.LOST:
+            break  # it has had its time, twice
+    raise Undecodable(f"{syntax.name}: {'; '.join(failures)}")
 
 
 def _transfer_syntax(content: bytes) -> str:
@@ -153,38 +193,6 @@ def _frame(ds: FileDataset, layout: Layout) -> Frame:
             bits_allocated=layout.bits_allocated,
         )
     return jpeg2000.read(content)
-
-
-def _decoded(frame: Frame, layout: Layout, syntax: uid.UID) -> NDArray[Any]:
-    """Have the frame decoded as it is, by the first codec that copes."""
-    form, failures = frame.form, list[str]()
-    grey = form.components == 1
-    photometric = (
-        "MONOCHROME2" if grey else form.photometric if layout.photometric in stored.GREY else layout.photometric
-    )
-    samples = form.rows * form.columns * form.components
-    for plugin in DECODERS[syntax]:
-        request = FrameRequest(
-            syntax=str(syntax),
-            plugin=plugin,
-            rows=form.rows,
-            columns=form.columns,
-            samples=form.components,
-            bits_allocated=8 if form.precision <= 8 else 16 if form.precision <= 16 else 32,
-            bits_stored=form.precision,
-            signed=form.signed or False,
-            photometric=photometric,
-            memory_bytes=_MEMORY_BYTES + _MEMORY_BYTES_PER_SAMPLE * samples,
-            cpu_s=_CPU_S + samples // _SAMPLES_PER_CPU_S,
-            wall_s=2 * (_CPU_S + samples // _SAMPLES_PER_CPU_S),
-        )
-        answer, picture = DECODER.decode(request, frame.content)
-        if picture is not None:
-            return picture
-        failures.append(f"{plugin}: {answer.why}")
-        if answer.outcome is Outcome.LOST:
-            break  # it has had its time, twice
-    raise Undecodable(f"{syntax.name}: {'; '.join(failures)}")
 
 
 def _brief(error: BaseException) -> str:

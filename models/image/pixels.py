@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from models.errors import Undecodable
 from models.image import decode, display
+from models.image.border import white_border
 from models.image.geometry import Orientation
 from models.image.shutter import shutter
 from models.image.stored import Stored
@@ -134,7 +135,7 @@ def _radiograph(stored: Stored, ds: Dataset) -> Radiograph:
         spacing_is_calibrated=calibrated,
         aspect=aspect,
         orientation=orientation,
-        notes=(*shown.notes, *valid_notes, *orientation_notes, *spacing_notes),
+        notes=(*shown.notes, *valid_notes, *white_border(pixels), *orientation_notes, *spacing_notes),
         greys=shown.greys,
     )
 

@@ -36,6 +36,7 @@ _SHORT_VRS: Final = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()  # PS3.5 Table 7.1-2
 )
 LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # PS3.5 Table 7.1-1
+_BLOCK: Final = 1 << 16
 _IMPLICIT: Final = struct.Struct("<HHL")
 
 
@@ -125,7 +126,7 @@ class Walker:
         self.data, self._explicit, self._steps = data, explicit, 0
 
     def elements(self, start: int, end: int) -> Iterator[Element]:
-        """Walk the elements between two positions, which must be an exact fit.
+        """Walk the elements between two positions, which must be an exact fit but for zeros after the last one.
 
         Raises
         ------
@@ -133,7 +134,7 @@ class Walker:
             An element is cut off (`TRUNCATED`) or cannot be (`MALFORMED`).
         """
         position = start
-        while position < end:
+        while position < end and not self._only_zeros_from(position, end):
             element = self._element(position, end, explicit=self._explicit)
             yield element
             position = element.end
@@ -170,6 +171,10 @@ class Walker:
     def value(self, element: Element) -> bytes:
         """Copy an element's value."""
         return bytes(self.data[element.start : element.start + element.length])
+
+    def _only_zeros_from(self, position: int, end: int) -> bool:
+        """Return whether padding is all that is left: no data set has an element (0000,0000)."""
+        return not any(self.data[position : position + 4]) and zeros(self.data, position, end)
 
     def _element(self, position: int, end: int, *, explicit: bool) -> Element:
         """Read one element header and find the element's end."""
@@ -291,6 +296,11 @@ class Walker:
         self._steps += 1
         if self._steps > MAXIMUM_ELEMENTS:
             raise Quarantined(Reason.MALFORMED, f"the object has more than {MAXIMUM_ELEMENTS} elements")
+
+
+def zeros(data: Buffer, start: int, end: int) -> bool:
+    """Return whether all bytes between two positions are zero, without a copy of them all."""
+    return not any(any(data[at : min(at + _BLOCK, end)]) for at in range(start, end, _BLOCK))
 
 
 def _within(position: int, end: int, what: str) -> int:

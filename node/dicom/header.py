@@ -19,7 +19,7 @@ from node.dicom.ages import age_years
 from node.dicom.contexts import BY_UID, CLASS_BY_UID, DEFLATED, Syntax, Use
 from node.dicom.defined_terms import HUMAN_CODES, HUMAN_WORDS
 from node.dicom.deflated import data_set
-from node.dicom.elements import PIXEL_DATA, UNDEFINED, Buffer, Element, Tag, Walker
+from node.dicom.elements import PIXEL_DATA, UNDEFINED, Buffer, Element, Tag, Walker, zeros
 from node.dicom.part10 import FileMeta
 from node.dicom.uids import is_uid
 from node.errors import Quarantined
@@ -35,8 +35,7 @@ MAXIMUM_PIXELS: Final = 50_000_000
 _DEFLATED_ATTRIBUTES: Final = 0x0020000E
 """Last attribute that is read of a deflated object: Series Instance UID. Elements stand in the order of their tags."""
 
-MAXIMUM_TEXT: Final = 1024
-"""Bytes of a text value that are read; LO has 64 characters."""
+MAXIMUM_TEXT: Final = 1024  # bytes of a text value that are read; LO has 64 characters
 
 _WHOLE: Final = re.compile(r"\+?([0-9]+)(?:\.0*)?")  # "1.0" is against the Standard, and read by everybody
 _ESCAPE: Final = re.compile(rb"\x1b[\x20-\x2f]*[\x30-\x7e]")
@@ -262,7 +261,7 @@ class _Reading:
             if not any(fragments):
                 raise Quarantined(Reason.NO_PIXEL_DATA, "the encapsulated pixel data is empty")
         else:
-            _check_length(header, pixel_data.length)
+            _check_length(header, pixel_data, self._walker.data)
 
     def _with_uids(self, error: Quarantined) -> Quarantined:
         """Add to a failure the UIDs that can be read nevertheless."""
@@ -381,16 +380,17 @@ class _Reading:
         return False if self._text(Tag.SEX_NEUTERED) else None
 
 
-def _check_length(header: Header, length: int) -> None:
-    """Compare the length of native pixel data with the geometry; less than a row too much is padding."""
+def _check_length(header: Header, pixel_data: Element, data: Buffer) -> None:
+    """Compare the length of native pixel data with the geometry; less than a row too much, or zeros, is padding."""
     bits = (header.rows or 0) * (header.columns or 0) * header.samples_per_pixel * (header.bits_allocated or 0)
-    if header.photometric_interpretation == "YBR_FULL_422":
-        bits = bits * 2 // 3
+    bits = bits * 2 // 3 if header.photometric_interpretation == "YBR_FULL_422" else bits
     expected = (bits * header.frames + 7) // 8
-    if length < expected:
-        raise Quarantined(Reason.TRUNCATED, f"{length} bytes of pixel data, {expected} were expected")
-    if length - expected > max(1, expected // max(1, header.frames) // max(1, header.rows or 0)):
-        raise Quarantined(Reason.MALFORMED, f"{length} bytes of pixel data, {expected} were expected")
+    row = max(1, expected // max(1, header.frames) // max(1, header.rows or 0))
+    detail = f"{pixel_data.length} bytes of pixel data, {expected} were expected"
+    if pixel_data.length < expected:
+        raise Quarantined(Reason.TRUNCATED, detail)
+    if pixel_data.length > expected + row and not zeros(data, pixel_data.start + expected, pixel_data.end):
+        raise Quarantined(Reason.MALFORMED, detail)
 
 
 def _encoding(character_sets: tuple[str, ...]) -> str:

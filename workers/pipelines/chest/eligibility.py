@@ -56,6 +56,9 @@ _OTHER_VIEWS: Final = words(
 # View Position (0018,5101): PS3.3 section C.8.1.3 and C.8.11.5; LLD and RLD are decubitus, the rest lateral or oblique.
 OTHER_POSITIONS: Final = words("LL RL LLD RLD LLO RLO LAO RAO LPO RPO LAT LATERAL LLAT RLAT ML LM OBL OBLIQUE")
 
+_SUBTRACTED: Final = re.compile(r"BONE|SOFT[ _-]?TISSUE|SUBTRACT|ENERGY[ _-]?SUB|RECOMBINED")
+"""Image Type (0008,0008) from value 3 on, which manufacturers fill as they like; PS3.3 section C.8.11.7 has two."""
+
 _DIRECTIONS: Final = re.compile("[APRLHF]{1,3}")
 """Patient Orientation (0020,0020), PS3.3 section C.7.6.1.1.1."""
 
@@ -66,6 +69,7 @@ def decline(header: Header) -> tuple[Reason, str] | None:
         (Reason.NOT_HUMAN, not_human(header)),
         (Reason.NOT_A_RADIOGRAPH, _not_a_radiograph(header)),
         (Reason.FOR_PROCESSING, _for_processing(header)),
+        (Reason.ENERGY_SUBTRACTION, _energy_subtraction(header)),
         (Reason.MULTI_FRAME, _multi_frame(header)),
         (Reason.COLOUR_IMAGE, _colour(header)),
         (Reason.NOT_THE_CHEST, _not_the_chest(header)),
@@ -91,6 +95,14 @@ def _for_processing(header: Header) -> str | None:
     if intent == "FOR PROCESSING" or header.sop_class_uid == DIGITAL_XRAY_FOR_PROCESSING:
         return "raw data of the detector, made for processing"
     return None
+
+
+def _energy_subtraction(header: Header) -> str | None:
+    """Recognise what dual energy was subtracted to, bones or soft tissue. The standard image beside it is a chest."""
+    words = [value.upper() for value in header.image_type[2:]]
+    if "STANDARD" in words or not any(_SUBTRACTED.search(word) for word in words):
+        return None
+    return "Image Type names an image of bones or of soft tissue alone"
 
 
 def _multi_frame(header: Header) -> str | None:

@@ -28,8 +28,8 @@ class ChestPipeline:
     name: Final = "chest"
     takes: Final = (
         "Analysed are frontal chest radiographs. Not analysed, and answered: other modalities and body parts, lateral "
-        f"and oblique views, raw data, several frames, colour, animals, under {eligibility.MINIMUM_SIDE} rows or "
-        "columns."
+        "and oblique views, raw data, several frames, colour, energy subtraction, animals, under "
+        f"{eligibility.MINIMUM_SIDE} rows or columns."
     )
     storage_classes: tuple[StorageClass, ...] = ()
 

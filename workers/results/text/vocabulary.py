@@ -112,6 +112,7 @@ REASON_MEANINGS: dict[Reason, str] = {
     Reason.MULTI_FRAME: "More than one frame",
     Reason.NOT_HUMAN: "Patient is not human",
     Reason.COLOUR_IMAGE: "Colour image",
+    Reason.ENERGY_SUBTRACTION: "Image of energy subtraction, not a plain radiograph",
     Reason.TOO_SMALL: "Image is too small",
     Reason.NOT_FOR_THIS_ANALYSIS: "Not an image of the kind that is analysed",
     Reason.NO_VOLUME: "Slices make no volume that can be analysed",

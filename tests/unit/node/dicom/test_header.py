@@ -216,6 +216,26 @@ def test_an_object_other_than_announced_is_quarantined(tmp_path: Path) -> None:
     assert raised.value.sop_instance_uid == ds.SOPInstanceUID
 
 
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 100, 300_000])
+def test_zeros_after_the_last_element_are_padding(tmp_path: Path, count: int) -> None:
+    data = encoded(radiograph())
+    assert read_header(part10(tmp_path, data + bytes(count))) == read_header(part10(tmp_path, data))
+    with pytest.raises(Quarantined):
+        read_header(part10(tmp_path, data + bytes(count) + b"\1"))
+
+
+def test_zeros_after_the_last_pixel_are_padding(tmp_path: Path) -> None:
+    ds = radiograph()
+    ds.PixelData += bytes(5000)
+    assert read_header(part10(tmp_path, encoded(ds))).rows == ds.Rows
+
+
+@pytest.mark.parametrize("frames", ["1", "1.0", "+1", "1."])
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_one_frame_may_be_written_as_others_read_it(tmp_path: Path, frames: str) -> None:
+    assert read_header(part10(tmp_path, encoded(radiograph(NumberOfFrames=frames)))).frames == 1
+
+
 @pytest.mark.parametrize("cut", [1, 100, 3000])
 def test_a_cut_off_object_is_truncated(tmp_path: Path, cut: int) -> None:
     ds = radiograph()
@@ -234,7 +254,7 @@ def test_a_cut_off_object_is_truncated(tmp_path: Path, cut: int) -> None:
         ({"Rows": 20000, "Columns": 20000}, Reason.ABSURD_GEOMETRY),
         ({"Rows": None}, Reason.ABSURD_GEOMETRY),
         ({"PixelData": b"\0\0"}, Reason.TRUNCATED),
-        ({"PixelData": bytes(48 * 64 * 2 + 1000)}, Reason.MALFORMED),
+        ({"PixelData": bytes(48 * 64 * 2) + b"\1" * 1000}, Reason.MALFORMED),
         ({"BitsAllocated": 12}, Reason.MALFORMED),
         ({"NumberOfFrames": 1000}, Reason.TRUNCATED),
         ({"SamplesPerPixel": 60000}, Reason.MALFORMED),

@@ -158,6 +158,9 @@ _TERMS = {
     "More than one frame": "plus d'une image par objet",
     "Patient is not human": "le patient n'est pas humain",
     "Colour image": "image en couleur",
+    "Image of energy subtraction, not a plain radiograph": (
+        "image de soustraction bi-énergie, pas une radiographie simple"
+    ),
     "Image is too small": "image trop petite",
     "No routing rule selects this image": "aucune règle ne retient cette image",
     "Images of the study name different patients": "les images de l'examen nomment des patients différents",

@@ -163,6 +163,9 @@ _TERMS = {
     "More than one frame": "mehr als ein Einzelbild",
     "Patient is not human": "Patient ist kein Mensch",
     "Colour image": "Farbbild",
+    "Image of energy subtraction, not a plain radiograph": (
+        "Bild einer Energiesubtraktion, keine gewöhnliche Röntgenaufnahme"
+    ),
     "Image is too small": "Bild ist zu klein",
     "No routing rule selects this image": "keine Regel wählt dieses Bild aus",
     "Images of the study name different patients": "Bilder der Studie nennen verschiedene Patienten",
