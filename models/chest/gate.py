@@ -37,11 +37,23 @@ class Lung:
 
 @dataclass(frozen=True)
 class GateObservation:
-    """What the gate looks at: both lungs (None: no trace) and the distance of the features."""
+    """What the gate looks at: both lungs (None: no trace), the distance of the features, and the picture's columns."""
 
     right: Lung | None
     left: Lung | None
     feature_distance: float
+    width: int
+
+    @property
+    def in_one_half(self) -> bool:
+        """Whether both lungs lie on one side of the picture's middle, which has room for another chest beside them.
+
+        Of two chests side by side the network outlines one, and the other would go unread.
+        """
+        if self.right is None or self.left is None:
+            return False
+        columns = (*self.right.columns, *self.left.columns)
+        return 2 * max(columns) <= self.width or 2 * min(columns) >= self.width
 
     @property
     def values(self) -> dict[str, float]:
@@ -82,7 +94,8 @@ def observe(
         Known chests.
     """
     right, left = (_lung(probability[content]) for probability in probabilities[:2])
-    return GateObservation(right, left, statistics.distance(features))
+    width = content[1].stop - content[1].start
+    return GateObservation(right, left, statistics.distance(features), width)
 
 
 def judge(observation: GateObservation, settings: GateSettings) -> Gate:
@@ -99,6 +112,9 @@ def judge(observation: GateObservation, settings: GateSettings) -> Gate:
     failed = failures(observation, settings)
     if failed:
         return Gate(NotComputedReason.LUNGS_IMPLAUSIBLE, "; ".join(failed))
+    if observation.in_one_half:
+        detail = "both lungs lie in one half of the picture, which may show two chests"
+        return Gate(NotComputedReason.LUNGS_IMPLAUSIBLE, detail)
     detail = f"two lungs were found, and the image looks like the chest radiographs that the network knows {distance}"
     return Gate(None, detail)
 

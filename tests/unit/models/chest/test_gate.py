@@ -97,6 +97,22 @@ def test_scattered_pieces_are_implausible() -> None:
     assert "largest piece" in found.detail
 
 
+@pytest.mark.parametrize(
+    ("right", "left", "passes"),
+    [
+        ((10, 50, 2, 15), (10, 50, 17, 30), False),
+        ((10, 50, 34, 46), (10, 50, 50, 62), False),
+        ((10, 50, 4, 17), (10, 50, 22, 36), True),
+    ],
+)
+def test_two_lungs_in_one_half_leave_room_for_another_chest(
+    right: tuple[int, ...], left: tuple[int, ...], passes: bool
+) -> None:
+    found = verdict(maps(right, left))
+    assert found.passed is passes
+    assert passes or "may show two chests" in found.detail
+
+
 def test_strange_features_are_no_chest() -> None:
     assert verdict(maps(RIGHT, LEFT), 40 * NEAR).reason is NotComputedReason.NOT_A_CHEST
 
@@ -138,6 +154,15 @@ def test_chests_pass_upright_and_are_refused_turned_or_upside_down(
         turned = np.ascontiguousarray(turn.to_canonical(seen.pixels))
         assert not analyser.judge(Radiograph(turned)).passed
     assert not analyser.judge(Radiograph(np.ascontiguousarray(seen.pixels[::-1, ::-1]))).passed
+
+
+def test_two_chests_side_by_side_are_refused(analyser: ChestAnalyser, data_folder: Path) -> None:
+    names = ("chest-cr-monochrome1-jpeg2000", "chest-rsna-sc-jpegbaseline-ap")
+    first, second = (pixels.read(data_folder / "dicom" / f"{name}.dcm").pixels for name in names)
+    rows = min(len(first), len(second))
+    both = np.concatenate([first[:: len(first) // rows][:rows], second[:rows]], axis=1)
+    found = analyser.judge(Radiograph(np.ascontiguousarray(both)))
+    assert not found.passed
 
 
 @pytest.mark.parametrize("kind", ["noise", "blank", "ramp", "smooth"])
