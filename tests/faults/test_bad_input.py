@@ -90,7 +90,11 @@ BAD = {
     ),
     "multi-frame": BadObject(spoil=two_frames, state="declined", reasons=(Reason.MULTI_FRAME,)),
     "lateral": BadObject(spoil=setter(ViewPosition="LL"), state="declined", reasons=(Reason.LATERAL_VIEW,)),
-    "hand": BadObject(spoil=setter(BodyPartExamined="HAND"), state="declined", reasons=(Reason.NOT_THE_CHEST,)),
+    "hand": BadObject(
+        spoil=setter(BodyPartExamined="HAND", AnatomicRegionSequence=None),
+        state="declined",
+        reasons=(Reason.NOT_THE_CHEST,),
+    ),
 }
 
 
