@@ -40,7 +40,7 @@ def test_the_demo_takes_a_folder_of_ones_own_and_says_when_no_seg_came_back(tmp_
     folder = tmp_path / "own"
     folder.mkdir()
     ds = phantom.dataset(phantom.generate(5, rows=400, columns=350))
-    ds.BodyPartExamined = "HAND"
+    ds.BodyPartExamined, ds.AnatomicRegionSequence = "HAND", None
     ds.save_as(folder / "hand.dcm", enforce_file_format=True)
     (folder / "readme.txt").write_text("no DICOM")
     out = tmp_path / "out"

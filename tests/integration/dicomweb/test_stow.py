@@ -23,7 +23,7 @@ from node.db.engine import Database
 from node.db.states import DeliveryState, JobState
 from node.delivery.destinations import WebDestination
 from node.delivery.outcome import OutgoingFile
-from node.dicom.status import Disposition
+from node.dicom.status import MAXIMUM_DOUBTFUL, Disposition
 from node.dicomweb import client, stow
 from node.dicomweb.stow import HTTP_STATUSES
 from node.errors import Misconfigured, PeerUnavailable
@@ -113,9 +113,9 @@ def test_each_http_status_leads_where_it_must(runtime: Runtime, fake: FakeServic
         (409, 0xA700, DeliveryState.PENDING),
         (409, 0x0110, DeliveryState.PENDING),
         (409, None, DeliveryState.PENDING),
-        (409, 0x0122, DeliveryState.DEAD),
+        (409, 0x0122, DeliveryState.PENDING),
         (409, 0xA900, DeliveryState.DEAD),
-        (202, 0xC122, DeliveryState.DEAD),
+        (202, 0xC122, DeliveryState.PENDING),
         (409, 0x0111, DeliveryState.ACCEPTED),
         (409, 45070, DeliveryState.ACCEPTED),
         (202, 0xB000, DeliveryState.PENDING),
@@ -130,6 +130,18 @@ def test_each_failure_reason_leads_where_it_must(
     assert line.state is state
     if state is not DeliveryState.ACCEPTED and reason is not None:
         assert f"{reason:#06x}" in (line.last_error or "")
+
+
+def test_a_service_that_keeps_refusing_the_class_is_believed_the_fourth_time(runtime: Runtime, fake: FakeService):
+    fake.status, fake.failed = 409, {"2.25.1": 0x0122}
+    job_id = published(runtime, results=1, profiles={"web": "ohif"})
+    seen = []
+    for _ in range(MAXIMUM_DOUBTFUL):
+        deliver_job(runtime, job_id)
+        seen.append(lines(runtime, job_id)[0][0].state)
+        runtime.database.clock.now += timedelta(minutes=10)
+    assert seen == [DeliveryState.PENDING] * 3 + [DeliveryState.DEAD]
+    assert len(fake.received) == MAXIMUM_DOUBTFUL
 
 
 @pytest.mark.parametrize(
