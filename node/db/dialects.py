@@ -17,6 +17,13 @@ from node.errors import Misconfigured
 
 BUSY_TIMEOUT_S: Final = 60
 CONNECT_TIMEOUT_S: Final = 10
+SILENCE_S: Final = 25
+"""After so long without an acknowledgement the other side of a connection is taken for gone."""
+LOCK_TIMEOUT_S: Final = 30
+"""Longest wait for a lock; a transaction of this node holds one for milliseconds."""
+STATEMENT_TIMEOUT_S: Final = 60
+IDLE_IN_TRANSACTION_S: Final = 60
+"""The server ends a transaction in which nothing happens for so long: its process is gone, or stands still."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class DatabaseDialect:
     """A pooled connection may have died, and is tried before it is used."""
     set_up: tuple[str, ...] = ()
     """Statements for each new connection."""
+    without_timeouts: tuple[str, ...] = ()
+    """Statements that let one transaction take as long as it takes: a migration of many rows."""
     begin: Begin | None = None
     """None: the driver begins transactions."""
     keeps_time_zone: bool = True
@@ -84,8 +93,24 @@ _SQLITE = DatabaseDialect(
 )
 
 _POSTGRESQL = DatabaseDialect(
-    connect_arguments={"connect_timeout": CONNECT_TIMEOUT_S},
+    connect_arguments={
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        # A network that has gone silent: without these, Linux waits for hours.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": (SILENCE_S - 10) // 5,
+        "tcp_user_timeout": 1000 * SILENCE_S,
+        "options": " ".join(
+            f"-c {name}={1000 * seconds}"
+            for name, seconds in (
+                ("lock_timeout", LOCK_TIMEOUT_S),
+                ("statement_timeout", STATEMENT_TIMEOUT_S),
+                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_S),
+            )
+        ),
+    },
     pre_ping=True,
+    without_timeouts=("SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0"),
     guard=(
         "CREATE FUNCTION hilum_append_only() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'audit_events is append-only'; END $$",

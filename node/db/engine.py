@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -9,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -26,10 +28,14 @@ from node.db.audit import Action
 from node.db.tables import JobRow, StudyRow
 from node.errors import Misconfigured
 
+log = structlog.get_logger()
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 READ_ONLY = "hilum_read_only"
-UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
-"""What the database raises when it is away, locked or full, whatever was asked of it."""
+UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+"""What the database raises when it is away, silent, locked, full or read-only, whatever was asked of it."""
+SLOW_S = 5.0
+"""A transaction that took longer is logged: it waited for a lock or for the disk."""
 
 
 class Transaction(Session):
@@ -106,17 +112,24 @@ class Database:
 
     @contextmanager
     def _begin(self, engine: Engine) -> Iterator[Transaction]:
-        with Transaction(engine, expire_on_commit=False) as tx:
-            tx.connection()  # begins now, not at the first statement
-            # After the wait for the lock, so that the moments of transactions are in the order of their rows.
-            tx.actor, tx.now = self.actor, self.clock()
-            yield tx
+        begun = time.monotonic()
+        try:
+            with Transaction(engine, expire_on_commit=False) as tx:
+                tx.connection()  # begins now, not at the first statement
+                # After the wait for the lock, so that the moments of transactions are in the order of their rows.
+                tx.actor, tx.now = self.actor, self.clock()
+                yield tx
+        finally:
+            if (seconds := time.monotonic() - begun) > SLOW_S:
+                log.warning("database.waited_for", seconds=round(seconds, 1))
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision (Alembic)."""
         if (file := self._file()) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with self._engine.begin() as connection:
+            for statement in self._dialect.without_timeouts:
+                connection.exec_driver_sql(statement)
             config = _alembic()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -179,7 +192,8 @@ def _alembic() -> Config:
 
 
 def _engine(url: URL, dialect: dialects.DatabaseDialect) -> Engine:
-    engine = create_engine(url, pool_pre_ping=dialect.pre_ping, connect_args=dict(dialect.connect_arguments))
+    ours = {name: value for name, value in dialect.connect_arguments.items() if name not in url.query}
+    engine = create_engine(url, pool_pre_ping=dialect.pre_ping, connect_args=ours)
     event.listen(engine, "connect", partial(_set_up, dialect))
     if dialect.begin is not None:
         event.listen(engine, "begin", partial(_start, dialect.begin))

@@ -10,19 +10,28 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.campaigns import clocks, kills, peers, resources, soak, stores, torn
+from tests.campaigns import associations, clocks, codestreams, kills, objects, peers, resources, soak, stores, torn
 from tests.campaigns.frame import scenario
-from tests.campaigns.frame.outcome import Outcome, table
+from tests.campaigns.frame.fuzzed import Fuzzed
+from tests.campaigns.frame.outcome import Outcome
+from tests.campaigns.frame.table import table
 
 GROUPS = {"resources": resources, "clocks": clocks, "stores": stores, "peers": peers}
 ALONE = ("kills", "torn", "soak")
+INPUTS = {
+    "associations": (associations.run, 100_000),
+    "objects": (objects.run, 100_000),
+    "pipeline": (objects.run_pipeline, 5_000),
+    "codestreams": (codestreams.run, 5_000),
+}
+"""Campaigns of mutated input, and how much of it; a short form takes a hundredth."""
 
 
 def main() -> int:
     """Run those that were named; return how many did not hold."""
     parser = argparse.ArgumentParser(prog="make campaign ARGS=", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", help=f"{', '.join((*ALONE, *GROUPS))}, or part of a fault's name; all but soak"
+        "names", nargs="*", help=f"{', '.join((*ALONE, *GROUPS, *INPUTS))}, or part of a fault's name; all but soak"
     )
     parser.add_argument("--short", action="store_true", help="minutes instead of hours")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="to repeat a run")
@@ -35,7 +44,7 @@ def main() -> int:
     if arguments.list:
         print("\n".join(chosen))
         return 0
-    outcomes: list[Outcome] = []
+    outcomes: list[Outcome | Fuzzed] = []
     for name, run in chosen.items():
         print(f"{name}, seed {arguments.seed}", flush=True)
         with tempfile.TemporaryDirectory(prefix="hilum-campaign-") as folder:
@@ -56,7 +65,7 @@ def _wanted(name: str, asked: list[str]) -> bool:
     return any(word == group or word in own for word in asked)
 
 
-def _all(arguments: argparse.Namespace) -> dict[str, Callable[[Path], Outcome]]:
+def _all(arguments: argparse.Namespace) -> dict[str, Callable[[Path], Outcome | Fuzzed]]:
     """Return every campaign by its name, those of a group as `group: name`."""
     short, seed = arguments.short, arguments.seed
     return {
@@ -75,6 +84,10 @@ def _all(arguments: argparse.Namespace) -> dict[str, Callable[[Path], Outcome]]:
             )
             for group, module in GROUPS.items()
             for one in module.scenarios()
+        },
+        **{
+            name: partial(run, count=count // 100 if short else count, seed=seed, keep=arguments.out / name)
+            for name, (run, count) in INPUTS.items()
         },
         "soak": partial(_soak, minutes=1.5 if short else arguments.minutes, seed=seed),
     }

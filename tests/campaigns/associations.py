@@ -1,35 +1,32 @@
 """Mutated associations: a grammar of the upper layer against a real receiver process.
 
-`python -m tests.campaigns.associations --count 100000 --seed 1`. Each connection follows from the seed and its number;
-`--only NUMBER` prints one. Whatever is sent, the answer is made of whole PDUs and the connection ends; the receiver
-keeps no memory, descriptor, thread or temporary file of it, loses nothing that it answered with Success, and takes the
-next sound association.
+Each connection follows from the seed and its number. Whatever is sent, the answer is made of whole PDUs and the
+connection ends; the receiver keeps no memory, descriptor, thread or temporary file of it, loses nothing that it
+answered with Success, and takes the next sound association.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import random
 import socket
 import struct
 import sys
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from node.delivery.destinations import Destination
+from node.dicom.status import Status
 from node.dimse.archive import reserved_port
 from node.dimse.scu import verification
 from node.errors import PeerUnavailable
 from node.spool.store import Spool
+from tests.campaigns.frame.fuzzed import Fuzzed
 from tests.support.paths import ROOT
 from tests.support.peers import wire
 from tests.support.peers.processes import process
@@ -38,8 +35,9 @@ from tests.support.waiting import wait_for
 WARM_UP = 200
 """Connections before the first measurement: caches are filled, threads have had their stacks."""
 SAY_EVERY = 5000
+THREADS = 4
 END_WITHIN_S = 20.0
-MOST_BYTES = 24 << 20
+MOST_MIB = 24
 """Memory that may be more afterwards: the allocator keeps some."""
 MOST_PDU_BYTES = 1 << 18
 """No mutation makes more of a PDU by repeating it."""
@@ -58,34 +56,6 @@ UIDS = (
 SYNTAXES = (wire.EXPLICIT, wire.IMPLICIT, wire.J2K, "1.2.3", "", "\xff" * 9)
 USER_ITEMS = (0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5A, 0x00, 0xFF)
 LENGTHS = (0, 1, 2, 3, 5, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF)
-
-
-@dataclass
-class Found:
-    """What came of the connections."""
-
-    seed: int
-    count: int = 0
-    answers: Counter[str] = field(default_factory=Counter)
-    successes: int = 0
-    """Objects that were answered with Success."""
-    kept: int = 0
-    """Objects in the spool."""
-    slowest_s: float = 0.0
-    before: dict[str, int] = field(default_factory=dict)
-    after: dict[str, int] = field(default_factory=dict)
-    troubles: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def table(self) -> str:
-        """Return what was found, for people."""
-        answers = ", ".join(f"{count} {name}" for name, count in self.answers.most_common())
-        measured = ", ".join(f"{name} {self.before[name]} -> {self.after[name]}" for name in self.before)
-        return (
-            f"{self.count} associations, seed {self.seed}, {self.seconds / 60:.1f} min: {answers}\n"
-            f"{self.successes} answered Success, {self.kept} kept; slowest {self.slowest_s:.1f} s; {measured}\n"
-            + "\n".join(self.troubles or ["nothing found"])
-        )
 
 
 SOURCES = (*range(2, 10), *range(2, 10), *range(2, 10), 10)
@@ -246,45 +216,60 @@ def pdu_status(pdu: bytes) -> int:
     return int.from_bytes(pdu[at : at + 2], "little")
 
 
-def measure(child: psutil.Process, home: Path) -> dict[str, int]:
-    """Measure the receiver: megabytes, descriptors, threads, unfinished files."""
+def measure(child: psutil.Process, home: Path) -> dict[str, float]:
+    """Measure the receiver: resident memory, descriptors, threads, unfinished files."""
     unfinished = [path for path in (home / "spool" / "tmp").rglob("*") if path.suffix in (".part", ".association")]
-    megabytes = child.memory_info().rss >> 20
-    return {"MB": megabytes, "fds": child.num_fds(), "threads": child.num_threads(), "unfinished": len(unfinished)}
+    return {
+        "MiB": child.memory_info().rss >> 20,
+        "descriptors": child.num_fds(),
+        "threads": child.num_threads(),
+        "unfinished": len(unfinished),
+    }
 
 
-def run(folder: Path, *, count: int, seed: int, threads: int = 4) -> Found:
+def run(folder: Path, *, count: int, seed: int, keep: Path | None = None) -> Fuzzed:
     """Let a receiver that lives in `folder` take the connections, and look at it before and after."""
-    found = Found(seed, count)
+    found = Fuzzed("associations", seed, count)
     begun = time.monotonic()
     log, home = folder / "receiver.log", folder / "home"
     with reserved_port() as port:
         command = [sys.executable, "-m", "workers.cli", "receive", "--single"]
         with process(command, log=log, ready=lambda: _answers(port), env=_environment(home, port)) as child:
             receiver = psutil.Process(child.pid)
-            _speak_all(port, range(count, count + WARM_UP), found, threads)
+            successes = _speak_all(port, range(count, count + WARM_UP), found, keep)
             found.before = _at_rest(receiver, home)
             for start in range(0, count, SAY_EVERY):
-                _speak_all(port, range(start, min(count, start + SAY_EVERY)), found, threads)
+                successes += _speak_all(port, range(start, min(count, start + SAY_EVERY)), found, keep)
                 print(f"{min(count, start + SAY_EVERY)} of {count}, {measure(receiver, home)}", flush=True)
             found.after = _at_rest(receiver, home)
-            if child.poll() is not None or not _answers(port):
-                found.troubles.append("the receiver takes no sound association any more")
-    found.kept = len(list((home / "spool" / "incoming").glob("*/*.dcm")))
-    for name, most in (("MB", MOST_BYTES >> 20), ("fds", 0), ("threads", 0), ("unfinished", 0)):
-        if found.after[name] > found.before[name] + most:
-            found.troubles.append(f"{name}: {found.before[name]} before, {found.after[name]} after")
-    if found.kept < found.successes:
-        found.troubles.append(f"{found.successes} answered with Success, {found.kept} kept")
+            successes += _stores(port, found)
+    found.bound({"MiB": MOST_MIB, "descriptors": 0, "threads": 0, "unfinished": 0})
+    kept = len(list((home / "spool" / "incoming").glob("*/*.dcm")))
+    if kept < successes:
+        found.findings.append(f"{successes} answered with Success, {kept} kept")
     still_open = [one.path.name for one in Spool(home / "spool").incoming.arrivals() if one.outcome is None]
     if still_open:
-        found.troubles.append(f"{len(still_open)} associations are not over")
+        found.findings.append(f"{len(still_open)} associations are not over")
     text = log.read_text(errors="replace")
     for word in ("Traceback", "connection.failed", "ValueError"):
         if word in text:
-            found.troubles.append(f"{word} in the log: {text[text.index(word) - 300 :][:2000]}")
+            found.findings.append(f"{word} in the log: {text[text.index(word) - 300 :][:2000]}")
+    found.outcomes["objects stored"] = successes
     found.seconds = time.monotonic() - begun
     return found
+
+
+def _stores(port: int, found: Fuzzed) -> int:
+    """Store a sound object, after everything; return how many were answered with Success."""
+    with wire.connect(port) as peer:
+        if not peer.associate().startswith(b"\x02"):
+            found.findings.append("the receiver takes no sound association any more")
+        elif (status := peer.store(b"data")) != Status.SUCCESS:
+            found.findings.append(f"the receiver takes no sound object any more: {status:#06x}")
+        else:
+            peer.release()
+            return 1
+    return 0
 
 
 def _environment(home: Path, port: int) -> dict[str, str]:
@@ -315,17 +300,23 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _at_rest(receiver: psutil.Process, home: Path) -> dict[str, int]:
-    """Measure once the last connection is over."""
+def _at_rest(receiver: psutil.Process, home: Path) -> dict[str, float]:
+    """Measure once the last connection is over, and its thread."""
+    last: list[tuple[int, int]] = []
 
     def quiet() -> bool:
-        return all(one.status == psutil.CONN_LISTEN for one in receiver.net_connections())
+        time.sleep(0.5)
+        last.append((receiver.num_threads(), receiver.num_fds()))
+        over = all(one.status == psutil.CONN_LISTEN for one in receiver.net_connections())
+        return over and len(last) > 3 and len(set(last[-4:])) == 1
 
     wait_for(quiet, timeout_s=END_WITHIN_S, what="the end of all connections")
     return measure(receiver, home)
 
 
-def _speak_all(port: int, numbers: range, found: Found, threads: int) -> None:
+def _speak_all(port: int, numbers: range, found: Fuzzed, keep: Path | None) -> int:
+    """Open the connections of these numbers; return how many objects were answered with Success."""
+
     def one(number: int) -> tuple[int, list[str], int, float, str]:
         pdus, dice = connection(found.seed, number)
         try:
@@ -334,32 +325,12 @@ def _speak_all(port: int, numbers: range, found: Found, threads: int) -> None:
         except (OSError, ValueError) as error:
             return number, [], 0, 0.0, f"{type(error).__name__}: {error}"
 
-    with ThreadPoolExecutor(threads) as pool:
+    total = 0
+    with ThreadPoolExecutor(THREADS) as pool:
         for number, names, successes, seconds, trouble in pool.map(one, numbers, chunksize=1):
-            found.answers["+".join(dict.fromkeys(names)) or "none"] += 1
-            found.successes += successes
+            found.outcomes["+".join(dict.fromkeys(names)) or "none"] += 1
             found.slowest_s = max(found.slowest_s, seconds)
+            total += successes
             if trouble:
-                found.troubles.append(f"--seed {found.seed} --only {number}: {trouble}")
-
-
-def main() -> int:
-    """Run the campaign; return how many things were found."""
-    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.associations", description=__doc__)
-    parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="to repeat a run")
-    parser.add_argument("--only", type=int, help="print one connection, and send nothing")
-    arguments = parser.parse_args()
-    print(f"seed {arguments.seed}", flush=True)
-    if arguments.only is not None:
-        for pdu in connection(arguments.seed, arguments.only)[0]:
-            print(pdu.hex(" ", -4))
-        return 0
-    with tempfile.TemporaryDirectory(prefix="hilum-associations-") as folder:
-        found = run(Path(folder), count=arguments.count, seed=arguments.seed)
-    print(found.table())
-    return min(len(found.troubles), 100)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                found.keep(number, b"".join(connection(found.seed, number)[0]), trouble, keep)
+    return total

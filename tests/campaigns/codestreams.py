@@ -1,22 +1,18 @@
 """Mutated codestreams of every transfer syntax, through the reading of a file and the decoder's process.
 
-`python -m tests.campaigns.codestreams --count 5000 --seed 1`. What may come of one is a picture, or Undecodable within
-the limits; everything else is a finding, kept in the output folder with its seed. Half of the mutations go around the
-strict reading of markers, to see that the process of the codec holds whatever comes. Memory, descriptors and
-temporary files are counted before and after.
+What may come of one is a picture, or Undecodable within the limits; everything else is a finding. Half of the
+mutations go around the strict reading of markers, to see that the process of the codec holds whatever comes. Memory,
+descriptors and temporary files are counted before and after.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
-import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
@@ -29,33 +25,14 @@ from models.image import decode, pixels
 from models.image.codestreams import jpeg
 from models.image.codestreams.form import Form, Frame
 from models.image.stored import Layout
+from tests.campaigns.frame.fuzzed import Fuzzed
 from tests.support.data import frames
 from tests.support.data.radiographs import write_in
 
 SLOW_S = 45.0
 """Longest time that one mutated frame may take: its processor time and some waiting."""
-GROWTH_MIB = 64.0
-"""Most by which the memory of this process or of the warm one may have grown at the end."""
-
-
-@dataclass
-class Found:
-    """What came of the codestreams."""
-
-    seed: int
-    count: int = 0
-    outcomes: dict[str, Counter[str]] = field(default_factory=dict)
-    slowest_s: float = 0.0
-    findings: list[str] = field(default_factory=list)
-    growth: dict[str, float] = field(default_factory=dict)
-
-    def table(self) -> str:
-        """Return a row for each transfer syntax."""
-        columns = ("decoded", "refused", "died", "out of time or killed")
-        lines = ["| transfer syntax | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-        for syntax, counts in self.outcomes.items():
-            lines.append(f"| {uid.UID(syntax).name} | " + " | ".join(str(counts[name]) for name in columns) + " |")
-        return "\n".join(lines)
+MOST_GROWTH = {"descriptors": 0, "temporary files": 0, "children": 0, "MiB": 64, "warm MiB": 64}
+"""Most by which each may have grown at the end; memory is that of this process and of the warm decoder."""
 
 
 @dataclass(frozen=True)
@@ -154,46 +131,34 @@ def _box(content: bytes, _others: list[bytes], rng: random.Random) -> bytes:
 MUTATIONS = (_flip, _flip, _extreme, _cut, _remove, _repeat, _marker, _splice, _box)
 
 
-def campaign(count: int, seed: int, folder: Path) -> Found:
-    """Decode mutated frames, one as likely of each original."""
-    found, rng = Found(seed), random.Random(seed)
+def run(folder: Path, *, count: int, seed: int, keep: Path | None = None) -> Fuzzed:
+    """Decode mutated frames, one as likely of each original; those that are findings stay in `keep`."""
+    begun = time.monotonic()
+    found, dice = Fuzzed("codestreams", seed), random.Random(seed)
     sound = originals(folder)
     others = [one.content for one in sound]
     for one in sound:
-        found.outcomes.setdefault(one.syntax, Counter())
         for straight in (False, True):
             if (outcome := _outcome(one, one.content, folder, straight=straight)) != "decoded":
                 found.findings.append(f"a sound frame of {uid.UID(one.syntax).name} was {outcome}")
-    before = _measured()
+    found.before = _measured()
     for number in range(count):
-        one = rng.choice(sound)
-        content, straight = mutated(one.content, others, rng), rng.random() < 0.5
-        begun = time.monotonic()
+        one = dice.choice(sound)
+        content, straight = mutated(one.content, others, dice), dice.random() < 0.5
+        start, trouble = time.monotonic(), ""
         try:
-            outcome = _outcome(one, content, folder, straight=straight)
+            found.outcomes[_outcome(one, content, folder, straight=straight)] += 1
         except Exception as error:  # whatever else comes out is what is looked for
-            outcome = "a finding"
-            kept = folder / f"finding-{seed}-{number}.bin"
-            kept.write_bytes(content)
-            found.findings.append(f"{kept.name}: {uid.UID(one.syntax).name}: {type(error).__name__}: {error}")
-        took = time.monotonic() - begun
-        if took > SLOW_S:
-            found.findings.append(f"number {number}: {uid.UID(one.syntax).name} took {took:.0f} s")
-        found.slowest_s = max(found.slowest_s, took)
-        found.outcomes[one.syntax][outcome] += 1
+            trouble = f"{type(error).__name__}: {error}"
+        seconds = time.monotonic() - start
+        found.slowest_s = max(found.slowest_s, seconds)
         found.count += 1
-    after = _measured()
-    found.growth = {name: after[name] - before[name] for name in before}
-    found.findings += [
-        f"{name} grew by {found.growth[name]:g}"
-        for name, most in (
-            ("descriptors", 0),
-            ("children", 0),
-            ("MiB", GROWTH_MIB),
-            ("warm MiB", GROWTH_MIB),
-        )
-        if found.growth[name] > most
-    ]
+        if trouble or seconds > SLOW_S:
+            why = f"{uid.UID(one.syntax).name}: {trouble or f'{seconds:.0f} s'}"
+            found.keep(number, content, why, keep)
+    found.after = _measured()
+    found.bound(MOST_GROWTH)
+    found.seconds = time.monotonic() - begun
     return found
 
 
@@ -225,7 +190,7 @@ def _measured() -> dict[str, float]:
     warm = decode.DECODER.pid
     return {
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "files": len(list(Path(tempfile.gettempdir()).iterdir())),
+        "temporary files": len(list(Path(tempfile.gettempdir()).iterdir())),
         "children": sum(1 for _ in _children()),
         "MiB": _resident_mib(os.getpid()),
         "warm MiB": 0.0 if warm is None else _resident_mib(warm),
@@ -240,26 +205,3 @@ def _children() -> Iterator[str]:
 def _resident_mib(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
-
-
-def main() -> int:
-    """Run it; return how many findings there are."""
-    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.codestreams", description=__doc__)
-    parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="to repeat a run")
-    parser.add_argument("--out", type=Path, default=Path("campaign-output/codestreams"))
-    arguments = parser.parse_args()
-    print(f"codestreams, seed {arguments.seed}", flush=True)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
-    found = campaign(arguments.count, arguments.seed, arguments.out)
-    print(found.table())
-    print(
-        f"{found.count} in {time.monotonic() - begun:.0f} s, the slowest {found.slowest_s:.1f} s; growth {found.growth}"
-    )
-    print("\n".join(found.findings) or "no findings")
-    return len(found.findings)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,21 +1,17 @@
 """Mutated objects: through intake's reading, then through the whole pipeline to the bytes of the answer.
 
-`python -m tests.campaigns.objects --count 100000 --pipeline 5000 --seed 1`. What may come of an object is a verdict or
-Quarantined, and of a study an SR at least; everything else is a finding, kept in the output folder with its seed.
-Memory, descriptors and temporary files are counted before and after.
+What may come of an object is a verdict or Quarantined, and of a study an SR at least; everything else is a finding.
+Memory, descriptors and temporary files are counted before and after. Object NUMBER of a seed follows from both.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import struct
-import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -32,13 +28,14 @@ from node.intake.reading import examine_header
 from node.pipelines import installed, named
 from node.reasons import Reason
 from node.settings import AnalysisSettings, Settings
+from tests.campaigns.frame.fuzzed import Fuzzed
 from tests.support.data import tiny_bundles
 from tests.support.data.elements import element, item
 from tests.support.data.radiographs import CR, SC, compressed, radiograph, smooth, write
 from tests.support.data.sources import STUDY, source
+from workers.pipelines import run as pipeline_run
 from workers.pipelines.chest.pipeline import PIPELINE as CHEST
 from workers.pipelines.networks import Networks
-from workers.pipelines.run import Asked, run
 from workers.pipelines.study import Study, read_image
 
 MAXIMUM_BYTES = 64 << 20
@@ -46,23 +43,14 @@ PATIENT = "PLANTED-ID"
 """Of the originals; a good image is of the same one, or nothing would be analysed."""
 SLOW_S = 5.0
 """Longest time that one mutated object may take."""
+SAY_EVERY = 5000
+MOST_GROWTH = {"MiB": 200, "descriptors": 0, "files": 0, "temporary files": 0}
+"""Most by which each may have grown from the first objects to the last."""
 
 WORDS = (b"", b" ", b"\\", b"none", b"\xff" * 8, b"\x1b$)A", b"19700230", b"999Y", b"1.2.3\\4", b"9" * 400, bytes(3))
 TAGS = (0x00080005, 0x00080018, 0x00100010, 0x00100020, 0x00101010, 0x00180015, 0x00280010, 0x00280004, 0x00400275)
 VRS = (b"US", b"SQ", b"LO", b"PN", b"UN", b"DS", b"IS", b"AT", b"OB", b"??", b"UI", b"CS")
 EMPTY_ITEM = item()
-
-
-@dataclass
-class Found:
-    """What came of the objects."""
-
-    seed: int
-    count: int = 0
-    verdicts: Counter[str] = field(default_factory=Counter)
-    slowest_s: float = 0.0
-    findings: list[str] = field(default_factory=list)
-    growth: dict[str, float] = field(default_factory=dict)
 
 
 def originals(folder: Path) -> list[bytes]:
@@ -199,11 +187,13 @@ def through_intake(file: Path) -> str:
     return " ".join(verdict.eligibility for verdict in verdicts)
 
 
-def through_pipeline(files: list[Path], networks: Networks) -> str:
-    """Analyse a study of a good image and mutated ones to the bytes of its results; return which there are."""
-    images = [read_image(path, digest=identity_digest(path)[0]) for path in files]
+def through_pipeline(good: Path, mutant: Path, *, networks: Networks) -> str:
+    """Analyse a study of a good image and a mutated one to the bytes of its results; return which there are."""
+    images = [read_image(path, digest=identity_digest(path)[0]) for path in (good, mutant)]
     usable = tuple(image for image in images if image.header is None or image.header.study_instance_uid == STUDY)
-    analysis = run(CHEST, networks, Study(STUDY, usable), Asked(created_at=utc_now(), profiles=[OHIF]))
+    analysis = pipeline_run.run(
+        CHEST, networks, Study(STUDY, usable), pipeline_run.Asked(created_at=utc_now(), profiles=[OHIF])
+    )
     kinds = [result.kind for _, result in analysis.results]
     separated = any(item.reason is Reason.DIFFERENT_PATIENTS for item in analysis.request.declined)
     if kinds.count(ResultKind.SR) != 1 or (ResultKind.SEG not in kinds and not separated):
@@ -211,42 +201,55 @@ def through_pipeline(files: list[Path], networks: Networks) -> str:
     return f"{'+'.join(sorted(set(kinds)))}{' withheld' if analysis.withheld else ''}"
 
 
-def campaign(count: int, seed: int, folder: Path, *, work: Callable[[Path], str], keep: Path | None = None) -> Found:
-    """Send mutated objects through a piece of work."""
-    found, seeds = Found(seed), originals(folder)
+def run(folder: Path, *, count: int, seed: int, keep: Path | None = None) -> Fuzzed:
+    """Send mutated objects through intake's reading; those that are findings stay in `keep`."""
+    return _campaign("objects", folder, count=count, seed=seed, work=through_intake, keep=keep)
+
+
+def run_pipeline(folder: Path, *, count: int, seed: int, keep: Path | None = None) -> Fuzzed:
+    """Send mutated objects, each beside a good one, through the whole pipeline."""
+    networks, good = small_networks(folder / "bundles"), good_image(folder / "good.dcm")
+    work = partial(through_pipeline, good, networks=networks)
+    return _campaign("pipeline", folder, count=count, seed=seed, work=work, keep=keep)
+
+
+def _campaign(
+    name: str, folder: Path, *, count: int, seed: int, work: Callable[[Path], str], keep: Path | None
+) -> Fuzzed:
+    begun = time.monotonic()
+    found, sound = Fuzzed(name, seed), originals(folder)
     file = folder / "object.dcm"
-    before = _resources(folder)
     for number in range(count):
-        rng = random.Random(f"{seed}/{number}")
-        file.write_bytes(mutated(rng.choice(seeds), rng))
-        start = time.monotonic()
+        if number == min(1000, count // 2):
+            found.before = _measured(folder)  # what is loaded once is there
+        dice = random.Random(f"{seed}/{number}")
+        file.write_bytes(mutated(dice.choice(sound), dice))
+        start, trouble = time.monotonic(), ""
         try:
-            found.verdicts[work(file)] += 1
-        except Exception as error:
-            found.findings.append(f"{seed}/{number}: {type(error).__name__}: {error}"[:300])
+            found.outcomes[work(file)] += 1
+        except Exception as error:  # whatever comes out is what is looked for
+            trouble = f"{type(error).__name__}: {error}"[:300]
         seconds = time.monotonic() - start
-        if seconds > SLOW_S:
-            found.findings.append(f"{seed}/{number}: {seconds:.1f} s")
         found.slowest_s = max(found.slowest_s, seconds)
         found.count += 1
-        if keep is not None and found.findings and found.findings[-1].startswith(f"{seed}/{number}:"):
-            keep.mkdir(parents=True, exist_ok=True)
-            (keep / f"{seed}-{number}.dcm").write_bytes(file.read_bytes())
-        if number == min(1000, count // 2):
-            before = _resources(folder)  # what is loaded once is there
-    after = _resources(folder)
-    found.growth = {name: after[name] - before[name] for name in before}
+        if trouble or seconds > SLOW_S:
+            found.keep(number, file.read_bytes(), trouble or f"{seconds:.1f} s", keep)
+        if number % SAY_EVERY == SAY_EVERY - 1:
+            print(f"{number + 1} of {count}, {len(found.findings)} findings", flush=True)
+    found.after = _measured(folder)
+    found.bound(MOST_GROWTH)
+    found.seconds = time.monotonic() - begun
     return found
 
 
-def _resources(folder: Path) -> dict[str, float]:
+def _measured(folder: Path) -> dict[str, float]:
     """Return resident memory in MiB, open descriptors, and temporary files."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     temporary = sum(1 for _ in Path(tempfile.gettempdir()).iterdir())
     return {
         "MiB": pages * 4096 / (1 << 20),
         "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
-        "files": sum(1 for _ in folder.iterdir()),
+        "files": sum(1 for _ in folder.rglob("*")),
         "temporary files": temporary,
     }
 
@@ -261,45 +264,3 @@ def good_image(path: Path) -> Path:
     """Write the phantom of a chest that must be analysed beside whatever comes with it."""
     phantom.write(path, phantom.generate(4, rows=288, columns=260), study_instance_uid=STUDY, patient_id=PATIENT)
     return path
-
-
-def pipeline_of(networks: Networks, good: Path) -> Callable[[Path], str]:
-    """Return the work of the whole pipeline on a mutated object beside a good one."""
-    return lambda file: through_pipeline([good, file], networks)
-
-
-def rows(title: str, found: Found) -> Iterator[str]:
-    """Yield what came of a campaign as lines."""
-    yield f"{title}: {found.count} objects, seed {found.seed}, slowest {found.slowest_s:.2f} s"
-    yield f"  growth: {', '.join(f'{name} {value:+.1f}' for name, value in found.growth.items())}"
-    yield from (f"  {count:>7} {verdict}" for verdict, count in found.verdicts.most_common())
-    yield from (f"  FINDING {finding}" for finding in found.findings)
-
-
-def main() -> int:
-    """Run both campaigns; return how many findings there are."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=100_000, help="objects through intake's reading")
-    parser.add_argument("--pipeline", type=int, default=5_000, help="objects through the whole pipeline")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="to repeat a run")
-    parser.add_argument("--out", type=Path, default=Path("campaign-output"), help="where findings are kept")
-    arguments = parser.parse_args()
-    print(f"seed {arguments.seed}", flush=True)
-    findings = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder, bundles, good = (Path(name, part) for part in ("objects", "bundles", "good"))
-        for each in (folder, bundles, good):
-            each.mkdir()
-        networks = small_networks(bundles)
-        for title, count, work in (
-            ("intake", arguments.count, through_intake),
-            ("pipeline", arguments.pipeline, pipeline_of(networks, good_image(good / "good.dcm"))),
-        ):
-            found = campaign(count, arguments.seed, folder, work=work, keep=arguments.out / "objects")
-            print("\n".join(rows(title, found)), flush=True)
-            findings += len(found.findings)
-    return min(findings, 100)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

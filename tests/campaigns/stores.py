@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import redis
@@ -16,6 +19,7 @@ import redis
 from tests.campaigns.frame.archive import Archive
 from tests.campaigns.frame.node import CampaignNode
 from tests.campaigns.frame.scenario import Scenario
+from tests.support.peers import networks
 from tests.support.peers.databases import PostgreSQL, new_database, postgresql_binaries
 
 _Fault = Callable[[CampaignNode, Archive], AbstractContextManager[None]]
@@ -146,6 +150,90 @@ def _silent(server: PostgreSQL, _url: str) -> Iterator[None]:
         server.signal(signal.SIGCONT)
 
 
+class _Link:
+    """A proxy before PostgreSQL that can freeze: it closes nothing, and its kernel goes on acknowledging."""
+
+    def __init__(self, server: PostgreSQL) -> None:
+        self._to = urlsplit(server.url)
+        self._up = threading.Event()
+        self._up.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """Swallow what is sent, in both directions and on new connections too: no FIN, no reset."""
+        self._up.clear()
+        try:
+            yield
+        finally:
+            self._up.set()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection((self._to.hostname, self._to.port))
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        lost = False
+        with contextlib.suppress(OSError):
+            while part := source.recv(65536):
+                lost = lost or not self._up.is_set()
+                if not lost:  # what was swallowed once is missing for ever: this connection is dead
+                    sink.sendall(part)
+        while not self._up.is_set():
+            time.sleep(0.1)
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+                one.close()
+
+
+class _Proxied:
+    """PostgreSQL behind a proxy that freezes."""
+
+    def __init__(self) -> None:
+        self._link: _Link | None = None
+
+    @contextlib.contextmanager
+    def ground(self, _folder: Path) -> Iterator[Mapping[str, Any]]:
+        with PostgreSQL.running() as server:
+            self._link = _Link(server)
+            url = urlsplit(new_database(server.url))
+            credentials = url.netloc.rpartition("@")[0]
+            try:
+                yield {"database_url": url._replace(netloc=f"{credentials}@127.0.0.1:{self._link.port}").geturl()}
+            finally:
+                self._link.close()
+
+    def fault(self, _node: CampaignNode, _archive: Archive) -> AbstractContextManager[None]:
+        assert self._link is not None
+        return self._link.down()
+
+
+class _Remote:
+    """PostgreSQL on another machine, and the network to it."""
+
+    def __init__(self) -> None:
+        self._machine: networks.Remote | None = None
+
+    @contextlib.contextmanager
+    def ground(self, _folder: Path) -> Iterator[Mapping[str, Any]]:
+        with networks.remote() as self._machine, PostgreSQL.running(self._machine) as server:
+            yield {"database_url": new_database(server.url)}
+
+    def fault(self, _node: CampaignNode, _archive: Archive) -> AbstractContextManager[None]:
+        assert self._machine is not None
+        return self._machine.silent()
+
+
 @contextlib.contextmanager
 def _exhausted(_server: PostgreSQL, url: str) -> Iterator[None]:
     """Somebody else takes every connection that is left, and each that becomes free."""
@@ -157,11 +245,17 @@ def _exhausted(_server: PostgreSQL, url: str) -> Iterator[None]:
 
 
 def _database() -> tuple[Scenario, ...]:
-    cluster = _Cluster()
+    cluster, proxied, remote = _Cluster(), _Proxied(), _Remote()
     return (
         cluster.scenario("restarted", _restarted),
         cluster.scenario("failed over", _failed_over),
         cluster.scenario("locked", _locked),
         cluster.scenario("silent", _silent),
         cluster.scenario("out of connections", _exhausted),
+        Scenario("PostgreSQL behind a frozen proxy", proxied.fault, ground=proxied.ground, hold_s=60),
+        *(
+            [Scenario("PostgreSQL behind a silent network", remote.fault, ground=remote.ground, hold_s=90)]
+            if networks.may_make()
+            else []
+        ),
     )

@@ -8,7 +8,8 @@ import pytest
 
 from tests.campaigns import clocks, kills, peers, resources, stores, torn
 from tests.campaigns.frame import scenario, tracing
-from tests.campaigns.frame.outcome import Outcome, table
+from tests.campaigns.frame.outcome import Outcome
+from tests.campaigns.frame.table import table
 
 TOURS = [
     (f"{module.__name__.rpartition('.')[2]} {number}", group)

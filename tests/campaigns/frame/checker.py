@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -175,6 +176,14 @@ def _log(node: CampaignNode, outcome: Outcome, allowed: Collection[str]) -> None
     lines = node.log_text().splitlines()
     for number, line in enumerate(lines):
         if "Traceback (most recent call last)" in line or "<traceback object" in line:
-            words = " / ".join(one.strip()[:200] for one in lines[number : number + 40])
+            words = _traceback(lines[number:])
             if not any(text in words for text in allowed):
-                outcome.troubles.append(f"traceback in the log: {words[-1500:]}")
+                outcome.troubles.append(f"traceback in the log: {words}")
+
+
+def _traceback(lines: Sequence[str]) -> str:
+    """Return where a traceback that begins in the first line was raised, and its error."""
+    if "\\n" in lines[0]:  # in one line, as JSON
+        return lines[0][-1200:]
+    of_it = [lines[0], *itertools.takewhile(lambda line: line.startswith(" "), lines[1:])]
+    return " / ".join(line.strip() for line in (*of_it[-4:], *lines[len(of_it) : len(of_it) + 1]))

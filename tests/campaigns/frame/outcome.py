@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -84,10 +83,3 @@ HEADINGS = (
     "took",
     "seed",
 )
-
-
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Return the table of campaigns, in Markdown, and below it what did not hold."""
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|", *(one.row() for one in outcomes)]
-    lines += [f"\n{one.campaign}: {trouble}" for one in outcomes for trouble in one.troubles[:20]]
-    return "\n".join(lines)

@@ -20,6 +20,7 @@ import redis
 
 from node.dimse.archive import reserved_port
 from node.dispatch.embedded import redis_server as find_redis_server
+from tests.support.peers.networks import Remote
 from tests.support.peers.processes import process, require
 
 
@@ -56,8 +57,8 @@ class PostgreSQL:
 
     @staticmethod
     @contextlib.contextmanager
-    def running() -> Iterator[PostgreSQL]:
-        """Run a server until the end of the block.
+    def running(at: Remote | None = None) -> Iterator[PostgreSQL]:
+        """Run a server until the end of the block, on this machine or at the far side of a link.
 
         Skips where the package is missing. It refuses to run as root; then it runs as the user `postgres`, and in any
         case in a folder that this user can read.
@@ -77,12 +78,18 @@ class PostgreSQL:
                 cwd=home,
                 env={**os.environ, "LC_ALL": "C"},
             )
+            if at is not None:
+                with (home / "data" / "pg_hba.conf").open("a") as file:
+                    file.write(f"host all all {at.near}/32 trust\n")
             with reserved_port() as port:
-                command = [str(binaries / "postgres"), "-D", str(home / "data"), "-p", str(port)]
-                command += ["-h", "127.0.0.1", "-k", ""]
+                host, prefix = ("127.0.0.1", []) if at is None else (at.address, at.prefix)
+                command = [*prefix, str(binaries / "postgres"), "-D", str(home / "data"), "-p", str(port)]
+                command += ["-h", host, "-k", ""]
                 command += ["-c", "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=50"]
-                url = f"postgresql+psycopg://hilum@127.0.0.1:{port}/postgres"
-                server = PostgreSQL(url, command, user, home / "postgresql.log")
+                url = f"postgresql+psycopg://hilum@{host}:{port}/postgres"
+                if at is not None and user is not None:  # only root may enter the namespace
+                    command[len(prefix) : len(prefix)] = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
+                server = PostgreSQL(url, command, None if at else user, home / "postgresql.log")
                 server.start()
                 try:
                     yield server
