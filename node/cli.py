@@ -6,6 +6,7 @@ Here each command declares its arguments; what the longer ones do lies in `node.
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,7 @@ import typer
 from rich.console import Console
 
 from node import log as logging
-from node import setbacks
 from node import settings as configuration
-from node.clock import utc_now
 from node.commands.output import print_json
 from node.db import deliveries, jobs, report, studies
 from node.db.engine import Database
@@ -26,6 +25,7 @@ from node.errors import Misconfigured
 from node.identity import actor
 from node.settings import Settings
 from node.spool.store import Spool
+from node.watchdog import Watchdog
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 console = Console()
@@ -90,15 +90,21 @@ def dispatch(context: typer.Context) -> None:
     """
     from node.dispatch.dispatcher import Dispatcher, leader_lock
     from node.dispatch.queue import Sender, make_app
+    from node.pulse import Pulse
 
     settings = context.obj.start("dispatch")
     stop = stop_event()
+    watchdog = Watchdog(configuration.notify_socket())
     lock = leader_lock(settings.home / "dispatch.lock", stop)
     with context.obj.database(settings, component="dispatch") as database, lock as chosen:
         if chosen:
             spool = Spool.create(settings.home / "spool")
             log.info("dispatch.started")
-            Dispatcher(settings, database, spool, Sender(make_app(settings))).run(stop)
+            dispatcher = Dispatcher(settings, database, spool, Sender(make_app(settings)), alive=watchdog.beat)
+            pulse = Pulse(database, "dispatch", progress=dispatcher.progress)
+            pulse.start()
+            dispatcher.run(stop)
+            pulse.stop()
 
 
 @app.command(rich_help_panel="Node")
@@ -117,24 +123,45 @@ def migrate(context: typer.Context) -> None:
 @app.command("status", rich_help_panel="Look")
 def show_status(
     context: typer.Context,
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only one sentence for each trouble, and an exit code for a monitor.")
+    ] = False,
+    part: Annotated[
+        str | None,
+        typer.Option("--of", metavar="COMPONENT", help="With --check: dispatch, analysis or delivery on this host."),
+    ] = None,
 ) -> None:
-    """Show what waits, for how long, and whether broker, workers and destinations are there."""
-    from node.commands import status
-    from node.dispatch.queue import broker_alive
+    """Show what waits, for how long, and whether broker, workers and destinations are there.
 
+    `hilum status --check` ends with 0 if all is well, 1 if something waits too long or waits for the operator, 2 if
+    something that has to work does not: the database or broker is away, a component gives no sign of life, studies are
+    refused. (These are also the codes of a Nagios plugin.)
+    """
+    from node.commands import status
+    from node.health import facts, troubles
+
+    if part is not None and (not check or part not in troubles.COMPONENTS):
+        raise Misconfigured(f"--of goes with --check and names one of {', '.join(troubles.COMPONENTS)}")
     settings = context.obj.settings
-    with context.obj.database(settings) as database, database.read() as tx:
-        found = report.status(tx)
-    now = utc_now()
-    spool = Spool(settings.home / "spool")
-    free = spool.free_bytes() if spool.root.exists() else None
-    broker = broker_alive(settings)
-    aside = setbacks.noted(setbacks.note_path(settings.home))
+    with Database(settings.resolved_database_url, actor=actor("cli")) as database:
+        found = facts.look(settings, database)
+    judged = troubles.judge(found, settings)
+    if check:
+        if part is not None:
+            judged = troubles.of_component(found, part, host=socket.gethostname())
+        told = [one for one in judged if one.level > troubles.Level.NOTICE]
+        status.print_troubles(told, console)
+        if not told:
+            console.print("all is well")
+        raise typer.Exit(int(troubles.worst(judged)))
+    if found.rows is None:
+        raise Misconfigured(found.database_error)
     if as_json:
-        print_json({**status.values(found, now, aside), "broker": broker, "free_bytes": free})
+        print_json(status.values(found, found.rows, judged))
         return
-    status.print_tables(found, settings, now, console, broker=broker, free_bytes=free, aside=aside)
+    status.print_tables(found, found.rows, judged, settings, console)
 
 
 @app.command("studies", rich_help_panel="Look")

@@ -8,6 +8,8 @@ from typing import Literal
 
 import structlog
 
+from node.errors import place_of
+
 
 def configure(*, level: str = "info", style: Literal["console", "json"] = "console", component: str = "") -> None:
     """Set up logging for this process; standard-library loggers go the same way."""
@@ -15,6 +17,7 @@ def configure(*, level: str = "info", style: Literal["console", "json"] = "conso
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info if level == "debug" else _name_exception,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -22,11 +25,7 @@ def configure(*, level: str = "info", style: Literal["console", "json"] = "conso
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=28)
     )
     structlog.configure(
-        processors=[
-            *shared,
-            structlog.processors.format_exc_info,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -48,3 +47,12 @@ def configure(*, level: str = "info", style: Literal["console", "json"] = "conso
     logging.getLogger("py.warnings").setLevel(logging.CRITICAL)
     if component:
         structlog.contextvars.bind_contextvars(component=component)
+
+
+def _name_exception(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Say of an exception what it was and where: its text, and the values around it, may be a patient's."""
+    exc_info = event.pop("exc_info", None)
+    error = exc_info[1] if isinstance(exc_info, tuple) else sys.exc_info()[1] if exc_info is True else exc_info
+    if isinstance(error, BaseException):
+        event["error"] = place_of(error)
+    return event

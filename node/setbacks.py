@@ -59,12 +59,20 @@ class Setbacks:
         File in which what is set aside is noted, for other processes; None: nowhere.
     monotonic
         Seconds on a clock that is never set.
+    attempted
+        Called after each thing that was tried, however it went.
     """
 
     def __init__(
-        self, note: Path | None = None, *, clock: Clock = utc_now, monotonic: Callable[[], float] = time.monotonic
+        self,
+        note: Path | None = None,
+        *,
+        clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        attempted: Callable[[], None] = lambda: None,
     ) -> None:
         self._note, self._clock, self._monotonic = note, clock, monotonic
+        self._attempted = attempted
         self._failing: dict[str, tuple[Setback, float]] = {}
         self._noted: str | None = None
 
@@ -100,6 +108,8 @@ class Setbacks:
         else:
             self.succeeded(name)
             return True
+        finally:
+            self._attempted()
         return False
 
     def is_due(self, name: str) -> bool:

@@ -6,10 +6,8 @@ Order of precedence: environment (`HILUM_RECEIVER__PORT=11113`), then the YAML f
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import tempfile
 from importlib.metadata import entry_points
 from ipaddress import ip_network
 from pathlib import Path
@@ -35,7 +33,7 @@ from node.delivery.profiles import BUILT_IN, Profile
 from node.dicom.ages import OLDEST_YEARS
 from node.errors import Misconfigured
 
-UNIX_SOCKET_PATH_BYTES = 100
+_NOTIFY_SOCKET = "NOTIFY_SOCKET"
 
 PIPELINES: Final = "hilum.pipelines"
 """Group of the entry points that name the pipelines."""
@@ -252,6 +250,8 @@ class Settings(BaseSettings):
     """SQLAlchemy URL, for example `postgresql+psycopg://hilum@db/hilum`; None: SQLite in `home`."""
     broker_url: str | None = None
     """Celery broker URL, for example `redis://redis:6379/0`; None: a private Redis on a socket in `home`."""
+    watchdog_s: Annotated[float, Field(gt=2)] = 90.0
+    """`hilum up` replaces a process that gave no sign of life for so long; a receiver after a sixth, at least 10 s."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe event that is logged."""
     log_format: Literal["console", "json"] = "console"
@@ -337,20 +337,6 @@ class Settings(BaseSettings):
         """The database in use."""
         return self.database_url or f"sqlite:///{self.home / 'hilum.db'}"
 
-    @property
-    def embedded_redis_socket(self) -> Path:
-        """Unix socket of the private Redis: in `home`, or where that path is too long for a socket, in /tmp."""
-        inside = self.home.resolve() / "redis.sock"
-        if len(str(inside).encode()) <= UNIX_SOCKET_PATH_BYTES:
-            return inside
-        name = hashlib.sha256(str(inside).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"hilum-{os.getuid()}-{name}.sock"
-
-    @property
-    def resolved_broker_url(self) -> str:
-        """The broker in use."""
-        return self.broker_url or f"redis+socket://{self.embedded_redis_socket}"
-
 
 def load(config: Path | None = None) -> Settings:
     """Read the settings.
@@ -385,12 +371,19 @@ def load(config: Path | None = None) -> Settings:
         raise Misconfigured("wrong settings" + (f" in {path}" if path else "") + ":\n" + "\n".join(lines)) from error
 
 
-def for_children(config: Path | None) -> dict[str, str]:
-    """Return the environment of a child process that shall read the same settings."""
+def for_children(config: Path | None, *, notify: str | None = None) -> dict[str, str]:
+    """Return the environment of a child process that shall read the same settings, and give its signs to `notify`."""
     environment = dict(os.environ)
+    if notify is not None:
+        environment[_NOTIFY_SOCKET] = notify
     if config is not None:
         environment["HILUM_CONFIG"] = str(config.resolve())
     return environment
+
+
+def notify_socket() -> str | None:
+    """Return where signs of life go (sd_notify(3)); None: nobody asked for any."""
+    return os.environ.get(_NOTIFY_SOCKET) or None
 
 
 def forget_environment(*, but: str) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from node import __version__
 from node.clock import Clock, utc_now
 from node.db import audit, dialects
 from node.db.audit import Action
@@ -90,7 +91,13 @@ class Database:
         except ArgumentError as error:
             raise Misconfigured(f"database_url: {error}") from error
         self._dialect = dialects.of_url(self._url)
-        self._engine = _engine(self._url, self._dialect)
+        try:
+            self._engine = _engine(self._url, self._dialect)
+        except ImportError as error:
+            raise Misconfigured(
+                f"database_url: the driver {self._url.drivername!r} is not installed ({error.name}): "
+                "install the extra of this program that brings it (docs/deployment.md)"
+            ) from error
         self._reading = self._engine.execution_options(**{READ_ONLY: True})
         self.actor, self.clock = actor, clock
 
@@ -124,10 +131,17 @@ class Database:
                 log.warning("database.waited_for", seconds=round(seconds, 1))
 
     def migrate(self) -> None:
-        """Bring the schema to the newest revision (Alembic)."""
+        """Bring the schema to the newest revision (Alembic).
+
+        Raises
+        ------
+        Misconfigured
+            The database cannot be reached or written, or is of a newer program.
+        """
         if (file := self._file()) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-        with self._engine.begin() as connection:
+        with self._told_as_misconfigured(), self._engine.begin() as connection:
+            _require_known(MigrationContext.configure(connection).get_current_revision())
             for statement in self._dialect.without_timeouts:
                 connection.exec_driver_sql(statement)
             config = _alembic()
@@ -150,13 +164,20 @@ class Database:
         Misconfigured
             The database cannot be reached, or its schema is older or newer than the program.
         """
-        try:
+        with self._told_as_misconfigured():
             found, newest = self.schema_revision()
-        except OperationalError as error:
-            where = self._url.render_as_string(hide_password=True)
-            raise Misconfigured(f"cannot open the database {where}: {error.orig}") from error
         if found != newest:
+            _require_known(found)
             raise Misconfigured(f"the database schema is at {found}, this program needs {newest}: run `hilum migrate`")
+
+    @contextmanager
+    def _told_as_misconfigured(self) -> Iterator[None]:
+        """Say in one line that the database cannot be reached or written, and where it is."""
+        try:
+            yield
+        except UNAVAILABLE as error:
+            where, why = self._url.render_as_string(hide_password=True), getattr(error, "orig", None) or error
+            raise Misconfigured(f"cannot open the database {where}: {str(why).strip()}") from error
 
     def close(self) -> None:
         """Close all pooled connections."""
@@ -183,6 +204,16 @@ def _subject(about: StudyRow | JobRow | None) -> tuple[int | None, str | None]:
             return about.id, None
         case None:
             return None, None
+
+
+def _require_known(revision: str | None) -> None:
+    """Refuse the schema of a newer program."""
+    script = ScriptDirectory.from_config(_alembic())
+    if revision is not None and revision not in {one.revision for one in script.walk_revisions()}:
+        raise Misconfigured(
+            f"the database schema is at {revision}, which only a newer version of this program knows: install that "
+            f"version again (this one is {__version__}), or restore a copy of the database from before"
+        )
 
 
 def _alembic() -> Config:

@@ -270,15 +270,22 @@ class CircuitRow(Base):
     open_until: Mapped[datetime | None]
 
 
-class WorkerRow(Base):
-    """One analysis worker that has been seen, and when last."""
+class ProcessRow(Base):
+    """One process that gives signs of life; it removes its row when it ends in order (`node.pulse`)."""
 
-    __tablename__ = "workers"
+    __tablename__ = "processes"
 
     id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    device: Mapped[str] = mapped_column(String(16))
+    component: Mapped[str] = mapped_column(String(16))
+    device: Mapped[str | None] = mapped_column(String(16))
+    """Of an analysis worker."""
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+    doing: Mapped[str | None] = mapped_column(String(64))
+    """The step that it is at, and since when."""
+    doing_since: Mapped[datetime | None]
+    steps: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """When each of its steps was completed last."""
 
 
 class AuditRow(Base):

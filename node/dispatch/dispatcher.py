@@ -21,8 +21,9 @@ from typing import Final
 import structlog
 
 from node import pipelines, setbacks
-from node.db import deliveries, jobs, studies, workers
+from node.db import deliveries, jobs, processes, studies
 from node.db.engine import UNAVAILABLE, Database
+from node.db.processes import Progress
 from node.db.states import InstanceState
 from node.dicom.header import header_of
 from node.dispatch import commitments, maintenance
@@ -51,13 +52,17 @@ class Dispatcher:
     spool: Spool
     sender: Sender
     monotonic: Callable[[], float] = time.monotonic
+    alive: Callable[[], None] = lambda: None
+    """Called whenever something was done: the loop goes on."""
 
     def __post_init__(self) -> None:
         self._counts = ArchiveCounts(self.settings)
         self._maintenance = maintenance.steps(self.settings, self.database, self.spool)
         self._clock = ClockWatch(self.settings, self.database, self.monotonic)
         note = setbacks.note_path(self.settings.home)
-        self.setbacks = Setbacks(note, clock=self.database.clock, monotonic=self.monotonic)
+        self.setbacks = Setbacks(note, clock=self.database.clock, monotonic=self.monotonic, attempted=self.alive)
+        self._doing: tuple[str, datetime] | None = None
+        self._steps: dict[str, datetime] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Go round until `stop` is set."""
@@ -80,10 +85,21 @@ class Dispatcher:
             self.send_analyses,
             self.send_deliveries,
         ):
-            self.setbacks.attempt(step.__name__, step, pauses=False)
+            self._step(step.__name__, step)
         for name, occasional in self._maintenance.items():
-            self.setbacks.attempt(name, partial(occasional, self.database.clock()), pauses=False)
-        self.setbacks.attempt("set_aside", self.setbacks.write_note, pauses=False)
+            self._step(name, partial(occasional, self.database.clock()))
+        self._step("set_aside", self.setbacks.write_note)
+
+    def progress(self) -> Progress:
+        """Return what it is at, for its pulse; another thread may ask."""
+        doing = self._doing
+        return Progress(doing and doing[0], doing and doing[1], dict(self._steps))
+
+    def _step(self, name: str, step: Callable[[], None]) -> None:
+        self._doing = name, self.database.clock()
+        if self.setbacks.attempt(name, step, pauses=False):
+            self._steps[name] = self.database.clock()
+        self._doing = None
 
     def watch_clock(self) -> None:
         """Let what rows wait for follow a clock that was set, and believe no moment that cannot be."""
@@ -153,13 +169,13 @@ class Dispatcher:
     def reclaim(self) -> None:
         """Give jobs whose lease ran out to other workers."""
         with self.database.read() as tx:
-            silent = workers.silent(tx)
+            silent = processes.silent(tx)
         self._each("silent job", silent, [partial(self._reclaim, job_id) for job_id in silent])
 
     def _reclaim(self, job_id: str) -> None:
         attempts, lease_s = self.settings.analysis.maximum_attempts, self.settings.analysis.lease_s
         with self.database.write() as tx:
-            reclaimed = workers.reclaim(tx, job_id, maximum_attempts=attempts, lease_s=lease_s)
+            reclaimed = processes.reclaim(tx, job_id, maximum_attempts=attempts, lease_s=lease_s)
         if reclaimed:
             log.warning("job.taken_back", job_id=job_id)
 
@@ -175,7 +191,7 @@ class Dispatcher:
         dispatch = self.settings.dispatch
         with self.database.read() as tx:
             due = jobs.due(tx, resend_after_s=dispatch.resend_after_s, window=dispatch.window)
-            device = self._device(workers.devices(tx, alive_s=3 * self.settings.analysis.lease_s))
+            device = self._device(processes.devices(tx, alive_s=3 * self.settings.analysis.lease_s))
         self._each("job", [job.id for job in due], [partial(self._send_analysis, job, device) for job in due])
 
     def _send_analysis(self, job: jobs.DueJob, device: Device) -> None:

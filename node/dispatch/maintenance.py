@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from node.db import audit
+from node.db import audit, processes
 from node.db.engine import Database
 from node.dispatch import anchors
 from node.settings import Settings
@@ -16,6 +16,10 @@ from node.spool.store import Spool
 
 INTERVAL_S: Final = 60.0
 """Pause between two times of the same step."""
+
+
+PROCESS_KEPT_S: Final = 900.0
+"""A process that was killed stays listed for so long."""
 
 
 @dataclass
@@ -39,7 +43,7 @@ def steps(settings: Settings, database: Database, spool: Spool) -> dict[str, Occ
     return {
         "anchor": Occasional(partial(anchor, settings, database)),
         "sweep": Occasional(partial(sweep, spool)),
-        "forget": Occasional(partial(forget, settings, spool)),
+        "forget": Occasional(partial(forget, settings, database, spool)),
     }
 
 
@@ -55,6 +59,8 @@ def sweep(spool: Spool, _now: datetime) -> None:
     spool.sweep_temporary()
 
 
-def forget(settings: Settings, spool: Spool, now: datetime) -> None:
-    """Remove the records of requests for commitment that are too old to be reported on."""
+def forget(settings: Settings, database: Database, spool: Spool, now: datetime) -> None:
+    """Remove the records of requests for commitment that are too old to be reported on, and of processes long gone."""
+    with database.write() as tx:
+        processes.forget(tx, silent_s=PROCESS_KEPT_S)
     spool.commitments.remove_transactions_before(now - timedelta(seconds=settings.delivery.retry_for_s))

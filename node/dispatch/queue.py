@@ -13,6 +13,7 @@ from celery import Celery
 from kombu.entity import Queue
 from kombu.exceptions import KombuError
 
+from node.dispatch import embedded
 from node.errors import BrokerUnavailable
 from node.settings import Settings
 
@@ -32,7 +33,7 @@ WORKER_START_TIMEOUT_S = 300.0
 
 def make_app(settings: Settings) -> Celery:
     """Build the application for sending and for working."""
-    url = settings.resolved_broker_url
+    url = settings.broker_url or f"redis+socket://{embedded.socket_path(settings)}"
     redis = url.startswith("redis")
     arguments = None if redis else {"x-max-priority": 10}
     app = Celery("hilum", broker=url, set_as_current=False)

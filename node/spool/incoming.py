@@ -207,6 +207,22 @@ class Incoming:
         """Make the folder where it does not exist."""
         durable.make_directory(root)
 
+    def waiting(self) -> tuple[int, datetime | None]:
+        """Count the files that the intake has not taken, and say since when the oldest waits; it only looks.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be read.
+        """
+        count, oldest = 0, None
+        for folder in os.scandir(self._root):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the intake was faster
+                for file in Path(folder.path).glob("*.dcm"):
+                    count, moment = count + 1, file.stat().st_mtime
+                    oldest = moment if oldest is None else min(oldest, moment)
+        return count, None if oldest is None else datetime.fromtimestamp(oldest, UTC)
+
     def close(self) -> int:
         """Close the associations whose threads have not ended as aborted; may be used again after.
 

@@ -128,6 +128,11 @@ class Spool:
         figures = os.statvfs(self.root)
         return figures.f_bavail * figures.f_frsize
 
+    def free_inodes(self) -> int | None:
+        """Count the files that an unprivileged process may still make; None: the file system has no limit."""
+        figures = os.statvfs(self.root)
+        return figures.f_favail if figures.f_files else None
+
     def sweep_temporary(self) -> int:
         """Remove unfinished files of dead processes and mark the associations that died with them as aborted.
 

@@ -42,7 +42,7 @@ MAXIMUM_BYTES = 64 << 20
 PATIENT = "PLANTED-ID"
 """Of the originals; a good image is of the same one, or nothing would be analysed."""
 SLOW_S = 5.0
-"""Longest time that one mutated object may take."""
+"""Longest processor time that one mutated object may take; the first loads the networks."""
 SAY_EVERY = 5000
 MOST_GROWTH = {"MiB": 200, "descriptors": 0, "files": 0, "temporary files": 0}
 """Most by which each may have grown from the first objects to the last."""
@@ -224,15 +224,15 @@ def _campaign(
             found.before = _measured(folder)  # what is loaded once is there
         dice = random.Random(f"{seed}/{number}")
         file.write_bytes(mutated(dice.choice(sound), dice))
-        start, trouble = time.monotonic(), ""
+        start, trouble = time.process_time(), ""
         try:
             found.outcomes[work(file)] += 1
         except Exception as error:  # whatever comes out is what is looked for
             trouble = f"{type(error).__name__}: {error}"[:300]
-        seconds = time.monotonic() - start
+        seconds = time.process_time() - start
         found.slowest_s = max(found.slowest_s, seconds)
         found.count += 1
-        if trouble or seconds > SLOW_S:
+        if trouble or (number and seconds > SLOW_S):
             found.keep(number, file.read_bytes(), trouble or f"{seconds:.1f} s", keep)
         if number % SAY_EVERY == SAY_EVERY - 1:
             print(f"{number + 1} of {count}, {len(found.findings)} findings", flush=True)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import psycopg
 import redis
 
+from node.dispatch import embedded
 from tests.campaigns.frame.archive import Archive
 from tests.campaigns.frame.node import CampaignNode
 from tests.campaigns.frame.scenario import Scenario
@@ -31,7 +32,7 @@ def scenarios() -> tuple[Scenario, ...]:
 
 
 def _client(node: CampaignNode) -> redis.Redis:
-    return redis.Redis(unix_socket_path=str(node.settings.embedded_redis_socket), socket_timeout=5)
+    return redis.Redis(unix_socket_path=str(embedded.socket_path(node.settings)), socket_timeout=5)
 
 
 @contextlib.contextmanager
@@ -66,7 +67,7 @@ def _full(node: CampaignNode, _archive: Archive) -> Iterator[None]:
 @contextlib.contextmanager
 def _without_socket(node: CampaignNode, _archive: Archive) -> Iterator[None]:
     """Take the socket's file away from the running broker, as a cleaner of /tmp would."""
-    node.settings.embedded_redis_socket.unlink()
+    embedded.socket_path(node.settings).unlink()
     yield
 
 

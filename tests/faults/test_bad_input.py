@@ -17,6 +17,7 @@ from node.db.tables import InstanceRow
 from node.delivery.outcome import OutgoingFile
 from node.dicom.part10 import encode_meta, read_meta
 from node.dimse.scu import storage
+from node.dispatch import embedded
 from node.reasons import Reason
 from node.spool.store import Spool
 from tests.support.peers.pacs import SEG, SR, FakePACS
@@ -276,7 +277,7 @@ def test_nothing_of_a_patient_is_in_logs_or_in_the_broker(node, pacs, tmp_path):
     assert worker.pid
     text = node.log_text()
     assert "job.analysed" in text
-    with redis.Redis(unix_socket_path=str(node.settings.embedded_redis_socket)) as client:
+    with redis.Redis(unix_socket_path=str(embedded.socket_path(node.settings))) as client:
         for key in client.scan_iter("*"):
             text += repr(key) + repr(client.dump(key))
     from node.db import audit

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydicom.uid import UID
 
-from node.db import jobs, report, studies, workers
+from node.db import jobs, processes, report, studies
 from node.db.jobs import NewResult, Publication
 from node.db.received import ReceivedInstance
 from node.db.states import InstanceState, JobState
@@ -99,8 +99,8 @@ def lines(runtime, job_id):
 
 def reclaim(tx, *, maximum_attempts=3, lease_s=60.0):
     """Return the jobs of silent workers to the queue; their ids."""
-    silent = workers.silent(tx)
-    return [j for j in silent if workers.reclaim(tx, j, maximum_attempts=maximum_attempts, lease_s=lease_s)]
+    silent = processes.silent(tx)
+    return [j for j in silent if processes.reclaim(tx, j, maximum_attempts=maximum_attempts, lease_s=lease_s)]
 
 
 def reopen_failed(tx) -> int:

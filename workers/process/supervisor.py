@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import psutil
 import structlog
 
 from node import settings as configuration
@@ -24,6 +25,7 @@ from node.dispatch import embedded
 from node.errors import Misconfigured
 from node.identity import actor
 from node.settings import ReceiverSettings, Settings
+from workers.process.signs import Signs
 
 log = structlog.get_logger()
 
@@ -31,6 +33,10 @@ FIRST_RESTART_DELAY_S = 0.5
 MAXIMUM_RESTART_DELAY_S = 30.0
 HEALTHY_AFTER_S = 30.0
 STOP_TIMEOUT_S = 15.0
+RECEIVER_SILENT_S = 10.0
+BROKER_EVERY_S = 3.0
+BROKER_MISSES = 3
+"""So many unanswered pings in a row, and the broker is started again."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,6 +48,8 @@ class Child:
     command: Sequence[str]
     environment: dict[str, str]
     output: Path | None = None
+    silent_after_s: float = float("inf")
+    """So long without a sign of life of it, or of a process of its own, and that one is taken for hung."""
     _process: subprocess.Popen[bytes] | None = None
     _started_at: float = 0.0
     _delay_s: float = FIRST_RESTART_DELAY_S
@@ -89,6 +97,29 @@ class Child:
             self._start_again_at = 0.0
             self.start()
 
+    def end_silent(self, signs: Signs) -> None:
+        """Kill what has given signs of life and gives none any more, so that it is started again.
+
+        That may be the process itself, with all of its own, or one of those: then it starts another.
+        """
+        if self.pid is None:
+            return
+        for pid, seconds in signs.silent(self.silent_after_s).items():
+            why = f"no sign of life for {seconds:.0f} s"
+            if pid == self.pid:
+                signs.forget(pid)
+                self.end_hung(why)
+            elif _descends(pid, self.pid):
+                signs.forget(pid)
+                log.error("child.hung", child=self.name, pid=pid, why=why)
+                os.kill(pid, signal.SIGKILL)
+
+    def end_hung(self, why: str) -> None:
+        """Kill the process with all of its own."""
+        if self.pid is not None:
+            log.error("child.hung", child=self.name, pid=self.pid, why=why)
+            os.killpg(self.pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """Ask the process to end; kill it if it does not."""
         if self._process is None or self._process.poll() is not None:
@@ -110,6 +141,8 @@ class Node:
     logs: Path | None = None
     children: list[Child] = field(default_factory=list)
     _lock: IO[str] | None = None
+    _signs: Signs = field(default_factory=Signs)
+    _broker: BrokerWatch | None = None
 
     def start(self) -> None:
         """Prepare the folders and the schema, and start every process.
@@ -130,24 +163,30 @@ class Node:
         if self.logs:
             self.logs.mkdir(parents=True, exist_ok=True)
         if self.settings.broker_url is None:
-            self._add("redis", embedded.command(self.settings))
-            embedded.wait_until_ready(self.settings.embedded_redis_socket)
+            embedded.require_private(self.settings)
+            self._broker = BrokerWatch(self._add("redis", embedded.command(self.settings)), self.settings)
+            embedded.wait_until_ready(embedded.socket_path(self.settings))
         with Database(self.settings.resolved_database_url, actor=actor("up")) as database:
             database.migrate()
-        for name, arguments in (
-            ("receive", ["receive"]),
-            ("dispatch", ["dispatch"]),
-            ("work-analysis", ["work"]),
-            ("work-delivery", ["work", "--delivery"]),
+        patience_s = self.settings.watchdog_s
+        for name, arguments, silent_after_s in (
+            ("receive", ["receive"], max(patience_s / 6, RECEIVER_SILENT_S)),  # it never waits for the database
+            ("dispatch", ["dispatch"], patience_s),
+            ("work-analysis", ["work"], patience_s),
+            ("work-delivery", ["work", "--delivery"], patience_s),
         ):
-            self._add(name, [sys.executable, "-m", "workers.cli", *arguments])
+            self._add(name, [sys.executable, "-m", "workers.cli", *arguments], silent_after_s)
 
     def run(self, stop: threading.Event) -> None:
         """Watch the processes until told to stop, then end them in reverse order."""
         try:
             while not stop.wait(0.2):
+                self._signs.read()
                 for child in self.children:
                     child.watch()
+                    child.end_silent(self._signs)
+                if self._broker is not None:
+                    self._broker.look()
         finally:
             self.stop()
 
@@ -155,15 +194,46 @@ class Node:
         """End every process, the receiver first and Redis last."""
         for child in sorted(self.children, key=lambda c: (c.name == "redis", c.name != "receive")):
             child.stop()
+        self._signs.close()
         if self._lock is not None:
             self._lock.close()
 
-    def _add(self, name: str, command: Sequence[str]) -> None:
-        child = Child(
-            name, command, configuration.for_children(self.config), self.logs / f"{name}.log" if self.logs else None
-        )
+    def _add(self, name: str, command: Sequence[str], silent_after_s: float = float("inf")) -> Child:
+        output = self.logs / f"{name}.log" if self.logs else None
+        environment = configuration.for_children(self.config, notify=self._signs.address)
+        child = Child(name, command, environment, output, silent_after_s)
         child.start()
         self.children.append(child)
+        return child
+
+
+@dataclass
+class BrokerWatch:
+    """Asks the private Redis now and then, and ends it where it does not answer, or cannot be reached any more."""
+
+    child: Child
+    settings: Settings
+    _missed: int = 0
+    _next_at: float = 0.0
+
+    def look(self) -> None:
+        """Ask it, if it is time."""
+        if self.child.pid is None or time.monotonic() < self._next_at:
+            self._missed = 0 if self.child.pid is None else self._missed
+            return
+        answers = embedded.answers(embedded.socket_path(self.settings))
+        self._next_at = time.monotonic() + BROKER_EVERY_S
+        self._missed = 0 if answers else self._missed + 1
+        if self._missed >= BROKER_MISSES:
+            self._missed = 0
+            self.child.end_hung(f"no answer on {embedded.socket_path(self.settings)}")
+
+
+def _descends(pid: int, ancestor: int) -> bool:
+    try:
+        return any(one.pid == ancestor for one in psutil.Process(pid).parents())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _require_free(receiver: ReceiverSettings) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 
-from node.db import workers
 from node.db.engine import Database
 from node.dispatch.queue import ANALYSE, DELIVER, Device
 from node.errors import place_of
-from node.settings import NO_PIPELINE, Settings
+from node.pulse import Pulse
+from node.settings import NO_PIPELINE, Settings, notify_socket
+from node.watchdog import Watchdog
 from workers.jobs.delivery import deliver_job
 from workers.jobs.runtime import Runtime
 from workers.pipelines import protocol
@@ -50,6 +51,7 @@ def register_analysis(app: Celery, settings: Settings, *, device: Device) -> Non
     from workers.jobs.analysis import analyse_job
 
     process = Process(settings, device, f"work-{device}")
+    signals.worker_ready.connect(lambda **_signal: Watchdog(notify_socket()).start(), weak=False)
     _announce_when_started(process, settings, device)
 
     @app.task(name=ANALYSE)  # type: ignore[untyped-decorator]
@@ -60,10 +62,25 @@ def register_analysis(app: Celery, settings: Settings, *, device: Device) -> Non
 def register_delivery(app: Celery, settings: Settings) -> None:
     """Register the delivery task; it needs no networks."""
     process = Process(settings, "cpu", "deliver")
+    signals.worker_ready.connect(lambda **_signal: _deliver_started(process, settings), weak=False)
 
     @app.task(name=DELIVER, time_limit=None)  # type: ignore[untyped-decorator]
     def deliver(job_id: str, destination: str | None = None) -> None:
         _guarded(job_id, lambda: deliver_job(process.runtime(), job_id, destination))
+
+
+def _deliver_started(process: Process, settings: Settings) -> None:
+    """Tell the node that a delivery worker is there, until it goes down."""
+    pulse = _pulse(settings, process.runtime().database.actor, "delivery", None)
+    signals.worker_shutdown.connect(lambda **_signal: pulse.stop(), weak=False)
+
+
+def _pulse(settings: Settings, actor: str, component: str, device: Device | None) -> Pulse:
+    """Start the pulse of this process, on a connection of its own."""
+    database = Database(settings.resolved_database_url, actor=actor)
+    pulse = Pulse(database, component, device=device, watchdog=Watchdog(notify_socket()))
+    pulse.start()
+    return pulse
 
 
 def _guarded(job_id: str, run: Callable[[], object]) -> None:
@@ -87,7 +104,8 @@ def _announce_when_started(process: Process, settings: Settings, device: Device)
             log.error("worker.networks_not_loaded", error=f"{type(error).__name__}: {error}")
         else:
             log.info("worker.ready", device=device)
-        threading.Thread(target=_announce, args=(runtime.database.actor, settings, device), daemon=True).start()
+        pulse = _pulse(settings, runtime.database.actor, "analysis", device)
+        signals.worker_process_shutdown.connect(lambda **_signal: pulse.stop(), weak=False)
 
     signals.worker_process_init.connect(start, weak=False)
 
@@ -98,15 +116,3 @@ def _load(runtime: Runtime) -> None:
     for name, bundles in first.items():
         pipeline = protocol.named(name)
         runtime.networks.loaded(pipeline, runtime.networks.choose(pipeline, bundles))
-
-
-def _announce(worker_id: str, settings: Settings, device: Device) -> None:
-    database = Database(settings.resolved_database_url, actor=worker_id)
-    pause = threading.Event()
-    while True:
-        try:
-            with database.write() as tx:
-                workers.seen(tx, device)
-        except Exception as error:  # the database may be away for a while; the next round tries again
-            log.warning("worker.announce_failed", error=type(error).__name__)
-        pause.wait(settings.analysis.lease_s / 2)

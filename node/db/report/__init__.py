@@ -3,12 +3,13 @@
 Imports of `node.db` the tables, what reads commitments, and the transaction.
 """
 
-from node.db.report.status import NodeStatus, status
+from node.db.report.status import NodeStatus, ProcessLine, status
 from node.db.report.studies import JobReport, ResultLine, StudyLine, answered_as_failed, job, result_lines, study_lines
 
 __all__ = [
     "JobReport",
     "NodeStatus",
+    "ProcessLine",
     "ResultLine",
     "StudyLine",
     "answered_as_failed",

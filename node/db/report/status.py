@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -23,12 +24,26 @@ from node.db.tables import (
     DeliveryRow,
     InstanceRow,
     JobRow,
+    ProcessRow,
     StudyRow,
-    WorkerRow,
 )
 from node.reasons import LOST, Reason
 
 _DEFERRED: Final = (JobRow.state == JobState.QUEUED, JobRow.faults > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLine:
+    """One process that gave signs of life lately, and has not ended in order."""
+
+    id: str
+    component: str
+    device: str | None
+    seen_at: datetime
+    doing: str | None = None
+    doing_since: datetime | None = None
+    steps: Mapping[str, str] = field(default_factory=dict)
+    """When each of its steps was completed last, in ISO 8601."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,7 @@ class NodeStatus:
     oldest_pending_delivery_at: datetime | None
     commitments: tuple[WaitingCommitments, ...]
     circuits_open: tuple[tuple[str, int, datetime], ...]
-    workers: tuple[tuple[str, str, datetime], ...]
+    processes: tuple[ProcessLine, ...]
     withheld: int = 0
     """Results that failed their preflight, of the latest revision of each study."""
     answered_as_failed: int = 0
@@ -70,7 +85,7 @@ def status(tx: Transaction) -> NodeStatus:
         )
     )
     circuits = tx.scalars(select(CircuitRow).where(CircuitRow.open_until.is_not(None)))
-    found = tx.scalars(select(WorkerRow).order_by(WorkerRow.seen_at.desc()).limit(50))
+    found = tx.scalars(select(ProcessRow).order_by(ProcessRow.component, ProcessRow.seen_at.desc()).limit(200))
     return NodeStatus(
         instances=_counts(tx, InstanceRow.state),
         studies=_counts(tx, StudyRow.state),
@@ -80,7 +95,9 @@ def status(tx: Transaction) -> NodeStatus:
         oldest_pending_delivery_at=oldest,
         commitments=commitments.waiting(tx),
         circuits_open=tuple((c.destination, c.failures, c.open_until) for c in circuits if c.open_until),
-        workers=tuple((w.id, w.device, w.seen_at) for w in found),
+        processes=tuple(
+            ProcessLine(p.id, p.component, p.device, p.seen_at, p.doing, p.doing_since, p.steps) for p in found
+        ),
         withheld=_withheld(tx),
         answered_as_failed=len(answered_as_failed(tx)),
         lost_images=_count(tx, InstanceRow.state == InstanceState.ACCEPTED, InstanceRow.reason.in_(sorted(LOST))),

@@ -23,8 +23,9 @@ import structlog
 from node.dimse.scp.server import serve
 from node.errors import HilumError, Misconfigured
 from node.log import configure
-from node.settings import Settings
+from node.settings import Settings, notify_socket
 from node.spool.store import Spool
+from node.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,9 @@ def run(
                 child.await_ready(stop)
             if not stop.is_set():
                 ready(port)
+            watchdog = Watchdog(notify_socket())
             while not stop.is_set():
+                watchdog.beat()
                 wait([child.process.sentinel for child in children], timeout=0.2)
                 children = [child if child.process.is_alive() else _replace(child, stop) for child in children]
         finally:
@@ -154,6 +157,7 @@ def _run(settings: Settings, root: Path, pipe: Pipe) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    Watchdog(notify_socket()).start()
     threading.Thread(target=_await_end_of, args=(pipe, stop), daemon=True).start()
     configure(level=settings.log_level, style=settings.log_format, component="receive")
     spool = Spool(root)

@@ -176,10 +176,10 @@ def test_the_head_of_the_audit_chain_is_anchored_in_a_file(dispatcher):
 
 
 def test_a_gpu_worker_that_is_alive_gets_the_jobs(dispatcher):
-    from node.db import workers
+    from node.db import processes
 
     with dispatcher.database.write() as tx:
-        workers.seen(tx, "cuda")
+        processes.beat(tx, "analysis", device="cuda")
     arrive(dispatcher, SMALL)
     dispatcher.round()
     assert dispatcher.sender.analyses[0][1] == "cuda"

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from node.db import audit, report, workers
+from node.db import audit, processes, report
 from node.db.audit import Action
 from node.db.states import JobState
 from node.db.tables import JobRow
@@ -183,13 +183,13 @@ def silent(database, tmp_path, *, others_seen_at, started_at=NOW):
     other = at(database, started_at)
     other.actor = "another worker"
     with other.write() as tx:
-        workers.seen(tx, "cpu")
+        processes.beat(tx, "analysis", device="cpu")
         tx.flush()
     if others_seen_at is not None:
         other = at(database, later(others_seen_at))
         other.actor = "another worker"
         with other.write() as tx:
-            workers.seen(tx, "cpu")
+            processes.beat(tx, "analysis", device="cpu")
     with at(database, later(61)).write() as tx:
         assert reclaim(tx) == [job_id]
     return row(database, job_id)
@@ -210,7 +210,7 @@ def test_a_job_that_takes_all_workers_down_each_time_ends_nevertheless(database,
     from tests.support.stand_ins import at, later
 
     job_id = queued_job(database)
-    for number in range(workers.MAXIMUM_STOPS + 6):
+    for number in range(processes.MAXIMUM_STOPS + 6):
         claimed_job(database, job_id, now=later(100 * number))
         with at(database, later(100 * number + 61)).write() as tx:
             assert reclaim(tx) == [job_id]
