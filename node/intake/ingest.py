@@ -17,8 +17,8 @@ import structlog
 from node.clock import Clock
 from node.db import studies
 from node.db.engine import UNAVAILABLE, Database
-from node.db.received import ReceivedInstance
 from node.db.states import InstanceState
+from node.db.studies.received import ReceivedInstance
 from node.dicom.header import Header
 from node.dicom.part10 import identity_digest
 from node.errors import Quarantined, place_of

@@ -8,8 +8,8 @@ from pydicom.uid import UID
 
 from node.db import jobs, processes, report, studies
 from node.db.jobs import NewResult, Publication
-from node.db.received import ReceivedInstance
 from node.db.states import InstanceState, JobState
+from node.db.studies.received import ReceivedInstance
 from node.reasons import Reason
 from node.spool.incoming import AssociationInfo, AssociationOutcome
 from tests.support.data.radiographs import radiograph, write

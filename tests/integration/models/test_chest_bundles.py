@@ -19,9 +19,9 @@ from models.bundle import store
 from models.values import codes
 from node.db import audit, studies
 from node.db.engine import Database
-from node.db.received import ReceivedInstance
 from node.db.states import InstanceState
 from node.db.studies import RoutingDecision
+from node.db.studies.received import ReceivedInstance
 from node.db.tables import ResultRow
 from node.errors import BrokerUnavailable
 from node.settings import Settings

@@ -12,8 +12,8 @@ from models import phantom
 from models.values import codes
 from models.values.findings import Gate, ImageFindings, Segment
 from node.db import studies
-from node.db.received import ReceivedInstance
 from node.db.states import InstanceState
+from node.db.studies.received import ReceivedInstance
 from node.dicom.header import read_header
 from node.settings import Settings
 from node.spool.incoming import AssociationInfo, AssociationOutcome

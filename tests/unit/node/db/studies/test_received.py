@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.db.received import REPORTED, SOUND, HeldInstance, Placement, ReceivedInstance, StudyStep, place
 from node.db.states import InstanceState, StudyState
+from node.db.studies.received import REPORTED, SOUND, HeldInstance, Placement, ReceivedInstance, StudyStep, place
 from node.reasons import Reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

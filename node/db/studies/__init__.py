@@ -1,0 +1,29 @@
+"""Instances and studies: what was received, what became of it, and when a study is complete.
+
+Imports of `node.db` the tables, and the transaction.
+"""
+
+from node.db.studies.recorded import note_copy, quarantine_pixels, record_association, record_instance
+from node.db.studies.revisions import (
+    OpenStudy,
+    RoutingDecision,
+    StoredInstance,
+    complete,
+    instances_of,
+    open_studies,
+    reopen,
+)
+
+__all__ = [
+    "OpenStudy",
+    "RoutingDecision",
+    "StoredInstance",
+    "complete",
+    "instances_of",
+    "note_copy",
+    "open_studies",
+    "quarantine_pixels",
+    "record_association",
+    "record_instance",
+    "reopen",
+]
