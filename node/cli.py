@@ -19,12 +19,11 @@ from rich.console import Console
 from node import log as logging
 from node import settings as configuration
 from node.commands.output import print_json
-from node.db import deliveries, jobs, report, studies
+from node.db import belonging, deliveries, jobs, report, studies
 from node.db.engine import Database
 from node.errors import Misconfigured
 from node.identity import actor
 from node.settings import Settings
-from node.spool.store import Spool
 from node.watchdog import Watchdog
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -49,10 +48,12 @@ class Invocation:
         logging.configure(level=settings.log_level, style=settings.log_format, component=component)
         return settings
 
-    def database(self, settings: Settings | None = None, *, component: str = "cli") -> Database:
-        """Open the database for a component, and check its schema."""
+    def database(self, settings: Settings | None = None, *, component: str = "cli", writable: bool = False) -> Database:
+        """Open the database for a component, and check its schema and, where asked, that it can be written."""
         database = Database((settings or self.settings).resolved_database_url, actor=actor(component))
         database.require_current_schema()
+        if writable:
+            database.require_writable()
         return database
 
 
@@ -78,7 +79,11 @@ def receive(
 
     settings = context.obj.start("receive")
     stop = stop_event()
-    receiver.run(settings, Spool.create(settings.home / "spool"), stop=stop, single=single)
+    # The database is asked only where the spool is empty: is it a new one, or is it not mounted?
+    spool = belonging.spool_without(
+        lambda: Database(settings.resolved_database_url, actor=actor("receive")), settings.home / "spool"
+    )
+    receiver.run(settings, spool, stop=stop, single=single)
 
 
 @app.command(rich_help_panel="Node")
@@ -89,32 +94,51 @@ def dispatch(context: typer.Context) -> None:
     when it is back.
     """
     from node.dispatch.dispatcher import Dispatcher, leader_lock
-    from node.dispatch.queue import Sender, make_app
+    from node.dispatch.queue import Queues, Sender, make_app
     from node.pulse import Pulse
 
     settings = context.obj.start("dispatch")
     stop = stop_event()
     watchdog = Watchdog(configuration.notify_socket())
     lock = leader_lock(settings.home / "dispatch.lock", stop)
-    with context.obj.database(settings, component="dispatch") as database, lock as chosen:
-        if chosen:
-            spool = Spool.create(settings.home / "spool")
-            log.info("dispatch.started")
-            dispatcher = Dispatcher(settings, database, spool, Sender(make_app(settings)), alive=watchdog.beat)
-            pulse = Pulse(database, "dispatch", progress=dispatcher.progress)
-            pulse.start()
-            dispatcher.run(stop)
-            pulse.stop()
+    with context.obj.database(settings, component="dispatch", writable=True) as database:
+        spool = belonging.spool_of(database, settings.home / "spool")
+        queues = Queues.of(settings, spool.identity())
+        sender = Sender(make_app(settings, queues), queues)
+        with lock as chosen:
+            if chosen:
+                log.info("dispatch.started", spool=spool.identity())
+                dispatcher = Dispatcher(settings, database, spool, sender, alive=watchdog.beat)
+                pulse = Pulse(database, "dispatch", progress=dispatcher.progress)
+                pulse.start()
+                dispatcher.run(stop)
+                pulse.stop()
 
 
 @app.command(rich_help_panel="Node")
-def migrate(context: typer.Context) -> None:
-    """Create the database's tables, or bring them to the schema of this program."""
+def migrate(
+    context: typer.Context,
+    new_spool: Annotated[
+        bool,
+        typer.Option(
+            "--new-spool", help="The database belongs to the spool in `home` from now on: the former is lost."
+        ),
+    ] = False,
+) -> None:
+    """Create the database's tables, or bring them to the schema of this program.
+
+    A database belongs to one spool, whose files its rows name. Where that spool is lost for good, or was replaced by
+    another, `--new-spool` says so; what was in it is then answered as missing. Any process of another machine that
+    still has the former one stops taking jobs.
+    """
     settings = context.obj.settings
     with Database(settings.resolved_database_url, actor=actor("cli")) as database:
         before, newest = database.schema_revision()
         database.migrate()
         after, _ = database.schema_revision()
+        if new_spool:
+            root = settings.home / "spool"
+            console.print(f"the database belongs to spool {belonging.move(database, root)} in {root}", soft_wrap=True)
     console.print(
         f"schema: {before or 'empty'} → {after}" if before != newest or before is None else f"schema: {after}"
     )

@@ -18,6 +18,14 @@ class Misconfigured(MachineFault):
     """A setting is missing or wrong; the operator must change it."""
 
 
+class BelongsElsewhere(Misconfigured):
+    """Database and spool are not of the same node, or the spool is not there; nothing of either may be touched."""
+
+
+class DatabaseUnusable(Misconfigured):
+    """The database cannot be reached, opened, read or written as it is configured."""
+
+
 class Quarantined(HilumError):
     """The object cannot be used; its bytes are kept in quarantine with `reason`.
 

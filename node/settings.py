@@ -14,18 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import (
-    BeforeValidator,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from node.delivery.certificates import PeerCertificates
 from node.delivery.destinations import AETitle, AnyDestination, Destination, Network, SettingsSection, TLSFiles
@@ -252,6 +242,9 @@ class Settings(BaseSettings):
     """Celery broker URL, for example `redis://redis:6379/0`; None: a private Redis on a socket in `home`."""
     watchdog_s: Annotated[float, Field(gt=2)] = 90.0
     """`hilum up` replaces a process that gave no sign of life for so long; a receiver after a sixth, at least 10 s."""
+    queue_suffix: Annotated[str, Field(pattern=r"[0-9A-Za-z_-]{1,32}")] | None = None
+    """Last part of the queues' names (`analysis.cpu.SUFFIX`, `delivery.SUFFIX`), which no other node on the same broker
+    may have. None: the first digits of the identity of the node's spool."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe event that is logged."""
     log_format: Literal["console", "json"] = "console"

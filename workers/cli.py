@@ -24,9 +24,11 @@ from node import __version__
 from node import cli as edge
 from node.cli import Invocation, stop_event
 from node.commands.output import print_json
+from node.db import belonging
+from node.db.engine import UNUSABLE, explained
 from node.delivery.destinations import Destination
 from node.delivery.profiles import OHIF
-from node.dispatch.queue import ANALYSIS_QUEUES, DELIVERY_QUEUE, Device, delivery_threads, make_app
+from node.dispatch.queue import Device, Queues, delivery_threads, make_app
 from node.errors import HilumError, Misconfigured
 
 app = typer.Typer(
@@ -127,15 +129,16 @@ def work(
     settings = context.obj.start("deliver" if delivery else "work")
     if not delivery:
         Networks(settings.analysis, "cpu").check(settings.rules)
-    context.obj.database(settings).close()
-    celery = make_app(settings)
+    with context.obj.database(settings, writable=True) as database:
+        queues = Queues.of(settings, belonging.spool_of(database, settings.home / "spool").identity())
+    celery = make_app(settings, queues)
     if delivery:
-        tasks.register_delivery(celery, settings)
-        queue, pool, count = DELIVERY_QUEUE, "threads", concurrency or delivery_threads(settings)
+        tasks.register_delivery(celery, settings, queues)
+        queue, pool, count = queues.delivery, "threads", concurrency or delivery_threads(settings)
     else:
         device = _device(settings.analysis.device)
-        tasks.register_analysis(celery, settings, device=device)
-        queue, pool, count = ANALYSIS_QUEUES[device], "prefork", concurrency or 1
+        tasks.register_analysis(celery, settings, queues, device=device)
+        queue, pool, count = queues.analysis(device), "prefork", concurrency or 1
     arguments = ["--quiet", "worker", "-Q", queue, "--pool", pool, "--concurrency", str(count), "--loglevel", "WARNING"]
     arguments += ["--hostname", f"{queue}.{os.getpid()}@%h", "--without-gossip", "--without-mingle"]
     log.info("worker.starting", queue=queue, pool=pool, concurrency=count)
@@ -355,6 +358,9 @@ def main() -> None:
         app()
     except (HilumError, BundleRefused, OSError) as error:
         Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise SystemExit(2) from error
+    except UNUSABLE as error:
+        Console(stderr=True).print(f"[red]error:[/] {escape(explained(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from error
 
 

@@ -72,6 +72,8 @@ class Action(StrEnum):
     CIRCUIT_OPENED = "circuit.opened"
     CIRCUIT_CLOSED = "circuit.closed"
     """By `hilum retry`."""
+    SPOOL_ADOPTED = "spool.adopted"
+    """The database belongs to this spool from now on: they met for the first time, or by `migrate --new-spool`."""
     CLOCK_JUMPED = "clock.jumped"
     """What rows wait for was moved with the clock, or brought back to it."""
     COMMITMENT_REQUESTED = "commitment.requested"

@@ -136,6 +136,10 @@ DIALECTS: Final[Mapping[str, DatabaseDialect]] = {"sqlite": _SQLITE, "postgresql
 """By the name that a database URL begins with."""
 
 
+DRIVER_ADVICE: Final = "write `postgresql+psycopg://`, and install its driver with `pip install hilum[postgresql]`"
+"""What helps where the driver that a database URL names is not there."""
+
+
 def dialect_of(name: str) -> DatabaseDialect:
     """Look up a kind of database.
 

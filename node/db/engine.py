@@ -15,9 +15,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, false, make_url, update
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    NoSuchModuleError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -26,8 +33,8 @@ from node import __version__
 from node.clock import Clock, utc_now
 from node.db import audit, dialects
 from node.db.audit import Action
-from node.db.tables import JobRow, StudyRow
-from node.errors import Misconfigured
+from node.db.tables import AuditHeadRow, JobRow, StudyRow
+from node.errors import DatabaseUnusable, Misconfigured
 
 log = structlog.get_logger()
 
@@ -35,8 +42,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 READ_ONLY = "hilum_read_only"
 UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 """What the database raises when it is away, silent, locked, full or read-only, whatever was asked of it."""
+UNUSABLE = (*UNAVAILABLE, DBAPIError, OSError)
+"""What it raises, besides, when it is another thing than this program's database, or lent to another role."""
 SLOW_S = 5.0
 """A transaction that took longer is logged: it waited for a lock or for the disk."""
+
+
+_READ_ONLY = ("readonly", "read-only", "permission denied", "insufficient privilege")
 
 
 class Transaction(Session):
@@ -82,21 +94,20 @@ class Database:
     Raises
     ------
     Misconfigured
-        The URL is none, or names a kind of database that cannot be used.
+        The URL is none, or names a kind of database that cannot be used, or whose driver is not installed.
     """
 
     def __init__(self, url: str, *, actor: str, clock: Clock = utc_now) -> None:
         try:
             self._url = make_url(url)
-        except ArgumentError as error:
-            raise Misconfigured(f"database_url: {error}") from error
+        except (ArgumentError, ValueError) as error:
+            raise Misconfigured(f"database_url: {str(error).splitlines()[0]}") from error
         self._dialect = dialects.of_url(self._url)
         try:
             self._engine = _engine(self._url, self._dialect)
-        except ImportError as error:
+        except (ImportError, NoSuchModuleError, ArgumentError) as error:
             raise Misconfigured(
-                f"database_url: the driver {self._url.drivername!r} is not installed ({error.name}): "
-                "install the extra of this program that brings it (docs/deployment.md)"
+                f"database_url: {self._url.drivername} cannot be used ({error}): {dialects.DRIVER_ADVICE}"
             ) from error
         self._reading = self._engine.execution_options(**{READ_ONLY: True})
         self.actor, self.clock = actor, clock
@@ -140,7 +151,7 @@ class Database:
         """
         if (file := self._file()) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-        with self._told_as_misconfigured(), self._engine.begin() as connection:
+        with self._explained(), self._engine.begin() as connection:
             _require_known(MigrationContext.configure(connection).get_current_revision())
             for statement in self._dialect.without_timeouts:
                 connection.exec_driver_sql(statement)
@@ -149,11 +160,17 @@ class Database:
             command.upgrade(config, "head")
 
     def schema_revision(self) -> tuple[str | None, str | None]:
-        """Return the schema's revision, None for a database without tables, and the newest that the program knows."""
+        """Return the schema's revision, None for a database without tables, and the newest that the program knows.
+
+        Raises
+        ------
+        DatabaseUnusable
+            The database cannot be reached, or is none.
+        """
         newest = ScriptDirectory.from_config(_alembic()).get_current_head()
         if (file := self._file()) is not None and not file.exists():
             return None, newest  # to look into it would make an empty one
-        with self._reading.connect() as connection:
+        with self._explained(), self._reading.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision(), newest
 
     def require_current_schema(self) -> None:
@@ -164,20 +181,29 @@ class Database:
         Misconfigured
             The database cannot be reached, or its schema is older or newer than the program.
         """
-        with self._told_as_misconfigured():
-            found, newest = self.schema_revision()
+        found, newest = self.schema_revision()
         if found != newest:
             _require_known(found)
             raise Misconfigured(f"the database schema is at {found}, this program needs {newest}: run `hilum migrate`")
 
+    def require_writable(self) -> None:
+        """Check that this process may write.
+
+        Raises
+        ------
+        DatabaseUnusable
+            It may not: the database is read-only, a standby, full, or lent to another role.
+        """
+        with self._explained(), self.write() as tx:
+            tx.execute(update(AuditHeadRow).where(false()).values(sequence=0))
+
     @contextmanager
-    def _told_as_misconfigured(self) -> Iterator[None]:
-        """Say in one line that the database cannot be reached or written, and where it is."""
+    def _explained(self) -> Iterator[None]:
+        """Turn what the database says into one line for the operator."""
         try:
             yield
-        except UNAVAILABLE as error:
-            where, why = self._url.render_as_string(hide_password=True), getattr(error, "orig", None) or error
-            raise Misconfigured(f"cannot open the database {where}: {str(why).strip()}") from error
+        except UNUSABLE as error:
+            raise DatabaseUnusable(explained(error, self._url.render_as_string(hide_password=True))) from error
 
     def close(self) -> None:
         """Close all pooled connections."""
@@ -214,6 +240,18 @@ def _require_known(revision: str | None) -> None:
             f"the database schema is at {revision}, which only a newer version of this program knows: install that "
             f"version again (this one is {__version__}), or restore a copy of the database from before"
         )
+
+
+def explained(error: Exception, where: str = "") -> str:
+    """Say in one line what the database refuses, and what can be done; without values of a statement."""
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+    what = reason[0] if reason else type(error).__name__
+    lowered = what.lower()
+    if any(word in lowered for word in _READ_ONLY):
+        advice = "it is read-only or may not be written by this role: make it writable, or name the primary server"
+    else:
+        advice = "is it running, and are `database_url`, password and network right?"
+    return f"cannot use the database{where and ' '}{where}: {what} ({advice})"
 
 
 def _alembic() -> Config:

@@ -288,6 +288,16 @@ class ProcessRow(Base):
     """When each of its steps was completed last."""
 
 
+class NodeRow(Base):
+    """Which spool this database belongs to (see `node.db.belonging`); one row."""
+
+    __tablename__ = "node"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    spool_id: Mapped[str] = mapped_column(String(36))
+    since: Mapped[datetime]
+
+
 class AuditRow(Base):
     """One event of the append-only, hash-chained audit log (see `node.db.audit`)."""
 

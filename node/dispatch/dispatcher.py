@@ -21,7 +21,7 @@ from typing import Final
 import structlog
 
 from node import pipelines, setbacks
-from node.db import deliveries, jobs, processes, studies
+from node.db import belonging, deliveries, jobs, processes, studies
 from node.db.engine import UNAVAILABLE, Database
 from node.db.processes import Progress
 from node.db.states import InstanceState
@@ -30,7 +30,7 @@ from node.dispatch import commitments, maintenance
 from node.dispatch.archive import ArchiveCounts
 from node.dispatch.clock import ClockWatch
 from node.dispatch.queue import Device, Sender, associations_of
-from node.errors import BrokerUnavailable, BytesLost, Quarantined
+from node.errors import BelongsElsewhere, BrokerUnavailable, BytesLost, Quarantined
 from node.intake import ingest, routing
 from node.intake.completion import CompletionReason, decide
 from node.setbacks import Setbacks
@@ -73,8 +73,15 @@ class Dispatcher:
     def round(self) -> None:
         """Do each step once; a step that fails is logged when it begins to fail and when it recovers.
 
-        Within a step each folder, file, report, study and job is on its own, too (`node.setbacks`).
+        Within a step each folder, file, report, study and job is on its own, too (`node.setbacks`). Nothing is done
+        while the database belongs to another spool than the one that is here.
         """
+        try:
+            self._step("require_own_spool", self.require_own_spool, passing=(BelongsElsewhere,))
+        except BelongsElsewhere as error:
+            self.setbacks.failed("require_own_spool", str(error))
+            self._step("set_aside", self.setbacks.write_note)
+            return
         for step in (
             self.watch_clock,
             self.ingest,
@@ -95,11 +102,19 @@ class Dispatcher:
         doing = self._doing
         return Progress(doing and doing[0], doing and doing[1], dict(self._steps))
 
-    def _step(self, name: str, step: Callable[[], None]) -> None:
+    def _step(self, name: str, step: Callable[[], None], *, passing: tuple[type[Exception], ...] = ()) -> None:
         self._doing = name, self.database.clock()
-        if self.setbacks.attempt(name, step, pauses=False):
-            self._steps[name] = self.database.clock()
-        self._doing = None
+        try:
+            if self.setbacks.attempt(name, step, passing=passing, pauses=False):
+                self._steps[name] = self.database.clock()
+        finally:
+            self._doing = None
+
+    def require_own_spool(self) -> None:
+        """Check that the database's files are here: the spool may have been replaced, or given to another node."""
+        spool_id = self.spool.identity()
+        with self.database.read() as tx:
+            belonging.require(tx, spool_id)
 
     def watch_clock(self) -> None:
         """Let what rows wait for follow a clock that was set, and believe no moment that cannot be."""

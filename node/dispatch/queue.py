@@ -7,6 +7,7 @@ The broker is a hint. A message may be lost or come twice; the row of the job de
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from celery import Celery
@@ -19,11 +20,38 @@ from node.settings import Settings
 
 ANALYSE = "hilum.analyse"
 DELIVER = "hilum.deliver"
-DELIVERY_QUEUE = "delivery"
 MINIMUM_DELIVERY_THREADS = 4
-ANALYSIS_QUEUES: dict[str, str] = {"cpu": "analysis.cpu", "cuda": "analysis.cuda"}
+_SUFFIX_DIGITS = 8
 
 Device = Literal["cpu", "cuda"]
+_DEVICES: tuple[Device, ...] = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Queues:
+    """Names of this node's queues: each ends in something of its own, so that nodes may share a broker."""
+
+    suffix: str
+
+    @classmethod
+    def of(cls, settings: Settings, node_id: str) -> Queues:
+        """Return the queues of the node with an identity, which is its spool's."""
+        return cls(settings.queue_suffix or node_id[:_SUFFIX_DIGITS])
+
+    def analysis(self, device: Device) -> str:
+        """Return the queue of the analyses for a device."""
+        return f"analysis.{device}.{self.suffix}"
+
+    @property
+    def delivery(self) -> str:
+        """The queue of the deliveries."""
+        return f"delivery.{self.suffix}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*map(self.analysis, _DEVICES), self.delivery)
+
 
 # With Redis the lowest number goes first, with AMQP the highest.
 _REDIS_PRIORITY = {"STAT": 0, "routine": 6}
@@ -31,16 +59,16 @@ _AMQP_PRIORITY = {"STAT": 9, "routine": 3}
 WORKER_START_TIMEOUT_S = 300.0
 
 
-def make_app(settings: Settings) -> Celery:
+def make_app(settings: Settings, queues: Queues) -> Celery:
     """Build the application for sending and for working."""
     url = settings.broker_url or f"redis+socket://{embedded.socket_path(settings)}"
     redis = url.startswith("redis")
     arguments = None if redis else {"x-max-priority": 10}
     app = Celery("hilum", broker=url, set_as_current=False)
     app.conf.update(
-        task_queues=[_queue(name, arguments) for name in (*ANALYSIS_QUEUES.values(), DELIVERY_QUEUE)],
+        task_queues=[_queue(name, arguments) for name in queues.names],
         task_create_missing_queues=False,
-        task_default_queue=DELIVERY_QUEUE,
+        task_default_queue=queues.delivery,
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
@@ -91,8 +119,8 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 class Sender:
     """Sends messages; the only thing that the dispatcher needs of Celery."""
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
+    def __init__(self, app: Celery, queues: Queues) -> None:
+        self._app, self._queues = app, queues
         redis = str(app.conf.broker_url).startswith("redis")
         self._priorities = _REDIS_PRIORITY if redis else _AMQP_PRIORITY
 
@@ -104,7 +132,7 @@ class Sender:
         BrokerUnavailable
             The broker does not answer; the row stays due.
         """
-        queue = ANALYSIS_QUEUES[device]
+        queue = self._queues.analysis(device)
         self._send(ANALYSE, job_id, queue=queue, priority=self._priorities[priority])
         return queue
 
@@ -116,7 +144,7 @@ class Sender:
         BrokerUnavailable
             The broker does not answer; the rows stay due.
         """
-        self._send(DELIVER, job_id, destination, queue=DELIVERY_QUEUE, priority=self._priorities[priority])
+        self._send(DELIVER, job_id, destination, queue=self._queues.delivery, priority=self._priorities[priority])
 
     def _send(self, task: str, *arguments: str, queue: str, priority: int) -> None:
         try:
@@ -137,7 +165,7 @@ def delivery_threads(settings: Settings) -> int:
 
 def broker_alive(settings: Settings) -> bool:
     """Say whether the broker answers."""
-    app = make_app(settings)
+    app = make_app(settings, Queues("unused"))
     try:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=0, timeout=3)

@@ -10,6 +10,7 @@
     findings/<ab>/<sha256>-<rest>.findings      what networks found (see `node.spool.findings`)
     commitment/                                 what archives were asked and reported (see `node.spool.commitments`)
     refused/                                    whom the receivers have refused (see `node.spool.refusals`)
+    node-id                                     which spool this is (see `node.spool.identity`)
     .present, objects/.present, results/.present    tell an empty folder from an empty mount point
 
 Several receivers, the intake and the workers share one spool. Each step is one rename or one hard link, so a process
@@ -23,6 +24,7 @@ that an OSError of a parser is never taken for one of the disk.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -36,7 +38,7 @@ from typing import Final
 from node.dicom.part10 import identity_digest, identity_digest_of
 from node.errors import BytesLost, SpoolFull, SpoolUnavailable
 from node.reasons import Reason
-from node.spool import durable
+from node.spool import durable, identity
 from node.spool.commitments import CommitmentStore
 from node.spool.findings import SHA256, FindingsStore
 from node.spool.incoming import AssociationInfo, Incoming
@@ -85,7 +87,21 @@ class Spool:
             for folder in (*(root / name for name in _CONTENT), root):  # the root last: it says that all was made
                 durable.make_directory(folder)
                 durable.write_file(folder / _PRESENT, b"", temporary=spool.temporary_path())
+        identity.make(root, spool.temporary_path())
         return spool
+
+    def identity(self) -> str:
+        """Return which spool this is, as it says now: another one may have been mounted since.
+
+        Raises
+        ------
+        SpoolUnavailable
+            It does not say so: its folder is gone, or cannot be read.
+        """
+        found = identity.read(self.root)
+        if found is None:
+            raise SpoolUnavailable(f"the spool is not there: {identity.FILE}: {os.strerror(errno.ENOENT)}")
+        return found
 
     def close(self) -> None:
         """Release what this process holds: its unfinished files and its lock. The spool may be used again after.

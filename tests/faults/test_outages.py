@@ -13,8 +13,9 @@ from node.db.audit import Action
 from node.db.report import StudyLine
 from node.db.states import JobState
 from node.dicom.header import read_header
-from node.dispatch.queue import Sender, make_app
+from node.dispatch.queue import Queues, Sender, make_app
 from node.reasons import Reason
+from node.spool.store import Spool
 from tests.support.peers import wire
 from tests.support.peers.pacs import SEG, SR, FakePACS
 from tests.support.peers.system import RunningNode, dataset_bytes, phantom_file, running_node, study_uid
@@ -133,7 +134,8 @@ def test_repeated_messages_do_nothing_twice(node, pacs, tmp_path):
     path = phantom_file(tmp_path, 121)
     node.send([path])
     line = wait_for(lambda: (found := node.study(study_uid(path))) and found.job_id and found)
-    sender = Sender(make_app(node.settings))
+    queues = Queues.of(node.settings, Spool(node.settings.home / "spool").identity())
+    sender = Sender(make_app(node.settings, queues), queues)
     for _ in range(5):
         sender.analyse(line.job_id, device="cpu", priority="routine")
         sender.deliver(line.job_id, "pacs", priority="routine")

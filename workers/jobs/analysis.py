@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from node.db import jobs, studies
+from node.db import belonging, jobs, studies
 from node.db.engine import UNAVAILABLE
 from node.db.jobs import ClaimedJob, NewResult, Publication, WithheldResult
 from node.db.states import InstanceState, JobState
@@ -37,11 +37,18 @@ def analyse_job(runtime: Runtime, job_id: str) -> bool:
     """Run one job; return False when there was nothing to claim. May be called any number of times.
 
     Nothing is claimed while the machine is unwell (`workers.jobs.machine`): the job stays queued, and is sent again.
+
+    Raises
+    ------
+    BelongsElsewhere, SpoolUnavailable
+        The images of the database's jobs are not here.
     """
     settings = runtime.settings.analysis
     if not runtime.machine.is_well():
         return False
+    spool_id = runtime.spool.identity()
     with runtime.database.write() as tx:
+        belonging.require(tx, spool_id)
         claimed = jobs.claim(tx, job_id, lease_s=settings.lease_s)
     if claimed is None:
         log.debug("job.not_claimed")

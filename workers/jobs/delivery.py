@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from node.db import deliveries
+from node.db import belonging, deliveries
 from node.db.deliveries import ClaimedDelivery, Settlement
 from node.delivery.destinations import Destination
 from node.delivery.outcome import OutgoingFile
@@ -45,10 +45,17 @@ def deliver_job(runtime: Runtime, job_id: str, destination: str | None = None) -
     ----------
     destination
         To which; None: to each, those that answered last time first.
+
+    Raises
+    ------
+    BelongsElsewhere, SpoolUnavailable
+        The results are not here.
     """
     destinations = [destination]
-    if destination is None:
-        with runtime.database.read() as tx:
+    spool_id = runtime.spool.identity()
+    with runtime.database.read() as tx:
+        belonging.require(tx, spool_id)
+        if destination is None:
             destinations = [*deliveries.waiting_destinations(tx, job_id)]
     tried = 0
     for name in filter(None, destinations):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from node.db.engine import Database
-from node.dispatch.queue import Device, Sender, make_app
+from node.dispatch.queue import Device, Queues, Sender, make_app
 from node.identity import actor
 from node.settings import Settings
 from node.spool.store import Spool
@@ -28,12 +28,12 @@ class Runtime:
         self.machine = Machine(self.spool, self.networks)
 
     @classmethod
-    def open(cls, settings: Settings, *, device: Device, component: str) -> Runtime:
+    def open(cls, settings: Settings, queues: Queues, *, device: Device, component: str) -> Runtime:
         """Open the connections of this process; the networks are loaded when they are first needed."""
         return cls(
             settings=settings,
             database=Database(settings.resolved_database_url, actor=actor(component)),
-            spool=Spool.create(settings.home / "spool"),
-            sender=Sender(make_app(settings)),
+            spool=Spool(settings.home / "spool"),  # made by now: one that is gone must not be made anew
+            sender=Sender(make_app(settings, queues), queues),
             networks=Networks(settings.analysis, device),
         )

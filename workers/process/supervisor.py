@@ -20,6 +20,7 @@ import psutil
 import structlog
 
 from node import settings as configuration
+from node.db import belonging
 from node.db.engine import Database
 from node.dispatch import embedded
 from node.errors import Misconfigured
@@ -150,7 +151,8 @@ class Node:
         Raises
         ------
         Misconfigured
-            There is no Redis server, the database cannot be opened, or another node works on the same data.
+            There is no Redis server, the database cannot be used or belongs to another spool, or another node works on
+            the same data.
         """
         self.settings.home.mkdir(parents=True, exist_ok=True)
         self._lock = (self.settings.home / "up.lock").open("a")
@@ -162,12 +164,14 @@ class Node:
         _require_free(self.settings.receiver)
         if self.logs:
             self.logs.mkdir(parents=True, exist_ok=True)
+        with Database(self.settings.resolved_database_url, actor=actor("up")) as database:
+            database.migrate()
+            database.require_writable()
+            belonging.spool_of(database, self.settings.home / "spool")
         if self.settings.broker_url is None:
             embedded.require_private(self.settings)
             self._broker = BrokerWatch(self._add("redis", embedded.command(self.settings)), self.settings)
             embedded.wait_until_ready(embedded.socket_path(self.settings))
-        with Database(self.settings.resolved_database_url, actor=actor("up")) as database:
-            database.migrate()
         patience_s = self.settings.watchdog_s
         for name, arguments, silent_after_s in (
             ("receive", ["receive"], max(patience_s / 6, RECEIVER_SILENT_S)),  # it never waits for the database

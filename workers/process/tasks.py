@@ -11,8 +11,8 @@ import structlog
 from celery import Celery, signals
 
 from node.db.engine import Database
-from node.dispatch.queue import ANALYSE, DELIVER, Device
-from node.errors import place_of
+from node.dispatch.queue import ANALYSE, DELIVER, Device, Queues
+from node.errors import MachineFault, place_of
 from node.pulse import Pulse
 from node.settings import NO_PIPELINE, Settings, notify_socket
 from node.watchdog import Watchdog
@@ -31,8 +31,8 @@ def _keep_our_logging(**_signal: Any) -> None:
 class Process:
     """The runtime of this process, opened after the fork and kept."""
 
-    def __init__(self, settings: Settings, device: Device, component: str) -> None:
-        self._settings, self._device, self._component = settings, device, component
+    def __init__(self, settings: Settings, queues: Queues, device: Device, component: str) -> None:
+        self._settings, self._queues, self._device, self._component = settings, queues, device, component
         self._runtime: Runtime | None = None
         self._pid = 0
         self._lock = threading.Lock()
@@ -41,16 +41,18 @@ class Process:
         """Return this process's runtime."""
         with self._lock:
             if self._runtime is None or self._pid != os.getpid():
-                self._runtime = Runtime.open(self._settings, device=self._device, component=self._component)
+                self._runtime = Runtime.open(
+                    self._settings, self._queues, device=self._device, component=self._component
+                )
                 self._pid = os.getpid()
             return self._runtime
 
 
-def register_analysis(app: Celery, settings: Settings, *, device: Device) -> None:
+def register_analysis(app: Celery, settings: Settings, queues: Queues, *, device: Device) -> None:
     """Register the analysis task, and load the networks in each process of the pool when it starts."""
     from workers.jobs.analysis import analyse_job
 
-    process = Process(settings, device, f"work-{device}")
+    process = Process(settings, queues, device, f"work-{device}")
     signals.worker_ready.connect(lambda **_signal: Watchdog(notify_socket()).start(), weak=False)
     _announce_when_started(process, settings, device)
 
@@ -59,9 +61,9 @@ def register_analysis(app: Celery, settings: Settings, *, device: Device) -> Non
         _guarded(job_id, lambda: analyse_job(process.runtime(), job_id))
 
 
-def register_delivery(app: Celery, settings: Settings) -> None:
+def register_delivery(app: Celery, settings: Settings, queues: Queues) -> None:
     """Register the delivery task; it needs no networks."""
-    process = Process(settings, "cpu", "deliver")
+    process = Process(settings, queues, "cpu", "deliver")
     signals.worker_ready.connect(lambda **_signal: _deliver_started(process, settings), weak=False)
 
     @app.task(name=DELIVER, time_limit=None)  # type: ignore[untyped-decorator]
@@ -89,7 +91,7 @@ def _guarded(job_id: str, run: Callable[[], object]) -> None:
         try:
             run()
         except Exception as error:  # the database is away, most likely: the worker goes on with the next message
-            log.error("task.failed", error=place_of(error))
+            log.error("task.failed", error=str(error) if isinstance(error, MachineFault) else place_of(error))
 
 
 def _announce_when_started(process: Process, settings: Settings, device: Device) -> None:

@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel
 
 from node import settings as configuration
-from node.dispatch.queue import _REDIS_PRIORITY, ANALYSIS_QUEUES, make_app
+from node.dispatch.queue import _REDIS_PRIORITY, Queues, make_app
 from node.settings import Settings
 from tests.support.paths import ROOT
 from workers.cli import app
@@ -411,10 +411,13 @@ def test_kubernetes_spool_is_shared_and_the_receivers_get_the_senders_address(mo
 def test_scaling_covers_every_redis_list_of_the_cpu_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     _no_settings_in_the_environment(monkeypatch)
     settings = configuration.load(KUBERNETES / "hilum.yaml")
-    options = make_app(settings.model_copy(update={"broker_url": "redis://redis/0"})).conf.broker_transport_options
+    queues = Queues.of(settings, "of the spool")
+    options = make_app(
+        settings.model_copy(update={"broker_url": "redis://redis/0"}), queues
+    ).conf.broker_transport_options
     assert not {"sep", "priority_steps", "global_keyprefix"} & set(options)
     channel = Channel.__new__(Channel)
-    queue = ANALYSIS_QUEUES["cpu"]
+    queue = queues.analysis("cpu")
     lists = [channel._q_for_pri(queue, step) for step in Channel.priority_steps]
     assert {channel._q_for_pri(queue, priority) for priority in _REDIS_PRIORITY.values()} <= set(lists)
 
