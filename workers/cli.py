@@ -142,7 +142,7 @@ def work(
     arguments = ["--quiet", "worker", "-Q", queue, "--pool", pool, "--concurrency", str(count), "--loglevel", "WARNING"]
     arguments += ["--hostname", f"{queue}.{os.getpid()}@%h", "--without-gossip", "--without-mingle"]
     log.info("worker.starting", queue=queue, pool=pool, concurrency=count)
-    celery.worker_main(arguments)
+    tasks.run(celery, arguments)
 
 
 @app.command("bundles", rich_help_panel="Look")

@@ -239,12 +239,15 @@ def _circuit(tx: Transaction, destination: str) -> CircuitRow:
     return row
 
 
-def heartbeat(tx: Transaction, claimed: Sequence[ClaimedDelivery], *, lease_s: float) -> None:
-    """Extend the leases of deliveries that are being sent; those that were reclaimed are left alone."""
+def heartbeat(tx: Transaction, claimed: Sequence[ClaimedDelivery], *, lease_s: float) -> int:
+    """Extend the leases of deliveries that are being sent, and count them; those that were reclaimed are left alone."""
+    ours = 0
     for delivery in claimed:
         row = tx.get(DeliveryRow, delivery.id, with_for_update=True)
         if row is not None and row.state is DeliveryState.SENDING and row.lease_token == delivery.token:
             row.lease_until = tx.now + timedelta(seconds=lease_s)
+            ours += 1
+    return ours
 
 
 def settle(tx: Transaction, job_id: str, settlements: Sequence[Settlement]) -> JobState:

@@ -30,6 +30,12 @@ class SendOutcome:
     """False: the peer gave no usable answer, which says nothing about the file."""
 
 
+def not_sent(file: OutgoingFile) -> SendOutcome:
+    """Return the outcome of a file that was not sent because somebody else was given it meanwhile."""
+    why = "not sent: the claim was lost while this process stood still"
+    return SendOutcome(file.sop_instance_uid, None, Disposition.RETRY, why)
+
+
 @dataclass(frozen=True, slots=True)
 class RequestOutcome:
     """What became of a request for storage commitment.

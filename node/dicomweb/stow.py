@@ -7,11 +7,11 @@ that is too large for one request is none. The body holds the stored bytes; noth
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from node.delivery.destinations import WebDestination
-from node.delivery.outcome import OutgoingFile, SendOutcome
+from node.delivery.outcome import OutgoingFile, SendOutcome, not_sent
 from node.dicom.status import STORE_STATUSES, Disposition, StatusRange, disposition_of
 from node.dicomweb.client import Client, holds, opened, post
 from node.errors import HilumError, PeerUnavailable
@@ -64,9 +64,19 @@ class _BadAnswer(HilumError):
 
 
 def store(
-    destination: WebDestination, files: Sequence[OutgoingFile], *, connect_timeout_s: float, response_timeout_s: float
+    destination: WebDestination,
+    files: Sequence[OutgoingFile],
+    *,
+    connect_timeout_s: float,
+    response_timeout_s: float,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> list[SendOutcome]:
     """Send files, one request each.
+
+    Parameters
+    ----------
+    go_on
+        Asked before each file; once it says no, the rest is `retry` without status.
 
     Returns
     -------
@@ -87,6 +97,9 @@ def store(
             if index and not outcomes[-1].answered:
                 why = f"not sent, as the service did not take what came before: {outcomes[0].detail}"
                 outcomes.append(SendOutcome(file.sop_instance_uid, None, Disposition.RETRY, why, answered=False))
+                continue
+            if not go_on():
+                outcomes.append(not_sent(file))
                 continue
             try:
                 outcomes.append(_store_one(client, file))

@@ -6,6 +6,8 @@ Copy the file to another machine, or ship it with the logs, and whoever owns thi
 
 from __future__ import annotations
 
+import os
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from node.db.audit import Head
 from node.spool import durable
 
 FILE = "audit-anchors.txt"
+_LINE = re.compile(r"\S+ (\d+) ([0-9a-f]{64})")
 
 
 def note(home: Path, head: Head, *, now: datetime) -> None:
@@ -21,16 +24,19 @@ def note(home: Path, head: Head, *, now: datetime) -> None:
     noted = read(home)
     if head.sequence == 0 or (noted and noted[-1] == head):
         return
-    with path.open("a", encoding="ascii") as file:
-        file.write(f"{now.isoformat(timespec='seconds')} {head.sequence} {head.hash}\n")
+    with path.open("a+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")  # the line before was torn
+        file.write(f"{now.isoformat(timespec='seconds')} {head.sequence} {head.hash}\n".encode("ascii"))
     durable.sync_file(path)
 
 
 def read(home: Path) -> list[Head]:
-    """Return the heads noted, oldest first; a line that is cut off is left out."""
+    """Return the heads noted, oldest first; a line that was torn by a power cut is left out."""
     try:
         lines = (home / FILE).read_text(encoding="ascii", errors="replace").splitlines()
     except FileNotFoundError:
         return []
-    words = [line.split() for line in lines]
-    return [Head(int(w[1]), w[2]) for w in words if len(w) == 3 and w[1].isdigit()]
+    return [Head(int(found[1]), found[2]) for line in lines if (found := _LINE.fullmatch(line))]

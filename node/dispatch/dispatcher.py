@@ -30,6 +30,7 @@ from node.dispatch import commitments, maintenance
 from node.dispatch.archive import ArchiveCounts
 from node.dispatch.clock import ClockWatch
 from node.dispatch.queue import Device, Sender, associations_of
+from node.dispatch.unmarked import Unmarked
 from node.errors import BelongsElsewhere, BrokerUnavailable, BytesLost, Quarantined
 from node.intake import ingest, routing
 from node.intake.completion import CompletionReason, decide
@@ -61,6 +62,7 @@ class Dispatcher:
         self._clock = ClockWatch(self.settings, self.database, self.monotonic)
         note = setbacks.note_path(self.settings.home)
         self.setbacks = Setbacks(note, clock=self.database.clock, monotonic=self.monotonic, attempted=self.alive)
+        self._unmarked = Unmarked(resend_after_s=self.settings.dispatch.resend_after_s, monotonic=self.monotonic)
         self._doing: tuple[str, datetime] | None = None
         self._steps: dict[str, datetime] = {}
 
@@ -210,9 +212,11 @@ class Dispatcher:
         self._each("job", [job.id for job in due], [partial(self._send_analysis, job, device) for job in due])
 
     def _send_analysis(self, job: jobs.DueJob, device: Device) -> None:
-        queue = self.sender.analyse(job.id, device=device, priority=job.priority)
+        send = partial(self.sender.analyse, job.id, device=device, priority=job.priority)
+        queue = self._unmarked.send(job.id, send)
         with self.database.write() as tx:
             jobs.mark_sent(tx, job.id, queue=queue)
+        self._unmarked.marked(job.id)
 
     def send_deliveries(self) -> None:
         """Send a message for each job and destination with something due."""
@@ -226,9 +230,11 @@ class Dispatcher:
         self._each("delivery", names, [partial(self._send_delivery, one) for one in due])
 
     def _send_delivery(self, one: deliveries.DueDelivery) -> None:
-        self.sender.deliver(one.job_id, one.destination, priority=one.priority)
+        name = f"{one.job_id} to {one.destination}"
+        self._unmarked.send(name, partial(self.sender.deliver, one.job_id, one.destination, priority=one.priority))
         with self.database.write() as tx:
             deliveries.mark_sent(tx, one.job_id, one.destination)
+        self._unmarked.marked(name)
 
     def _route(self, instances: tuple[studies.StoredInstance, ...]) -> tuple[studies.RoutingDecision | None, bool]:
         """Route by the first image that can be read, an accepted one if there is one; also say whether no rule matched.

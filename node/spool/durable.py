@@ -5,10 +5,11 @@ A rename is atomic, but it is on the disk only after its directory was synced; s
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
@@ -60,11 +61,12 @@ def write_file(path: Path, content: bytes, *, temporary: Path) -> None:
     temporary
         Path on the same file system for the unfinished file; it is gone afterwards.
     """
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fdatasync(file.fileno())
-    temporary.replace(path)
+    with _gone_afterwards(temporary):
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fdatasync(file.fileno())
+        temporary.replace(path)
     sync_directory(path.parent)
 
 
@@ -83,13 +85,25 @@ def link_file(source: Path, target: Path, *, temporary: Path, is_sound: Callable
         if is_sound(target):
             return Linked.HELD
         linked = Linked.REPLACED
-    try:
-        temporary.hardlink_to(source)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        shutil.copyfile(source, temporary)
-        sync_file(temporary)
-    temporary.replace(target)
+    with _gone_afterwards(temporary):
+        try:
+            temporary.hardlink_to(source)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            shutil.copyfile(source, temporary)
+            sync_file(temporary)
+        temporary.replace(target)
     sync_directory(target.parent)
     return linked
+
+
+@contextlib.contextmanager
+def _gone_afterwards(temporary: Path) -> Iterator[None]:
+    """Leave no unfinished file where writing it, or giving it its name, fails."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise

@@ -12,13 +12,15 @@ Several receivers and the intake share the folder. No name comes from the networ
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
+import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,7 +29,7 @@ from typing import Final
 
 import structlog
 
-from node.errors import HilumError, SpoolFull
+from node.errors import HilumError, SpoolFull, SpoolUnavailable
 from node.spool import durable
 
 log = structlog.get_logger(__name__)
@@ -101,6 +103,8 @@ class IncomingFolder:
         ------
         HilumError
             The association is open, or an arrived file is left.
+        SpoolUnavailable
+            The file system refuses.
         """
         try:
             if self.outcome is None or _arrived(self.path):
@@ -112,6 +116,8 @@ class IncomingFolder:
         except FileNotFoundError:
             return
         except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise SpoolUnavailable(f"cannot remove {self.path.name}: {error.strerror}") from error
             log.warning("spool.folder_left", association=self.path.name, error=error.strerror)
 
 
@@ -270,10 +276,14 @@ class Incoming:
             The file system cannot take it.
         """
         made = self._new_path().with_suffix(".association")
-        made.mkdir()
         record = json.loads(info.to_json()) | {"owner": made.parent.name}
-        durable.write_file(made / _INFO, json.dumps(record, indent=1).encode(), temporary=made / "aside")
-        made.rename(self.path(info.association_id))
+        try:
+            made.mkdir()
+            durable.write_file(made / _INFO, json.dumps(record, indent=1).encode(), temporary=made / "aside")
+            made.rename(self.path(info.association_id))
+        except OSError:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
         durable.sync_directory(self._root)
 
     def arrivals(self) -> Iterator[IncomingFolder]:
@@ -306,8 +316,8 @@ class Incoming:
             return None  # removed by another process in this moment, or not ours
         return IncomingFolder(path, info, files, outcome)
 
-    def abort_those_of(self, owners: Set[str]) -> set[str]:
-        """Close the folders that dead processes left open, and give those of `owners` for whom it failed."""
+    def abort_those_of_the_dead(self, is_dead: Callable[[str], bool]) -> set[str]:
+        """Close the folders that dead processes left open, and give the owners for whom it failed."""
         unmarked: set[str] = set()
         for path in self._root.iterdir():
             try:
@@ -317,7 +327,7 @@ class Incoming:
                 log.error("association.not_closed", association=path.name, error=error.strerror)
                 continue
             owner = _owner_of(path)
-            if owner is not None and owner in owners:
+            if owner is not None and is_dead(owner):
                 try:
                     _mark(path, AssociationOutcome.ABORTED)
                 except FileNotFoundError:

@@ -42,7 +42,7 @@ from node.spool import durable, identity
 from node.spool.commitments import CommitmentStore
 from node.spool.findings import SHA256, FindingsStore
 from node.spool.incoming import AssociationInfo, Incoming
-from node.spool.temporary import TemporaryFolder, leftovers
+from node.spool.temporary import TemporaryFolder, leftovers, lock_of, remove_unowned
 
 _CONTENT: Final = ("objects", "results")
 """Folders whose files cannot be had again from elsewhere: once made, they are never made anew."""
@@ -152,8 +152,7 @@ class Spool:
     def sweep_temporary(self) -> int:
         """Remove unfinished files of dead processes and mark the associations that died with them as aborted.
 
-        Files of running processes stay. Any process may call it at any time, also while others do: it costs two system
-        calls for each running process, and looks at the incoming folders only where somebody died. An association that
+        Files of running processes stay. Any process may call it at any time, also while others do. An association that
         cannot be marked, because the disk is full, is left to the next sweep.
 
         Returns
@@ -161,11 +160,18 @@ class Spool:
         int
             How many dead processes had left something.
         """
-        dead = leftovers(self.root / "tmp")
+        temporary = self.root / "tmp"
+        remove_unowned(temporary)
+        dead = leftovers(temporary)
+        found = {left.owner for left in dead}
+
+        def is_dead(owner: str) -> bool:  # whoever lives has a lock, and had it before its first incoming folder
+            return owner in found or not lock_of(temporary, owner).exists()
+
         try:
             for left in dead:
                 left.remove_files()
-            unmarked = self.incoming.abort_those_of({left.owner for left in dead}) if dead else set()
+            unmarked = self.incoming.abort_those_of_the_dead(is_dead)
             for left in dead:
                 if left.owner not in unmarked:
                     left.forget()

@@ -87,6 +87,18 @@ def leftovers(parent: Path) -> list[Leftover]:
     return found
 
 
+def lock_of(parent: Path, owner: str) -> Path:
+    """Return the lock of a process under `parent`."""
+    return parent / f"{owner}.lock"
+
+
+def remove_unowned(parent: Path) -> None:
+    """Remove folders without a lock: theirs was the first thing that was made, and the last that was removed."""
+    for folder in parent.iterdir():
+        if not lock_of(parent, folder.name).exists() and folder.suffix != ".lock" and folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _own_folder(parent: Path) -> tuple[int, Path]:
     """Make a folder for this process; the lock beside it says for as long as the process lives that it is in use."""
     while True:

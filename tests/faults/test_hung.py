@@ -89,3 +89,14 @@ def test_a_dispatcher_that_stands_still_is_told_before_it_is_replaced(pacs: Fake
     assert code == 2
     assert "no dispatcher works: none is running" in said
     assert "no analysis worker works: none is running" in said
+
+
+@pytest.mark.timeout(300)
+def test_a_folder_that_has_one_called_node_is_no_trouble(
+    pacs: FakePACS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "__init__.py").write_text("raise SystemExit('this is not the node')")
+    monkeypatch.chdir(tmp_path)
+    with running_node(tmp_path / "own", destinations={"pacs": pacs.destination}) as running:
+        is_answered(running, pacs, tmp_path, 4)

@@ -20,10 +20,10 @@ from node.delivery.outcome import OutgoingFile
 from node.dicom.status import Disposition
 from node.dispatch.backoff import next_attempt
 from node.dispatch.queue import associations_of
-from node.errors import BytesLost, MachineFault, Misconfigured, PeerBusy, PeerUnavailable, place_of
+from node.errors import BytesLost, MachineFault, Misconfigured, PeerBusy, PeerUnavailable, StaleClaim, place_of
 from workers.jobs import commitment
 from workers.jobs.circuit import note
-from workers.jobs.heartbeat import beating
+from workers.jobs.heartbeat import Lease, beating
 from workers.jobs.remake import NotRemade, remake
 from workers.jobs.runtime import Runtime
 from workers.jobs.transport import transmit
@@ -75,9 +75,9 @@ def _deliver_to(runtime: Runtime, job_id: str, destination: str) -> int:
         batch = deliveries.claim(tx, job_id, destination, lease_s=lease_s, threshold=threshold, associations=limit)
     if not batch:
         return 0
-    with beating(partial(_heartbeat, runtime, batch), lease_s=lease_s):
+    with beating(partial(_heartbeat, runtime, batch), lease_s=lease_s) as lease:
         try:
-            settlements = _send(runtime, destination, batch)
+            settlements = _send(runtime, destination, batch, lease)
         except Exception as error:  # one destination's trouble must not reach the others: it is tried again later
             log.error("delivery.attempt_failed", destination=destination, error=type(error).__name__)
             if not is_of_machine(error):
@@ -105,10 +105,12 @@ def _ask(runtime: Runtime, job_id: str, destination: str) -> None:
 
 def _heartbeat(runtime: Runtime, batch: Sequence[ClaimedDelivery]) -> None:
     with runtime.database.write() as tx:
-        deliveries.heartbeat(tx, batch, lease_s=runtime.settings.analysis.lease_s)
+        ours = deliveries.heartbeat(tx, batch, lease_s=runtime.settings.analysis.lease_s)
+    if not ours:
+        raise StaleClaim("the deliveries were given to another worker")
 
 
-def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list[Settlement]:
+def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery], lease: Lease) -> list[Settlement]:
     destination = runtime.settings.destinations.get(name)
     if destination is None:
         return [_later(runtime, d, "the destination is not configured any more") for d in batch]
@@ -117,7 +119,7 @@ def _send(runtime: Runtime, name: str, batch: Sequence[ClaimedDelivery]) -> list
         return settlements
     files = [OutgoingFile(d.sop_class_uid, d.sop_instance_uid, runtime.spool.result_path(d.sha256)) for d in sound]
     try:
-        outcomes = transmit(runtime.settings, destination, files)
+        outcomes = transmit(runtime.settings, destination, files, go_on=lambda: lease.holds)
     except PeerBusy as error:
         log.info("delivery.peer_busy", destination=name, error=str(error))
         soon = runtime.database.clock() + timedelta(seconds=deliveries.BUSY_PAUSE_S)

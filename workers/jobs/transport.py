@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from node.delivery.destinations import AnyDestination, Destination, WebDestination
 from node.delivery.outcome import OutgoingFile, SendOutcome
 from node.settings import Settings
 
 
-def transmit(settings: Settings, destination: AnyDestination, files: Sequence[OutgoingFile]) -> list[SendOutcome]:
+def transmit(
+    settings: Settings,
+    destination: AnyDestination,
+    files: Sequence[OutgoingFile],
+    *,
+    go_on: Callable[[], bool] = lambda: True,
+) -> list[SendOutcome]:
     """Send files by C-STORE or STOW-RS; one outcome for each, in order.
+
+    Parameters
+    ----------
+    go_on
+        Asked before each file; once it says no, the rest is not sent.
 
     Raises
     ------
@@ -30,6 +41,7 @@ def transmit(settings: Settings, destination: AnyDestination, files: Sequence[Ou
                 calling_ae_title=settings.receiver.ae_title,
                 connect_timeout_s=timeouts.connect_timeout_s,
                 response_timeout_s=timeouts.response_timeout_s,
+                go_on=go_on,
             )
         case WebDestination():
             from node.dicomweb import stow
@@ -39,4 +51,5 @@ def transmit(settings: Settings, destination: AnyDestination, files: Sequence[Ou
                 files,
                 connect_timeout_s=timeouts.connect_timeout_s,
                 response_timeout_s=timeouts.response_timeout_s,
+                go_on=go_on,
             )

@@ -13,8 +13,12 @@ from node.db.engine import UNAVAILABLE
 from node.errors import MachineFault
 
 _OF_THE_MACHINE: Final = (MachineFault, BundleRefused, MemoryError, *UNAVAILABLE)
+_NO_MEMORY: Final = ("can't start new thread", "can't allocate memory", "out of memory", "Insufficient memory")
+"""What Python, torch and OpenCV say where memory or processes have run out, in classes that say nothing."""
 
 
 def is_of_machine(error: BaseException) -> bool:
     """Tell whether disk, memory, database, broker, bundles or settings failed, and not what was worked on."""
-    return isinstance(error, _OF_THE_MACHINE) or (isinstance(error, OSError) and error.errno is not None)
+    if isinstance(error, OSError):
+        return error.errno is not None or isinstance(error, _OF_THE_MACHINE)
+    return isinstance(error, _OF_THE_MACHINE) or any(words in str(error) for words in _NO_MEMORY)

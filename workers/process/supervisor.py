@@ -32,7 +32,9 @@ log = structlog.get_logger()
 
 FIRST_RESTART_DELAY_S = 0.5
 MAXIMUM_RESTART_DELAY_S = 30.0
-HEALTHY_AFTER_S = 30.0
+HEALTHY_AFTER_S = 10.0
+DEATHS_AT_ONCE = 3
+"""So many deaths soon after a start are followed by a start at once; then the pauses grow."""
 STOP_TIMEOUT_S = 15.0
 RECEIVER_SILENT_S = 10.0
 BROKER_EVERY_S = 3.0
@@ -53,7 +55,7 @@ class Child:
     """So long without a sign of life of it, or of a process of its own, and that one is taken for hung."""
     _process: subprocess.Popen[bytes] | None = None
     _started_at: float = 0.0
-    _delay_s: float = FIRST_RESTART_DELAY_S
+    _soon: int = 0
     _start_again_at: float = 0.0
 
     @property
@@ -89,11 +91,11 @@ class Child:
             return
         now = time.monotonic()
         if self._start_again_at == 0.0:
-            if now - self._started_at > HEALTHY_AFTER_S:
-                self._delay_s = FIRST_RESTART_DELAY_S
-            log.error("child.died", child=self.name, exit_code=code, restart_in_s=self._delay_s)
-            self._start_again_at = now + self._delay_s
-            self._delay_s = min(2 * self._delay_s, MAXIMUM_RESTART_DELAY_S)
+            self._soon = 0 if now - self._started_at > HEALTHY_AFTER_S else self._soon + 1
+            growth = 2.0 ** min(max(0, self._soon - DEATHS_AT_ONCE), 30)
+            delay_s = min(FIRST_RESTART_DELAY_S * growth, MAXIMUM_RESTART_DELAY_S)
+            log.error("child.died", child=self.name, exit_code=code, restart_in_s=delay_s)
+            self._start_again_at = now + delay_s
         elif now >= self._start_again_at:
             self._start_again_at = 0.0
             self.start()
@@ -179,7 +181,7 @@ class Node:
             ("work-analysis", ["work"], patience_s),
             ("work-delivery", ["work", "--delivery"], patience_s),
         ):
-            self._add(name, [sys.executable, "-m", "workers.cli", *arguments], silent_after_s)
+            self._add(name, [sys.executable, "-P", "-m", "workers.cli", *arguments], silent_after_s)
 
     def run(self, stop: threading.Event) -> None:
         """Watch the processes until told to stop, then end them in reverse order."""

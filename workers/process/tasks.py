@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -68,6 +68,7 @@ def register_delivery(app: Celery, settings: Settings, queues: Queues) -> None:
 
     @app.task(name=DELIVER, time_limit=None)  # type: ignore[untyped-decorator]
     def deliver(job_id: str, destination: str | None = None) -> None:
+        destination = destination if isinstance(destination, str) else None
         _guarded(job_id, lambda: deliver_job(process.runtime(), job_id, destination))
 
 
@@ -85,8 +86,14 @@ def _pulse(settings: Settings, actor: str, component: str, device: Device | None
     return pulse
 
 
-def _guarded(job_id: str, run: Callable[[], object]) -> None:
-    """Run one task; what it could not even record is logged, and the row is due again by its lease or its time."""
+def _guarded(job_id: object, run: Callable[[], object]) -> None:
+    """Run one task; what it could not even record is logged, and the row is due again by its lease or its time.
+
+    Whoever reaches the broker can write a message: one without the id of a job is refused.
+    """
+    if not isinstance(job_id, str):
+        log.error("task.refused", why=f"a job id was expected, found {type(job_id).__name__}")
+        return
     with structlog.contextvars.bound_contextvars(job_id=job_id):
         try:
             run()
@@ -118,3 +125,23 @@ def _load(runtime: Runtime) -> None:
     for name, bundles in first.items():
         pipeline = protocol.named(name)
         runtime.networks.loaded(pipeline, runtime.networks.choose(pipeline, bundles))
+
+
+def run(app: Celery, arguments: Sequence[str]) -> None:
+    """Run a worker until a signal ends it; whatever else ends it is a failure, so that its supervisor starts another.
+
+    Raises
+    ------
+    SystemExit
+        With 1: it ended by itself, as Celery does after some errors of its own and of the broker.
+    """
+    asked = threading.Event()
+    signals.worker_shutting_down.connect(lambda **_signal: asked.set(), weak=False)
+    try:
+        app.worker_main(list(arguments))
+    except SystemExit:
+        if asked.is_set():
+            raise
+    if not asked.is_set():
+        log.critical("worker.ended", why="it ended by itself")
+        raise SystemExit(1)

@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 START_TIMEOUT_S: Final = 30.0
 RESTART_DELAY_S: Final = 1.0
+STARTS: Final = 3
 STOP_TIMEOUT_S: Final = 15.0
 
 
@@ -67,8 +68,8 @@ def run(
         bound = settings.model_copy(update={"receiver": settings.receiver.model_copy(update={"port": port})})
         children = [_Child(bound, spool.root) for _ in range(settings.receiver.processes)]
         try:
-            for child in children:
-                child.await_ready(stop)
+            for index, child in enumerate(children):
+                children[index] = _started(child, stop)
             if not stop.is_set():
                 ready(port)
             watchdog = Watchdog(notify_socket())
@@ -81,6 +82,24 @@ def run(
                 child.ask_to_stop()
             for child in children:
                 child.end()
+
+
+def _started(child: _Child, stop: threading.Event) -> _Child:
+    """Wait until a process accepts connections, and start another for one that is killed meanwhile, a few times.
+
+    Raises
+    ------
+    Misconfigured
+        It cannot start, or is killed each time.
+    """
+    for _ in range(STARTS):
+        if child.await_ready(stop) or stop.wait(RESTART_DELAY_S):  # a signal to the whole group sets `stop` in a moment
+            return child
+        log.error("receiver.died", exit_code=child.process.exitcode)
+        child.end()
+        child = _Child(child.settings, child.root)
+    child.end()
+    raise Misconfigured(f"a receiver process did not start: exit code {child.process.exitcode}")
 
 
 def _replace(child: _Child, stop: threading.Event) -> _Child:
@@ -104,20 +123,26 @@ class _Child:
         self.process.start()
         theirs.close()
 
-    def await_ready(self, stop: threading.Event) -> None:
-        """Wait until it accepts connections, or `stop` is set."""
+    def await_ready(self, stop: threading.Event) -> bool:
+        """Wait until it accepts connections, or `stop` is set; False: it was killed.
+
+        Raises
+        ------
+        Misconfigured
+            It cannot start.
+        """
         while not (answered := self._pipe.poll(0.1)) and time.monotonic() < self.started + START_TIMEOUT_S:
             if stop.is_set():
-                return
+                return True
         try:
             answer = self._pipe.recv() if answered else "no answer"
         except (EOFError, OSError):
             self.process.join(STOP_TIMEOUT_S)
             answer = f"exit code {self.process.exitcode}"
-        # A signal to the whole group ends a child that is not set up for it at once, perhaps before it is noticed here.
-        ended_by_signal = self.process.exitcode in (-signal.SIGTERM, -signal.SIGINT)
-        if answer != "ready" and not (stop.wait(1.0) if ended_by_signal else stop.is_set()):
+        killed = (self.process.exitcode or 0) < 0
+        if answer != "ready" and not killed and not stop.is_set():
             raise Misconfigured(f"a receiver process did not start: {answer}")
+        return not killed
 
     def ask_to_stop(self) -> None:
         """Close its pipe, which tells it to go down."""

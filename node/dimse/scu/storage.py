@@ -5,11 +5,11 @@ The bytes of a result are sent as they are stored; nothing is decoded or encoded
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from node.delivery.destinations import Destination
-from node.delivery.outcome import OutgoingFile, SendOutcome
+from node.delivery.outcome import OutgoingFile, SendOutcome, not_sent
 from node.dicom.part10 import read_meta
 from node.dicom.status import Disposition, disposition_of
 from node.dimse.scu.association import associated, give_up
@@ -23,6 +23,7 @@ def send(
     calling_ae_title: str,
     connect_timeout_s: float,
     response_timeout_s: float,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> list[SendOutcome]:
     """Send files over one association.
 
@@ -32,6 +33,8 @@ def send(
         Files of up to 128 different pairs of SOP class and transfer syntax.
     calling_ae_title
         This node's title.
+    go_on
+        Asked before each file; once it says no, the rest is `retry` without status.
 
     Returns
     -------
@@ -74,6 +77,8 @@ def send(
                 detail = "the association was broken off before"
                 uid = files[index].sop_instance_uid
                 outcomes[index] = SendOutcome(uid, None, Disposition.RETRY, detail, answered=False)
+            elif pair in accepted and not go_on():
+                outcomes[index] = not_sent(files[index])
             elif pair in accepted:
                 outcomes[index] = _send_one(association, files[index], index)
                 broken = outcomes[index].status is None

@@ -107,11 +107,15 @@ def test_going_down_during_the_start_is_no_failure(tmp_path: Path, child_first: 
     assert servers.receiver_processes() == []
 
 
-def test_a_process_that_dies_during_the_start_is_said_with_its_exit_code(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_at_each_start_is_said_with_its_exit_code(tmp_path: Path) -> None:
     thread, failures, _ = starting(settings_with(tmp_path), threading.Event())
-    for child in servers.receiver_processes():
-        child.send_signal(signal.SIGKILL)
-    thread.join(30)
+
+    def killed() -> bool:
+        for child in servers.receiver_processes():
+            child.send_signal(signal.SIGKILL)
+        return not thread.is_alive()
+
+    wait_for(killed, timeout_s=30, what="the end of the receiver")
     assert isinstance(failures[0], Misconfigured)
     assert "exit code -9" in str(failures[0])
 
@@ -121,3 +125,28 @@ def test_a_port_in_use_is_said_at_start(tmp_path: Path) -> None:
         other = settings_with(tmp_path / "other", port=port, processes=2)
         with pytest.raises(Misconfigured, match="in use"), servers.hilum(other, single=False):
             pass
+
+
+def test_a_process_that_is_killed_while_it_starts_is_replaced_and_ends_no_other(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, processes=2)
+    spool, stop, ports = Spool.create(settings.home / "spool"), threading.Event(), list[int]()
+    thread = threading.Thread(
+        target=receiver.run, args=(settings, spool), kwargs={"stop": stop, "ready": ports.append}, daemon=True
+    )
+    thread.start()
+    try:
+        victim = wait_for(servers.receiver_processes, what="a process that starts")[0]
+        victim.send_signal(signal.SIGKILL)
+        port = wait_for(lambda: ports, timeout_s=60, what="the receiver")[0]
+        wait_for(lambda: len({one.pid for one in servers.receiver_processes()} - {victim.pid}) == 2, timeout_s=60)
+
+        def takes() -> bool:
+            with contextlib.suppress(OSError), wire.connect(port) as peer:
+                return peer.associate()[:1] == b"\x02"
+            return False
+
+        wait_for(takes, timeout_s=60, what="an association")
+    finally:
+        stop.set()
+        thread.join(60)
+    assert not thread.is_alive()

@@ -2,6 +2,8 @@
 
 import itertools
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -215,3 +217,30 @@ def test_a_job_that_takes_all_workers_down_each_time_ends_nevertheless(database,
         with at(database, later(100 * number + 61)).write() as tx:
             assert reclaim(tx) == [job_id]
     assert row(database, job_id).state is JobState.FAILED
+
+
+def test_memory_that_has_run_out_is_of_the_machine_whatever_the_library_calls_it():
+    """In a process with little memory left, where each library fails in its own words."""
+    script = """
+import resource, sys, threading
+import cv2, numpy as np, torch
+from workers.pipelines.faults import is_of_machine
+
+used = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), used + (1 << 20)))
+for name, work in {
+    "threads": lambda: threading.Thread(target=print).start(),
+    "torch": lambda: torch.empty(1 << 40, dtype=torch.uint8),
+    "OpenCV": lambda: cv2.resize(np.zeros((10, 10), np.uint8), (60000, 60000)),
+    "numpy": lambda: np.zeros(1 << 40, np.uint8),
+}.items():
+    try:
+        work()
+    except Exception as error:
+        if not is_of_machine(error):
+            sys.exit(f"{name}: {error!r}")
+    else:
+        sys.exit(f"{name} did not fail")
+"""
+    outcome = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=120)
+    assert outcome.returncode == 0, outcome.stderr

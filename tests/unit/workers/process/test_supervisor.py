@@ -3,14 +3,17 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.errors import Misconfigured
 from node.settings import Settings
 from tests.support.waiting import wait_for
 from workers.process import supervisor
+from workers.process.signs import Signs
 from workers.process.supervisor import Child, Node
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -40,7 +43,54 @@ def test_a_child_that_keeps_dying_is_started_later_each_time(child):
     child.command = ["false"]
     os.kill(child.pid, signal.SIGKILL)
     wait_for(lambda: child.pid is None)
-    wait_for(lambda: (watched(child), child._delay_s > 4 * supervisor.FIRST_RESTART_DELAY_S)[1], timeout_s=20)
+    with capture_logs() as logs:
+        wait_for(lambda: (watched(child), len(pauses(logs)) >= supervisor.DEATHS_AT_ONCE + 2)[1], timeout_s=30)
+    first = supervisor.FIRST_RESTART_DELAY_S
+    expected = [*([first] * supervisor.DEATHS_AT_ONCE), 2 * first, 4 * first]
+    assert pauses(logs)[: len(expected)] == expected
+
+
+def test_two_kills_in_a_row_are_no_crash_loop(child):
+    with capture_logs() as logs:
+        for number in (1, 2):
+            os.kill(child.pid, signal.SIGKILL)
+            wait_for(lambda: (watched(child), len(pauses(logs)) == number and child.pid)[1])  # noqa: B023
+    assert set(pauses(logs)) == {supervisor.FIRST_RESTART_DELAY_S}
+
+
+def pauses(logs):
+    return [line["restart_in_s"] for line in logs if line["event"] == "child.died"]
+
+
+def test_signs_of_life_end_with_a_process_that_stands_still_and_nobody_else_is_blamed(tmp_path):
+    signs = Signs()
+    code = "import sys, time; from node.watchdog import Watchdog; Watchdog(sys.argv[1]).start(); time.sleep(60)"
+    made = [Child(name, [sys.executable, "-c", code, signs.address], dict(os.environ)) for name in ("still", "sound")]
+    for one in made:
+        one.silent_after_s = 4.0
+        one.start()
+    stranger = subprocess.Popen([sys.executable, "-c", code, signs.address], env=os.environ)
+    try:
+        still, sound = made
+
+        def looked() -> None:
+            signs.read()
+            for one in made:
+                one.end_silent(signs)
+
+        pids = {one.pid for one in made} | {stranger.pid}
+        wait_for(lambda: (looked(), pids <= signs._last.keys())[1], timeout_s=30)
+        for pid in (still.pid, stranger.pid):
+            os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: (looked(), still.pid is None)[1], timeout_s=30)
+        assert sound.pid is not None
+        assert stranger.poll() is None, "it is no child of the node"
+    finally:
+        stranger.kill()
+        stranger.wait()
+        for one in made:
+            one.stop()
+        signs.close()
 
 
 def test_a_child_ends_when_asked_and_is_killed_when_it_does_not(child, monkeypatch, tmp_path):
