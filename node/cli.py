@@ -213,6 +213,9 @@ def list_studies(
 def rerun(
     context: typer.Context,
     uid: Annotated[str | None, typer.Argument(help="Study Instance UID to analyse again, as a new revision.")] = None,
+    latest: Annotated[
+        bool, typer.Option("--latest", help="Of images that came again with other bytes the newest copies count.")
+    ] = False,
     dead: Annotated[bool, typer.Option("--dead", help="Bring back dead letters and failed jobs instead.")] = False,
     failed: Annotated[
         bool, typer.Option("--failed", help="Analyse every study again that the node itself failed.")
@@ -221,12 +224,16 @@ def rerun(
     """Analyse a study again, or bring back what could not be delivered.
 
     `rerun UID` opens revision n+1: new objects in the same series that name their predecessors.
+    `rerun UID --latest` does so with the newest copy of each image, where an archive has corrected or merged the
+    patient and has sent the study again; without it the copies that came first count.
     `rerun UID --dead` and `rerun --dead` send the stored bytes again, of one study or of all.
     `rerun --failed` analyses all studies again that got no answer, or only the answer that the analysis failed or that
     an image was damaged or missing in the node.
     """
     if failed and (uid is not None or dead):
         raise Misconfigured("--failed is for all studies that failed, and stands alone")
+    if latest and (uid is None or dead or failed):
+        raise Misconfigured("--latest is for one study: name its Study Instance UID")
     if uid is None and not dead and not failed:
         raise Misconfigured(
             "name a Study Instance UID, or give --dead for all dead letters, or --failed for all failed studies"
@@ -245,7 +252,7 @@ def rerun(
             requeued = jobs.requeue(tx, study_instance_uid=uid)
             console.print(f"{count} deliveries and {len(requeued)} failed jobs are due again")
             return
-        revision = studies.reopen(tx, str(uid))
+        revision = studies.reopen(tx, str(uid), latest=latest)
     if revision is None:
         raise Misconfigured(f"no study with the Study Instance UID {uid}")
     console.print(f"revision {revision} is open and will be analysed")

@@ -120,6 +120,14 @@ class CompletionSettings(SettingsSection):
     """Seconds after the first image of a revision at which it closes in any case."""
     count_from: str | None = None
     """Destination to ask (C-FIND) how many instances the study has; equal to ours: complete. None: do not ask."""
+    late_revisions: Annotated[int, Field(ge=1)] = 3
+    """Revisions of one study within an hour that are closed by these rules alone; each further one waits longer."""
+    late_s: Annotated[float, Field(ge=0)] = 60.0
+    """Seconds without a new image before the first of these may close; twice as long for each one after it."""
+
+    def late_pause_s(self, recent: int) -> float:
+        """Return how long no image may have come before another revision closes, after so many in an hour."""
+        return self.late_s * 2.0 ** (recent - self.late_revisions) if recent >= self.late_revisions else 0.0
 
 
 class DeliverySettings(SettingsSection):

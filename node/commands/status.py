@@ -67,6 +67,8 @@ def values(facts: Facts, rows: NodeStatus, troubles: Sequence[Trouble]) -> dict[
         "waiting_for_commitment": {
             c.destination: {"results": c.deliveries, "oldest_s": age_s(c.oldest_at, now)} for c in rows.commitments
         },
+        "conflicts": rows.conflicts,
+        "different_patients": rows.different_patients,
         "withheld": rows.withheld,
         "answered_as_failed": rows.answered_as_failed,
         "lost_images": rows.lost_images,

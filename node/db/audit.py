@@ -42,6 +42,8 @@ class Action(StrEnum):
     """The stored bytes of an image were damaged or gone when a job came to them."""
     INSTANCE_REPAIRED = "instance.repaired"
     """Bytes that were damaged or gone are there again: they were sent again, or put back."""
+    INSTANCE_PREFERRED = "instance.preferred"
+    """The newest copy of an image counts from now on (`rerun --latest`)."""
     STUDY_OPENED = "study.opened"
     STUDY_REOPENED = "study.reopened"
     """A late image, or `rerun`, opened the next revision."""

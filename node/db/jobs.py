@@ -95,6 +95,8 @@ class Publication:
     """Object profile of each destination; it gets the results of that profile."""
     withheld: Sequence[WithheldResult] = ()
     """Results that must not be sent, for the audit log."""
+    held_back: str | None = None
+    """Why no result is made though there are destinations; None: they are made."""
     left_out: Sequence[str] = ()
     """SOP Instance UIDs of images of another patient than the one of the results, for the audit log."""
     configuration_digest: str
@@ -243,7 +245,7 @@ def publish(tx: Transaction, claimed: ClaimedJob, publication: Publication, *, r
         for row in rows
         if row.profile == profile
     )
-    to_deliver = bool(publication.profiles)
+    to_deliver = bool(publication.profiles) and publication.held_back is None
     job.state = JobState.DELIVERING if to_deliver else JobState.DONE
     job.analysed_at = tx.now
     job.finished_at = None if to_deliver else tx.now
@@ -278,7 +280,9 @@ def _note_publication(tx: Transaction, job: JobRow, publication: Publication) ->
             sha256=item.sha256,
             why="; ".join(item.faults),
         )
-    if not publication.profiles:
+    if publication.held_back is not None:
+        tx.note(Action.JOB_DONE, job, why=publication.held_back)
+    elif not publication.profiles:
         tx.note(Action.JOB_DONE, job, why="no destination is configured; the results are kept in the node")
 
 

@@ -57,11 +57,12 @@ State = TypeVar("State", InstanceState, StudyState, JobState, DeliveryState)
 TRANSITIONS: dict[type[StrEnum], dict[StrEnum, frozenset[StrEnum]]] = {
     InstanceState: {
         # An accepted image whose pixels turn out to be undecodable goes to quarantine.
-        InstanceState.ACCEPTED: frozenset({InstanceState.QUARANTINED}),
-        InstanceState.DECLINED: frozenset(),
+        # To and from CONFLICT: a newer copy takes the place of the one that came first (`rerun --latest`).
+        InstanceState.ACCEPTED: frozenset({InstanceState.QUARANTINED, InstanceState.CONFLICT}),
+        InstanceState.DECLINED: frozenset({InstanceState.CONFLICT}),
         InstanceState.IGNORED: frozenset(),
-        InstanceState.QUARANTINED: frozenset(),
-        InstanceState.CONFLICT: frozenset(),
+        InstanceState.QUARANTINED: frozenset({InstanceState.CONFLICT}),
+        InstanceState.CONFLICT: frozenset({InstanceState.ACCEPTED}),
     },
     StudyState: {
         StudyState.OPEN: frozenset({StudyState.COMPLETE}),

@@ -180,6 +180,7 @@ class Dispatcher:
             last_arrival_at=study.last_arrival_at,
             outcomes=study.outcomes,
             held=study.instances,
+            recent=study.recent,
             archive_count=self._counts.get(study.study_instance_uid, now),
         )
 

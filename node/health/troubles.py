@@ -253,6 +253,17 @@ def _rows(rows: NodeStatus, _now: datetime, _settings: Settings) -> Iterator[Tro
             "have them sent again, or put them back and `hilum rerun --failed`",
         ),
         (
+            rows.conflicts,
+            "studies of which images came again with other bytes, as after a merge of patients",
+            "the first copies count; `hilum rerun UID --latest` takes the newest, `hilum rerun UID` keeps the first; "
+            "`hilum studies --failed` lists them",
+        ),
+        (
+            rows.different_patients,
+            "studies whose images name different patients",
+            "nothing of them is analysed, and no result was replaced; `hilum studies --failed` lists them",
+        ),
+        (
             rows.withheld,
             "results withheld",
             "they failed the node's own checks; `hilum studies UID` says why, the objects are in quarantine",

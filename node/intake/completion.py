@@ -31,6 +31,7 @@ def decide(
     last_arrival_at: datetime,
     outcomes: Sequence[str | None],
     held: int,
+    recent: int = 0,
     archive_count: int | None = None,
 ) -> CompletionReason | None:
     """Say why the revision is complete, or None while it is not.
@@ -42,6 +43,8 @@ def decide(
         opened by `rerun` and waits for nothing.
     held
         Instances of the study that this node holds.
+    recent
+        Revisions of the study that were closed within the last hour: many of them make it wait longer.
     archive_count
         Instances that the archive says the study has; None: not asked, or unknown.
     """
@@ -49,12 +52,15 @@ def decide(
         return CompletionReason.RERUN
     # A clock that was set back closes the study; otherwise it would stay open until the old time comes again.
     quiet_s = abs((now - last_arrival_at).total_seconds())
+    is_capped = abs((now - opened_at).total_seconds()) >= settings.cap_s
+    if quiet_s < settings.late_pause_s(recent) and not is_capped:
+        return None
     if archive_count is not None and 0 < archive_count <= held:
         return CompletionReason.COUNT
     if quiet_s >= settings.release_s and all(outcome == "released" for outcome in outcomes):
         return CompletionReason.RELEASED
     if quiet_s >= settings.quiet_s:
         return CompletionReason.QUIET
-    if abs((now - opened_at).total_seconds()) >= settings.cap_s:
+    if is_capped:
         return CompletionReason.CAP
     return None

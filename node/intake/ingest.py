@@ -157,7 +157,8 @@ class _Intake:
             recorded = [studies.record_instance(tx, instance) for _, instance in batch]
         for (file, instance), state in zip(batch, recorded, strict=True):
             event = state or ("repaired" if instance.repaired else "repeated")
-            log.info(
+            say = log.warning if state is InstanceState.CONFLICT else log.info
+            say(
                 f"instance.{event}",
                 association_id=folder.info.association_id,
                 digest=instance.digest[:12],

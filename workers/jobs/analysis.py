@@ -192,10 +192,25 @@ def _profiles(runtime: Runtime, claimed: ClaimedJob) -> dict[str, Profile]:
     return {name: known[configured[name].profile] if name in configured else OHIF for name in claimed.destinations}
 
 
+def _held_back(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> str | None:
+    """Say why the study keeps the results that it has: what came since names another patient, and speaks of none of it.
+
+    A report under the first patient that nothing was analysed would supersede findings that are sound, and one under
+    the other patient would be filed with somebody whose study this may not be. So nothing is sent, and the operator is
+    told.
+    """
+    if not analysis.excluded:
+        return None
+    with runtime.database.read() as tx:
+        before = jobs.predecessors(tx, study_id=claimed.study_id, revision=claimed.revision)
+    return "images name different patients, and the results of the revision before stay as they are" if before else None
+
+
 def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
+    held_back = _held_back(runtime, claimed, analysis)
     withheld = [_quarantine_result(runtime, item) for item in analysis.withheld]
     stored = []
-    for profile, result in analysis.results:
+    for profile, result in analysis.results if held_back is None else ():
         sha256, _ = runtime.spool.store_result(result.content)
         stored.append(
             NewResult(
@@ -212,6 +227,7 @@ def _publish(runtime: Runtime, claimed: ClaimedJob, analysis: Analysis) -> None:
         results=stored,
         profiles={name: profile.name for name, profile in _profiles(runtime, claimed).items()},
         withheld=withheld,
+        held_back=held_back,
         left_out=analysis.excluded,
         configuration_digest=analysis.request.configuration_digest,
         bundle_digests={bundle.name: bundle.digest for bundle in analysis.request.bundles},

@@ -68,6 +68,10 @@ class NodeStatus:
     deferred: int = 0
     """Jobs that wait because the machine failed under them, and (`deferred_why`) the last error of one of them."""
     deferred_why: str | None = None
+    conflicts: int = 0
+    """Studies of which images came again with other bytes, and nobody has decided which copies count."""
+    different_patients: int = 0
+    """Studies whose images name different patients, by their latest revision."""
     without_rule: tuple[tuple[str, int], ...] = ()
     """Studies that no routing rule matched, by their sender's AE Title."""
 
@@ -98,11 +102,13 @@ def status(tx: Transaction) -> NodeStatus:
         processes=tuple(
             ProcessLine(p.id, p.component, p.device, p.seen_at, p.doing, p.doing_since, p.steps) for p in found
         ),
-        withheld=_withheld(tx),
+        withheld=_noted_of_the_latest(tx, Action.RESULT_WITHHELD),
         answered_as_failed=len(answered_as_failed(tx)),
         lost_images=_count(tx, InstanceRow.state == InstanceState.ACCEPTED, InstanceRow.reason.in_(sorted(LOST))),
         deferred=_count(tx, *_DEFERRED),
         deferred_why=tx.scalar(select(JobRow.last_error).where(*_DEFERRED).order_by(JobRow.due_at.desc()).limit(1)),
+        conflicts=_conflicts(tx),
+        different_patients=_noted_of_the_latest(tx, Action.STUDY_DIFFERENT_PATIENTS),
         without_rule=_without_rule(tx),
     )
 
@@ -133,13 +139,21 @@ def _without_rule(tx: Transaction) -> tuple[tuple[str, int], ...]:
     return tuple((title, count) for title, count in tx.execute(query))
 
 
-def _withheld(tx: Transaction) -> int:
+def _conflicts(tx: Transaction) -> int:
+    query = select(func.count(InstanceRow.study_id.distinct())).where(
+        InstanceRow.state == InstanceState.CONFLICT, InstanceRow.reason == Reason.UID_CONFLICT.value
+    )
+    return tx.scalar(query) or 0
+
+
+def _noted_of_the_latest(tx: Transaction, action: Action) -> int:
+    """Count what was noted of the jobs of the latest revisions."""
     later = aliased(JobRow)
     query = (
         select(func.count())
         .select_from(AuditRow)
         .join(JobRow, JobRow.id == AuditRow.job_id)
-        .where(AuditRow.action == Action.RESULT_WITHHELD.value)
+        .where(AuditRow.action == action.value)
         .where(~exists().where(later.study_id == JobRow.study_id, later.revision > JobRow.revision))
     )
     return tx.scalar(query) or 0

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 
+from node.db.audit import Action
 from node.db.engine import Transaction
 from node.db.states import DeliveryState, InstanceState, JobState, StudyState
-from node.db.tables import DeliveryRow, InstanceRow, JobRow, ResultRow, StudyRow
+from node.db.tables import AuditRow, DeliveryRow, InstanceRow, JobRow, ResultRow, StudyRow
 from node.reasons import LOST, Reason
 
 
@@ -72,7 +73,8 @@ def study_lines(
     Parameters
     ----------
     failed
-        Only those with undelivered results, without an answer, or whose answer says that the node failed.
+        Only those with undelivered results, without an answer, whose answer says that the node failed, of which other
+        copies were received, or whose images name different patients.
     """
     images = (
         select(func.count())
@@ -95,7 +97,8 @@ def study_lines(
     if study_instance_uid is not None:
         query = query.where(StudyRow.study_instance_uid == study_instance_uid)
     if failed:
-        query = query.where(or_(JobRow.state.in_([JobState.UNDELIVERED, JobState.FAILED]), _is_answered_as_failed()))
+        undone = JobRow.state.in_([JobState.UNDELIVERED, JobState.FAILED])
+        query = query.where(or_(undone, _is_answered_as_failed(), *_are_of_doubt()))
     return [
         StudyLine(
             id=study.id,
@@ -203,3 +206,18 @@ def _is_answered_as_failed() -> ColumnElement[bool]:
         )
     )
     return or_(job, lost)
+
+
+def _are_of_doubt() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the conditions that copies of an image differ, and that the latest revision has different patients."""
+    copies = (
+        exists()
+        .correlate(StudyRow)
+        .where(
+            InstanceRow.study_id == StudyRow.id,
+            InstanceRow.state == InstanceState.CONFLICT,
+            InstanceRow.reason == Reason.UID_CONFLICT.value,
+        )
+    )
+    noted = select(AuditRow.job_id).where(AuditRow.action == Action.STUDY_DIFFERENT_PATIENTS.value)
+    return copies, JobRow.id.in_(noted)

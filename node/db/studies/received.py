@@ -102,7 +102,10 @@ def place(received: ReceivedInstance, held: Sequence[HeldInstance], study: Study
         return Placement(received.state, received.reason, received.detail, _step(received, received.state, study))
     state = InstanceState.CONFLICT if any(other.same_study for other in sound) else InstanceState.QUARANTINED
     why = "another object with this SOP Instance UID is held; the first one counts"
-    return Placement(state, Reason.UID_CONFLICT, why, _step(received, state, study))
+    # A copy that is no use decides nothing, so that nobody is asked about it.
+    is_no_use = received.state is InstanceState.QUARANTINED and state is InstanceState.CONFLICT
+    reason = received.reason if is_no_use else Reason.UID_CONFLICT
+    return Placement(state, reason, why, _step(received, state, study))
 
 
 def _step(received: ReceivedInstance, state: InstanceState, study: StudyState | None) -> StudyStep:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import func, select
 
@@ -15,6 +16,8 @@ from node.db.states import InstanceState, JobState, StudyState
 from node.db.studies.received import REPORTED, SOUND
 from node.db.tables import AssociationRow, InstanceRow, JobRow, StudyRow
 from node.reasons import LOST, Reason
+
+_RECENT: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class OpenStudy:
     last_arrival_at: datetime
     instances: int
     outcomes: tuple[str | None, ...]
+    recent: int = 0
+    """Revisions of it that were closed within the last hour."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,15 @@ def open_studies(tx: Transaction) -> list[OpenStudy]:
                 last_arrival_at=study.last_arrival_at,
                 instances=total or 0,
                 outcomes=tuple(outcome for outcome, _ in rows),
+                recent=_closed_since(tx, study, tx.now - _RECENT),
             )
         )
     return found
+
+
+def _closed_since(tx: Transaction, study: StudyRow, moment: datetime) -> int:
+    query = select(func.count()).where(JobRow.study_id == study.id, JobRow.created_at > moment)
+    return tx.scalar(query) or 0
 
 
 def instances_of(tx: Transaction, study_id: int, *, revision: int) -> tuple[StoredInstance, ...]:
@@ -171,10 +182,16 @@ def complete(
     return job.id
 
 
-def reopen(tx: Transaction, study_instance_uid: str) -> int | None:
+def reopen(tx: Transaction, study_instance_uid: str, *, latest: bool = False) -> int | None:
     """Open the next revision of a complete study (`rerun`); return its number, None if there is no such study.
 
-    The study closes again by the ordinary rules, at once, because nothing new has to arrive.
+    The study closes again by the ordinary rules, at once, because nothing new has to arrive. Of an image of which
+    several copies were received one counts: that it does so is decided by this, and is no longer asked.
+
+    Parameters
+    ----------
+    latest
+        The newest copy counts from now on, and not the one that came first.
     """
     study = tx.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update())
     if study is None:
@@ -182,7 +199,29 @@ def reopen(tx: Transaction, study_instance_uid: str) -> int | None:
     if study.state is StudyState.COMPLETE:
         next_revision(study, opened_at=tx.now, last_arrival_at=study.last_arrival_at)
         tx.note(Action.STUDY_REOPENED, study, revision=study.revision, reason="rerun")
+    _choose_copies(tx, study, latest=latest)
     return study.revision
+
+
+def _choose_copies(tx: Transaction, study: StudyRow, *, latest: bool) -> None:
+    query = select(InstanceRow).where(InstanceRow.study_id == study.id).order_by(InstanceRow.id)
+    copies: dict[str | None, list[InstanceRow]] = {}
+    for row in tx.scalars(query):
+        if row.state is InstanceState.CONFLICT and row.reason in (Reason.UID_CONFLICT, None):
+            row.reason, row.detail = None, "another copy counts"
+            copies.setdefault(row.sop_instance_uid, []).append(row)
+    if not latest:
+        return
+    for uid, others in copies.items():
+        held = [row for row in study.instances if row.sop_instance_uid == uid and row.state in REPORTED]
+        newest = others[-1]
+        if any(row.id > newest.id for row in held):
+            continue
+        for row in held:
+            row.state, row.reason, row.detail = InstanceState.CONFLICT, None, "a newer copy counts"
+        newest.state, newest.reason, newest.detail = InstanceState.ACCEPTED, None, None
+        newest.revision = study.revision
+        tx.note(Action.INSTANCE_PREFERRED, study, sop_instance_uid=uid, digest=newest.digest)
 
 
 def next_revision(study: StudyRow, *, opened_at: datetime, last_arrival_at: datetime) -> None:

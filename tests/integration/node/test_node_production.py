@@ -76,7 +76,7 @@ def test_the_operator_sees_the_node_at_a_glance(node, closed_by_count):
     values = json.loads(hilum(node, "status", "--json"))
     assert values["broker"] is True
     assert values["jobs"]["done"] >= 1
-    assert values["workers"][0]["device"] == "cpu"
+    assert "cpu" in {one["device"] for one in values["processes"]}
     shown = hilum(node, "status")
     assert "answers" in shown
     assert "disk" in shown

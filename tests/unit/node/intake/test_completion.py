@@ -12,14 +12,15 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = CompletionSettings(release_s=2, quiet_s=15, cap_s=600)
 
 
-def reason(*, after_s, outcomes=("released",), last_s=0.0, held=1, archive=None):
+def reason(*, after_s, outcomes=("released",), last_s=0.0, held=1, archive=None, recent=0, opened_s=0.0):
     return decide(
         RULES,
         now=START + timedelta(seconds=after_s),
-        opened_at=START,
+        opened_at=START + timedelta(seconds=opened_s),
         last_arrival_at=START + timedelta(seconds=last_s),
         outcomes=outcomes,
         held=held,
+        recent=recent,
         archive_count=archive,
     )
 
@@ -63,3 +64,24 @@ def test_an_aborted_association_never_counts_as_release(outcomes, after, last):
     found = reason(after_s=after, outcomes=outcomes, last_s=min(last, after))
     if found is CompletionReason.RELEASED:
         assert set(outcomes) == {"released"}
+
+
+def test_many_revisions_within_an_hour_make_the_next_one_wait_longer_and_longer():
+    assert reason(after_s=2, recent=2) is CompletionReason.RELEASED
+    for recent, waits_s in ((3, 60), (4, 120), (5, 240)):
+        assert reason(after_s=waits_s - 1, recent=recent) is None
+        assert reason(after_s=waits_s - 1, recent=recent, archive=1) is None
+        assert reason(after_s=waits_s, recent=recent) is CompletionReason.RELEASED
+    assert reason(after_s=600, last_s=599, recent=9) is CompletionReason.CAP
+    assert reason(after_s=0, outcomes=(), recent=9) is CompletionReason.RERUN
+
+
+def test_images_that_come_one_by_one_for_ten_minutes_make_few_revisions():
+    closed, opened_s, last_s = 0, None, 0.0
+    for second in range(1500):
+        if second < 600 and second % 24 == 0:
+            opened_s, last_s = opened_s if opened_s is not None else float(second), float(second)
+        if opened_s is not None and reason(after_s=second, last_s=last_s, opened_s=opened_s, recent=closed):
+            closed, opened_s = closed + 1, None
+    assert opened_s is None
+    assert closed == 4
