@@ -206,7 +206,8 @@ def list_studies(
             raise Misconfigured(f"no study with the Study Instance UID {uid}")
         print_lines(lines, console)
         if uid is not None:
-            print_results_and_trail(tx, lines[0], console)
+            for line in lines:
+                print_results_and_trail(tx, line, console)
 
 
 @app.command(rich_help_panel="Look")

@@ -197,6 +197,14 @@ def _storage() -> str:
             "they are recognised by their Contributing Equipment, and ignored."
         ),
         prose(
+            "An instance that comes again with the same data set is stored once. With another data set it is kept, and "
+            "the one that came first counts until the operator decides otherwise. A late instance makes a new revision "
+            "of the study's results, which names its predecessor; one of another patient makes none. Calling AE Titles "
+            "are told apart: instances that another one sends under the same Study Instance UID belong to the study "
+            "where they name the same Patient ID (0010,0020), and otherwise are a study of their own, with its own "
+            "results; a SOP Instance UID that another one has used elsewhere is no obstacle."
+        ),
+        prose(
             "Judged after Success. Not analysed, and quarantined: objects that cannot be parsed, whose UIDs are not "
             "valid, whose data set is not the instance announced, whose pixel data is missing or not of the announced "
             f"form and length, or with more than {MAXIMUM_SIDE} rows or columns or {MAXIMUM_PIXELS} pixels. What is "

@@ -48,6 +48,8 @@ class DatabaseDialect:
     """Statements for each new connection."""
     without_timeouts: tuple[str, ...] = ()
     """Statements that let one transaction take as long as it takes: a migration of many rows."""
+    before_migration: tuple[str, ...] = ()
+    """Statements before the transaction of a migration, for a connection that is used for nothing else."""
     begin: Begin | None = None
     """None: the driver begins transactions."""
     keeps_time_zone: bool = True
@@ -75,6 +77,7 @@ _SQLITE = DatabaseDialect(
         "PRAGMA foreign_keys=ON",
         f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}",
     ),
+    before_migration=("PRAGMA foreign_keys=OFF",),  # a table that others refer to is changed by copying it
     begin=Begin(write="BEGIN IMMEDIATE", read="BEGIN"),
     keeps_time_zone=False,
     checks_lengths=False,

@@ -151,13 +151,26 @@ class Database:
         """
         if (file := self._file()) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-        with self._explained(), self._engine.begin() as connection:
+        with self._explained(), self._outside_of_foreign_keys() as connection, connection.begin():
             _require_known(MigrationContext.configure(connection).get_current_revision())
             for statement in self._dialect.without_timeouts:
                 connection.exec_driver_sql(statement)
             config = _alembic()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    @contextmanager
+    def _outside_of_foreign_keys(self) -> Iterator[Connection]:
+        """Return a connection for changes of tables that others refer to; what it is set to is forgotten with it."""
+        with self._engine.connect() as connection:
+            driver = connection.connection
+            with closing(driver.cursor()) as cursor:
+                for statement in self._dialect.before_migration:
+                    cursor.execute(statement)
+            try:
+                yield connection
+            finally:
+                connection.invalidate()
 
     def schema_revision(self) -> tuple[str | None, str | None]:
         """Return the schema's revision, None for a database without tables, and the newest that the program knows.

@@ -57,6 +57,8 @@ class ClaimedJob:
     bundles: tuple[str, ...] | None
     destinations: tuple[str, ...]
     report_only: Reason | None
+    opener: str = ""
+    """Who opened the study, where another sender had opened one under its UID before; empty for the first."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,13 @@ def _as_claimed(tx: Transaction, job: JobRow) -> ClaimedJob:
         bundles=tuple(job.bundles) if job.bundles is not None else None,
         destinations=tuple(job.destinations),
         report_only=Reason(job.report_only) if job.report_only else None,
+        opener=_opener(tx, study),
     )
+
+
+def _opener(tx: Transaction, study: StudyRow) -> str:
+    before = select(StudyRow.id).where(StudyRow.study_instance_uid == study.study_instance_uid, StudyRow.id < study.id)
+    return "" if tx.scalar(before.limit(1)) is None else study.opened_by
 
 
 def heartbeat(tx: Transaction, claimed: ClaimedJob, *, lease_s: float) -> None:

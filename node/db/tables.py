@@ -110,12 +110,15 @@ class AssociationRow(Base):
 
 
 class StudyRow(StateGuard, Base):
-    """One study; `revision` counts its completions."""
+    """One study of one opener, mostly the only one with its UID; `revision` counts its completions."""
 
     __tablename__ = "studies"
+    __table_args__ = (UniqueConstraint("study_instance_uid", "opened_by"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    study_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID)
+    opened_by: Mapped[str] = mapped_column(String(16), server_default="")
+    """Calling AE Title of whoever sent its first image."""
     state: Mapped[StudyState] = mapped_column(index=True)
     revision: Mapped[int]
     opened_at: Mapped[datetime]

@@ -22,7 +22,7 @@ from node.db.studies.received import ReceivedInstance
 from node.dicom.header import Header
 from node.dicom.part10 import identity_digest
 from node.errors import Quarantined, place_of
-from node.intake import routing
+from node.intake import openers, routing
 from node.intake.eligibility import Eligibility, Verdict, judge
 from node.intake.reading import examine_header
 from node.reasons import Reason
@@ -152,9 +152,15 @@ class _Intake:
         batch: Sequence[tuple[Path, ReceivedInstance]],
         outcome: AssociationOutcome | None,
     ) -> None:
+        instances = openers.with_openers(
+            self.database,
+            self.spool,
+            [instance for _, instance in batch],
+            calling_ae_title=folder.info.calling_ae_title,
+        )
         with self.database.write() as tx:
             studies.record_association(tx, folder.info, outcome)
-            recorded = [studies.record_instance(tx, instance) for _, instance in batch]
+            recorded = [studies.record_instance(tx, instance) for instance in instances]
         for (file, instance), state in zip(batch, recorded, strict=True):
             event = state or ("repaired" if instance.repaired else "repeated")
             say = log.warning if state is InstanceState.CONFLICT else log.info

@@ -89,3 +89,38 @@ def test_a_late_image_of_another_patient_supersedes_nothing(node: RunningNode, p
     assert json.loads(hilum(node, "status", "--json"))["different_patients"] == 1
     assert "different patients" in hilum(node, "status")
     assert uid in hilum(node, "studies", "--failed")
+
+
+def test_who_sends_first_under_a_studys_uid_does_not_decide_whose_report_it_becomes(
+    node: RunningNode, pacs: FakePACS, tmp_path: Path
+):
+    image = phantom_file(tmp_path, 73)
+    uid, patient = study_uid(image), str(dcmread(image).PatientID)
+    foreign = copy_of(image, "foreign.dcm", PatientID="FOREIGN", ProtocolName="another one")
+    node.send([foreign], calling_ae_title="EVIL")
+    node.wait_until_ended(uid)
+    node.send([image], calling_ae_title="PACS")  # the very SOP Instance UID that the other has used
+    wait_for(lambda: len(received(pacs, uid)) == 2, timeout_s=90)
+    first, second = received(pacs, uid)
+    assert (first.PatientID, second.PatientID) == ("FOREIGN", patient)
+    assert len(received(pacs, uid, SEG)) > 0
+    assert "PredecessorDocumentsSequence" not in second
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+    assert first.SeriesInstanceUID != second.SeriesInstanceUID
+
+    late = copy_of(image, "late.dcm", PatientID="FOREIGN", SOPInstanceUID=f"{uid}.8")
+    node.send([late], calling_ae_title="EVIL")
+    wait_for(lambda: len(received(pacs, uid)) == 3, timeout_s=90)
+    third = received(pacs, uid)[-1]
+    assert third.PatientID == "FOREIGN"
+    predecessor = third.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert predecessor.ReferencedSOPInstanceUID == first.SOPInstanceUID
+
+
+def test_a_second_sender_of_the_same_patient_joins_the_study(node: RunningNode, tmp_path: Path):
+    image = phantom_file(tmp_path, 74)
+    uid = study_uid(image)
+    node.send([image], calling_ae_title="MODALITY")
+    node.wait_until_ended(uid)
+    node.send([copy_of(image, "more.dcm", SOPInstanceUID=f"{uid}.7")], calling_ae_title="PACS")
+    assert node.wait_until_ended(uid, revision=2).images == 2

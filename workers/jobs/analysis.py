@@ -104,6 +104,7 @@ def analysis_of(runtime: Runtime, claimed: ClaimedJob) -> Analysis:
             for profile in profiles
         },
         report_only=claimed.report_only,
+        opener=claimed.opener,
         urgent=claimed.priority == jobs.STAT,
         assumed_age_years=_assumed_age_years(runtime, claimed),
     )

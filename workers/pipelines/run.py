@@ -113,6 +113,8 @@ class Asked:
         Nothing is computed; every image is answered with this reason.
     heat_maps
         Also a heat map of every finding that is present; they are made where a profile has Parametric Maps, too.
+    opener
+        Who opened the study, where another sender had opened one under its UID before; empty for the first.
     urgent
         The study was routed as STAT.
     assumed_age_years
@@ -126,6 +128,7 @@ class Asked:
     predecessors: Mapping[str, Sequence[Predecessor]] = field(default_factory=dict)
     report_only: Reason | None = None
     heat_maps: bool = False
+    opener: str = ""
     urgent: bool = False
     assumed_age_years: float | None = None
 
@@ -197,6 +200,7 @@ def _run(
         created_at=asked.created_at,
         intended_use=tuple(_intended_use(bundle) for bundle in chosen),
         urgent=asked.urgent,
+        opener=asked.opener,
         assumed_age_years=_assumed(study),
     )
     described = pipeline.describe(request, [findings for _, findings in found], unanalysed)

@@ -104,6 +104,8 @@ class ResultRequest:
         Statements of the bundles' manifests for the report.
     urgent
         The study was routed as STAT.
+    opener
+        Who opened the study, where another sender had opened one under its UID before; empty for the first.
     assumed_age_years
         Age that the site's rule assumes of an image that gives none; None: none was assumed.
     """
@@ -121,6 +123,12 @@ class ResultRequest:
     assumed_age_years: float | None = None
     series: tuple[SeriesFindings, ...] = ()
     declined_series: tuple[DeclinedSeries, ...] = ()
+    opener: str = ""
+
+    @property
+    def named(self) -> str:
+        """What UIDs of results derive from in place of the Study Instance UID, which several openers may share."""
+        return f"{self.study_instance_uid}|{self.opener}" if self.opener else self.study_instance_uid
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class ReceivedInstance:
     sop_instance_uid: str | None = None
     sop_class_uid: str | None = None
     transfer_syntax_uid: str | None = None
+    opener: str | None = None
+    """Calling AE Title of whoever opened the study that it belongs to; None: its own sender, or the first one."""
     repaired: bool = False
     """The copy of it that the spool held was damaged, and has been replaced."""
 

@@ -67,10 +67,11 @@ def record_instance(tx: Transaction, received: ReceivedInstance) -> InstanceStat
     """
     if tx.scalar(select(InstanceRow.id).where(InstanceRow.arrival == received.arrival)) is not None:
         return None
-    study = _study_of(tx, received)
-    placement = place(received, _held(tx, received, study), study.state if study else None)
+    caller = tx.get_one(AssociationRow, received.association_id).calling_ae_title
+    study = _study_of(tx, received, caller)
+    placement = place(received, _held(tx, received, study, caller), study.state if study else None)
     facts: dict[str, Any] = {
-        "calling_ae_title": tx.get_one(AssociationRow, received.association_id).calling_ae_title,
+        "calling_ae_title": caller,
         "association_id": received.association_id,
         "sop_instance_uid": received.sop_instance_uid,
         "digest": received.digest,
@@ -79,7 +80,7 @@ def record_instance(tx: Transaction, received: ReceivedInstance) -> InstanceStat
     if placement is None:
         tx.note(Action.INSTANCE_REPAIRED if received.repaired else Action.INSTANCE_REPEATED, study, **facts)
         return None
-    study = _stepped(tx, study, received, placement.step)
+    study = _stepped(tx, study, received, placement.step, caller)
     if placement.repairs:
         _repair(tx, received)
         tx.note(Action.INSTANCE_REPAIRED, study, **facts)
@@ -133,30 +134,50 @@ def _repair(tx: Transaction, received: ReceivedInstance) -> None:
         row.reason = row.detail = None
 
 
-def _study_of(tx: Transaction, received: ReceivedInstance) -> StudyRow | None:
+def _study_of(tx: Transaction, received: ReceivedInstance, caller: str) -> StudyRow | None:
+    """Return the study that an object belongs to (`node.intake.openers`); None where there is none yet."""
     if received.study_instance_uid is None:
         return None
-    return tx.scalar(
-        select(StudyRow).where(StudyRow.study_instance_uid == received.study_instance_uid).with_for_update()
+    query = (
+        select(StudyRow)
+        .where(StudyRow.study_instance_uid == received.study_instance_uid)
+        .order_by(StudyRow.id)
+        .with_for_update()
     )
+    rows = tx.scalars(query).all()
+    own = next((row for row in rows if row.opened_by == (received.opener or caller)), None)
+    return own if own is not None or received.opener is not None else next(iter(rows), None)
 
 
-def _held(tx: Transaction, received: ReceivedInstance, study: StudyRow | None) -> Sequence[HeldInstance]:
+def _held(tx: Transaction, received: ReceivedInstance, study: StudyRow | None, caller: str) -> Sequence[HeldInstance]:
+    """Return what is held with an object's SOP Instance UID: of its study or sender, or with the same bytes.
+
+    What another sender has sent under that UID to another study does not stand in its way.
+    """
     if received.sop_instance_uid is None:
         return ()
-    rows = tx.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == received.sop_instance_uid))
-    return [
-        HeldInstance(row.digest, row.state, study is not None and row.study_id == study.id, lost=is_lost(row))
-        for row in rows
-    ]
+    query = (
+        select(InstanceRow, AssociationRow.calling_ae_title)
+        .join(AssociationRow, AssociationRow.id == InstanceRow.association_id)
+        .where(InstanceRow.sop_instance_uid == received.sop_instance_uid)
+    )
+    held = []
+    for row, sender in tx.execute(query):
+        is_same_study = study is not None and row.study_id == study.id
+        if is_same_study or sender == caller or row.digest == received.digest:
+            held.append(HeldInstance(row.digest, row.state, is_same_study, lost=is_lost(row)))
+    return held
 
 
-def _stepped(tx: Transaction, study: StudyRow | None, received: ReceivedInstance, step: StudyStep) -> StudyRow | None:
+def _stepped(
+    tx: Transaction, study: StudyRow | None, received: ReceivedInstance, step: StudyStep, caller: str
+) -> StudyRow | None:
     """Return the study after the step that the object means for it."""
     arrived_at = received.received_at
     if step is StudyStep.OPEN:
         study = StudyRow(
             study_instance_uid=received.study_instance_uid,
+            opened_by=received.opener or caller,
             state=StudyState.OPEN,
             revision=1,
             opened_at=arrived_at,

@@ -49,6 +49,28 @@ class StoredInstance:
     calling_ae_title: str
 
 
+@dataclass(frozen=True)
+class Opener:
+    """Who opened a study, and the digest of its first image."""
+
+    calling_ae_title: str
+    digest: str
+
+
+def openers(tx: Transaction, study_instance_uid: str) -> list[Opener]:
+    """Return who opened studies under a UID, the oldest first."""
+    query = (
+        select(StudyRow.id, StudyRow.opened_by, InstanceRow.digest)
+        .join(InstanceRow, InstanceRow.study_id == StudyRow.id)
+        .where(StudyRow.study_instance_uid == study_instance_uid, InstanceRow.state.in_(REPORTED))
+        .order_by(StudyRow.id, InstanceRow.id)
+    )
+    found: dict[int, Opener] = {}
+    for study_id, opened_by, digest in tx.execute(query):
+        found.setdefault(study_id, Opener(opened_by, digest))
+    return list(found.values())
+
+
 def open_studies(tx: Transaction) -> list[OpenStudy]:
     """Return the studies that still collect, oldest first."""
     found = []
@@ -193,14 +215,14 @@ def reopen(tx: Transaction, study_instance_uid: str, *, latest: bool = False) ->
     latest
         The newest copy counts from now on, and not the one that came first.
     """
-    study = tx.scalar(select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).with_for_update())
-    if study is None:
-        return None
-    if study.state is StudyState.COMPLETE:
-        next_revision(study, opened_at=tx.now, last_arrival_at=study.last_arrival_at)
-        tx.note(Action.STUDY_REOPENED, study, revision=study.revision, reason="rerun")
-    _choose_copies(tx, study, latest=latest)
-    return study.revision
+    query = select(StudyRow).where(StudyRow.study_instance_uid == study_instance_uid).order_by(StudyRow.id)
+    found = tx.scalars(query.with_for_update()).all()
+    for study in found:
+        if study.state is StudyState.COMPLETE:
+            next_revision(study, opened_at=tx.now, last_arrival_at=study.last_arrival_at)
+            tx.note(Action.STUDY_REOPENED, study, revision=study.revision, reason="rerun")
+        _choose_copies(tx, study, latest=latest)
+    return max((study.revision for study in found), default=None)
 
 
 def _choose_copies(tx: Transaction, study: StudyRow, *, latest: bool) -> None:

@@ -131,7 +131,7 @@ def report(
             *(stand_in(result, subject) for result in stale),
         ],
         content=_content(request, sources, references, profile=profile, stale=stale),
-        series_instance_uid=series_uid(request.study_instance_uid, ResultKind.SR, profile),
+        series_instance_uid=series_uid(request.named, ResultKind.SR, profile),
         series_number=KINDS[ResultKind.SR].series_number,
         sop_instance_uid=result_uid(request, ResultKind.SR, profile),
         instance_number=_instance_number(request.revision, profile),

@@ -91,7 +91,7 @@ def segmentation(
         segmentation_type=SegmentationTypeValues(profile.segmentation),
         segment_descriptions=[_description(request, source, s, n) for n, s in enumerate(segments, 1)],
         series_instance_uid=series_uid(
-            request.study_instance_uid,
+            request.named,
             ResultKind.SEG,
             profile,
             part=part.name,

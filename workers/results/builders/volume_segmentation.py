@@ -55,7 +55,7 @@ def build(encoding: Encoding) -> Iterator[Built]:
             revision=request.revision,
             sop_instance_uid=result_uid(request, ResultKind.SEG, encoding.profile, series, bundle.name),
             result_series_uid=series_uid(
-                request.study_instance_uid, ResultKind.SEG, encoding.profile, part=bundle.name, image_uid=series
+                request.named, ResultKind.SEG, encoding.profile, part=bundle.name, image_uid=series
             ),
         )
         ds = volume_segmentation(volume)

@@ -41,7 +41,7 @@ def result_uid(request: ResultRequest, kind: ResultKind, profile: Profile, image
     another time of the request, because that stands in the object: one UID never names two different objects.
     """
     return derived_uid(
-        request.study_instance_uid,
+        request.named,
         ",".join(sorted(_source_uids(request))),
         ",".join(sorted(bundle.digest for bundle in request.bundles)),
         request.configuration_digest,

@@ -81,7 +81,7 @@ def identification(
     number = (request.revision * _IMAGES + position) * _PARTS + part_number
     return {
         "series_instance_uid": series_uid(
-            request.study_instance_uid, kind, profile, image_uid=image_uid if facts.series_for_each_image else ""
+            request.named, kind, profile, image_uid=image_uid if facts.series_for_each_image else ""
         ),
         "series_number": facts.series_number,
         "sop_instance_uid": result_uid(request, kind, profile, image_uid, part),
