@@ -14,11 +14,11 @@ from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
 
 from node import log as logging
 from node import settings as configuration
-from node.commands.output import print_json
+from node.commands.output import Terminal, print_json
+from node.commands.privacy import is_open_to_others, keep_to_this_user
 from node.db import belonging, deliveries, jobs, report, studies
 from node.db.engine import Database
 from node.errors import Misconfigured
@@ -27,7 +27,7 @@ from node.settings import Settings
 from node.watchdog import Watchdog
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-console = Console()
+console = Terminal()
 log = structlog.get_logger()
 
 
@@ -45,11 +45,15 @@ class Invocation:
     def start(self, component: str) -> Settings:
         """Read the settings and set up the log of a long-running component."""
         settings = self.settings
+        keep_to_this_user()
         logging.configure(level=settings.log_level, style=settings.log_format, component=component)
+        if is_open_to_others(settings.home):
+            log.warning("home.open_to_others", home=str(settings.home), way_out=f"chmod -R go= {settings.home}")
         return settings
 
     def database(self, settings: Settings | None = None, *, component: str = "cli", writable: bool = False) -> Database:
         """Open the database for a component, and check its schema and, where asked, that it can be written."""
+        keep_to_this_user()
         database = Database((settings or self.settings).resolved_database_url, actor=actor(component))
         database.require_current_schema()
         if writable:
@@ -131,6 +135,7 @@ def migrate(
     another, `--new-spool` says so; what was in it is then answered as missing. Any process of another machine that
     still has the former one stops taking jobs.
     """
+    keep_to_this_user()
     settings = context.obj.settings
     with Database(settings.resolved_database_url, actor=actor("cli")) as database:
         before, newest = database.schema_revision()
@@ -168,6 +173,7 @@ def show_status(
 
     if part is not None and (not check or part not in troubles.COMPONENTS):
         raise Misconfigured(f"--of goes with --check and names one of {', '.join(troubles.COMPONENTS)}")
+    keep_to_this_user()
     settings = context.obj.settings
     with Database(settings.resolved_database_url, actor=actor("cli")) as database:
         found = facts.look(settings, database)
@@ -318,7 +324,7 @@ def explain(
     settings = context.obj.settings
     found = [command.explain(path, settings, calling_ae_title=sender.strip()) for path in listed(files)]
     if not found:
-        Console(stderr=True).print(f"no files in {', '.join(map(str, files))}", markup=False, soft_wrap=True)
+        Terminal(stderr=True).print(f"no files in {', '.join(map(str, files))}", markup=False, soft_wrap=True)
     if as_json:
         print_json([command.described(one, settings) for one in found])
     elif len(found) == 1:

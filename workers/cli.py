@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 import psutil
 import structlog
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from models import openmp
@@ -23,7 +22,8 @@ from models.errors import BundleRefused
 from node import __version__
 from node import cli as edge
 from node.cli import Invocation, stop_event
-from node.commands.output import print_json
+from node.commands.output import Terminal, print_json
+from node.commands.privacy import leave_no_core
 from node.db import belonging
 from node.db.engine import UNUSABLE, explained
 from node.delivery.destinations import Destination
@@ -43,7 +43,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
 )
-console = Console()
+console = Terminal()
 log = structlog.get_logger()
 
 
@@ -64,6 +64,7 @@ def _options(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
     ] = False,
 ) -> None:
+    leave_no_core()
     context.obj = Invocation(config)
 
 
@@ -357,10 +358,10 @@ def main() -> None:
     try:
         app()
     except (HilumError, BundleRefused, OSError) as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        Terminal(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from error
     except UNUSABLE as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(explained(error))}", highlight=False, soft_wrap=True)
+        Terminal(stderr=True).print(f"[red]error:[/] {escape(explained(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from error
 
 
