@@ -7,7 +7,7 @@ OUT ?= demo-output
 JOBS ?= auto
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PYTHON) -m pytest -n $(JOBS) --maxprocesses 4 --dist loadgroup
 
-.PHONY: help demo up test test-one named-test test-node campaign soak mutation check lint interoperability bench build lock venv packages other-python docs clean
+.PHONY: help demo up test test-one named-test test-node campaign soak mutation check lint interoperability bench build sbom lock venv packages other-python docs clean
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,14 @@ build: $(VENV)/.dev ## the wheels of the program and of the bundles, and the sou
 	rm -rf build dist
 	$(PYTHON) -m build --no-isolation --outdir dist .
 	$(PYTHON) -m build --no-isolation --wheel --outdir dist models/bundles
+
+sbom: $(VENV)/.dev ## what the images install, as CycloneDX, in dist/ (from deploy/locks, with hashes)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	mkdir -p dist
+	for image in edge worker; do \
+	    $(VENV)/bin/cyclonedx-py requirements deploy/locks/$$image.txt --output-reproducible \
+	        --output-file dist/hilum-$$image.cdx.json || exit 1; \
+	done
 
 # The versions that are there stay as long as they fit; UPGRADE=1 takes the newest. Hashes are for what an image installs.
 COMPILE := $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --python-platform linux \

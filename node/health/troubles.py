@@ -73,7 +73,8 @@ def of_component(facts: Facts, component: str, *, host: str) -> list[Trouble]:
     """Return the troubles of one component on one host, for a probe of its container: it, and the database."""
     if facts.rows is None:
         return [Trouble(Level.NOT_WORKING, "database", facts.database_error)]
-    here = [one for one in facts.rows.processes if one.component == component and f"@{host}:" in one.id]
+    wanted = ("dispatch", "standby") if component == "dispatch" else (component,)
+    here = [one for one in facts.rows.processes if one.component in wanted and f"@{host}:" in one.id]
     if not any(silent_s(one, facts.now) <= SILENT_S for one in here):
         return [Trouble(Level.NOT_WORKING, component, f"no process of {component} on {host} gives a sign of life")]
     return []

@@ -269,6 +269,47 @@ def test_compose_services_share_the_spool_and_the_settings(compose: dict[str, An
     assert compose["services"][name]["environment"]["HILUM_CONFIG"] == "/etc/hilum/hilum.yaml"
 
 
+def test_compose_limits_memory_processes_and_core_dumps_of_every_service(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["pids_limit"] >= 128, name
+        assert service["mem_limit"].endswith(("m", "g")), name
+        assert service["ulimits"] == {"core": 0}, name
+
+
+def test_compose_takes_images_of_others_by_digest_where_the_site_names_one() -> None:
+    digest = "example/image@sha256:" + "0" * 64
+    passwords = dict.fromkeys(PASSWORDS, "secret")
+    names = {f"{name.upper()}_IMAGE": digest for name in ("redis", "postgres", "orthanc", "flower")}
+    services = _compose(passwords | names)["services"]
+    assert {services[name]["image"] for name in ("redis", "postgres", "orthanc", "flower")} == {digest}
+
+
+def test_the_unit_limits_memory_processes_and_core_dumps() -> None:
+    unit = (ROOT / "deploy" / "systemd" / "hilum.service").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in unit if "=" in line and not line.startswith("#"))
+    assert settings["LimitCORE"] == "0"
+    assert settings["MemoryMax"] == "75%"
+    assert int(settings["TasksMax"]) >= 512
+
+
+def test_what_a_pod_may_connect_to_is_said_and_a_receiver_connects_to_nothing() -> None:
+    policies = _kind("NetworkPolicy")
+    closed = policies["outgoing"]["spec"]
+    assert (closed["podSelector"], closed["policyTypes"], closed["egress"]) == ({}, ["Egress"], [])
+    allowed = [p["spec"] for p in policies.values() if p["spec"].get("egress")]
+    chosen = {name for spec in allowed for name in spec["podSelector"]["matchExpressions"][0]["values"]}
+    assert chosen == {"migrate", "dispatch", "work", "work-gpu", "deliver"}
+
+
+def test_the_database_of_the_cluster_must_show_its_certificate() -> None:
+    settings = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "hilum.yaml").read_text())
+    assert "sslmode=verify-full" in settings["database_url"]
+    ca = Path(settings["database_url"].rpartition("sslrootcert=")[2])
+    generated = yaml.safe_load((ROOT / "deploy" / "kubernetes" / "kustomization.yaml").read_text())
+    assert ca.name in generated["configMapGenerator"][0]["files"]
+    assert (ROOT / "deploy" / "kubernetes" / ca.name).exists()
+
+
 def test_compose_references_exist_and_conditions_can_come_true(compose: dict[str, Any]) -> None:
     services = compose["services"]
     for name, service in services.items():

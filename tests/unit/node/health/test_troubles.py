@@ -70,6 +70,7 @@ def test_a_node_that_is_well_has_no_troubles(settings: Settings):
         (certificate(days=300), 0, ""),
         (rows(processes=(ANALYSIS, DELIVERY)), 2, "no dispatcher works: none is running"),
         (rows(processes=(replace(DISPATCH, seen_at=AGO["minutes"]), ANALYSIS, DELIVERY)), 2, "6 min 40 s old"),
+        (rows(processes=(replace(DISPATCH, component="standby"), ANALYSIS, DELIVERY)), 2, "no dispatcher works"),
         (rows(processes=(DISPATCH, DELIVERY)), 1, "no analysis worker works"),
         (rows(processes=(DISPATCH, DELIVERY), jobs={"queued": 1}), 2, "no analysis worker works"),
         (rows(processes=(DISPATCH, ANALYSIS), deliveries={"pending": 1}), 2, "no delivery worker works"),
@@ -118,6 +119,7 @@ def test_a_node_without_destinations_needs_no_delivery_worker(tmp_path: Path):
     [
         (WELL, "dispatch", "here", 0),
         (WELL, "dispatch", "there", 2),
+        (rows(processes=(replace(DISPATCH, id="dispatch@there:7", component="standby"),)), "dispatch", "there", 0),
         (replace(WELL, broker=False), "dispatch", "here", 0),
         (replace(WELL, rows=None, database_error="away"), "dispatch", "here", 2),
         (rows(processes=(replace(ANALYSIS, seen_at=AGO["minutes"]), DISPATCH)), "analysis", "here", 2),
