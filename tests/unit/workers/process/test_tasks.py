@@ -12,7 +12,7 @@ import pytest
 from celery import Celery, Task
 from structlog.testing import capture_logs
 
-from node.dispatch.queue import ANALYSE, DELIVER
+from node.dispatch.queue import ANALYSE, DELIVER, Queues
 from node.settings import Settings
 from tests.support.peers.databases import redis_server
 from tests.support.waiting import wait_for
@@ -22,8 +22,8 @@ from workers.process import tasks
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Task]:
     app, settings = Celery(set_as_current=False), Settings(home=tmp_path_factory.mktemp("home"))
-    tasks.register_analysis(app, settings, device="cpu")
-    tasks.register_delivery(app, settings)
+    tasks.register_analysis(app, settings, Queues("test"), device="cpu")
+    tasks.register_delivery(app, settings, Queues("test"))
     return app.tasks
 
 
