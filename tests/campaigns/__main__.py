@@ -62,7 +62,8 @@ def _wanted(name: str, asked: list[str]) -> bool:
     if not asked:
         return name != "soak"
     group, _, own = name.partition(": ")
-    return any(word == group or word in own for word in asked)
+    whole = {*ALONE, *GROUPS, *INPUTS}
+    return any(word == group or (word not in whole and word in own) for word in asked)
 
 
 def _all(arguments: argparse.Namespace) -> dict[str, Callable[[Path], Outcome | Fuzzed]]:
