@@ -25,7 +25,7 @@ from models.image import decode, pixels
 from models.image.codestreams import jpeg
 from models.image.codestreams.form import Form, Frame
 from models.image.stored import Layout
-from tests.campaigns.frame.fuzzed import Fuzzed
+from tests.campaigns.frame.fuzzed import Fuzzed, own_temporary_folder
 from tests.support.data import frames
 from tests.support.data.radiographs import write_in
 
@@ -133,33 +133,34 @@ MUTATIONS = (_flip, _flip, _extreme, _cut, _remove, _repeat, _marker, _splice, _
 
 def run(folder: Path, *, count: int, seed: int, keep: Path | None = None) -> Fuzzed:
     """Decode mutated frames, one as likely of each original; those that are findings stay in `keep`."""
-    begun = time.monotonic()
-    found, dice = Fuzzed("codestreams", seed), random.Random(seed)
-    sound = originals(folder)
-    others = [one.content for one in sound]
-    for one in sound:
-        for straight in (False, True):
-            if (outcome := _outcome(one, one.content, folder, straight=straight)) != "decoded":
-                found.findings.append(f"a sound frame of {uid.UID(one.syntax).name} was {outcome}")
-    found.before = _measured()
-    for number in range(count):
-        one = dice.choice(sound)
-        content, straight = mutated(one.content, others, dice), dice.random() < 0.5
-        start, trouble = time.monotonic(), ""
-        try:
-            found.outcomes[_outcome(one, content, folder, straight=straight)] += 1
-        except Exception as error:  # whatever else comes out is what is looked for
-            trouble = f"{type(error).__name__}: {error}"
-        seconds = time.monotonic() - start
-        found.slowest_s = max(found.slowest_s, seconds)
-        found.count += 1
-        if trouble or seconds > SLOW_S:
-            why = f"{uid.UID(one.syntax).name}: {trouble or f'{seconds:.0f} s'}"
-            found.keep(number, content, why, keep)
-    found.after = _measured()
-    found.bound(MOST_GROWTH)
-    found.seconds = time.monotonic() - begun
-    return found
+    with own_temporary_folder(folder):
+        begun = time.monotonic()
+        found, dice = Fuzzed("codestreams", seed), random.Random(seed)
+        sound = originals(folder)
+        others = [one.content for one in sound]
+        for one in sound:
+            for straight in (False, True):
+                if (outcome := _outcome(one, one.content, folder, straight=straight)) != "decoded":
+                    found.findings.append(f"a sound frame of {uid.UID(one.syntax).name} was {outcome}")
+        found.before = _measured()
+        for number in range(count):
+            one = dice.choice(sound)
+            content, straight = mutated(one.content, others, dice), dice.random() < 0.5
+            start, trouble = time.monotonic(), ""
+            try:
+                found.outcomes[_outcome(one, content, folder, straight=straight)] += 1
+            except Exception as error:  # whatever else comes out is what is looked for
+                trouble = f"{type(error).__name__}: {error}"
+            seconds = time.monotonic() - start
+            found.slowest_s = max(found.slowest_s, seconds)
+            found.count += 1
+            if trouble or seconds > SLOW_S:
+                why = f"{uid.UID(one.syntax).name}: {trouble or f'{seconds:.0f} s'}"
+                found.keep(number, content, why, keep)
+        found.after = _measured()
+        found.bound(MOST_GROWTH)
+        found.seconds = time.monotonic() - begun
+        return found
 
 
 def _outcome(one: Original, content: bytes, folder: Path, *, straight: bool) -> str:

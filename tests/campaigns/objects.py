@@ -28,7 +28,7 @@ from node.intake.reading import examine_header
 from node.pipelines import installed, named
 from node.reasons import Reason
 from node.settings import AnalysisSettings, Settings
-from tests.campaigns.frame.fuzzed import Fuzzed
+from tests.campaigns.frame.fuzzed import Fuzzed, own_temporary_folder
 from tests.support.data import tiny_bundles
 from tests.support.data.elements import element, item
 from tests.support.data.radiographs import CR, SC, compressed, radiograph, smooth, write
@@ -216,30 +216,31 @@ def run_pipeline(folder: Path, *, count: int, seed: int, keep: Path | None = Non
 def _campaign(
     name: str, folder: Path, *, count: int, seed: int, work: Callable[[Path], str], keep: Path | None
 ) -> Fuzzed:
-    begun = time.monotonic()
-    found, sound = Fuzzed(name, seed), originals(folder)
-    file = folder / "object.dcm"
-    for number in range(count):
-        if number == min(1000, count // 2):
-            found.before = _measured(folder)  # what is loaded once is there
-        dice = random.Random(f"{seed}/{number}")
-        file.write_bytes(mutated(dice.choice(sound), dice))
-        start, trouble = time.process_time(), ""
-        try:
-            found.outcomes[work(file)] += 1
-        except Exception as error:  # whatever comes out is what is looked for
-            trouble = f"{type(error).__name__}: {error}"[:300]
-        seconds = time.process_time() - start
-        found.slowest_s = max(found.slowest_s, seconds)
-        found.count += 1
-        if trouble or (number and seconds > SLOW_S):
-            found.keep(number, file.read_bytes(), trouble or f"{seconds:.1f} s", keep)
-        if number % SAY_EVERY == SAY_EVERY - 1:
-            print(f"{number + 1} of {count}, {len(found.findings)} findings", flush=True)
-    found.after = _measured(folder)
-    found.bound(MOST_GROWTH)
-    found.seconds = time.monotonic() - begun
-    return found
+    with own_temporary_folder(folder):
+        begun = time.monotonic()
+        found, sound = Fuzzed(name, seed), originals(folder)
+        file = folder / "object.dcm"
+        for number in range(count):
+            if number == min(1000, count // 2):
+                found.before = _measured(folder)  # what is loaded once is there
+            dice = random.Random(f"{seed}/{number}")
+            file.write_bytes(mutated(dice.choice(sound), dice))
+            start, trouble = time.process_time(), ""
+            try:
+                found.outcomes[work(file)] += 1
+            except Exception as error:  # whatever comes out is what is looked for
+                trouble = f"{type(error).__name__}: {error}"[:300]
+            seconds = time.process_time() - start
+            found.slowest_s = max(found.slowest_s, seconds)
+            found.count += 1
+            if trouble or (number and seconds > SLOW_S):
+                found.keep(number, file.read_bytes(), trouble or f"{seconds:.1f} s", keep)
+            if number % SAY_EVERY == SAY_EVERY - 1:
+                print(f"{number + 1} of {count}, {len(found.findings)} findings", flush=True)
+        found.after = _measured(folder)
+        found.bound(MOST_GROWTH)
+        found.seconds = time.monotonic() - begun
+        return found
 
 
 def _measured(folder: Path) -> dict[str, float]:

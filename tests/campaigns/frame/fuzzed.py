@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -75,6 +78,23 @@ class Fuzzed:
         folder.mkdir(parents=True, exist_ok=True)
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         (folder / f"{self.campaign}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def own_temporary_folder(folder: Path) -> Iterator[Path]:
+    """Have this process and its children put temporary files where nobody else does, so that they can be counted."""
+    own = folder / "temporary"
+    own.mkdir()
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"], tempfile.tempdir = str(own), None
+    try:
+        yield own
+    finally:
+        tempfile.tempdir = None
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
 
 
 HEADINGS = ("campaign", "inputs", "outcomes", "findings", "slowest", "before → after", "took", "seed")
