@@ -10,13 +10,14 @@ import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
 from node import log as logging
 from node import settings as configuration
+from node.clock import utc_now
 from node.commands.output import Terminal, print_json
 from node.commands.privacy import is_open_to_others, keep_to_this_user
 from node.db import belonging, deliveries, jobs, report, studies
@@ -25,6 +26,9 @@ from node.errors import Misconfigured
 from node.identity import actor
 from node.settings import Settings
 from node.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from node.health.troubles import Trouble
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 console = Terminal()
@@ -50,6 +54,16 @@ class Invocation:
         if is_open_to_others(settings.home):
             log.warning("home.open_to_others", home=str(settings.home), way_out=f"chmod -R go= {settings.home}")
         return settings
+
+    def judge_certificates(self, settings: Settings) -> list[Trouble]:
+        """Say in the log which of this node's certificates have ended or end soon; return the same."""
+        from node.health import facts, troubles
+
+        found = list(troubles.of_certificates(facts.own_certificates(settings), utc_now()))
+        for one in found:
+            say = log.error if one.level is troubles.Level.NOT_WORKING else log.warning
+            say("tls.certificate", why=one.what, way_out=one.way_out)
+        return found
 
     def database(self, settings: Settings | None = None, *, component: str = "cli", writable: bool = False) -> Database:
         """Open the database for a component, and check its schema and, where asked, that it can be written."""
@@ -82,6 +96,7 @@ def receive(
     from node.dimse.scp import receiver
 
     settings = context.obj.start("receive")
+    context.obj.judge_certificates(settings)
     stop = stop_event()
     # The database is asked only where the spool is empty: is it a new one, or is it not mounted?
     spool = belonging.spool_without(

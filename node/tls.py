@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -89,6 +89,43 @@ def peer_certificate(connection: ssl.SSLSocket) -> PeerCertificate:
         with contextlib.suppress(ValueError):  # no subject at all, or an address that is none
             names.add(certificate_name(name))
     return PeerCertificate(subject, frozenset(names))
+
+
+class NotingSocket(ssl.SSLSocket):
+    """A client's connection that keeps the reason for which TLS ended it: pynetdicom puts it into a log only.
+
+    With TLS 1.3 a peer that refuses our certificate says so after the handshake, when its first answer is read.
+    """
+
+    failure: ssl.SSLError | None = None
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands, and keep why that failed."""
+        with self._noting():
+            super().do_handshake(block)
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Read, and keep why that failed."""
+        with self._noting():
+            return super().recv(buflen, flags)
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except ssl.SSLError as error:
+            if not isinstance(error, ssl.SSLWantReadError | ssl.SSLWantWriteError):
+                self.failure = error
+            raise
+
+
+def reason(error: ssl.SSLError) -> str:
+    """Say for people why TLS ended a connection that this node opened: whose certificate, and what is wrong with it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"shows a certificate that is not accepted: {error.verify_message}"
+    words = (error.reason or type(error).__name__).replace("_", " ").lower()
+    _, alert, meaning = words.partition(" alert ")
+    return f"refuses this node's certificate or TLS: {meaning}" if alert else f"fails in TLS: {words}"
 
 
 def _printable(text: str) -> str:

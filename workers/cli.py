@@ -93,6 +93,8 @@ def up(context: typer.Context) -> None:
     console.print(f"Lets in             {titles} from {networks}")
     for name, destination in settings.destinations.items():
         console.print(f"Results go to       {name}: {destination.address}")
+    for trouble in context.obj.judge_certificates(settings):
+        console.print(f"[red]{escape(str(trouble))}[/]", soft_wrap=True)
     if not settings.destinations:
         console.print("[yellow]Results go nowhere[/]: no `destinations` are configured; they are kept in the node")
     console.print(f"Data                {settings.home}")
@@ -128,7 +130,9 @@ def work(
     from workers.process import tasks
 
     settings = context.obj.start("deliver" if delivery else "work")
-    if not delivery:
+    if delivery:
+        context.obj.judge_certificates(settings)
+    else:
         Networks(settings.analysis, "cpu").check(settings.rules)
     with context.obj.database(settings, writable=True) as database:
         queues = Queues.of(settings, belonging.spool_of(database, settings.home / "spool").identity())

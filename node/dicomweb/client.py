@@ -25,6 +25,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
+from node import tls
 from node.delivery.destinations import WebDestination, WebTLSFiles
 from node.errors import Misconfigured, PeerUnavailable
 from node.tls import CIPHERS, MINIMUM_VERSION
@@ -90,7 +91,9 @@ def post(client: Client, contents: Sequence[bytes]) -> requests.Response:
     try:
         return client.store(contents)
     except (requests.RequestException, OSError) as error:
-        raise PeerUnavailable(f"{client.base_url} cannot be reached: {type(error).__name__}") from error
+        failure = _tls_failure(error)
+        why = f"cannot be reached: {type(error).__name__}" if failure is None else tls.reason(failure)
+        raise PeerUnavailable(f"{client.base_url} {why}") from error
 
 
 def holds(client: Client, sop_instance_uid: str) -> bool:
@@ -100,6 +103,14 @@ def holds(client: Client, sop_instance_uid: str) -> bool:
     except (requests.RequestException, OSError, ValueError):
         return False
     return any(one.get("00080018", {}).get("Value") == [sop_instance_uid] for one in found)
+
+
+def _tls_failure(error: BaseException | None) -> ssl.SSLError | None:
+    """Find what TLS said, which requests and urllib3 wrap several times."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        inner = error.args[0] if error.args else None
+        error = inner if isinstance(inner, BaseException) else error.__cause__ or error.__context__
+    return error
 
 
 class _Session(requests.Session):

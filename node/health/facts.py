@@ -13,7 +13,6 @@ from node import setbacks
 from node.db import report
 from node.db.engine import UNAVAILABLE, Database
 from node.db.report import NodeStatus
-from node.delivery.destinations import Destination
 from node.dispatch.queue import broker_alive
 from node.errors import Misconfigured
 from node.setbacks import Setback
@@ -90,8 +89,7 @@ def own_certificates(settings: Settings) -> Iterator[Certificate]:
     """Yield the certificates that this node shows to others."""
     named = [("receiver", settings.receiver.tls.certificate)]
     for name, destination in settings.destinations.items():
-        tls = destination.tls if isinstance(destination, Destination) else None
-        named.append((f"destination {name}", tls.certificate if tls else None))
+        named.append((f"destination {name}", destination.tls.certificate))
     for purpose, path in named:
         if path is not None:
             yield Certificate(purpose, path, _end_of(path))

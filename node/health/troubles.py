@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from node.db.report import NodeStatus, ProcessLine
-from node.health.facts import Facts
+from node.health.facts import Certificate, Facts
 from node.settings import Settings
 
 SILENT_S: Final = 60.0
@@ -80,6 +80,20 @@ def of_component(facts: Facts, component: str, *, host: str) -> list[Trouble]:
     return []
 
 
+def of_certificates(certificates: Iterable[Certificate], now: datetime) -> Iterator[Trouble]:
+    """Yield which of this node's own certificates have ended, end soon, or cannot be read."""
+    for one in certificates:
+        way_out = f"renew {one.path} and restart"
+        if one.ends_at is None:
+            yield Trouble(Level.NOT_WORKING, "tls", f"the certificate of {one.purpose} cannot be read", str(one.path))
+        elif one.ends_at <= now:
+            said = f"the certificate of {one.purpose} expired on {one.ends_at:%Y-%m-%d}"
+            yield Trouble(Level.NOT_WORKING, "tls", said, way_out)
+        elif one.ends_at - now < EXPIRES_SOON:
+            said = f"the certificate of {one.purpose} expires on {one.ends_at:%Y-%m-%d}"
+            yield Trouble(Level.LATE, "tls", said, way_out)
+
+
 def worst(troubles: Iterable[Trouble]) -> Level:
     """Return the worst level; NOTICE where there is nothing."""
     return max((trouble.level for trouble in troubles), default=Level.NOTICE)
@@ -140,20 +154,7 @@ def _of_the_machine(facts: Facts, settings: Settings) -> Iterator[Trouble]:
             f"refused {refused.times} time(s), last {for_humans(age_s(refused.last_at, facts.now) or 0)} ago: "
             f"{title} from {refused.peer_address}: {refused.why}",
         )
-    yield from _certificates(facts)
-
-
-def _certificates(facts: Facts) -> Iterator[Trouble]:
-    for one in facts.certificates:
-        way_out = f"renew {one.path} and restart"
-        if one.ends_at is None:
-            yield Trouble(Level.NOT_WORKING, "tls", f"the certificate of {one.purpose} cannot be read", str(one.path))
-        elif one.ends_at <= facts.now:
-            said = f"the certificate of {one.purpose} expired on {one.ends_at:%Y-%m-%d}"
-            yield Trouble(Level.NOT_WORKING, "tls", said, way_out)
-        elif one.ends_at - facts.now < EXPIRES_SOON:
-            said = f"the certificate of {one.purpose} expires on {one.ends_at:%Y-%m-%d}"
-            yield Trouble(Level.LATE, "tls", said, way_out)
+    yield from of_certificates(facts.certificates, facts.now)
 
 
 @dataclass(frozen=True)

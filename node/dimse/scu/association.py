@@ -61,6 +61,9 @@ def associated(
     _config.STORE_SEND_CHUNKED_DATASET = True
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # our exceptions say the same, once
     context = tls.client_context(destination.tls)
+    connections: list[tls.NotingSocket] = []
+    if context is not None:
+        context.sslsocket_class = _remembered(connections)
     try:
         ae = AE(ae_title=calling_ae_title)
         ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -84,8 +87,11 @@ def associated(
     except Exception as error:  # the name does not resolve, a value is none of DICOM's, or the answer makes no sense
         raise PeerUnavailable(f"{name(destination)} cannot be reached: {error}") from error
     if not association.is_established:
+        for connection in connections:
+            if connection.failure is not None:
+                connection.close()  # pynetdicom leaves it open where the handshake has failed
         unavailable = PeerBusy if _is_busy(association) else PeerUnavailable
-        raise unavailable(f"{name(destination)} {_why_not(association)}")
+        raise unavailable(f"{name(destination)} {_why_not(association, connections)}")
     association.dul.artim_timer.timeout = ABORT_LINGER_S
     try:
         yield association
@@ -174,7 +180,18 @@ def _is_busy(association: Any) -> bool:
     )
 
 
-def _why_not(association: Any) -> str:
+def _remembered(connections: list[tls.NotingSocket]) -> type[tls.NotingSocket]:
+    """Make a class of TLS connections, each of which is kept in a list: pynetdicom drops its own."""
+
+    class Remembered(tls.NotingSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            connections.append(self)
+            super().do_handshake(block)
+
+    return Remembered
+
+
+def _why_not(association: Any, connections: Sequence[tls.NotingSocket]) -> str:
     """Say why there is no association."""
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
@@ -184,4 +201,7 @@ def _why_not(association: Any) -> str:
         )
     if answer is not None and answer.result == 0:
         return "accepts none of the SOP classes and transfer syntaxes"
+    for failure in (connection.failure for connection in connections):
+        if failure is not None:
+            return tls.reason(failure)
     return "cannot be reached, or did not answer"

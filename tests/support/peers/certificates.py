@@ -29,10 +29,10 @@ class Authority:
     def path(self) -> Path:
         return self.folder / "ca.pem"
 
-    def issue(self, name: str, *, names: Sequence[str] | None = None) -> TLSFiles:
-        """Issue a certificate for `name` on loopback, or with other DNS names."""
+    def issue(self, name: str, *, names: Sequence[str] | None = None, lasts: timedelta = timedelta(days=1)) -> TLSFiles:
+        """Issue a certificate for `name` on loopback, or with other DNS names; `lasts` may lie in the past."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(name, key.public_key(), self.certificate.subject, self.key, names=names)
+        certificate = _certificate(name, key.public_key(), self.certificate.subject, self.key, names=names, lasts=lasts)
         (self.folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         (self.folder / f"{name}.key").write_bytes(_pem(key))
         return TLSFiles(certificate=self.folder / f"{name}.pem", key=self.folder / f"{name}.key", ca=self.path)
@@ -62,6 +62,7 @@ def _certificate(
     *,
     ca: bool = False,
     names: Sequence[str] | None = None,
+    lasts: timedelta = timedelta(days=1),
 ) -> Any:
     now = datetime.now(UTC)
     builder = (
@@ -70,8 +71,8 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(min(now, now + lasts) - timedelta(minutes=5))
+        .not_valid_after(now + lasts)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
     if not ca:
