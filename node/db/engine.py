@@ -152,9 +152,9 @@ class Database:
         if (file := self._file()) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with self._explained(), self._outside_of_foreign_keys() as connection, connection.begin():
-            _require_known(MigrationContext.configure(connection).get_current_revision())
             for statement in self._dialect.without_timeouts:
                 connection.exec_driver_sql(statement)
+            _require_known(MigrationContext.configure(connection).get_current_revision())
             config = _alembic()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
