@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+import unicodedata
+from functools import cache
+from typing import Final, Literal
 
 import structlog
 
 from node.errors import place_of
+
+_KEPT: Final = "\n\t"
+_STEERING: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""General categories of Unicode: control characters C0 and C1, and those that turn or hide the text beside them."""
 
 
 def configure(*, level: str = "info", style: Literal["console", "json"] = "console", component: str = "") -> None:
@@ -18,6 +24,7 @@ def configure(*, level: str = "info", style: Literal["console", "json"] = "conso
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info if level == "debug" else _name_exception,
+        _make_printable,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -56,3 +63,23 @@ def _name_exception(_logger: object, _method: str, event: structlog.typing.Event
     if isinstance(error, BaseException):
         event["error"] = place_of(error)
     return event
+
+
+def _make_printable(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Let no text that came over the network steer the terminal on which the log is read, or forge a line of it."""
+    return {
+        key: printable(value).replace("\n", "<U+000A>") if isinstance(value, str) and key != "exception" else value
+        for key, value in event.items()
+    }
+
+
+def printable(text: str) -> str:
+    """Return a text with each steering character written as its code: `<U+001B>`."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+@cache
+def _shown(character: str) -> str:
+    if character in _KEPT or unicodedata.category(character) not in _STEERING:
+        return character
+    return f"<U+{ord(character):04X}>"

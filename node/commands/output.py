@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
-from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-_KEPT: Final = "\n\t"
-_STEERING: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""General categories of Unicode: control characters C0 and C1, and those that turn or hide the text beside them."""
+from node.log import printable
 
 
 class Terminal(Console):
@@ -24,18 +20,6 @@ class Terminal(Console):
         return super().render_str(printable(text), **options)
 
 
-def printable(text: str) -> str:
-    """Return a text with each steering character written as its code: `<U+001B>`."""
-    return text if text.isprintable() else "".join(map(_shown, text))
-
-
 def print_json(values: object) -> None:
     """Print one JSON object to standard output, in ASCII."""
     sys.stdout.write(json.dumps(values, indent=1) + "\n")
-
-
-@cache
-def _shown(character: str) -> str:
-    if character in _KEPT or unicodedata.category(character) not in _STEERING:
-        return character
-    return f"<U+{ord(character):04X}>"

@@ -113,6 +113,14 @@ def answers(socket: Path, *, timeout_s: float = 2.0) -> bool:
         return False
 
 
+def version(socket: Path, *, timeout_s: float = 2.0) -> str:
+    """Ask the private Redis which program it is, and of which version."""
+    with redis.Redis(unix_socket_path=str(socket), socket_timeout=timeout_s) as client:
+        said = client.info("server")
+    name = said.get("server_name", "redis")
+    return f"{name} {said.get(f'{name}_version', 'unknown')}"
+
+
 def wait_until_ready(socket: Path) -> None:
     """Wait until the private Redis answers.
 

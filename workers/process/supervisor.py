@@ -174,6 +174,7 @@ class Node:
             embedded.require_private(self.settings)
             self._broker = BrokerWatch(self._add("redis", embedded.command(self.settings)), self.settings)
             embedded.wait_until_ready(embedded.socket_path(self.settings))
+            log.info("broker.ready", server=embedded.version(embedded.socket_path(self.settings)))
         patience_s = self.settings.watchdog_s
         for name, arguments, silent_after_s in (
             ("receive", ["receive"], max(patience_s / 6, RECEIVER_SILENT_S)),  # it never waits for the database

@@ -40,3 +40,20 @@ def test_an_exception_is_named_and_not_quoted(capsys: pytest.CaptureFixture[str]
     assert "ValueError at " in written
     for word in (SECRET, "Traceback", "traceback object"):
         assert word not in written
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+@pytest.mark.parametrize("name", ["celery.worker", "hilum"])
+def test_a_text_from_the_network_neither_steers_the_terminal_nor_forges_a_line(
+    capsys: pytest.CaptureFixture[str], style: str, name: str
+):
+    log.configure(style=style)  # type: ignore[arg-type]
+    planted = "A\x1b[2J\x9b31m\u202e\nforged line"
+    if name == "hilum":
+        structlog.get_logger().warning("association.refused", calling_ae_title=planted)
+    else:
+        logging.getLogger(name).warning("consumer: %s", planted)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert not set("\x1b\x9b\u202e") & set(line)
+    assert "<U+001B>[2J" in line
+    assert "<U+000A>forged line" in line

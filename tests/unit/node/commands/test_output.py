@@ -8,7 +8,8 @@ import json
 import pytest
 from rich.table import Table
 
-from node.commands.output import Terminal, print_json, printable
+from node.commands.output import Terminal, print_json
+from node.log import printable
 
 PLANTED = "\x1b[2J\x07\x9b31m\u202eevil\u2066\r\x00"
 
